@@ -22,11 +22,6 @@ export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONPATH PYTHONHOME
 
-# One cargo profile and one target directory serve the Rust tests, clippy and the wheel. Only `make bench` measures
-# without the assertions.
-export CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS := true
-export CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS := true
-
 RUST_SOURCES = $(shell find crates -name '*.rs' -o -name '*.toml') $(wildcard Cargo.toml Cargo.lock) pyproject.toml
 # The binding has no Rust tests of its own (it cannot be linked without an interpreter); pytest tests it.
 RUST_TESTED := --workspace --exclude elsewhere-python
@@ -65,9 +60,80 @@ $(STAMPS)/build: $(RUST_SOURCES) $(STAMPS)/requirements
 	$(BIN)/maturin develop --release --quiet $(LOCKED)
 	touch $@
 
+# The same without debug assertions, only for measuring.
+$(STAMPS)/build-optimised: export CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS := false
+$(STAMPS)/build-optimised: export CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS := false
+$(STAMPS)/build-optimised: $(RUST_SOURCES) $(STAMPS)/requirements
+	rm -f $(STAMPS)/build
+	$(BIN)/maturin develop --release --quiet $(LOCKED)
+	touch $@
+
 .PHONY: build
 build: $(STAMPS)/build
 
+# ---------------------------------------------------------------- the two commands
+.PHONY: demo
+demo: build
+	$(BIN)/python examples/demo.py
+
+.PHONY: test
+test: build lint test-rust test-python
+	$(call say,all checks passed)
+
+# ---------------------------------------------------------------- checks that run nothing of ours
+.PHONY: lint
+lint: build
+	$(call say,formatting)
+	cargo fmt --all --check
+	$(BIN)/ruff format --check .
+	$(call say,ruff)
+	$(BIN)/ruff check .
+	$(call say,walls)
+	$(BIN)/python -m checks.walls
+	$(BIN)/python -m checks.sources
+	$(BIN)/python -m checks.public_names
+	$(call say,types)
+	$(BIN)/mypy
+	$(BIN)/mypy --config-file pyproject.toml examples benches checks tests/typing
+	$(BIN)/python -m mypy.stubtest elsewhere._core --mypy-config-file pyproject.toml
+	$(call say,clippy)
+	cargo clippy $(LOCKED) --workspace --all-targets -- -D warnings
+	$(call say,rustdoc)
+	RUSTDOCFLAGS='-D warnings' cargo doc $(LOCKED) --workspace --no-deps --document-private-items
+
+# ---------------------------------------------------------------- tests
+.PHONY: test-rust
+test-rust: build
+	$(call say,Rust tests)
+	cargo test $(LOCKED) --release $(RUST_TESTED)
+
+.PHONY: test-python
+test-python: build
+	$(call say,Python tests and the code in the documents)
+	$(BIN)/python -m pytest $(PYTEST)
+
+# ---------------------------------------------------------------- measuring
+.PHONY: bench
+bench: $(STAMPS)/build-optimised
+	$(BIN)/python benches/run.py $(BENCH)
+
+# ---------------------------------------------------------------- what takes long
+.PHONY: nightly
+nightly:
+	./checks/nightly.sh
+
+# ---------------------------------------------------------------- upkeep
+.PHONY: format
+format: $(STAMPS)/requirements
+	cargo fmt --all
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: lock
+lock:
+	cd requirements && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+		--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' dev.in --output-file dev.txt
+
 .PHONY: clean
 clean:
-	rm -rf $(VENV) target dist python/elsewhere/_core*.so
+	rm -rf $(VENV) .venv-* .tools target dist python/elsewhere/_core*.so
