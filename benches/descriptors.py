@@ -1,0 +1,39 @@
+"""How many file descriptors a host costs its owner.
+
+Owns: this workload. Must not know: the other workloads, the report. The first host is not counted: it brings what the
+process has once.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import elsewhere
+from rows import Aim, Row
+from targets import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from measure import Effort
+
+
+def measure(effort: Effort) -> Iterator[Row]:
+    """The descriptors that each further host adds, after a call."""
+    added: list[float] = []
+    with ExitStack() as stack:
+        before = add_host(stack)
+        for _ in range(effort.rounds):
+            after = add_host(stack)
+            added.append(after - before)
+            before = after
+    yield Row("fds", "descriptors per host in the owner", "fds", added, aim=Aim(3))
+
+
+def add_host(stack: ExitStack) -> int:
+    """Start one more host, call into it, and count all open descriptors."""
+    host = stack.enter_context(elsewhere.Host())
+    host.spawn(Target).add(1)
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
