@@ -89,6 +89,16 @@ def test_forbid_may_stand_in_the_workspace_lints(tmp_path: Path) -> None:
     assert walls.unsafe_violations(tmp_path) == []
 
 
+def test_transport_that_names_another_is_a_violation(tmp_path: Path) -> None:
+    transports = tmp_path / walls.TRANSPORTS
+    transports.mkdir(parents=True)
+    (transports / "mod.rs").write_text("mod memory;\nuse self::memory::Memory;\n")
+    (transports / "memory.rs").write_text("use super::Stream; // not super::unix\n")
+    (transports / "unix.rs").write_text("use super::memory::Memory;\n")
+
+    assert walls.transport_violations(tmp_path) == ["transport unix:1 names transport memory"]
+
+
 @pytest.mark.parametrize(
     "statement",
     [

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -24,12 +25,13 @@ ROOT = Path(__file__).resolve().parent.parent
 # What a crate may name under [dependencies] and [build-dependencies]; dev-dependencies are free, they reach nobody.
 ALLOWED_DEPENDENCIES: dict[str, frozenset[str]] = {
     "elsewhere-proto": frozenset({"thiserror"}),
-    "elsewhere-engine": frozenset({"elsewhere-proto", "rustix", "thiserror"}),
+    "elsewhere-engine": frozenset({"crossbeam-queue", "elsewhere-proto", "rustix", "thiserror"}),
     "elsewhere-python": frozenset({"elsewhere-engine", "elsewhere-proto", "pyo3"}),
 }
 # The only crate from which Python may be reached, also through the dependencies of its dependencies.
 PYTHON_CRATE = "elsewhere-python"
 PYTHON_PACKAGES = frozenset({"pyo3", "pyo3-ffi", "python3-sys", "cpython"})
+TRANSPORTS = Path("crates/elsewhere-engine/src/transport")
 FORBID_UNSAFE = ("elsewhere-proto", "elsewhere-engine")
 
 
@@ -75,6 +77,19 @@ def unsafe_violations(root: Path) -> list[str]:
         if not (in_source or _manifest_forbids_unsafe(folder / "Cargo.toml", root / "Cargo.toml")):
             violations.append(f"{crate} does not forbid unsafe code")
     return violations
+
+
+def transport_violations(root: Path) -> list[str]:
+    """Transports of the engine that name another transport; what they share stands in `transport/mod.rs`."""
+    modules = [path for path in sorted((root / TRANSPORTS).rglob("*.rs")) if path.name != "mod.rs"]
+    names = {path.stem for path in modules}
+    return [
+        f"transport {path.stem}:{number} names transport {found}"
+        for path in modules
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        for found in re.findall(r"\b(?:super|transport)::(\w+)", line.partition("//")[0])
+        if found in names - {path.stem}
+    ]
 
 
 def dialect_violations(package: Path) -> list[str]:
@@ -153,13 +168,14 @@ def main() -> int:
         *dependency_violations(metadata),
         *python_violations(metadata),
         *unsafe_violations(ROOT),
+        *transport_violations(ROOT),
         *dialect_violations(package),
         *bare_violations(package / "_bare.py"),
     ]
     for violation in violations:
         print(f"wall broken: {violation}", file=sys.stderr)
     if not violations:
-        print("walls: 5 rules hold")
+        print("walls: 6 rules hold")
     return bool(violations)
 
 

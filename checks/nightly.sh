@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# What `make nightly` runs: what takes long, or needs tools that take minutes to build. Every step runs, also after one
+# that failed; the last lines say which failed. Settings: FUZZ_SECONDS (per target), SIMULATION_SEEDS, ONE_CORE_RUNS.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+FUZZ_SECONDS=${FUZZ_SECONDS:-3600}
+SIMULATION_SEEDS=${SIMULATION_SEEDS:-1000000}
+ONE_CORE_RUNS=${ONE_CORE_RUNS:-10}
+TOOLS=$PWD/.tools
+export PATH=$TOOLS/bin:$PATH
+
+failed=()
+step() { # title, then the command
+  printf '\n\033[1m== %s\033[0m\n' "$1"
+  "${@:2}" || failed+=("$1")
+}
+
+# Tools come from the registry at a fixed version, into .tools/.
+tool() { # crate, version, program
+  [ -x "$TOOLS/bin/$3" ] || cargo install --quiet --locked --root "$TOOLS" "$1@$2"
+}
+
+dependencies() {
+  tool cargo-deny 0.20.2 cargo-deny && cargo deny --workspace check
+}
+
+fuzz() {
+  tool cargo-fuzz 0.13.2 cargo-fuzz || return
+  local target status=0
+  for target in $(cargo +nightly fuzz list); do
+    cargo +nightly fuzz run "$target" -- \
+      -max_total_time="$FUZZ_SECONDS" -rss_limit_mb=512 -timeout=1 -max_len=65536 -print_final_stats=1 || status=1
+  done
+  return $status
+}
+
+simulation() {
+  ELSEWHERE_SEEDS=$SIMULATION_SEEDS cargo test --release --package elsewhere-proto -- --nocapture simulation
+}
+
+one_core() {
+  local run
+  for run in $(seq "$ONE_CORE_RUNS"); do
+    taskset --cpu-list 0 .venv/bin/python -m pytest -q || return
+    echo "one core: run $run of $ONE_CORE_RUNS passed"
+  done
+}
+
+installation() {
+  local folder
+  folder=$(mktemp -d) || return
+  .venv/bin/python -m venv "$folder" && "$folder/bin/pip" install --quiet . && (
+    cd / && "$folder/bin/python" -c 'import elsewhere; assert elsewhere.get(elsewhere.send([1])[0]) == 1; print("pip install . works")'
+  )
+  local status=$?
+  rm -rf "$folder"
+  return $status
+}
+
+step 'make test' make test
+step 'licences, sources and advisories' dependencies
+step 'pip install .' installation
+step 'long simulation' simulation
+step 'every CPython at hand' .venv/bin/python -m checks.matrix -q
+step 'one core, again and again' one_core
+step 'fuzzing' fuzz
+
+echo
+if [ ${#failed[@]} -gt 0 ]; then
+  printf 'nightly: failed: %s\n' "${failed[@]}"
+  exit 1
+fi
+echo 'nightly: all steps passed'
