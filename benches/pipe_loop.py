@@ -36,7 +36,7 @@ class PipeLoop:
     @property
     def pid(self) -> int:
         """The child's process id."""
-        pid = self._process.pid
+        pid: int | None = self._process.pid
         assert pid is not None
         return pid
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
 import elsewhere
@@ -37,8 +38,8 @@ def measure(effort: Effort) -> Iterator[Row]:
             with placed(placement, others):
                 window = best_window(pipe.connection, effort)
                 samples = {
-                    "elsewhere": rate(lambda count: submit_calls(target, count), effort),
-                    "pipe": rate(lambda count, window=window: pipe_calls(pipe.connection, count, window), effort),
+                    "elsewhere": rate(partial(submit_calls, target), effort),
+                    "pipe": rate(partial(pipe_calls, pipe.connection, window), effort),
                 }
                 figures = interleave(samples, effort.rounds)
                 yield Row(
@@ -66,7 +67,7 @@ def submit_calls(target: Target, count: int) -> None:
         future.result()
 
 
-def pipe_calls(connection: Connection[Any, Any], count: int, window: int) -> None:
+def pipe_calls(connection: Connection[Any, Any], window: int, count: int) -> None:
     """Make `count` calls with `window` of them under way."""
     send, receive = connection.send, connection.recv
     waiting = 0
@@ -92,10 +93,7 @@ def rate(run: Callable[[int], None], effort: Effort) -> Callable[[], float]:
 
 def best_window(connection: Connection[Any, Any], effort: Effort) -> int:
     """The window with which the pipe is fastest here: the best median of alternating rounds."""
-    samples = {
-        str(window): rate(lambda count, window=window: pipe_calls(connection, count, window), effort)
-        for window in PIPE_WINDOWS
-    }
+    samples = {str(window): rate(partial(pipe_calls, connection, window), effort) for window in PIPE_WINDOWS}
     figures = interleave(samples, 3)
     return int(max(figures, key=lambda window: sorted(figures[window])[1]))
 

@@ -28,7 +28,7 @@ def measure(effort: Effort) -> Iterator[Row]:
     yield Row("W7", what, "MiB", hosts, aim=Aim(5))
     for start in ("forkserver", "spawn"):
         with ExitStack() as stack:
-            pipes = [stack.enter_context(PipeLoop(start=start)) for _ in range(effort.rounds)]  # type: ignore[arg-type]
+            pipes = [stack.enter_context(PipeLoop(start=start)) for _ in range(effort.rounds)]
             for pipe in pipes:
                 pipe.connection.send(("add", (1,)))
                 pipe.connection.recv()

@@ -22,7 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 import elsewhere
-from pipe_loop import PipeLoop
+from bare_pipe import BarePipe
 from word_index import FileStatistics, WordIndex
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def show_error(what: str, call: Callable[[], object]) -> None:
 
 def compare_with_pipe(index: WordIndex, rounds: int = 9, calls: int = 1000) -> CallTimes:
     """Time `count` through the proxy and through a pipe loop in alternating rounds; the median of each."""
-    with PipeLoop(WordIndex()) as pipe:
+    with BarePipe(WordIndex()) as pipe:
         contenders: list[Callable[[], object]] = [lambda: index.count("yield"), lambda: pipe.call("count", "yield")]
         taken = [sorted(times) for times in zip(*one_round(contenders, rounds, calls), strict=True)]
     proxy, pipe_loop = (times[len(times) // 2] for times in taken)

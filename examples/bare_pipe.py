@@ -23,7 +23,7 @@ def serve(connection: Connection[Any, Any], target: object) -> None:
         return
 
 
-class PipeLoop:
+class BarePipe:
     """Holds `target` in a child process; `call` asks it and waits."""
 
     def __init__(self, target: object) -> None:
