@@ -45,6 +45,7 @@ help:
 # ---------------------------------------------------------------- environment and build
 $(STAMPS)/venv:
 	@test -n "$(PYTHON)" || { echo 'Python 3.11 or newer is needed; name one with: make PYTHON=/path/to/python3.12' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo '$(PYTHON) is not Python 3.11 or newer' >&2; exit 1; }
 	@command -v cargo >/dev/null || { echo 'cargo is needed: install stable Rust (rustup)' >&2; exit 1; }
 	rm -rf $(VENV)
 	@PATH="$${PATH#$(CURDIR)/$(BIN):}" $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
@@ -83,21 +84,27 @@ test: build lint test-rust test-python
 	$(call say,all checks passed)
 
 # ---------------------------------------------------------------- checks that run nothing of ours
-.PHONY: lint
-lint: build
-	$(call say,formatting)
-	cargo fmt --all --check
-	$(BIN)/ruff format --check .
-	$(call say,ruff)
-	$(BIN)/ruff check .
-	$(call say,walls)
+.PHONY: lint lint-walls lint-python lint-rust
+lint: lint-walls lint-python lint-rust
+
+lint-walls: build
+	$(call say,walls and shape of the sources)
 	$(BIN)/python -m checks.walls
 	$(BIN)/python -m checks.sources
 	$(BIN)/python -m checks.public_names
+
+lint-python: build
+	$(call say,ruff)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
 	$(call say,types)
 	$(BIN)/mypy
-	$(BIN)/mypy --config-file pyproject.toml examples benches checks tests/typing
+	$(BIN)/mypy examples benches checks $(wildcard tests/typing)
 	$(BIN)/python -m mypy.stubtest elsewhere._core --mypy-config-file pyproject.toml
+
+lint-rust: build
+	$(call say,rustfmt)
+	cargo fmt --all --check
 	$(call say,clippy)
 	cargo clippy $(LOCKED) --workspace --all-targets -- -D warnings
 	$(call say,rustdoc)
