@@ -22,7 +22,7 @@ tool() { # crate, version, program
 }
 
 dependencies() {
-  tool cargo-deny 0.20.2 cargo-deny && cargo deny --workspace check
+  tool cargo-deny 0.20.2 cargo-deny && cargo deny --workspace check "$@"
 }
 
 fuzz() {
@@ -59,7 +59,8 @@ installation() {
 }
 
 step 'make test' make test
-step 'licences, sources and advisories' dependencies
+step 'licences, sources and bans' dependencies licenses sources bans
+step 'advisories (fetches the RustSec database)' dependencies advisories
 step 'pip install .' installation
 step 'long simulation' simulation
 step 'every CPython at hand' .venv/bin/python -m checks.matrix -q
