@@ -28,7 +28,7 @@ RUST_SOURCES = $(shell find crates -name '*.rs' -o -name '*.toml') $(wildcard Ca
 # The binding has no Rust tests of its own (it cannot be linked without an interpreter); pytest tests it.
 RUST_TESTED := --workspace --exclude elsewhere-python
 
-say = @printf '\n\033[1m== %s\033[0m\n' '$(1)'
+say = @printf '\n== %s\n' '$(1)'
 
 .PHONY: help
 help:
@@ -80,7 +80,7 @@ demo: build
 	$(BIN)/python examples/demo.py
 
 .PHONY: test
-test: build lint test-rust test-python
+test: build lint test-wheel test-rust test-python
 	$(call say,all checks passed)
 
 # ---------------------------------------------------------------- checks that run nothing of ours
@@ -111,6 +111,11 @@ lint-rust: build
 	RUSTDOCFLAGS='-D warnings' cargo doc $(LOCKED) --workspace --no-deps --document-private-items
 
 # ---------------------------------------------------------------- tests
+.PHONY: test-wheel
+test-wheel: build
+	$(call say,the wheel)
+	$(BIN)/python -m checks.wheel
+
 .PHONY: test-rust
 test-rust: build
 	$(call say,Rust tests)
