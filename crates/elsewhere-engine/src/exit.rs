@@ -1,0 +1,52 @@
+//! The end of this process.
+//! Owns: the order of the last steps. Must not know: Python's finalisation, which only its own thread may enter.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::ThreadId;
+use std::time::{Duration, Instant};
+
+use crate::lock::lock;
+use crate::watch;
+
+static EXITING: AtomicBool = AtomicBool::new(false);
+static LAST_THREAD: Mutex<Option<ThreadId>> = Mutex::new(None);
+
+/// Tells that the calling thread is about to end the process. From now on every other thread that waits in the engine
+/// stays there for ever instead of returning, so that it never meets an interpreter that is being taken down.
+pub fn begin() {
+    *lock(&LAST_THREAD) = Some(std::thread::current().id());
+    EXITING.store(true, Ordering::SeqCst); // after the thread is named: a gate that sees it finds the name
+}
+
+/// Closes every host and waits until all have ended, at most for `timeout` or until a signal comes. Hosts that are left
+/// see the end of their stream when this process is gone and end by themselves. Stops the watch thread.
+/// Returns whether all have ended.
+pub fn finish(timeout: Duration) -> bool {
+    let end = Instant::now() + timeout;
+    let processes = watch::processes();
+    for process in &processes {
+        process.link().close();
+    }
+    let all_ended = processes.iter().all(|process| process.wait_until(Some(end)));
+    watch::stop();
+    all_ended
+}
+
+/// What each wait passes before it returns to its caller. Does not return on other threads than the last one.
+pub(crate) fn gate() {
+    if !EXITING.load(Ordering::SeqCst) {
+        return;
+    }
+    if *lock(&LAST_THREAD) == Some(std::thread::current().id()) {
+        return;
+    }
+    loop {
+        std::thread::park();
+    }
+}
+
+/// A forked child is not exiting, whatever its parent was doing.
+pub(crate) fn reset() {
+    EXITING.store(false, Ordering::SeqCst);
+}

@@ -1,0 +1,227 @@
+//! What peers want of this process, in the order in which it came.
+//! Owns: the queue and those who wait for it. Must not know: sockets, how a call is run.
+//!
+//! A call whose chain some thread waits in goes to that thread (see `chains`); everything else comes here. The queue is
+//! bounded by the windows of the links that fill it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use elsewhere_proto::{CallId, ChainId, IncomingCall};
+
+use crate::chains;
+use crate::exit;
+use crate::link::Link;
+use crate::lock::lock;
+use crate::parker::{self, Parker};
+
+/// A call of a peer, and the link to answer it on.
+#[derive(Debug)]
+pub struct Incoming {
+    /// Where it came from and where its answer goes.
+    pub link: Arc<Link>,
+    /// The call.
+    pub call: IncomingCall,
+}
+
+/// Something to do for a thread that serves an inbox.
+#[derive(Debug)]
+pub enum Work {
+    /// Run this call and answer it, unless it wants no answer.
+    Call(Incoming),
+    /// The peer gave up on a call that is running or streaming here.
+    Cancelled {
+        /// Where the call came from.
+        link: Arc<Link>,
+        /// The call; it still has to be answered.
+        call: CallId,
+        /// Whether to raise in the running call.
+        interrupt: bool,
+    },
+    /// The peer wants more items of a stream.
+    Credit {
+        /// Where the call came from.
+        link: Arc<Link>,
+        /// The call that streams.
+        call: CallId,
+        /// How many more items.
+        count: u32,
+    },
+    /// The peer let go of objects: take them from [`Link::take_released`].
+    Released {
+        /// The link.
+        link: Arc<Link>,
+    },
+    /// An observed call has news.
+    Completed(u64),
+    /// An observed link is no more.
+    Died(u64),
+}
+
+/// A queue of [`Work`], filled from any thread.
+#[derive(Debug)]
+pub struct Inbox {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queue: VecDeque<Work>,
+    waiters: Vec<Arc<Parker>>,
+}
+
+impl Inbox {
+    /// An empty inbox.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        let inbox = Arc::new(Self { state: Mutex::default() });
+        chains::add_inbox(&inbox);
+        inbox
+    }
+
+    /// Adds work at the end and wakes one thread that waits for it.
+    pub fn push(&self, work: Work) {
+        let mut state = lock(&self.state);
+        if matches!(work, Work::Call(_)) {
+            chains::count_queued(1);
+        }
+        state.queue.push_back(work);
+        state.wake_one();
+    }
+
+    /// Puts calls back at the front, the first of them first.
+    pub(crate) fn put_back(&self, call: Incoming) {
+        let mut state = lock(&self.state);
+        chains::count_queued(1);
+        state.queue.push_front(Work::Call(call));
+        state.wake_one();
+    }
+
+    /// Takes the oldest work without waiting.
+    #[must_use]
+    pub fn try_pop(&self) -> Option<Work> {
+        let work = lock(&self.state).queue.pop_front();
+        match &work {
+            Some(Work::Call(_)) => chains::count_queued(-1),
+            Some(Work::Released { link }) => link.note_release_told(),
+            _ => {}
+        }
+        work
+    }
+
+    /// How many things there are to do.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        lock(&self.state).queue.len()
+    }
+
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        lock(&self.state).queue.is_empty()
+    }
+
+    /// Waits for work, at most until `tick` is over or a signal comes (None: as long as it takes). Drives no link: what
+    /// arrives meanwhile is brought here by whoever drives, or by the watch thread.
+    #[must_use]
+    pub fn wait(&self, tick: Option<Duration>) -> Option<Work> {
+        let end = tick.and_then(|tick| Instant::now().checked_add(tick));
+        let work = self.wait_until(end, tick.is_some());
+        exit::gate();
+        work
+    }
+
+    fn wait_until(&self, end: Option<Instant>, heeds_signals: bool) -> Option<Work> {
+        let seat = self.sit(parker::current());
+        loop {
+            if let Some(work) = self.try_pop() {
+                return Some(work);
+            }
+            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return None;
+            }
+            if seat.parker.sleep(None, left).interrupted && heeds_signals {
+                return None;
+            }
+        }
+    }
+
+    /// Makes `parker` one of those that new work wakes, until the seat is dropped.
+    pub(crate) fn sit(&self, parker: Arc<Parker>) -> Seat<'_> {
+        lock(&self.state).waiters.push(Arc::clone(&parker));
+        Seat { inbox: self, parker }
+    }
+
+    /// Takes the queued calls of one chain, in order. Called under the chains' lock.
+    pub(crate) fn take_chain(&self, chain: ChainId) -> Vec<Incoming> {
+        let mut state = lock(&self.state);
+        let mut taken = Vec::new();
+        let mut kept = VecDeque::with_capacity(state.queue.len());
+        for work in state.queue.drain(..) {
+            match work {
+                Work::Call(incoming) if incoming.call.chain == chain => taken.push(incoming),
+                other => kept.push_back(other),
+            }
+        }
+        state.queue = kept;
+        chains::count_queued(-(taken.len() as isize));
+        taken
+    }
+
+    /// Removes a call of `link` that nobody has begun. Called under the chains' lock.
+    pub(crate) fn remove_call(&self, link: &Link, call: CallId) -> Option<Incoming> {
+        let mut state = lock(&self.state);
+        let at = state.queue.iter().position(
+            |work| matches!(work, Work::Call(incoming) if incoming.call.call == call && incoming.link.id() == link.id()),
+        )?;
+        let Some(Work::Call(incoming)) = state.queue.remove(at) else { return None };
+        chains::count_queued(-1);
+        Some(incoming)
+    }
+
+    /// Drops what a lost link had queued: nobody is there to take the answers.
+    pub(crate) fn forget(&self, link: &Link) {
+        let mut state = lock(&self.state);
+        let (gone, kept) = std::mem::take(&mut state.queue).into_iter().partition(|work| match work {
+            Work::Call(incoming) => incoming.link.id() == link.id(),
+            Work::Cancelled { link: of, .. } | Work::Credit { link: of, .. } | Work::Released { link: of } => {
+                of.id() == link.id()
+            }
+            Work::Completed(_) | Work::Died(_) => false,
+        });
+        state.queue = kept;
+        drop(state);
+        let gone: VecDeque<Work> = gone;
+        let calls = gone.iter().filter(|work| matches!(work, Work::Call(_))).count();
+        chains::count_queued(-(calls as isize));
+    }
+}
+
+impl State {
+    fn wake_one(&self) {
+        if let Some(parker) = self.waiters.last() {
+            parker.wake();
+        }
+    }
+}
+
+/// A thread's place among those that new work wakes.
+pub(crate) struct Seat<'a> {
+    inbox: &'a Inbox,
+    parker: Arc<Parker>,
+}
+
+impl Drop for Seat<'_> {
+    /// A wake that was meant for this thread is passed on if work is left and another thread waits.
+    fn drop(&mut self) {
+        let mut state = lock(&self.inbox.state);
+        if let Some(at) = state.waiters.iter().rposition(|parker| Arc::ptr_eq(parker, &self.parker)) {
+            state.waiters.swap_remove(at);
+        }
+        if !state.queue.is_empty() {
+            state.wake_one();
+        }
+    }
+}

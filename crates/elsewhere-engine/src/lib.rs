@@ -1,0 +1,40 @@
+//! Moves bytes between two peers, starts and watches processes, tells the time.
+//!
+//! Owns: sockets, threads, clocks, child processes. Must not know: Python, and what the values in a message mean; the
+//! protocol's decisions are made in `elsewhere-proto`, which this crate drives.
+//!
+//! Whoever waits drives. A thread that calls writes its own frame, reads what arrives until its answer is there, and
+//! hands everything else it reads to whom it concerns. What happens when nobody waits (a death, a deadline, a release, a
+//! call from the other side) is the work of one watch thread per process.
+//!
+//! * [`Link`]: one connection; [`Pending`]: one outgoing call on it; [`Inbox`]: what peers want of this process.
+//! * [`HostCommand`] and [`HostProcess`]: a process of ours at the other end; [`adopt_stdin`]: being one.
+//! * [`client`]: hosts and objects for Rust programs, on top of these.
+//! * [`fork`] and [`exit`]: what to call around `fork` and at the end of the process.
+#![forbid(unsafe_code)]
+
+mod chains;
+pub mod client;
+mod clock;
+mod error;
+pub mod exit;
+pub mod fork;
+mod inbox;
+mod link;
+mod lock;
+mod observer;
+mod owner;
+mod parker;
+mod pending;
+mod process;
+mod refusal;
+pub mod transport;
+mod watch;
+
+pub use error::{Arrival, Exit, Loss, StartError, SubmitError};
+pub use inbox::{Inbox, Incoming, Work};
+pub use link::{Expect, InboxWake, Link, Request, Wake};
+pub use observer::{LoopQueue, Observer};
+pub use owner::adopt_stdin;
+pub use pending::{Items, Pending};
+pub use process::{HostCommand, HostProcess, Stdio};

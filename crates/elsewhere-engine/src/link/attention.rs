@@ -1,0 +1,246 @@
+//! When the watch thread must read a link because nobody else does.
+//! Owns: the counts that decide it, and what epoll tells of the stream. Must not know: the loop of the watch thread.
+//!
+//! A link needs attention while somebody expects news without waiting for them: observers, a peer that may call, bytes
+//! left to write, a close under way. While a thread drives, it does all of that. Between drivers the hand-over is lazy,
+//! because a driver usually comes back within microseconds: each use of the link counts up `activity`, the watch thread
+//! looks every 5 ms, and arms (asks epoll for the stream) a link that was quiet for a whole tick and has no driver. Then
+//! it stops ticking, so a quiet process has no wake-ups. The next driver disarms.
+//!
+//! Why no hand-over is lost: a driver that leaves counts itself out and then reads `is_ticking`; the watch thread clears
+//! `is_ticking` and then reads the drivers. In the one total order of these operations either the thread that leaves
+//! finds it cleared, and asks for a new tick, or the watch thread finds no driver, and arms. A driver that comes counts
+//! itself in and then reads `is_armed`; the watch thread arms and leaves it at that: if they miss each other, the first
+//! event for the armed stream finds a driver and disarms.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use super::Link;
+use crate::lock::lock;
+use crate::observer::Observer;
+use crate::pending::Pending;
+use crate::transport::{Interest, Transport};
+use crate::watch::{self, Ask};
+
+/// Bytes of answers that may wait to be sent before a host takes no further calls: the window of the peer.
+const CONGESTION: usize = 64 * 1024 * 1024;
+
+/// The counts. All SeqCst: see the argument above; on the hot path each is one uncontended operation.
+#[derive(Debug, Default)]
+pub(super) struct Flags {
+    drivers: AtomicUsize,
+    observers: AtomicUsize,
+    pub(super) room_waiters: AtomicUsize,
+    activity: AtomicU64,
+    is_serving: AtomicBool,
+    is_exporting: AtomicBool,
+    is_closing: AtomicBool,
+    is_blocked: AtomicBool,
+    is_congested: AtomicBool,
+    is_ticking: AtomicBool,
+    is_armed: AtomicBool,
+}
+
+/// What epoll was asked for.
+#[derive(Debug)]
+pub(super) struct Watched {
+    /// None after the end.
+    transport: Option<Arc<Transport>>,
+    interest: Interest,
+}
+
+impl Watched {
+    pub(super) fn new(transport: Arc<Transport>) -> Self {
+        Self { transport: Some(transport), interest: Interest::default() }
+    }
+}
+
+impl Flags {
+    pub(super) fn set_exporting(&self, exporting: bool) {
+        self.is_exporting.store(exporting, Ordering::SeqCst);
+    }
+
+    pub(super) fn set_closing(&self) {
+        self.is_closing.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn add_activity(&self) {
+        self.activity.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Whether bytes wait for the stream to take more.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.is_blocked.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn is_congested(&self) -> bool {
+        self.is_congested.load(Ordering::SeqCst)
+    }
+
+    fn is_needed(&self) -> bool {
+        let flags = [&self.is_serving, &self.is_exporting, &self.is_closing, &self.is_blocked];
+        self.observers.load(Ordering::SeqCst) > 0 || flags.iter().any(|flag| flag.load(Ordering::SeqCst))
+    }
+}
+
+impl Link {
+    /// Says that the peer may call at any time: whenever nobody drives, the watch thread reads.
+    pub fn serve(self: &Arc<Self>) {
+        self.attention.is_serving.store(true, Ordering::SeqCst);
+        self.touch();
+    }
+
+    /// Tells `observer` once when `pending` has news: its end, or items of its stream. Returns whether it has them
+    /// already; then the observer is not told. To be called again after each news of a stream.
+    pub fn observe(self: &Arc<Self>, pending: &Arc<Pending>, observer: Observer) -> bool {
+        self.attention.observers.fetch_add(1, Ordering::SeqCst);
+        if pending.observe(observer).is_err() {
+            self.attention_lost(1);
+            return true;
+        }
+        self.arm_soon();
+        false
+    }
+
+    /// So many observers have been told or dropped.
+    pub(super) fn attention_lost(&self, observers: usize) {
+        self.attention.observers.fetch_sub(observers, Ordering::SeqCst);
+    }
+
+    /// Counts a use; asks the watch thread to look after the link unless it does or need not.
+    pub(super) fn touch(self: &Arc<Self>) {
+        let flags = &self.attention;
+        flags.add_activity();
+        if !flags.is_needed() || flags.is_armed.load(Ordering::SeqCst) || flags.is_ticking.load(Ordering::SeqCst) {
+            return;
+        }
+        if !flags.is_ticking.swap(true, Ordering::SeqCst) {
+            self.bell().ask(Ask::Tick(Arc::downgrade(self)));
+        }
+    }
+
+    /// Has the link armed at once if nobody drives it.
+    pub(super) fn arm_soon(self: &Arc<Self>) {
+        let flags = &self.attention;
+        if flags.drivers.load(Ordering::SeqCst) == 0 && !flags.is_armed.load(Ordering::SeqCst) {
+            self.bell().ask(Ask::Arm(Arc::downgrade(self)));
+        }
+        self.touch();
+    }
+
+    pub(super) fn begin_drive(&self) {
+        self.attention.drivers.fetch_add(1, Ordering::SeqCst);
+        if self.attention.is_armed.load(Ordering::SeqCst) {
+            self.disarm();
+        }
+    }
+
+    pub(super) fn end_drive(self: &Arc<Self>) {
+        self.attention.drivers.fetch_sub(1, Ordering::SeqCst);
+        self.touch();
+    }
+
+    /// Notes whether the stream takes no more; called under the wire's lock. Returns whether that is news.
+    pub(super) fn set_blocked(&self, is_blocked: bool, queued: usize) -> bool {
+        if !is_blocked && !self.attention.is_blocked() {
+            return false;
+        }
+        self.attention.is_congested.store(is_blocked && queued > CONGESTION, Ordering::SeqCst);
+        !self.attention.is_blocked.swap(is_blocked, Ordering::SeqCst) && is_blocked
+    }
+
+    /// Bytes were left behind: a driver polls for writing too, else the watch thread will.
+    pub(super) fn ask_for_writer(self: &Arc<Self>) {
+        if !self.wake_sleeper() {
+            self.touch();
+            if self.attention.is_armed.load(Ordering::SeqCst) {
+                self.arm();
+            }
+        }
+    }
+
+    /// How often the link was used, for the watch thread's ticks.
+    pub(crate) fn activity(&self) -> u64 {
+        self.attention.activity.load(Ordering::SeqCst)
+    }
+
+    /// Whether a thread drives the link now.
+    pub(crate) fn is_driven(&self) -> bool {
+        self.attention.drivers.load(Ordering::SeqCst) > 0
+    }
+
+    /// Ends the ticking, and arms the link if it still needs somebody.
+    pub(crate) fn settle(&self) {
+        self.attention.is_ticking.store(false, Ordering::SeqCst); // before the drivers are read; see above
+        if !self.is_driven() && self.attention.is_needed() {
+            self.arm();
+        }
+    }
+
+    /// Has epoll tell of the stream.
+    pub(crate) fn arm(&self) {
+        let mut watched = lock(&self.watched);
+        let write = self.attention.is_blocked();
+        self.change(&mut watched, |interest| Interest { read: true, write, ..interest });
+        // Under the lock, so that the flag and what epoll was asked for never part.
+        self.attention.is_armed.store(true, Ordering::SeqCst);
+    }
+
+    /// Has epoll tell of nothing but the end of the stream.
+    fn disarm(&self) {
+        let mut watched = lock(&self.watched);
+        self.change(&mut watched, |interest| Interest { read: false, write: false, ..interest });
+        self.attention.is_armed.store(false, Ordering::SeqCst);
+    }
+
+    /// Has epoll tell no more of the half-close that was seen.
+    pub(crate) fn pass_end(&self) {
+        self.change(&mut lock(&self.watched), |interest| Interest { past_end: true, ..interest });
+    }
+
+    fn change(&self, watched: &mut Watched, change: impl FnOnce(Interest) -> Interest) {
+        let wanted = change(watched.interest);
+        if wanted == watched.interest {
+            return;
+        }
+        watched.interest = wanted;
+        if let Some(transport) = &watched.transport {
+            // Fails only for a stream that is no longer watched.
+            let _ = transport.rewatch(self.bell().epoll(), watch::link_token(self.id), wanted);
+        }
+    }
+
+    /// Has epoll tell nothing any more and lets go of the stream.
+    pub(super) fn drop_watched(&self) {
+        let mut watched = lock(&self.watched);
+        if let Some(transport) = watched.transport.take() {
+            transport.unwatch(self.bell().epoll());
+        }
+    }
+
+    /// Lets epoll forget the stream, whose end would be told again and again.
+    pub(crate) fn unwatch(&self) {
+        if let Some(transport) = &lock(&self.watched).transport {
+            transport.unwatch(self.bell().epoll());
+        }
+    }
+
+    /// What the watch thread does when epoll tells of the stream.
+    pub(crate) fn on_stream_event(self: &Arc<Self>) {
+        if self.is_driven() {
+            self.disarm();
+            if !self.is_driven() {
+                self.arm(); // the driver left meanwhile and still found it armed
+            }
+            return;
+        }
+        self.try_read();
+        if self.attention.is_blocked() {
+            self.flush();
+        }
+        if self.attention.is_armed.load(Ordering::SeqCst) {
+            self.arm(); // once more, because what is wanted of writing may have changed
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! How a link ends.
+//! Owns: the close from this side, the end seen from the other, the loss that everybody is told. Must not know: how a
+//! process ends.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use super::Link;
+use super::wire::Wire;
+use crate::error::Loss;
+use crate::lock::lock;
+use crate::observer::Observer;
+use crate::transport::{Half, PeerEnd, Transport};
+use crate::watch::{self, Ask};
+
+/// What a link means to this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Its end is the end of the link.
+    Plain,
+    /// Its peer is a process of ours: its end is explained by how that process ended.
+    Host,
+    /// Its peer owns this process: its end ends us.
+    Owner,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    kind: Kind,
+    is_closing: AtomicBool,
+    is_shut: AtomicBool,
+    is_peer_closing: AtomicBool,
+    is_input_over: AtomicBool,
+    loss: OnceLock<Arc<Loss>>,
+    violation: Mutex<Option<String>>,
+    refusal: Mutex<Option<String>>,
+    observers: Mutex<Vec<Observer>>,
+}
+
+impl State {
+    pub(super) fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            is_closing: AtomicBool::new(false),
+            is_shut: AtomicBool::new(false),
+            is_peer_closing: AtomicBool::new(false),
+            is_input_over: AtomicBool::new(false),
+            loss: OnceLock::new(),
+            violation: Mutex::default(),
+            refusal: Mutex::default(),
+            observers: Mutex::default(),
+        }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.loss.get().is_some()
+    }
+
+    /// Whether nothing more will come from the peer.
+    pub(super) fn is_input_over(&self) -> bool {
+        self.is_input_over.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn note_peer_closing(&self) {
+        self.is_peer_closing.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn note_refusal(&self, text: String) {
+        *lock(&self.refusal) = Some(text);
+    }
+}
+
+impl Link {
+    /// Why the link is no more; None while it lives.
+    #[must_use]
+    pub fn loss(&self) -> Option<Arc<Loss>> {
+        self.end.loss.get().cloned()
+    }
+
+    /// Tells `observer` once when the link is no more. Returns whether it is so already; then the observer is not told.
+    pub fn observe_loss(&self, observer: Observer) -> bool {
+        let mut observers = lock(&self.end.observers);
+        if self.end.is_over() {
+            return true;
+        }
+        observers.push(observer);
+        false
+    }
+
+    /// Whether it was closed from this side.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.end.is_closing.load(Ordering::SeqCst)
+    }
+
+    /// Whether the peer makes no more calls and ends once its own are answered.
+    #[must_use]
+    pub fn is_peer_closing(&self) -> bool {
+        self.end.is_peer_closing.load(Ordering::SeqCst)
+    }
+
+    /// Accepts no more calls and tells the peer so, which finishes what it accepted and ends. The write side is shut down
+    /// as soon as nothing can follow: nothing queued, no open call of either side, no object that the peer may call.
+    /// A second time does nothing. Never blocks.
+    pub fn close(self: &Arc<Self>) {
+        if self.is_inherited() || self.end.is_closing.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        self.attention.set_closing();
+        self.with_wire(|wire| wire.protocol.close());
+        self.read_far();
+        self.arm_soon();
+    }
+
+    /// Ends the stream at once in both directions. What was queued is lost, open calls end with [`Loss::Closed`].
+    pub fn abandon(self: &Arc<Self>) {
+        if self.is_inherited() {
+            return;
+        }
+        self.end.is_closing.store(true, Ordering::SeqCst);
+        self.shut(Half::Both);
+        self.notice_end();
+        if let Some(far) = self.far() {
+            far.notice_end();
+        }
+    }
+
+    pub(super) fn shut_if_finished(&self, wire: &Wire, transport: &Transport) {
+        if !self.is_closing() || self.end.is_shut.load(Ordering::SeqCst) {
+            return;
+        }
+        let stats = wire.protocol.stats();
+        if stats.calls == 0 && stats.answers == 0 && stats.exports == 0 {
+            self.end.is_shut.store(true, Ordering::SeqCst); // under the wire's lock, so it happens once
+            transport.shutdown(Half::Write);
+            if let Some(far) = self.far() {
+                far.notice_end();
+            }
+        }
+    }
+
+    /// Ends one or both halves of the stream.
+    pub(crate) fn shut(&self, half: Half) {
+        if let Some(transport) = lock(&self.roles).transport() {
+            transport.shutdown(half);
+        }
+    }
+
+    /// The peer broke the rules: the stream ends, and so does whoever waits.
+    pub(super) fn violated(&self, text: String) {
+        lock(&self.end.violation).get_or_insert(text);
+        self.shut(Half::Both);
+        self.notice_end();
+    }
+
+    /// Somebody saw the end of the stream. The watch thread takes in the rest and finishes the link.
+    pub(super) fn notice_end(&self) {
+        if !self.end.is_input_over.swap(true, Ordering::SeqCst) {
+            self.bell().ask(Ask::End(self.id));
+        }
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.end.kind
+    }
+
+    /// What the peer broke, if it did.
+    pub(crate) fn violation(&self) -> Option<String> {
+        lock(&self.end.violation).clone()
+    }
+
+    /// What the peer can still do.
+    pub(crate) fn peer_end(&self) -> PeerEnd {
+        lock(&self.roles).transport().map_or(PeerEnd::Gone, |transport| transport.peer_end())
+    }
+
+    /// Marks the input as over after an orderly half-close: nothing more comes, what was accepted is still answered.
+    pub(crate) fn end_input(&self) {
+        self.end.is_input_over.store(true, Ordering::SeqCst);
+        self.wake_all();
+    }
+
+    /// Whether everything that the peer asked for is done and told, and it asks for nothing more.
+    pub(super) fn has_nothing_left(&self) -> bool {
+        self.is_peer_closing() && !self.attention.is_blocked() && self.stats().answers == 0
+    }
+
+    /// Whether nothing more will come from the peer.
+    pub(crate) fn is_input_over(&self) -> bool {
+        self.end.is_input_over()
+    }
+
+    /// Why a link without a process of ours ended.
+    pub(crate) fn plain_loss(&self) -> Loss {
+        if let Some(text) = self.violation() {
+            return Loss::Violated { text };
+        }
+        if self.is_closing() {
+            return Loss::Closed;
+        }
+        match lock(&self.end.refusal).clone() {
+            Some(text) => Loss::Refused { text },
+            None => Loss::Disconnected { reason: "the peer ended the stream".to_owned() },
+        }
+    }
+
+    /// The end: every open call ends with `loss`, every waiter and observer is told, the stream is closed. A second time
+    /// does nothing. Only the watch thread comes here, after it took in everything that had arrived.
+    pub(crate) fn finish(self: &Arc<Self>, loss: Loss) {
+        if self.end.loss.set(Arc::new(loss)).is_err() {
+            return;
+        }
+        self.end.is_input_over.store(true, Ordering::SeqCst);
+        watch::remove_link(self.id);
+        self.drop_watched();
+        lock(&self.reader).transport = None;
+        self.with_wire(|wire| {
+            wire.protocol.disconnect();
+            wire.transport = None;
+        });
+        lock(&self.roles).drop_transport();
+        self.wake_all();
+        self.inbox.forget(self);
+        let observers = std::mem::take(&mut *lock(&self.end.observers));
+        observers.into_iter().for_each(Observer::died);
+    }
+}

@@ -1,0 +1,185 @@
+//! One connection to one peer, shared by all threads that use it.
+//! Owns: the protocol state of the connection, its stream, and who waits on it. Must not know: Python, what values mean,
+//! processes (those hold a link, not the other way round).
+//!
+//! Whoever waits drives: the calling thread writes its own frame, reads what arrives, hands it to whom it concerns. The
+//! parts: `wire` is the locked section over the protocol, `submit` and `objects` the operations, `route` the way of an
+//! arrival, `wait` the roles of waiting threads, `attention` the hand-over to the watch thread, `end` the end.
+
+mod attention;
+mod end;
+mod objects;
+mod route;
+mod submit;
+mod wait;
+mod wire;
+
+use std::os::fd::RawFd;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+
+use crossbeam_queue::SegQueue;
+use elsewhere_proto::{Config, Connection, Hello, ObjectId, Stats};
+
+use crate::fork;
+use crate::inbox::Inbox;
+use crate::lock::lock;
+use crate::transport::Transport;
+use crate::watch::{self, Bell};
+
+pub(crate) use end::Kind;
+pub use submit::{Expect, Request};
+pub use wait::{InboxWake, Wake};
+
+/// One connection to one peer. All methods may be called from any thread; those that wait say so.
+#[derive(Debug)]
+pub struct Link {
+    id: u64,
+    generation: u32,
+    inbox: Arc<Inbox>,
+    bell: Arc<Bell>,
+    wire: Mutex<wire::Wire>,
+    reader: Mutex<wire::Reader>,
+    roles: Mutex<wait::Roles>,
+    watched: Mutex<attention::Watched>,
+    attention: attention::Flags,
+    /// References to give back. Filled by drops that may happen anywhere, so without a lock.
+    releases: SegQueue<(ObjectId, u32)>,
+    /// Own objects that the peer let go of, and whether the inbox was told.
+    released: Mutex<Vec<ObjectId>>,
+    is_release_told: AtomicBool,
+    hello: OnceLock<Hello>,
+    end: end::State,
+    /// The other link of a pair in this process, and its inbox if a wait here is to run it.
+    far: OnceLock<Far>,
+}
+
+#[derive(Debug)]
+struct Far {
+    link: Weak<Link>,
+    pumped: Option<Arc<Inbox>>,
+}
+
+impl Link {
+    /// A link over `transport`. What its peer asks for goes to `inbox`.
+    ///
+    /// # Errors
+    /// Those of the system when the watch thread cannot start or watch the stream.
+    pub fn new(transport: Transport, config: Config, inbox: Arc<Inbox>) -> std::io::Result<Arc<Self>> {
+        Self::with_kind(transport, config, inbox, Kind::Plain)
+    }
+
+    /// Two links in this process that are each other's peers.
+    ///
+    /// A wait on the first returns [`Wake::Pump`] while `inbox_there` holds work that nobody else runs.
+    ///
+    /// # Errors
+    /// Those of the system when descriptors are short.
+    pub fn pair(
+        here: Config,
+        inbox_here: Arc<Inbox>,
+        there: Config,
+        inbox_there: Arc<Inbox>,
+    ) -> std::io::Result<(Arc<Self>, Arc<Self>)> {
+        let (near, far) = Transport::memory_pair()?;
+        let near = Self::new(near, here, inbox_here)?;
+        let far = Self::new(far, there, inbox_there)?;
+        let pumped = Some(Arc::clone(&far.inbox));
+        near.far.set(Far { link: Arc::downgrade(&far), pumped }).expect("the link is new");
+        far.far.set(Far { link: Arc::downgrade(&near), pumped: None }).expect("the link is new");
+        Ok((near, far))
+    }
+
+    pub(crate) fn with_kind(
+        transport: Transport,
+        config: Config,
+        inbox: Arc<Inbox>,
+        kind: Kind,
+    ) -> std::io::Result<Arc<Self>> {
+        let bell = watch::bell()?;
+        let transport = Arc::new(transport);
+        let link = Arc::new(Self {
+            id: watch::next_id(),
+            generation: fork::generation(),
+            inbox,
+            bell,
+            wire: Mutex::new(wire::Wire::new(Connection::new(config), Arc::clone(&transport))),
+            reader: Mutex::new(wire::Reader::new(Arc::clone(&transport))),
+            roles: Mutex::new(wait::Roles::new(Arc::clone(&transport))),
+            watched: Mutex::new(attention::Watched::new(Arc::clone(&transport))),
+            attention: attention::Flags::default(),
+            releases: SegQueue::new(),
+            released: Mutex::default(),
+            is_release_told: AtomicBool::new(false),
+            hello: OnceLock::new(),
+            end: end::State::new(kind),
+            far: OnceLock::new(),
+        });
+        watch::add_link(&link, &transport)?;
+        link.with_wire(|_| ());
+        Ok(link)
+    }
+
+    /// A number that no other link of this process has or had.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Where the peer's wishes go.
+    #[must_use]
+    pub fn inbox(&self) -> &Arc<Inbox> {
+        &self.inbox
+    }
+
+    /// What the peer said of itself; None until it did.
+    #[must_use]
+    pub fn peer(&self) -> Option<&Hello> {
+        self.hello.get()
+    }
+
+    /// The counts of the connection's tables.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        lock(&self.wire).protocol.stats()
+    }
+
+    /// The descriptors of the stream; none after its end.
+    #[must_use]
+    pub fn fds(&self) -> Vec<RawFd> {
+        lock(&self.roles).transport().map_or_else(Vec::new, |transport| transport.raw_fds())
+    }
+
+    /// Whether this link was inherited over a fork and may not be used.
+    #[must_use]
+    pub fn is_inherited(&self) -> bool {
+        self.generation != fork::generation()
+    }
+
+    fn far(&self) -> Option<Arc<Self>> {
+        self.far.get().and_then(|far| far.link.upgrade())
+    }
+
+    /// Takes in at the far end of a pair what was just sent: nobody may be waiting there. Holding no lock.
+    fn read_far(&self) {
+        if let Some(far) = self.far() {
+            far.read();
+        }
+    }
+
+    pub(crate) fn bell(&self) -> &Arc<Bell> {
+        &self.bell
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        if self.is_inherited() {
+            return;
+        }
+        watch::remove_link(self.id);
+        if let Some(far) = self.far() {
+            far.notice_end();
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Objects that the peer may name, and objects of the peer that we name.
+//! Owns: when their counts change and when a release is sent. Must not know: the objects.
+
+use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
+
+use elsewhere_proto::{Limits, ObjectId, UnknownExport, offered_references};
+
+use super::Link;
+use crate::inbox::Work;
+use crate::lock::lock;
+
+impl Link {
+    /// Gives an own object an id on this link, with one reference.
+    pub fn export(self: &Arc<Self>) -> ObjectId {
+        self.attention.set_exporting(true);
+        lock(&self.wire).protocol.export()
+    }
+
+    /// Counts one more reference to an exported object, which is about to be sent.
+    ///
+    /// # Errors
+    /// The peer let go of it meanwhile: export it anew.
+    pub fn grant(&self, object: ObjectId) -> Result<(), UnknownExport> {
+        lock(&self.wire).protocol.grant(object)
+    }
+
+    /// Takes back a reference that was not sent after all. Returns whether it was the last.
+    pub fn ungrant(&self, object: ObjectId) -> bool {
+        lock(&self.wire).protocol.ungrant(object)
+    }
+
+    /// Whether the peer may name this object.
+    #[must_use]
+    pub fn is_exported(&self, object: ObjectId) -> bool {
+        lock(&self.wire).protocol.exported(object)
+    }
+
+    /// Counts one reference to an object of the peer that arrived.
+    pub fn imported(&self, object: ObjectId) {
+        lock(&self.wire).protocol.imported(object);
+    }
+
+    /// Gives back `count` references to an object of the peer. Queues them and tries once to send; never blocks. May be
+    /// called from any drop.
+    pub fn push_release(self: &Arc<Self>, object: ObjectId, count: u32) {
+        if self.is_inherited() {
+            return;
+        }
+        self.releases.push((object, count));
+        // Pairs with the fence after each unlock of the wire: either we find it free, or its holder finds the reference.
+        fence(Ordering::SeqCst);
+        self.send_releases();
+    }
+
+    /// Own objects that the peer let go of since the last time, to be dropped by the caller.
+    #[must_use]
+    pub fn take_released(&self) -> Vec<ObjectId> {
+        std::mem::take(&mut *lock(&self.released))
+    }
+
+    /// To be called with the [`Work::Released`] that announced it, before [`Self::take_released`].
+    pub(crate) fn note_release_told(&self) {
+        self.is_release_told.store(false, Ordering::SeqCst);
+    }
+
+    pub(super) fn on_released(self: &Arc<Self>, object: ObjectId) {
+        lock(&self.released).push(object);
+        // One announcement in the inbox at a time, so that nobody's not serving it cannot make it grow.
+        if !self.is_release_told.swap(true, Ordering::SeqCst) {
+            self.inbox.push(Work::Released { link: Arc::clone(self) });
+        }
+    }
+
+    /// Gives back what an answer offers that nobody will ever look at.
+    pub(super) fn release_offers(self: &Arc<Self>, body: &[u8]) {
+        let Ok(objects) = offered_references(body, Limits::default()) else { return };
+        for object in objects {
+            self.push_release(object, 1);
+        }
+    }
+}

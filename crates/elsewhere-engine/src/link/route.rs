@@ -1,0 +1,112 @@
+//! The way of what has arrived, to whom it concerns.
+//! Owns: that each call ends once and each reference is given back. Must not know: sockets, who reads.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use elsewhere_proto::{CallId, Event, IncomingCall, Want};
+
+use super::Link;
+use crate::chains;
+use crate::error::{Arrival, Loss};
+use crate::inbox::{Incoming, Work};
+use crate::pending::{Items, Pending, Told};
+use crate::refusal;
+
+impl Link {
+    pub(super) fn route(self: &Arc<Self>, event: Event<Arc<Pending>>) {
+        match event {
+            Event::Established(hello) => {
+                let _ = self.hello.set(hello);
+                self.wake_all();
+            }
+            Event::Reply { token, body, .. } => {
+                self.complete(&token, Arrival::Reply(body));
+            }
+            Event::Failed { token, body, .. } => {
+                self.complete(&token, Arrival::Error(body));
+            }
+            Event::TimedOut { token, .. } => {
+                self.complete(&token, Arrival::TimedOut);
+            }
+            Event::Lost { token, outcome, .. } => {
+                let loss = self.loss().unwrap_or_else(|| Arc::new(Loss::Closed));
+                self.complete(&token, Arrival::Lost { loss, outcome });
+            }
+            Event::Items { token, count, body, .. } => self.add_items(&token, Items { count, body }),
+            Event::Late { body, .. } => {
+                self.release_offers(&body);
+                self.wake_for_room();
+            }
+            Event::Call(call) => self.on_call(call),
+            Event::Cancelled { call, interrupt } => self.on_cancelled(call, interrupt),
+            Event::Credit { call, n } => self.inbox.push(Work::Credit { link: Arc::clone(self), call, count: n }),
+            Event::Released { object } => self.on_released(object),
+            Event::Pong { .. } => {}
+            Event::GoAway { text, .. } => self.end.note_refusal(text),
+            Event::Closing => {
+                self.end.note_peer_closing();
+                self.wake_all();
+            }
+        }
+    }
+
+    /// Ends a call and tells everybody who wants to know. Returns whether this arrival is its end.
+    pub(super) fn complete(self: &Arc<Self>, pending: &Arc<Pending>, arrival: Arrival) -> bool {
+        let ended = match pending.complete(arrival) {
+            Ok(told) => {
+                self.tell(pending, told);
+                true
+            }
+            Err(Arrival::Reply(body) | Arrival::Error(body)) => {
+                self.release_offers(&body);
+                false
+            }
+            Err(_) => false,
+        };
+        self.wake_for_room();
+        ended
+    }
+
+    fn add_items(self: &Arc<Self>, pending: &Arc<Pending>, items: Items) {
+        match pending.add_items(items) {
+            Ok(told) => self.tell(pending, told),
+            Err(items) => self.release_offers(&items.body),
+        }
+    }
+
+    fn tell(&self, pending: &Arc<Pending>, told: Told) {
+        if told.is_awaited {
+            self.wake_waiters_of(pending);
+        }
+        self.attention_lost(told.observers.len());
+        for observer in told.observers {
+            observer.completed();
+        }
+    }
+
+    fn on_call(self: &Arc<Self>, call: IncomingCall) {
+        self.attention.add_activity();
+        chains::deliver(Incoming { link: Arc::clone(self), call }, &self.inbox);
+    }
+
+    /// A call that nobody has begun never runs; for one that runs, whoever runs it is told.
+    fn on_cancelled(self: &Arc<Self>, call: CallId, interrupt: bool) {
+        match chains::remove_call(self, &self.inbox, call) {
+            Some(incoming) if incoming.call.head.want != Want::Nothing => {
+                let mut body = refusal::cancelled();
+                self.answer_quietly(|wire| wire.protocol.fail(call, incoming.call.lane, &mut body));
+            }
+            Some(_) => {}
+            None => self.inbox.push(Work::Cancelled { link: Arc::clone(self), call, interrupt }),
+        }
+    }
+
+    /// The room in the window has grown.
+    fn wake_for_room(&self) {
+        // SeqCst: pairs with the count in `sit`, raised before the waiter looks whether there is room.
+        if self.attention.room_waiters.load(Ordering::SeqCst) > 0 {
+            self.wake_all();
+        }
+    }
+}

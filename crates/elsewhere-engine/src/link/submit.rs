@@ -1,0 +1,151 @@
+//! Calls that leave and answers that are given.
+//! Owns: the conditions under which a call is accepted. Must not know: how an answer is waited for.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use elsewhere_proto::{CallId, CallRefused, ChainId, LaneId};
+
+use super::Link;
+use crate::clock;
+use crate::error::{Arrival, SubmitError};
+use crate::pending::Pending;
+
+/// A call to make.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The calling thread or task; calls of one lane start in the order of their numbers.
+    pub lane: LaneId,
+    /// The number of this call in its lane.
+    pub number: u32,
+    /// The chain of waits that this call belongs to; 0 for none.
+    pub chain: ChainId,
+    /// Whether this chain came in over this very link: the peer then waits for us while it runs this call.
+    pub nested: bool,
+    /// When the call ends by itself.
+    pub deadline: Option<Instant>,
+    /// Call head and steps. Left empty or as it was; to be cleared before its next use.
+    pub body: &'a mut Vec<u8>,
+    /// What comes back.
+    pub expect: Expect,
+}
+
+/// What comes back of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// One reply or error.
+    Answer,
+    /// Nothing at all.
+    Nothing,
+    /// Items under credit, then an end.
+    Items,
+}
+
+impl Link {
+    /// Sends a call, or queues what the kernel does not take now. Never blocks.
+    ///
+    /// Returns what to wait on, None where nothing comes back.
+    ///
+    /// # Errors
+    /// [`SubmitError`]; the call has not started and never will, nothing is on the wire.
+    pub fn submit(self: &Arc<Self>, request: Request<'_>) -> Result<Option<Arc<Pending>>, SubmitError> {
+        if self.is_inherited() {
+            return Err(SubmitError::Forked);
+        }
+        let pending = (request.expect != Expect::Nothing).then(|| Arc::new(Pending::new(request.deadline)));
+        let call = self.with_wire(|wire| {
+            if wire.transport.is_none() {
+                return Err(None);
+            }
+            let deadline = request.deadline.map(clock::stamp);
+            let token = pending.clone();
+            let Request { lane, number, chain, nested, body, .. } = request;
+            wire.protocol.call(lane, number, chain, nested, deadline, body, token).map_err(Some)
+        });
+        match call {
+            Ok(call) => {
+                if let Some(pending) = &pending {
+                    pending.set_call(call);
+                }
+                self.read_far();
+                self.touch();
+                Ok(pending)
+            }
+            Err(refused) => Err(self.refusal(refused)),
+        }
+    }
+
+    fn refusal(&self, refused: Option<CallRefused>) -> SubmitError {
+        match (self.loss(), refused) {
+            (Some(loss), _) => SubmitError::Lost(loss),
+            (None, Some(CallRefused::WindowFull)) => SubmitError::WindowFull,
+            (None, Some(CallRefused::TooLarge { len, max })) => SubmitError::TooLarge { len, max },
+            (None, _) => SubmitError::Closing,
+        }
+    }
+
+    /// Gives up on a call that was made here. Its end is [`Arrival::Cancelled`]; what the peer still answers is released.
+    /// Returns whether it was still open. With `interrupt` the peer also raises in the running call.
+    pub fn cancel(self: &Arc<Self>, pending: &Arc<Pending>, interrupt: bool) -> bool {
+        if self.is_inherited() || pending.is_done() {
+            return false;
+        }
+        self.with_wire(|wire| wire.protocol.cancel(pending.call(), interrupt));
+        self.complete(pending, Arrival::Cancelled)
+    }
+
+    /// Drops the interest in a call whose handle goes away: its answer and items are released, now or when they come.
+    /// Never blocks; to be called from the drop of whoever holds a [`Pending`] whose end was not taken.
+    pub fn forget(self: &Arc<Self>, pending: &Arc<Pending>) {
+        if self.is_inherited() {
+            return;
+        }
+        let remains = pending.forget();
+        self.attention_lost(remains.observers);
+        for body in &remains.bodies {
+            self.release_offers(body);
+        }
+    }
+
+    /// Grants the peer of a stream `count` more items.
+    pub fn credit(self: &Arc<Self>, pending: &Arc<Pending>, count: u32) {
+        if self.is_inherited() || pending.is_done() {
+            return;
+        }
+        self.with_wire(|wire| wire.protocol.credit(pending.call(), count));
+    }
+
+    /// Answers a call of the peer with the body of a reply. The host's next call must come after it, so that what the
+    /// peer knows of unanswered calls is exact.
+    pub fn reply(self: &Arc<Self>, call: CallId, lane: LaneId, body: &mut Vec<u8>) {
+        self.answer(|wire| wire.protocol.reply(call, lane, body));
+    }
+
+    /// Answers a call of the peer with the body of an error.
+    pub fn fail(self: &Arc<Self>, call: CallId, lane: LaneId, body: &mut Vec<u8>) {
+        self.answer(|wire| wire.protocol.fail(call, lane, body));
+    }
+
+    /// Sends `count` items of a stream that a call of the peer opened, at most as many as it granted.
+    pub fn items(self: &Arc<Self>, call: CallId, lane: LaneId, count: u32, body: &mut Vec<u8>) {
+        self.answer(|wire| wire.protocol.items(call, lane, count, body));
+    }
+
+    fn answer(self: &Arc<Self>, operation: impl FnOnce(&mut super::wire::Wire)) {
+        if self.is_inherited() {
+            return;
+        }
+        self.answer_quietly(operation);
+        self.read_far();
+        self.touch();
+    }
+
+    /// The answer alone, for where locks are held.
+    pub(super) fn answer_quietly(self: &Arc<Self>, operation: impl FnOnce(&mut super::wire::Wire)) {
+        self.with_wire(|wire| {
+            if wire.transport.is_some() {
+                operation(wire);
+            }
+        });
+    }
+}

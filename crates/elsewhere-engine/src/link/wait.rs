@@ -1,0 +1,372 @@
+//! The roles of the threads that wait on one link.
+//! Owns: who sleeps on the stream and who on its own eventfd. Must not know: what is waited for, beyond a question.
+//!
+//! Of the threads that wait on a link one is the sleeper: it polls the stream beside its own eventfd, and what it reads
+//! it hands to whom it concerns. All others poll only their own eventfd. Why no wake is lost:
+//!
+//! * An answer. A waiter registers (roles lock), is counted by its call (call lock), and looks whether the call has ended
+//!   (call lock), in this order. Whoever ends the call does so and reads the count in one section of the call lock, and
+//!   then wakes those it finds registered. If the count was still zero, the look comes after that section and sees the
+//!   end; if not, the waiter was registered before and is found. The wake is a write to an eventfd and waits there.
+//! * The part of the sleeper. It is taken and given up under the roles lock. Whoever leaves and finds others but no
+//!   sleeper wakes one of them, and each waiter tries to take the free part after each wake and before each sleep. A
+//!   woken waiter that is on its way out passes the wake on by the same rule, as it leaves too. So while threads wait,
+//!   either one of them has the part, or one of them has been woken and has not yet looked.
+//! * Bytes. The poll of the sleeper tells by level, so bytes that came before it are told at once. If another thread
+//!   reads them first (the watch thread, a `drain`), that thread routes what they mean.
+//! * Room to write. Whoever leaves bytes behind says so (`ask_for_writer`) after it has set the flag, and wakes the
+//!   sleeper, which reads the flag before each poll.
+//! * Calls of a waiting chain: see `chains`. Work of an inbox: see `inbox`. Both wake the thread's eventfd after the fact.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use elsewhere_proto::ChainId;
+
+use super::Link;
+use crate::chains;
+use crate::exit;
+use crate::inbox::{Incoming, Work};
+use crate::lock::lock;
+use crate::parker::{self, Parker, Watched};
+use crate::pending::Pending;
+use crate::transport::Transport;
+
+/// Why a wait ended.
+#[derive(Debug)]
+pub enum Wake {
+    /// What was waited for is there.
+    Arrived,
+    /// A call of the same chain: run it in this thread, then wait again.
+    Call(Incoming),
+    /// The caller's patience is over; the call goes on.
+    TimedOut,
+    /// The tick is over or a signal came: see to signals, then wait again.
+    Tick,
+    /// The far end of a pair in this process has work that nobody runs: run one piece of it, then wait again.
+    Pump,
+}
+
+/// Why a wait for an inbox ended.
+#[derive(Debug)]
+pub enum InboxWake {
+    /// Something to do.
+    Work(Work),
+    /// The tick is over or a signal came: see to signals, then wait again.
+    Tick,
+    /// The peer is done with us and everything it asked for is done, or it is gone.
+    Ended,
+}
+
+#[derive(Debug)]
+pub(super) struct Roles {
+    transport: Option<Arc<Transport>>,
+    sleeper: Option<u64>,
+    waiters: Vec<Waiter>,
+    next_key: u64,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    key: u64,
+    parker: Arc<Parker>,
+    pending: Option<Arc<Pending>>,
+}
+
+/// How long a wait may last.
+#[derive(Clone, Copy, Default)]
+struct Patience {
+    until: Option<Instant>,
+    tick: Option<Instant>,
+    /// Whether a signal ends the wait.
+    heeds_signals: bool,
+}
+
+enum Driven<T> {
+    Done(T),
+    Call(Incoming),
+    TimedOut,
+    Tick,
+    Pump,
+}
+
+impl Roles {
+    pub(super) fn new(transport: Arc<Transport>) -> Self {
+        Self { transport: Some(transport), sleeper: None, waiters: Vec::new(), next_key: 0 }
+    }
+
+    pub(super) fn transport(&self) -> Option<&Arc<Transport>> {
+        self.transport.as_ref()
+    }
+
+    /// After the end nobody sleeps on the stream any more.
+    pub(super) fn drop_transport(&mut self) -> Option<Arc<Transport>> {
+        self.transport.take()
+    }
+}
+
+impl Link {
+    /// Waits for news of `pending`: its end, or items of its stream. Drives the link meanwhile.
+    ///
+    /// `until` bounds the caller's patience, not the call. `tick` bounds the time between two looks at signals; with a
+    /// tick a signal also ends the wait at once. Calls of `chain` (0: none) are handed out to be run in this thread.
+    /// To be called detached from Python, as everything here that waits.
+    #[must_use]
+    pub fn wait(
+        self: &Arc<Self>,
+        pending: &Arc<Pending>,
+        until: Option<Instant>,
+        tick: Option<Duration>,
+        chain: ChainId,
+    ) -> Wake {
+        let patience = Patience::new(until, tick);
+        let deadline = pending.deadline();
+        self.drive(Some(pending), chain, patience, || {
+            if pending.is_ready() {
+                return Some(());
+            }
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                self.fire_timers();
+            }
+            pending.is_ready().then_some(())
+        })
+        .into()
+    }
+
+    /// Waits until the window has room for another call, or the link is no more. Drives the link meanwhile.
+    #[must_use]
+    pub fn wait_window(self: &Arc<Self>, tick: Option<Duration>, chain: ChainId) -> Wake {
+        self.attention.room_waiters.fetch_add(1, Ordering::SeqCst); // before the first look; see `wake_for_room`
+        let driven = self.drive(None, chain, Patience::new(None, tick), || {
+            (self.end.is_over() || lock(&self.wire).protocol.has_room()).then_some(())
+        });
+        self.attention.room_waiters.fetch_sub(1, Ordering::SeqCst);
+        driven.into()
+    }
+
+    /// Waits until the peer has said hello, or the link is no more.
+    #[must_use]
+    pub fn wait_established(self: &Arc<Self>, until: Option<Instant>, tick: Option<Duration>) -> Wake {
+        let patience = Patience::new(until, tick);
+        let is_over = || (self.end.is_over() || self.hello.get().is_some()).then_some(());
+        self.drive(None, ChainId(0), patience, is_over).into()
+    }
+
+    /// Waits for something to do for the inbox of this link, as the main thread of a host does. Drives the link
+    /// meanwhile. While more than the window of answers waits to be sent, it drives and hands out nothing.
+    #[must_use]
+    pub fn wait_inbox(self: &Arc<Self>, tick: Option<Duration>) -> InboxWake {
+        let parker = parker::current();
+        let seat = self.inbox.sit(parker);
+        let driven = self.drive(None, ChainId(0), Patience::new(None, tick), || {
+            if self.end.is_over() {
+                return Some(InboxWake::Ended);
+            }
+            if self.attention.is_congested() {
+                return None;
+            }
+            match self.inbox.try_pop() {
+                Some(work) => Some(InboxWake::Work(work)),
+                None => self.has_nothing_left().then_some(InboxWake::Ended),
+            }
+        });
+        drop(seat);
+        match driven {
+            Driven::Done(wake) => wake,
+            Driven::Call(incoming) => InboxWake::Work(Work::Call(incoming)),
+            Driven::TimedOut | Driven::Tick | Driven::Pump => InboxWake::Tick,
+        }
+    }
+
+    /// Takes in what has arrived, without waiting. For `done()` and its like.
+    pub fn drain(self: &Arc<Self>) {
+        if !self.is_inherited() {
+            self.try_read();
+        }
+    }
+
+    /// The one loop of all waits. `look` tells whether the wait is over; it is asked after each wake.
+    fn drive<T>(
+        self: &Arc<Self>,
+        pending: Option<&Arc<Pending>>,
+        chain: ChainId,
+        patience: Patience,
+        look: impl Fn() -> Option<T>,
+    ) -> Driven<T> {
+        let seat = Seat::take(self, pending, chain);
+        let pumped = self.far.get().and_then(|far| far.pumped.as_deref());
+        let pump_seat = pumped.map(|inbox| inbox.sit(Arc::clone(&seat.parker)));
+        let driven = self.drive_seated(&seat, pending, patience, look);
+        drop((pump_seat, seat));
+        exit::gate();
+        driven
+    }
+
+    /// Whether the far end of a pair has work for this thread, after it took in what was sent to it.
+    fn far_has_work(&self) -> bool {
+        let Some(far) = self.far.get() else { return false };
+        self.read_far();
+        far.pumped.as_ref().is_some_and(|inbox| !inbox.is_empty())
+    }
+
+    fn drive_seated<T>(
+        self: &Arc<Self>,
+        seat: &Seat<'_>,
+        pending: Option<&Arc<Pending>>,
+        patience: Patience,
+        look: impl Fn() -> Option<T>,
+    ) -> Driven<T> {
+        loop {
+            if let Some(incoming) = seat.chain.take_call() {
+                return Driven::Call(incoming);
+            }
+            if let Some(found) = look() {
+                return Driven::Done(found);
+            }
+            if self.far_has_work() {
+                return Driven::Pump;
+            }
+            let left = match patience.left(pending.and_then(|pending| pending.deadline())) {
+                Left::For(left) => left,
+                Left::NoTime => return Driven::TimedOut,
+                Left::NoTick => return Driven::Tick,
+            };
+            let stream = self.claim_stream(seat.key);
+            let want_write = self.attention.is_blocked();
+            let watched = stream.as_deref().map(|transport| Watched { transport, want_write });
+            let woken = seat.parker.sleep(watched, left);
+            if woken.readable {
+                self.read();
+            }
+            if woken.writable {
+                self.flush();
+            }
+            if woken.interrupted && patience.heeds_signals {
+                return Driven::Tick;
+            }
+        }
+    }
+
+    /// The stream, if the waiter `key` is the sleeper or becomes it now. None after the peer's end was seen: the watch
+    /// thread then finishes the link, and its end wakes everybody.
+    fn claim_stream(&self, key: u64) -> Option<Arc<Transport>> {
+        let mut roles = lock(&self.roles);
+        if *roles.sleeper.get_or_insert(key) != key || self.end.is_input_over() {
+            return None;
+        }
+        roles.transport.clone()
+    }
+
+    pub(super) fn wake_waiters_of(&self, pending: &Arc<Pending>) {
+        let of_call = |waiter: &&Waiter| waiter.pending.as_ref().is_some_and(|other| Arc::ptr_eq(other, pending));
+        let found = |waiter: &Waiter| (!waiter.parker.is_own()).then(|| Arc::clone(&waiter.parker));
+        let parkers: Vec<_> = lock(&self.roles).waiters.iter().filter(of_call).filter_map(found).collect();
+        parkers.iter().for_each(|parker| parker.wake());
+    }
+
+    pub(super) fn wake_all(&self) {
+        let parkers: Vec<_> = lock(&self.roles).waiters.iter().map(|waiter| Arc::clone(&waiter.parker)).collect();
+        parkers.iter().for_each(|parker| parker.wake());
+    }
+
+    /// Wakes the sleeper, so that it polls for what is wanted now. Returns whether anybody waits.
+    pub(super) fn wake_sleeper(&self) -> bool {
+        let roles = lock(&self.roles);
+        let sleeper = roles.waiters.iter().find(|waiter| Some(waiter.key) == roles.sleeper);
+        if let Some(waiter) = sleeper {
+            waiter.parker.wake();
+        }
+        !roles.waiters.is_empty()
+    }
+}
+
+/// A thread's place among those that wait on a link; its drop leaves it.
+struct Seat<'a> {
+    link: &'a Arc<Link>,
+    key: u64,
+    parker: Arc<Parker>,
+    pending: Option<&'a Arc<Pending>>,
+    chain: chains::Waiting,
+}
+
+impl<'a> Seat<'a> {
+    fn take(link: &'a Arc<Link>, pending: Option<&'a Arc<Pending>>, chain: ChainId) -> Self {
+        let parker = parker::current();
+        let key = {
+            let mut roles = lock(&link.roles);
+            let key = roles.next_key;
+            roles.next_key += 1;
+            roles.waiters.push(Waiter { key, parker: Arc::clone(&parker), pending: pending.cloned() });
+            roles.sleeper.get_or_insert(key);
+            key
+        };
+        link.begin_drive();
+        if let Some(pending) = pending {
+            pending.begin_wait();
+        }
+        let chain = chains::sit(chain, link, &parker);
+        Self { link, key, parker, pending, chain }
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        if let Some(pending) = self.pending {
+            pending.end_wait();
+        }
+        let next = {
+            let mut roles = lock(&self.link.roles);
+            roles.waiters.retain(|waiter| waiter.key != self.key);
+            if roles.sleeper == Some(self.key) {
+                roles.sleeper = None;
+            }
+            let is_free = roles.sleeper.is_none();
+            roles.waiters.first().filter(|_| is_free).map(|waiter| Arc::clone(&waiter.parker))
+        };
+        if let Some(next) = next {
+            next.wake();
+        }
+        self.link.end_drive();
+    }
+}
+
+enum Left {
+    /// Sleep at most so long.
+    For(Option<Duration>),
+    NoTime,
+    NoTick,
+}
+
+impl Patience {
+    fn new(until: Option<Instant>, tick: Option<Duration>) -> Self {
+        // A tick beyond what the clock can count is a wait that only signals end.
+        let tick_at = tick.and_then(|tick| Instant::now().checked_add(tick));
+        Self { until, tick: tick_at, heeds_signals: tick.is_some() }
+    }
+
+    /// `deadline` only shortens the sleep; what it means is not the caller's patience.
+    fn left(&self, deadline: Option<Instant>) -> Left {
+        let Some(next) = [self.until, self.tick, deadline].into_iter().flatten().min() else { return Left::For(None) };
+        let now = Instant::now();
+        if self.until.is_some_and(|until| until <= now) {
+            return Left::NoTime;
+        }
+        if self.tick.is_some_and(|tick| tick <= now) {
+            return Left::NoTick;
+        }
+        Left::For(Some(next.saturating_duration_since(now)))
+    }
+}
+
+impl From<Driven<()>> for Wake {
+    fn from(driven: Driven<()>) -> Self {
+        match driven {
+            Driven::Done(()) => Self::Arrived,
+            Driven::Call(incoming) => Self::Call(incoming),
+            Driven::TimedOut => Self::TimedOut,
+            Driven::Tick => Self::Tick,
+            Driven::Pump => Self::Pump,
+        }
+    }
+}

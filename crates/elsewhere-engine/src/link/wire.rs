@@ -1,0 +1,226 @@
+//! The locked section over the protocol: each operation, its bytes and its events.
+//! Owns: the protocol state and both ends of the stream. Must not know: who waits for what.
+
+use std::cell::RefCell;
+use std::sync::atomic::{Ordering, fence};
+use std::sync::{Arc, MutexGuard};
+
+use elsewhere_proto::{Connection, Event, Timestamp};
+use rustix::io::Errno;
+
+use super::Link;
+use crate::clock;
+use crate::lock::{lock, try_lock};
+use crate::pending::Pending;
+use crate::transport::Transport;
+
+/// Bytes taken from the stream at once.
+const CHUNK: usize = 64 * 1024;
+/// Chunks taken before somebody else may read: fairness between readers, and a bound on the time a lock is held.
+const CHUNKS_IN_A_ROW: usize = 64;
+
+thread_local! {
+    /// Bytes never stay here: the protocol copies what it keeps. So one buffer a thread serves all links.
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+pub(super) type Events = Vec<Event<Arc<Pending>>>;
+
+#[derive(Debug)]
+pub(super) struct Wire {
+    pub(super) protocol: Connection<Arc<Pending>>,
+    /// None after the end.
+    pub(super) transport: Option<Arc<Transport>>,
+}
+
+/// What the one thread that reads holds. Never held asleep.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub(super) transport: Option<Arc<Transport>>,
+    events: Events,
+}
+
+impl Wire {
+    pub(super) fn new(protocol: Connection<Arc<Pending>>, transport: Arc<Transport>) -> Self {
+        Self { protocol, transport: Some(transport) }
+    }
+
+    fn take_events(&mut self, into: &mut Events) {
+        while let Some(event) = self.protocol.poll_event() {
+            into.push(event);
+        }
+    }
+}
+
+impl Reader {
+    pub(super) fn new(transport: Arc<Transport>) -> Self {
+        Self { transport: Some(transport), events: Vec::new() }
+    }
+}
+
+impl Link {
+    /// Runs one operation on the protocol, sends what it made and routes what it caused.
+    pub(super) fn with_wire<R>(self: &Arc<Self>, operation: impl FnOnce(&mut Wire) -> R) -> R {
+        self.finish_section(lock(&self.wire), operation)
+    }
+
+    fn finish_section<R>(
+        self: &Arc<Self>,
+        mut wire: MutexGuard<'_, Wire>,
+        operation: impl FnOnce(&mut Wire) -> R,
+    ) -> R {
+        let result = operation(&mut wire);
+        let mut events = Events::new();
+        self.leave(wire, &mut events);
+        for event in events.drain(..) {
+            self.route(event);
+        }
+        self.after_release_lock();
+        result
+    }
+
+    /// Sends what is there to send, takes the events and unlocks.
+    fn leave(self: &Arc<Self>, mut wire: MutexGuard<'_, Wire>, events: &mut Events) {
+        let is_newly_blocked = self.transmit(&mut wire);
+        wire.take_events(events);
+        let timer = wire.protocol.poll_timeout();
+        drop(wire);
+        if let Some(at) = timer {
+            self.bell.schedule(at);
+        }
+        if is_newly_blocked {
+            self.ask_for_writer();
+        }
+    }
+
+    /// Whoever held the lock looks at the queue of releases once more after letting go: a drop that met the lock left
+    /// its reference there and went away.
+    fn after_release_lock(self: &Arc<Self>) {
+        // Pairs with the fence in `push_release`: either that thread sees the lock free, or this one sees the reference.
+        fence(Ordering::SeqCst);
+        if !self.releases.is_empty() {
+            self.send_releases();
+        }
+    }
+
+    /// Sends queued references if nobody holds the lock; else whoever holds it sends them.
+    pub(super) fn send_releases(self: &Arc<Self>) {
+        if let Some(wire) = try_lock(&self.wire) {
+            if wire.transport.is_none() {
+                while self.releases.pop().is_some() {}
+                return;
+            }
+            self.finish_section(wire, |_| ());
+        }
+    }
+
+    /// Writes until nothing is left or the stream takes no more; tells whether it takes no more since now.
+    fn transmit(&self, wire: &mut Wire) -> bool {
+        let Some(transport) = &wire.transport else { return false };
+        while let Some((object, count)) = self.releases.pop() {
+            wire.protocol.release(object, count);
+        }
+        let mut is_blocked = false;
+        while let Some(bytes) = wire.protocol.poll_transmit() {
+            match transport.send(bytes) {
+                Ok(count) => wire.protocol.transmitted(count),
+                Err(Errno::AGAIN) => {
+                    is_blocked = true;
+                    break;
+                }
+                Err(_) => {
+                    self.notice_end();
+                    break;
+                }
+            }
+        }
+        if !is_blocked {
+            self.shut_if_finished(wire, transport);
+        }
+        self.set_blocked(is_blocked, wire.protocol.transmit_len())
+    }
+
+    /// Reads and routes what is here. Waits for another reader to finish, which never takes long.
+    pub(super) fn read(self: &Arc<Self>) {
+        self.read_with(lock(&self.reader), CHUNKS_IN_A_ROW);
+    }
+
+    /// Reads and routes what is here unless somebody else does so right now.
+    pub(super) fn try_read(self: &Arc<Self>) {
+        if let Some(reader) = try_lock(&self.reader) {
+            self.read_with(reader, CHUNKS_IN_A_ROW);
+        }
+    }
+
+    /// Reads and routes everything that will ever come from a peer that has ended.
+    pub(crate) fn read_to_end(self: &Arc<Self>) {
+        self.read_with(lock(&self.reader), usize::MAX);
+    }
+
+    /// Events are routed before the reader's lock is let go, so they reach everybody in the order of the stream.
+    fn read_with(self: &Arc<Self>, mut reader: MutexGuard<'_, Reader>, chunks: usize) {
+        let Some(transport) = reader.transport.clone() else { return };
+        let mut events = std::mem::take(&mut reader.events);
+        BUFFER.with_borrow_mut(|buffer| {
+            buffer.resize(CHUNK, 0);
+            for _ in 0..chunks {
+                let count = match transport.receive(buffer) {
+                    Ok(0) => {
+                        self.notice_end();
+                        break;
+                    }
+                    Ok(count) => count,
+                    Err(Errno::AGAIN) => break,
+                    Err(_) => {
+                        self.notice_end();
+                        break;
+                    }
+                };
+                if !self.take_in(&buffer[..count], &mut events) {
+                    break;
+                }
+                if count < CHUNK && chunks != usize::MAX {
+                    break;
+                }
+            }
+        });
+        reader.events = events;
+        drop(reader);
+        self.after_release_lock();
+    }
+
+    /// Gives bytes to the protocol and routes what they mean; false when they broke its rules.
+    fn take_in(self: &Arc<Self>, bytes: &[u8], events: &mut Events) -> bool {
+        let mut wire = lock(&self.wire);
+        if wire.transport.is_none() {
+            return false;
+        }
+        let verdict = wire.protocol.receive(bytes, clock::now());
+        self.leave(wire, events);
+        for event in events.drain(..) {
+            self.route(event);
+        }
+        match verdict {
+            Ok(()) => true,
+            Err(violation) => {
+                self.violated(violation.to_string());
+                false
+            }
+        }
+    }
+
+    /// When something runs out of time next.
+    pub(crate) fn next_timer(&self) -> Option<Timestamp> {
+        lock(&self.wire).protocol.poll_timeout()
+    }
+
+    /// Ends what has run out of time.
+    pub(crate) fn fire_timers(self: &Arc<Self>) {
+        self.with_wire(|wire| wire.protocol.handle_timeout(clock::now()));
+    }
+
+    /// Writes on, when the stream may take more.
+    pub(crate) fn flush(self: &Arc<Self>) {
+        self.with_wire(|_| ());
+    }
+}

@@ -1,0 +1,21 @@
+//! How the engine takes a lock.
+//! Owns: what a poisoned lock means. Must not know: what the locks guard.
+//!
+//! Order of the engine's locks, outermost first: fork, watch table, reader, chains, inbox, wire, roles, pending.
+//! A thread that holds one of them takes only locks further right, and holds none across a sleep or a call-back.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Locks `mutex`. A panic of an earlier holder is not inherited: every section leaves its data whole at each step.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Locks `mutex` if nobody holds it, never blocks.
+pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    match mutex.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(std::sync::TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(std::sync::TryLockError::WouldBlock) => None,
+    }
+}

@@ -1,0 +1,128 @@
+//! Where a thread sleeps, and how it is woken.
+//! Owns: one eventfd per waiting thread. Must not know: links, calls, what the sleeper waits for.
+//!
+//! A wake is a write to the eventfd, which stays readable until its owner clears it. So a wake that comes between the
+//! owner's last look at its condition and its poll is not lost: the poll returns at once. The owner clears first and
+//! looks at its condition afterwards; a waker makes the condition true first and writes afterwards.
+
+use std::cell::RefCell;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::io::Errno;
+
+use crate::fork;
+use crate::transport::Transport;
+
+/// How long a thread without an eventfd sleeps before it looks again.
+const BLIND_SLICE: Duration = Duration::from_millis(10);
+
+thread_local! {
+    static CURRENT: RefCell<Option<Arc<Parker>>> = const { RefCell::new(None) };
+}
+
+/// The place where one thread sleeps.
+#[derive(Debug)]
+pub(crate) struct Parker {
+    /// None when the process was out of descriptors: the thread then sleeps in short slices.
+    event: Option<OwnedFd>,
+    generation: u32,
+}
+
+/// Why a sleep ended. Several reasons may hold at once; none means that the time was up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Woken {
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
+    /// A signal arrived at this thread.
+    pub(crate) interrupted: bool,
+}
+
+/// The stream that a sleeper watches beside its own eventfd.
+#[derive(Clone, Copy)]
+pub(crate) struct Watched<'a> {
+    pub(crate) transport: &'a Transport,
+    pub(crate) want_write: bool,
+}
+
+/// The calling thread's parker, made at its first wait and again after a fork.
+pub(crate) fn current() -> Arc<Parker> {
+    CURRENT.with_borrow_mut(|slot| match slot {
+        Some(parker) if parker.generation == fork::generation() => Arc::clone(parker),
+        _ => Arc::clone(slot.insert(Arc::new(Parker::new()))),
+    })
+}
+
+impl Parker {
+    fn new() -> Self {
+        let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).ok();
+        Self { event, generation: fork::generation() }
+    }
+
+    /// Whether it is the calling thread's.
+    pub(crate) fn is_own(&self) -> bool {
+        let is_self = |current: &Arc<Self>| std::ptr::eq(Arc::as_ptr(current), self);
+        CURRENT.try_with(|slot| slot.borrow().as_ref().is_some_and(is_self)).unwrap_or(false)
+    }
+
+    /// Wakes the owner. Does nothing on the owner's own thread, which is awake and looks again before it sleeps.
+    pub(crate) fn wake(&self) {
+        if self.is_own() {
+            return;
+        }
+        if let Some(event) = &self.event {
+            // EAGAIN would mean a counter at its maximum, which is readable as well.
+            let _ = rustix::io::write(event, &1_u64.to_ne_bytes());
+        }
+    }
+
+    /// Sleeps until woken, until `watched` is ready, until a signal or until `timeout` is over. Clears a wake.
+    pub(crate) fn sleep(&self, watched: Option<Watched<'_>>, timeout: Option<Duration>) -> Woken {
+        let timeout =
+            if self.event.is_some() { timeout } else { Some(timeout.unwrap_or(BLIND_SLICE).min(BLIND_SLICE)) };
+        let own = self.event.as_ref().map(|event| PollFd::new(event, PollFlags::IN));
+        let (read, write) = watched.map_or((None, None), |watched| watched.transport.poll_fds(watched.want_write));
+        let Some(filler) = own.as_ref().or(read.as_ref()).cloned() else {
+            std::thread::sleep(timeout.unwrap_or(BLIND_SLICE));
+            return Woken::default();
+        };
+        let mut fds = [filler.clone(), filler.clone(), filler];
+        let mut len = 0;
+        let [own_at, read_at, write_at] = [own, read, write].map(|fd| {
+            let at = len;
+            fd.map(|fd| {
+                fds[at] = fd;
+                len += 1;
+                at
+            })
+        });
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        match poll(&mut fds[..len], timeout.as_ref()) {
+            Ok(0) => Woken::default(),
+            Ok(_) => {
+                let seen = |at: Option<usize>| at.map_or(PollFlags::empty(), |at| fds[at].revents());
+                if !seen(own_at).is_empty() {
+                    self.clear();
+                }
+                let (stream, room) = (seen(read_at), seen(write_at));
+                Woken {
+                    readable: !(stream - PollFlags::OUT).is_empty(),
+                    writable: stream.contains(PollFlags::OUT) || !room.is_empty(),
+                    interrupted: false,
+                }
+            }
+            Err(Errno::INTR) => Woken { interrupted: true, ..Woken::default() },
+            // ENOMEM and the like pass; the caller looks at its condition and sleeps again.
+            Err(_) => Woken::default(),
+        }
+    }
+
+    fn clear(&self) {
+        if let Some(event) = &self.event {
+            // EAGAIN: nobody woke us after all.
+            let _ = rustix::io::read(event, &mut [0_u8; 8]);
+        }
+    }
+}

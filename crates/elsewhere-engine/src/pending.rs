@@ -1,0 +1,166 @@
+//! One outgoing call: where its answer arrives.
+//! Owns: the answer until it is taken, and those who want to hear of it. Must not know: links, sockets, what the bytes
+//! mean.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use elsewhere_proto::CallId;
+
+use crate::error::Arrival;
+use crate::lock::lock;
+use crate::observer::Observer;
+
+/// One outgoing call. It ends exactly once; what comes later is handed back to be released.
+#[derive(Debug)]
+pub struct Pending {
+    /// Zero until the call has its id.
+    call: AtomicU64,
+    deadline: Option<Instant>,
+    state: Mutex<State>,
+}
+
+/// Items of a stream, as they came in one message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Items {
+    /// How many values the body holds.
+    pub count: u32,
+    /// The values, one after another.
+    pub body: Vec<u8>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    arrival: Option<Arrival>,
+    items: VecDeque<Items>,
+    is_done: bool,
+    is_forgotten: bool,
+    /// Threads that wait for this call right now.
+    waiting: usize,
+    observers: Vec<Observer>,
+}
+
+/// What an answer found when it arrived.
+pub(crate) struct Told {
+    /// Somebody waits in the engine and must be woken.
+    pub(crate) is_awaited: bool,
+    /// To be told, each once.
+    pub(crate) observers: Vec<Observer>,
+}
+
+/// What is left of a call that nobody wants any more.
+pub(crate) struct Remains {
+    pub(crate) bodies: Vec<Vec<u8>>,
+    pub(crate) observers: usize,
+}
+
+impl Pending {
+    pub(crate) fn new(deadline: Option<Instant>) -> Self {
+        Self { call: AtomicU64::new(0), deadline, state: Mutex::default() }
+    }
+
+    pub(crate) fn set_call(&self, call: CallId) {
+        // Release pairs with the Acquire in `call`; nothing but the number itself is published.
+        self.call.store(call.0, Ordering::Release);
+    }
+
+    /// The id of the call on its link.
+    #[must_use]
+    pub fn call(&self) -> CallId {
+        CallId(self.call.load(Ordering::Acquire)) // pairs with the Release in `set_call`
+    }
+
+    /// When the call ends by itself, if it does.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Whether the call has ended, by whatever arrival; it stays so after the arrival was taken.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        lock(&self.state).is_done
+    }
+
+    /// Whether there is something to take: the end of the call, or items of its stream.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        lock(&self.state).is_ready()
+    }
+
+    /// Takes the end of the call. None while it runs, and after the end was taken.
+    #[must_use]
+    pub fn take(&self) -> Option<Arrival> {
+        lock(&self.state).arrival.take()
+    }
+
+    /// Takes the oldest items of a stream. Take them all before the end of the call.
+    #[must_use]
+    pub fn take_items(&self) -> Option<Items> {
+        lock(&self.state).items.pop_front()
+    }
+
+    /// Ends the call. An arrival that finds it ended or forgotten comes back, to be released.
+    pub(crate) fn complete(&self, arrival: Arrival) -> Result<Told, Arrival> {
+        let mut state = lock(&self.state);
+        if state.is_done || state.is_forgotten {
+            state.is_done = true;
+            return Err(arrival);
+        }
+        state.is_done = true;
+        state.arrival = Some(arrival);
+        Ok(state.told())
+    }
+
+    /// Adds items. They come back when the call has ended or is forgotten.
+    pub(crate) fn add_items(&self, items: Items) -> Result<Told, Items> {
+        let mut state = lock(&self.state);
+        if state.is_done || state.is_forgotten {
+            return Err(items);
+        }
+        state.items.push_back(items);
+        Ok(state.told())
+    }
+
+    /// Counts a thread that waits. From now on an arrival tells that somebody must be woken.
+    pub(crate) fn begin_wait(&self) {
+        lock(&self.state).waiting += 1;
+    }
+
+    pub(crate) fn end_wait(&self) {
+        lock(&self.state).waiting -= 1;
+    }
+
+    /// Adds an observer unless there is something to take already; then it is handed back.
+    pub(crate) fn observe(&self, observer: Observer) -> Result<(), Observer> {
+        let mut state = lock(&self.state);
+        if state.is_ready() {
+            return Err(observer);
+        }
+        state.observers.push(observer);
+        Ok(())
+    }
+
+    /// Gives the call up: its arrival and items, now and later, are nobody's.
+    pub(crate) fn forget(&self) -> Remains {
+        let mut state = lock(&self.state);
+        state.is_forgotten = true;
+        let mut bodies: Vec<_> = state.items.drain(..).map(|items| items.body).collect();
+        if let Some(Arrival::Reply(body) | Arrival::Error(body)) = state.arrival.take() {
+            bodies.push(body);
+        }
+        Remains { bodies, observers: std::mem::take(&mut state.observers).len() }
+    }
+}
+
+impl State {
+    fn is_ready(&self) -> bool {
+        self.arrival.is_some() || self.is_done || !self.items.is_empty()
+    }
+
+    fn told(&mut self) -> Told {
+        Told { is_awaited: self.waiting > 0, observers: std::mem::take(&mut self.observers) }
+    }
+}

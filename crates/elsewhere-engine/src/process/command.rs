@@ -1,0 +1,138 @@
+//! How a host is started.
+//! Owns: the program, its surroundings, its first seconds. Must not know: what the program does with its socket.
+
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use elsewhere_proto::Config;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use super::stderr::Stderr;
+use super::{HostProcess, Process};
+use crate::error::StartError;
+use crate::inbox::Inbox;
+use crate::link::{Kind, Link};
+use crate::transport::Transport;
+use crate::watch;
+
+/// A program that becomes a host: it finds a connected socket as its stdin and speaks the protocol over it.
+#[derive(Clone, Debug)]
+pub struct HostCommand {
+    /// The program, looked up in `PATH` unless it contains a slash.
+    pub program: OsString,
+    /// Its arguments, without the program itself.
+    pub arguments: Vec<OsString>,
+    /// Variables to set (Some) or remove (None) for the program.
+    pub environment: Vec<(OsString, Option<OsString>)>,
+    /// Whether it starts with an empty environment instead of ours.
+    pub clear_environment: bool,
+    /// Where it starts; None for our own directory.
+    pub directory: Option<PathBuf>,
+    /// Where its stdout goes.
+    pub stdout: Stdio,
+    /// How long it may take to say hello.
+    pub start_timeout: Duration,
+}
+
+/// Where a stream of the host goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stdio {
+    /// To ours.
+    #[default]
+    Inherit,
+    /// Nowhere.
+    Null,
+}
+
+impl HostCommand {
+    /// `program` with our environment, in our directory, with 30 s to say hello.
+    pub fn new(program: impl Into<OsString>) -> Self {
+        Self {
+            program: program.into(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            clear_environment: false,
+            directory: None,
+            stdout: Stdio::Inherit,
+            start_timeout: Duration::from_secs(30),
+        }
+    }
+
+    /// Starts the program without waiting for its hello; calls may be submitted at once and are sent when it comes.
+    /// Follow with [`HostProcess::wait_started`].
+    ///
+    /// # Errors
+    /// [`StartError::Spawn`] when there is no such program or the system has no room for it; nothing is left behind.
+    pub fn launch(&self, inbox: Arc<Inbox>, config: Config) -> Result<HostProcess, StartError> {
+        self.try_launch(inbox, config)
+            .map_err(|error| StartError::Spawn { program: self.program.to_string_lossy().into_owned(), error })
+    }
+
+    /// Starts the program and waits for its hello.
+    ///
+    /// # Errors
+    /// [`StartError`]; the process is gone and reaped then.
+    pub fn spawn(&self, inbox: Arc<Inbox>, config: Config) -> Result<HostProcess, StartError> {
+        let process = self.launch(inbox, config)?;
+        while !process.wait_started(None)? {}
+        Ok(process)
+    }
+
+    fn try_launch(&self, inbox: Arc<Inbox>, config: Config) -> std::io::Result<HostProcess> {
+        let (ours, theirs) = crate::transport::socket_pair()?;
+        // Everything that can fail for want of descriptors or threads comes before the process.
+        let link = Link::with_kind(Transport::over_socket(ours), config, inbox, Kind::Host)?;
+        let mut child = match self.command(theirs).spawn() {
+            Ok(child) => child,
+            Err(error) => {
+                link.abandon();
+                return Err(error);
+            }
+        };
+        let adopted = self.adopt(&mut child, &link);
+        if adopted.is_err() {
+            let _ = child.kill();
+            let _ = child.wait();
+            link.abandon();
+        }
+        adopted
+    }
+
+    fn adopt(&self, child: &mut std::process::Child, link: &Arc<Link>) -> std::io::Result<HostProcess> {
+        let pid =
+            i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("the system gives positive process ids");
+        let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+        let pipe = child.stderr.take().expect("stderr was asked to be a pipe");
+        let stderr = Stderr::new(OwnedFd::from(pipe))?;
+        let process = Arc::new(Process::new(pid, Arc::clone(link), pidfd, stderr));
+        watch::add_process(&process)?;
+        Ok(HostProcess::new(process, self.start_timeout))
+    }
+
+    /// No hook runs between fork and exec, and nothing but stdin, stdout and stderr is inherited.
+    fn command(&self, socket: OwnedFd) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).stdin(socket).stderr(std::process::Stdio::piped());
+        command.stdout(match self.stdout {
+            Stdio::Inherit => std::process::Stdio::inherit(),
+            Stdio::Null => std::process::Stdio::null(),
+        });
+        if self.clear_environment {
+            command.env_clear();
+        }
+        for (name, value) in &self.environment {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+        command
+    }
+}

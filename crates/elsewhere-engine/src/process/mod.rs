@@ -1,0 +1,195 @@
+//! A process of ours at the other end of a link, from its start until it is reaped.
+//! Owns: its pidfd, its stderr, how it ended, the steps of its close. Must not know: what runs in it.
+
+mod command;
+mod handle;
+mod stderr;
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use elsewhere_proto::Timestamp;
+use rustix::event::epoll;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+
+use crate::clock;
+use crate::error::{Exit, Loss};
+use crate::exit;
+use crate::link::Link;
+use crate::lock::lock;
+use crate::parker::{self, Parker};
+use crate::watch::Token;
+use stderr::Stderr;
+
+pub use command::{HostCommand, Stdio};
+pub use handle::HostProcess;
+
+/// From the polite signal to the one that cannot be refused, and from the end of a host's stream to that one.
+const LAST_GRACE: Duration = Duration::from_secs(1);
+
+/// Kept by the watch table until it is reaped, whatever handles exist.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pid: Pid,
+    link: Arc<Link>,
+    /// None once it is reaped.
+    pidfd: Mutex<Option<OwnedFd>>,
+    stderr: Mutex<Stderr>,
+    exit: OnceLock<Exit>,
+    plan: Mutex<Plan>,
+    is_done: AtomicBool,
+    waiters: Mutex<Vec<Arc<Parker>>>,
+}
+
+/// The signals to come.
+#[derive(Debug, Default)]
+struct Plan {
+    terminate_at: Option<Timestamp>,
+    kill_at: Option<Timestamp>,
+    /// Whether its end was our wish, expressed by a close.
+    is_ended_by_us: bool,
+}
+
+impl Process {
+    fn new(pid: Pid, link: Arc<Link>, pidfd: OwnedFd, stderr: Stderr) -> Self {
+        Self {
+            pid,
+            link,
+            pidfd: Mutex::new(Some(pidfd)),
+            stderr: Mutex::new(stderr),
+            exit: OnceLock::new(),
+            plan: Mutex::default(),
+            is_done: AtomicBool::new(false),
+            waiters: Mutex::default(),
+        }
+    }
+
+    /// The id of its link.
+    pub(crate) fn id(&self) -> u64 {
+        self.link.id()
+    }
+
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
+    fn raw_pid(&self) -> u32 {
+        self.pid.as_raw_nonzero().get().unsigned_abs()
+    }
+
+    pub(crate) fn watch(&self, poll: BorrowedFd<'_>) -> rustix::io::Result<()> {
+        if let Some(pidfd) = &*lock(&self.pidfd) {
+            epoll::add(poll, pidfd, Token::Exit(self.id()).into(), epoll::EventFlags::IN)?;
+        }
+        lock(&self.stderr).watch(poll, Token::Stderr(self.id()).into())
+    }
+
+    /// Lets go of the descriptors.
+    pub(crate) fn unwatch(&self, poll: BorrowedFd<'_>) {
+        if let Some(pidfd) = lock(&self.pidfd).take() {
+            let _ = epoll::delete(poll, &pidfd);
+        }
+        lock(&self.stderr).close(poll);
+    }
+
+    pub(crate) fn pump_stderr(&self, poll: BorrowedFd<'_>) {
+        lock(&self.stderr).pump(poll);
+    }
+
+    pub(crate) fn raw_fds(&self) -> Vec<RawFd> {
+        // Called in a forked child, where a lock may be held for ever by a thread that is not there.
+        let pidfd = crate::lock::try_lock(&self.pidfd).and_then(|pidfd| pidfd.as_ref().map(AsRawFd::as_raw_fd));
+        let stderr = crate::lock::try_lock(&self.stderr).and_then(|stderr| stderr.raw_fd());
+        pidfd.into_iter().chain(stderr).collect()
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(pidfd) = &*lock(&self.pidfd) {
+            // ESRCH: it is dead and waits to be reaped.
+            let _ = pidfd_send_signal(pidfd, signal);
+        }
+    }
+
+    /// Collects the status if the process has ended; true when it has.
+    pub(crate) fn try_reap(&self) -> bool {
+        let pidfd = lock(&self.pidfd);
+        let Some(pidfd) = &*pidfd else { return true };
+        let exit = match waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
+            Ok(None) => return false,
+            Ok(Some(status)) => Exit { code: status.exit_status(), signal: status.terminating_signal() },
+            // Somebody else in this process waits for all children and was faster.
+            Err(_) => Exit::default(),
+        };
+        let _ = self.exit.set(exit);
+        true
+    }
+
+    /// How its link ended, once it is reaped.
+    pub(crate) fn loss(&self) -> Loss {
+        let exit = self.exit.get().copied().unwrap_or_default();
+        if self.link.is_closing() && (exit.is_success() || lock(&self.plan).is_ended_by_us) {
+            return Loss::Closed;
+        }
+        let Exit { code: exit_code, signal } = exit;
+        Loss::Died { pid: self.raw_pid(), exit_code, signal, stderr_tail: lock(&self.stderr).tail() }
+    }
+
+    /// Everybody who had to hear of its end has been told.
+    pub(crate) fn set_done(&self) {
+        self.is_done.store(true, Ordering::SeqCst); // before the waiters are taken: who comes later sees it
+        std::mem::take(&mut *lock(&self.waiters)).iter().for_each(|parker| parker.wake());
+    }
+
+    /// Waits until its end is told to everybody. Returns whether it is.
+    pub(crate) fn wait_until(&self, until: Option<Instant>) -> bool {
+        let parker = parker::current();
+        lock(&self.waiters).push(Arc::clone(&parker));
+        loop {
+            if self.is_done.load(Ordering::SeqCst) {
+                break;
+            }
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) || parker.sleep(None, left).interrupted {
+                break;
+            }
+        }
+        lock(&self.waiters).retain(|other| !Arc::ptr_eq(other, &parker));
+        exit::gate();
+        self.is_done.load(Ordering::SeqCst)
+    }
+
+    /// Closes the link and lets the process end within `grace`; then it is asked to, and a second later made to.
+    fn start_close(&self, grace: Duration) {
+        self.link.close();
+        let at = Timestamp(clock::now().0.saturating_add(grace));
+        {
+            let mut plan = lock(&self.plan);
+            plan.is_ended_by_us = true;
+            plan.terminate_at = Some(plan.terminate_at.map_or(at, |earlier| earlier.min(at)));
+        }
+        self.link.bell().schedule(at);
+    }
+
+    /// Its stream has ended, so it should be gone in a moment.
+    pub(crate) fn expect_exit(&self) {
+        let at = Timestamp(clock::now().0 + LAST_GRACE);
+        lock(&self.plan).kill_at.get_or_insert(at);
+    }
+
+    /// Sends the signals that are due and tells when the next one is.
+    pub(crate) fn fire_timers(&self, now: Timestamp) -> Option<Timestamp> {
+        let mut plan = lock(&self.plan);
+        if plan.terminate_at.is_some_and(|at| at <= now) {
+            plan.terminate_at = None;
+            plan.kill_at.get_or_insert(Timestamp(now.0 + LAST_GRACE));
+            self.signal(Signal::TERM);
+        }
+        if plan.kill_at.is_some_and(|at| at <= now) {
+            plan.kill_at = None;
+            self.signal(Signal::KILL);
+        }
+        [plan.terminate_at, plan.kill_at].into_iter().flatten().min()
+    }
+}

@@ -1,0 +1,86 @@
+//! What a host writes to its stderr.
+//! Owns: the pipe and the last 4 KiB. Must not know: what the text says.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
+use rustix::fs::{OFlags, fcntl_setfl};
+
+/// Bytes kept.
+const TAIL: usize = 4096;
+/// Bytes read at once. A pipe that polls writable takes so many without blocking.
+const PIECE: usize = 4096;
+/// Pieces read in a row, so that a noisy host does not keep the watch thread from the others.
+const PIECES_IN_A_ROW: usize = 16;
+
+#[derive(Debug)]
+pub(super) struct Stderr {
+    /// None after its end.
+    pipe: Option<OwnedFd>,
+    tail: VecDeque<u8>,
+}
+
+impl Stderr {
+    /// The reading end of the host's stderr. Only this end is made non-blocking, the host's stays as it is.
+    pub(super) fn new(pipe: OwnedFd) -> rustix::io::Result<Self> {
+        fcntl_setfl(&pipe, OFlags::NONBLOCK)?;
+        Ok(Self { pipe: Some(pipe), tail: VecDeque::new() })
+    }
+
+    pub(super) fn watch(&self, poll: BorrowedFd<'_>, data: epoll::EventData) -> rustix::io::Result<()> {
+        let Some(pipe) = &self.pipe else { return Ok(()) };
+        epoll::add(poll, pipe, data, epoll::EventFlags::IN)
+    }
+
+    /// Takes what is there. At the end of the pipe it is closed.
+    pub(super) fn pump(&mut self, poll: BorrowedFd<'_>) {
+        let mut piece = [0_u8; PIECE];
+        for _ in 0..PIECES_IN_A_ROW {
+            let Some(pipe) = &self.pipe else { return };
+            match rustix::io::read(pipe, &mut piece) {
+                Ok(0) => return self.forget(poll),
+                Ok(count) => self.take_in(&piece[..count]),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Takes what is there and closes the pipe, although somebody else may hold its other end.
+    pub(super) fn close(&mut self, poll: BorrowedFd<'_>) {
+        self.pump(poll);
+        self.forget(poll);
+    }
+
+    fn forget(&mut self, poll: BorrowedFd<'_>) {
+        if let Some(pipe) = self.pipe.take() {
+            let _ = epoll::delete(poll, &pipe);
+        }
+    }
+
+    fn take_in(&mut self, bytes: &[u8]) {
+        self.tail.extend(bytes);
+        let surplus = self.tail.len().saturating_sub(TAIL);
+        self.tail.drain(..surplus);
+        pass_on(bytes);
+    }
+
+    pub(super) fn tail(&self) -> Vec<u8> {
+        self.tail.iter().copied().collect()
+    }
+
+    pub(super) fn raw_fd(&self) -> Option<RawFd> {
+        self.pipe.as_ref().map(AsRawFd::as_raw_fd)
+    }
+}
+
+/// Shows the host's words on our own stderr if it takes them right now; never blocks.
+fn pass_on(bytes: &[u8]) {
+    let stderr = std::io::stderr();
+    let mut fds = [PollFd::from_borrowed_fd(stderr.as_fd(), PollFlags::OUT)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    if poll(&mut fds, Some(&now)).is_ok() && fds[0].revents().contains(PollFlags::OUT) {
+        let _ = rustix::io::write(stderr.as_fd(), bytes);
+    }
+}

@@ -1,0 +1,221 @@
+//! The one thread that does what happens when nobody waits, and the table of what it watches.
+//! Owns: the links, processes and the owner of this process, the start and stop of the thread. Must not know: Python;
+//! the thread never attaches to it and lies on no call's path.
+
+mod bell;
+mod watcher;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::thread::JoinHandle;
+
+use rustix::event::epoll;
+
+use crate::link::Link;
+use crate::lock::lock;
+use crate::process::Process;
+use crate::transport::{Interest, Transport};
+
+pub(crate) use bell::{Ask, Bell};
+pub(crate) use watcher::Token;
+use watcher::Watcher;
+
+static TABLE: Mutex<Table> = Mutex::new(Table::new());
+
+/// Everything that this process watches. Its lock comes before all others of the engine.
+pub(crate) struct Table {
+    links: BTreeMap<u64, Entry>,
+    processes: BTreeMap<u64, Arc<Process>>,
+    owner: Option<Owner>,
+    service: Option<Service>,
+    next_id: u64,
+}
+
+struct Entry {
+    link: Weak<Link>,
+    fds: Vec<RawFd>,
+}
+
+/// The process that owns this one.
+struct Owner {
+    link: u64,
+    pidfd: Option<OwnedFd>,
+}
+
+struct Service {
+    bell: Arc<Bell>,
+    thread: Thread,
+}
+
+enum Thread {
+    Running(JoinHandle<Watcher>),
+    /// Between a pause and its resumption; what the thread knew waits here, unless it is still on its way out.
+    Paused(Option<Box<Watcher>>),
+}
+
+impl Table {
+    const fn new() -> Self {
+        Self { links: BTreeMap::new(), processes: BTreeMap::new(), owner: None, service: None, next_id: 1 }
+    }
+
+    /// The bell of the running thread, started if need be.
+    fn service(&mut self) -> io::Result<Arc<Bell>> {
+        if self.service.is_none() {
+            let bell = Arc::new(Bell::new()?);
+            let watcher = Box::new(Watcher::new(Arc::clone(&bell)));
+            self.service = Some(Service { bell, thread: Thread::Paused(Some(watcher)) });
+        }
+        self.resume()?;
+        let service = self.service.as_ref().expect("the service was just made");
+        Ok(Arc::clone(&service.bell))
+    }
+
+    fn resume(&mut self) -> io::Result<()> {
+        let Some(service) = &mut self.service else { return Ok(()) };
+        let Thread::Paused(waiting) = &mut service.thread else { return Ok(()) };
+        let Some(watcher) = waiting.take() else { return Ok(()) };
+        // If the system refuses the thread, what it knew is lost with it; the next start begins anew.
+        match std::thread::Builder::new().name("elsewhere-watch".to_owned()).spawn(move || watcher.run()) {
+            Ok(thread) => {
+                service.thread = Thread::Running(thread);
+                Ok(())
+            }
+            Err(error) => {
+                let watcher = Watcher::new(Arc::clone(&service.bell));
+                service.thread = Thread::Paused(Some(Box::new(watcher)));
+                Err(error)
+            }
+        }
+    }
+}
+
+/// The bell of the watch thread, which is started if need be.
+pub(crate) fn bell() -> io::Result<Arc<Bell>> {
+    lock(&TABLE).service()
+}
+
+/// A number that was not given before.
+pub(crate) fn next_id() -> u64 {
+    let mut table = lock(&TABLE);
+    table.next_id += 1;
+    table.next_id
+}
+
+pub(crate) fn link_token(id: u64) -> epoll::EventData {
+    Token::Link(id).into()
+}
+
+/// Watches a link for its end.
+pub(crate) fn add_link(link: &Arc<Link>, transport: &Transport) -> io::Result<()> {
+    let mut table = lock(&TABLE);
+    transport.watch(link.bell().epoll(), link_token(link.id()), Interest::default())?;
+    table.links.insert(link.id(), Entry { link: Arc::downgrade(link), fds: transport.raw_fds() });
+    Ok(())
+}
+
+/// Forgets a link. To be called before its stream is closed.
+pub(crate) fn remove_link(id: u64) {
+    lock(&TABLE).links.remove(&id);
+}
+
+/// Watches a process until it is reaped.
+pub(crate) fn add_process(process: &Arc<Process>) -> io::Result<()> {
+    let mut table = lock(&TABLE);
+    process.watch(process.link().bell().epoll())?;
+    table.processes.insert(process.id(), Arc::clone(process));
+    Ok(())
+}
+
+fn remove_process(id: u64) {
+    let process = lock(&TABLE).processes.remove(&id);
+    drop(process); // without the table, which the drop of a link takes
+}
+
+/// Every process that is not reaped yet.
+pub(crate) fn processes() -> Vec<Arc<Process>> {
+    lock(&TABLE).processes.values().cloned().collect()
+}
+
+/// Watches the process at the other end of `link` as the owner of this one.
+pub(crate) fn set_owner(link: &Arc<Link>, pidfd: Option<OwnedFd>) -> io::Result<()> {
+    let mut table = lock(&TABLE);
+    if let Some(pidfd) = &pidfd {
+        epoll::add(link.bell().epoll(), pidfd, Token::Owner.into(), epoll::EventFlags::IN)?;
+    }
+    table.owner = Some(Owner { link: link.id(), pidfd });
+    Ok(())
+}
+
+fn link(id: u64) -> Option<Arc<Link>> {
+    lock(&TABLE).links.get(&id).and_then(|entry| entry.link.upgrade())
+}
+
+fn links() -> Vec<Arc<Link>> {
+    lock(&TABLE).links.values().filter_map(|entry| entry.link.upgrade()).collect()
+}
+
+fn process(id: u64) -> Option<Arc<Process>> {
+    lock(&TABLE).processes.get(&id).cloned()
+}
+
+fn owner_link() -> Option<u64> {
+    lock(&TABLE).owner.as_ref().map(|owner| owner.link)
+}
+
+/// Lets epoll forget the owner, whose end would be told again and again.
+fn unwatch_owner(bell: &Bell) {
+    if let Some(pidfd) = lock(&TABLE).owner.as_mut().and_then(|owner| owner.pidfd.take()) {
+        let _ = epoll::delete(bell.epoll(), &pidfd);
+    }
+}
+
+/// Stops the thread; it is started again by the next link.
+pub(crate) fn stop() {
+    drop(pause());
+}
+
+/// Stops the thread and holds the table.
+pub(crate) fn pause() -> MutexGuard<'static, Table> {
+    let running = {
+        let mut table = lock(&TABLE);
+        match &mut table.service {
+            Some(service) => match std::mem::replace(&mut service.thread, Thread::Paused(None)) {
+                Thread::Running(thread) => {
+                    service.bell.ask(Ask::Stop);
+                    Some(thread)
+                }
+                paused => {
+                    service.thread = paused;
+                    None
+                }
+            },
+            None => None,
+        }
+    };
+    // Joined without the table, which the thread may want for its last steps.
+    let watcher = running.and_then(|thread| thread.join().ok());
+    let mut table = lock(&TABLE);
+    if let (Some(watcher), Some(service)) = (watcher, &mut table.service) {
+        service.thread = Thread::Paused(Some(Box::new(watcher)));
+    }
+    table
+}
+
+/// Starts the thread again after a pause, if there was one.
+pub(crate) fn resume(table: &mut Table) {
+    // When the system has no thread to give now, the next link tries again.
+    let _ = table.resume();
+}
+
+/// Forgets everything in a forked child without closing anything, and tells the descriptors.
+pub(crate) fn abandon(table: &mut Table) -> Vec<RawFd> {
+    let Table { links, processes, owner, service, .. } = std::mem::replace(table, Table::new());
+    let mut fds: Vec<RawFd> = links.values().flat_map(|entry| entry.fds.iter().copied()).collect();
+    fds.extend(processes.values().flat_map(|process| process.raw_fds()));
+    fds.extend(owner.iter().filter_map(|owner| owner.pidfd.as_ref().map(AsRawFd::as_raw_fd)));
+    fds.extend(service.iter().flat_map(|service| service.bell.raw_fds()));
+    std::mem::forget((links, processes, owner, service));
+    fds
+}

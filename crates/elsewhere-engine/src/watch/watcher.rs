@@ -1,0 +1,262 @@
+//! The loop of the watch thread.
+//! Owns: the ticks and timers of this process. Must not know: Python; how a link or process does what it is told.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use elsewhere_proto::Timestamp;
+use rustix::event::{Timespec, epoll};
+use rustix::process::{Signal, getpid, kill_process};
+
+use super::{Ask, Bell};
+use crate::clock;
+use crate::error::Loss;
+use crate::link::{Kind, Link};
+use crate::transport::{Half, PeerEnd};
+
+/// How long a link must be quiet before it is armed.
+const TICK: Duration = Duration::from_millis(5);
+/// How long this process may go on after its owner is gone.
+const GRACE_WITHOUT_OWNER: Duration = Duration::from_secs(1);
+const EVENTS_AT_ONCE: usize = 64;
+
+/// What an event of epoll is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Token {
+    Poke,
+    Owner,
+    Link(u64),
+    Exit(u64),
+    Stderr(u64),
+}
+
+impl From<Token> for epoll::EventData {
+    fn from(token: Token) -> Self {
+        let (kind, id) = match token {
+            Token::Poke => (0, 0),
+            Token::Owner => (0, 1),
+            Token::Link(id) => (1, id),
+            Token::Exit(id) => (2, id),
+            Token::Stderr(id) => (3, id),
+        };
+        Self::new_u64(id << 2 | kind)
+    }
+}
+
+impl From<epoll::EventData> for Token {
+    fn from(data: epoll::EventData) -> Self {
+        let (kind, id) = (data.u64() & 3, data.u64() >> 2);
+        match kind {
+            0 if id == 0 => Self::Poke,
+            0 => Self::Owner,
+            1 => Self::Link(id),
+            2 => Self::Exit(id),
+            _ => Self::Stderr(id),
+        }
+    }
+}
+
+/// What the thread knows between two rounds; it survives a pause of the thread.
+pub(super) struct Watcher {
+    bell: Arc<Bell>,
+    ticking: Vec<Ticking>,
+    next_tick: Option<Timestamp>,
+    next_timer: Option<Timestamp>,
+    /// When this process ends, after its owner is gone.
+    last_moment: Option<Timestamp>,
+}
+
+struct Ticking {
+    link: Weak<Link>,
+    activity: u64,
+}
+
+impl Watcher {
+    pub(super) fn new(bell: Arc<Bell>) -> Self {
+        Self { bell, ticking: Vec::new(), next_tick: None, next_timer: None, last_moment: None }
+    }
+
+    pub(super) fn run(mut self) -> Self {
+        let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
+        loop {
+            events.clear();
+            let timeout = self.timeout();
+            let buffer = rustix::buffer::spare_capacity(&mut events);
+            // An interrupted or failed wait is a round without events.
+            let _ = epoll::wait(self.bell.epoll(), buffer, timeout.as_ref());
+            for event in &events {
+                self.on_event(event.data.into());
+            }
+            if self.do_what_was_asked() {
+                return self;
+            }
+            self.tick();
+            if self.next_timer.is_some_and(|at| at <= clock::now()) {
+                self.fire_timers();
+            }
+        }
+    }
+
+    fn timeout(&self) -> Option<Timespec> {
+        let next = [self.next_tick, self.next_timer].into_iter().flatten().min()?;
+        // Up to the next millisecond, because kernels before 5.11 cut the rest off and would spin through it.
+        let left = clock::until(next).as_nanos().div_ceil(1_000_000);
+        let left = Duration::from_millis(u64::try_from(left).unwrap_or(u64::MAX).min(u64::from(u32::MAX) / 4));
+        Timespec::try_from(left).ok()
+    }
+
+    fn on_event(&mut self, token: Token) {
+        match token {
+            Token::Poke => {}
+            Token::Owner => {
+                super::unwatch_owner(&self.bell);
+                self.on_owner_gone();
+            }
+            Token::Link(id) => self.on_link(id),
+            Token::Exit(id) => self.on_exit(id),
+            Token::Stderr(id) => {
+                if let Some(process) = super::process(id) {
+                    process.pump_stderr(self.bell.epoll());
+                }
+            }
+        }
+    }
+
+    /// Does what others asked for; true when it was to leave.
+    fn do_what_was_asked(&mut self) -> bool {
+        let mut is_to_leave = false;
+        for ask in self.bell.take_asked() {
+            match ask {
+                Ask::Tick(link) => self.begin_ticking(link),
+                Ask::Arm(link) => {
+                    if let Some(link) = link.upgrade().filter(|link| !link.is_driven()) {
+                        link.arm();
+                    }
+                }
+                Ask::End(id) => self.on_end(id),
+                Ask::Timers => self.fire_timers(),
+                Ask::Stop => is_to_leave = true,
+            }
+        }
+        is_to_leave
+    }
+
+    fn on_link(&mut self, id: u64) {
+        let Some(link) = super::link(id) else { return };
+        match link.peer_end() {
+            PeerEnd::Open => link.on_stream_event(),
+            // The half-close was seen before, so this is room to write.
+            PeerEnd::HalfClosed if link.is_input_over() => link.flush(),
+            PeerEnd::HalfClosed | PeerEnd::Gone => self.on_end(id),
+        }
+    }
+
+    /// The stream has ended, or half of it. What had arrived is delivered first, whatever comes then.
+    fn on_end(&mut self, id: u64) {
+        let Some(link) = super::link(id) else { return };
+        link.read_to_end();
+        if let Some(text) = link.violation() {
+            link.finish(Loss::Violated { text });
+        }
+        match link.kind() {
+            Kind::Plain => link.finish(link.plain_loss()),
+            Kind::Host => self.on_silent_host(&link),
+            Kind::Owner if link.is_peer_closing() && link.peer_end() != PeerEnd::Gone => {
+                link.pass_end();
+                link.end_input();
+            }
+            Kind::Owner => self.on_owner_gone(),
+        }
+    }
+
+    /// A host has closed its stream. It is about to exit, which its pidfd will tell, or it is made to.
+    fn on_silent_host(&mut self, link: &Arc<Link>) {
+        link.unwatch();
+        match super::process(link.id()) {
+            Some(process) => {
+                process.expect_exit();
+                self.fire_timers();
+            }
+            None => link.finish(link.plain_loss()),
+        }
+    }
+
+    /// A process has ended. Its last words are in the socket and the pipe, whoever else may hold their other ends.
+    fn on_exit(&mut self, id: u64) {
+        let Some(process) = super::process(id) else { return };
+        if !process.try_reap() {
+            return;
+        }
+        let link = Arc::clone(process.link());
+        link.read_to_end();
+        process.unwatch(self.bell.epoll());
+        super::remove_process(id);
+        link.finish(process.loss());
+        process.set_done();
+    }
+
+    /// The owner of this process is gone: the program hears of it and gets a second, every process of ours gets the same
+    /// at once, and then this process ends, whatever its threads are doing.
+    fn on_owner_gone(&mut self) {
+        if self.last_moment.is_some() {
+            return;
+        }
+        self.last_moment = Some(Timestamp(clock::now().0 + GRACE_WITHOUT_OWNER));
+        let owner = super::owner_link();
+        for link in super::links() {
+            if Some(link.id()) == owner {
+                link.read_to_end();
+                link.finish(link.plain_loss());
+            } else {
+                link.shut(Half::Both);
+            }
+        }
+        self.fire_timers();
+    }
+
+    fn begin_ticking(&mut self, link: Weak<Link>) {
+        let Some(activity) = link.upgrade().map(|link| link.activity()) else { return };
+        self.ticking.push(Ticking { link, activity });
+        self.next_tick.get_or_insert_with(|| Timestamp(clock::now().0 + TICK));
+    }
+
+    /// Arms the links that were quiet since the last tick.
+    fn tick(&mut self) {
+        let now = clock::now();
+        if self.next_tick.is_none_or(|at| at > now) {
+            return;
+        }
+        self.ticking.retain_mut(|ticking| {
+            let Some(link) = ticking.link.upgrade() else { return false };
+            let activity = link.activity();
+            if std::mem::replace(&mut ticking.activity, activity) != activity {
+                return true;
+            }
+            link.settle();
+            false
+        });
+        self.next_tick = (!self.ticking.is_empty()).then_some(Timestamp(now.0 + TICK));
+    }
+
+    /// Does what is due and finds out what is due next.
+    fn fire_timers(&mut self) {
+        self.bell.set_next_timer(None); // "unknown" before the look; see `Bell::schedule`
+        let now = clock::now();
+        if self.last_moment.is_some_and(|at| at <= now) {
+            let _ = kill_process(getpid(), Signal::KILL);
+        }
+        let mut next = self.last_moment;
+        let mut note = |at: Option<Timestamp>| next = [next, at].into_iter().flatten().min();
+        for link in super::links() {
+            if link.next_timer().is_some_and(|at| at <= now) {
+                link.fire_timers();
+            }
+            note(link.next_timer());
+        }
+        for process in super::processes() {
+            note(process.fire_timers(now));
+        }
+        self.next_timer = next;
+        self.bell.set_next_timer(next);
+    }
+}
