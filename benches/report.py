@@ -9,6 +9,7 @@ import json
 import os
 import platform
 from dataclasses import asdict
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -60,6 +61,7 @@ def machine() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)),
         "load": os.getloadavg()[0],
         "python": platform.python_version(),
+        "elsewhere": version("elsewhere"),
     }
 
 
