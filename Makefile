@@ -20,8 +20,6 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# Tells the extension that it is optimised although it carries debug assertions; otherwise it warns on import.
-export ELSEWHERE_PROFILE := release
 unexport PYTHONPATH PYTHONHOME
 
 RUST_SOURCES = $(shell find crates -name '*.rs' -o -name '*.toml') $(wildcard Cargo.toml Cargo.lock) pyproject.toml
