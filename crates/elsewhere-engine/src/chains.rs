@@ -33,6 +33,8 @@ struct Seat {
     key: u64,
     chain: ChainId,
     link: u64,
+    /// The other link of a pair in this process: what arrives there is what this thread called, not what calls it back.
+    far: Option<u64>,
     parker: Arc<Parker>,
     calls: VecDeque<Incoming>,
 }
@@ -57,7 +59,7 @@ pub(crate) fn count_queued(change: isize) {
 pub(crate) fn deliver(incoming: Incoming, inbox: &Inbox) {
     let mut chains = lock(&CHAINS);
     let (chain, link) = (incoming.call.chain, incoming.link.id());
-    let of_chain = |seat: &Seat| seat.chain == chain && chain != ChainId(0);
+    let of_chain = |seat: &Seat| seat.chain == chain && chain != ChainId(0) && seat.far != Some(link);
     let at = (chains.seats.iter().rposition(|seat| of_chain(seat) && seat.link == link))
         .or_else(|| chains.seats.iter().rposition(of_chain));
     match at {
@@ -76,17 +78,21 @@ pub(crate) fn sit(chain: ChainId, link: &Link, parker: &Arc<Parker>) -> Waiting 
     if chain == ChainId(0) {
         return Waiting { key: None };
     }
+    // Held longer than the lock: the drop of an inbox may drop links, which takes other locks.
+    let mut inboxes = Vec::new();
+    let far = link.far_id();
     let mut chains = lock(&CHAINS);
     let mut calls = VecDeque::new();
     if QUEUED.load(Ordering::SeqCst) > 0 {
-        for inbox in chains.inboxes.iter().filter_map(Weak::upgrade) {
-            calls.extend(inbox.take_chain(chain));
-        }
+        inboxes.extend(chains.inboxes.iter().filter_map(Weak::upgrade));
+        calls.extend(inboxes.iter().flat_map(|inbox| inbox.take_chain(chain, far)));
     }
     SEATED.fetch_add(calls.len(), Ordering::SeqCst);
     let key = chains.next_key;
     chains.next_key += 1;
-    chains.seats.push(Seat { key, chain, link: link.id(), parker: Arc::clone(parker), calls });
+    chains.seats.push(Seat { key, chain, link: link.id(), far, parker: Arc::clone(parker), calls });
+    drop(chains);
+    drop(inboxes);
     Waiting { key: Some(key) }
 }
 

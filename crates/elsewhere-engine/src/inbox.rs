@@ -5,7 +5,7 @@
 //! bounded by the windows of the links that fill it.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use elsewhere_proto::{CallId, ChainId, IncomingCall};
@@ -154,14 +154,16 @@ impl Inbox {
         Seat { inbox: self, parker }
     }
 
-    /// Takes the queued calls of one chain, in order. Called under the chains' lock.
-    pub(crate) fn take_chain(&self, chain: ChainId) -> Vec<Incoming> {
+    /// Takes the queued calls of one chain, in order, except those that came over `except`. Called under the chains' lock.
+    pub(crate) fn take_chain(&self, chain: ChainId, except: Option<u64>) -> Vec<Incoming> {
         let mut state = lock(&self.state);
         let mut taken = Vec::new();
         let mut kept = VecDeque::with_capacity(state.queue.len());
         for work in state.queue.drain(..) {
             match work {
-                Work::Call(incoming) if incoming.call.chain == chain => taken.push(incoming),
+                Work::Call(incoming) if incoming.call.chain == chain && Some(incoming.link.id()) != except => {
+                    taken.push(incoming);
+                }
                 other => kept.push_back(other),
             }
         }
@@ -195,6 +197,14 @@ impl Inbox {
         drop(state);
         let gone: VecDeque<Work> = gone;
         let calls = gone.iter().filter(|work| matches!(work, Work::Call(_))).count();
+        chains::count_queued(-(calls as isize));
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let calls = state.queue.iter().filter(|work| matches!(work, Work::Call(_))).count();
         chains::count_queued(-(calls as isize));
     }
 }

@@ -120,9 +120,6 @@ impl Link {
         self.end.is_closing.store(true, Ordering::SeqCst);
         self.shut(Half::Both);
         self.notice_end();
-        if let Some(far) = self.far() {
-            far.notice_end();
-        }
     }
 
     pub(super) fn shut_if_finished(&self, wire: &Wire, transport: &Transport) {
@@ -133,9 +130,6 @@ impl Link {
         if stats.calls == 0 && stats.answers == 0 && stats.exports == 0 {
             self.end.is_shut.store(true, Ordering::SeqCst); // under the wire's lock, so it happens once
             transport.shutdown(Half::Write);
-            if let Some(far) = self.far() {
-                far.notice_end();
-            }
         }
     }
 

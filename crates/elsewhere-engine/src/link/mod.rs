@@ -56,6 +56,7 @@ pub struct Link {
 
 #[derive(Debug)]
 struct Far {
+    id: u64,
     link: Weak<Link>,
     pumped: Option<Arc<Inbox>>,
 }
@@ -85,8 +86,8 @@ impl Link {
         let near = Self::new(near, here, inbox_here)?;
         let far = Self::new(far, there, inbox_there)?;
         let pumped = Some(Arc::clone(&far.inbox));
-        near.far.set(Far { link: Arc::downgrade(&far), pumped }).expect("the link is new");
-        far.far.set(Far { link: Arc::downgrade(&near), pumped: None }).expect("the link is new");
+        near.far.set(Far { id: far.id, link: Arc::downgrade(&far), pumped }).expect("the link is new");
+        far.far.set(Far { id: near.id, link: Arc::downgrade(&near), pumped: None }).expect("the link is new");
         Ok((near, far))
     }
 
@@ -156,6 +157,11 @@ impl Link {
         self.generation != fork::generation()
     }
 
+    /// The id of the other link of a pair in this process.
+    pub(crate) fn far_id(&self) -> Option<u64> {
+        self.far.get().map(|far| far.id)
+    }
+
     fn far(&self) -> Option<Arc<Self>> {
         self.far.get().and_then(|far| far.link.upgrade())
     }
@@ -174,12 +180,8 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        if self.is_inherited() {
-            return;
-        }
-        watch::remove_link(self.id);
-        if let Some(far) = self.far() {
-            far.notice_end();
+        if !self.is_inherited() {
+            watch::remove_link(self.id);
         }
     }
 }

@@ -1,8 +1,9 @@
 //! A stream whose two ends lie in one process.
 //! Owns: two bounded byte queues. Must not know: who is at the other end, frames, threads.
 //!
-//! Readiness is told by two eventfds a direction, so that a waiter polls them as it polls a socket: `data` is readable
-//! while bytes or the end are there to receive, `room` is readable while there is room again after the queue was full.
+//! Readiness is told by three eventfds a direction, so that a waiter polls them as it polls a socket: `data` is readable
+//! while bytes or the end are there to receive, `room` while there is room again after the queue was full, `end` from the
+//! end on.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -29,6 +30,7 @@ struct Pipe {
     queue: Mutex<Queue>,
     data: OwnedFd,
     room: OwnedFd,
+    end: OwnedFd,
 }
 
 #[derive(Debug, Default)]
@@ -46,8 +48,8 @@ pub(super) fn pair() -> Result<(End, End)> {
 
 impl Pipe {
     fn new() -> Result<Self> {
-        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-        Ok(Self { queue: Mutex::default(), data: eventfd(0, flags)?, room: eventfd(0, flags)? })
+        let event = || eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
+        Ok(Self { queue: Mutex::default(), data: event()?, room: event()?, end: event()? })
     }
 }
 
@@ -102,10 +104,12 @@ impl End {
     pub(super) fn shutdown(&self, half: Half) {
         lock(&self.outgoing.queue).writer_done = true;
         raise(&self.outgoing.data);
+        raise(&self.outgoing.end);
         if half == Half::Both {
             lock(&self.incoming.queue).reader_gone = true;
             raise(&self.incoming.room);
             raise(&self.incoming.data);
+            raise(&self.incoming.end);
         }
     }
 
@@ -123,24 +127,30 @@ impl End {
     }
 
     pub(super) fn watch(&self, poll: BorrowedFd<'_>, data: epoll::EventData, interest: Interest) -> Result<()> {
-        epoll::add(poll, &self.incoming.data, data, told(interest.read && !interest.past_end))?;
-        epoll::add(poll, &self.outgoing.room, data, told(interest.write))
+        self.watched(interest).into_iter().try_for_each(|(event, flags)| epoll::add(poll, event, data, flags))
     }
 
     pub(super) fn rewatch(&self, poll: BorrowedFd<'_>, data: epoll::EventData, interest: Interest) -> Result<()> {
-        epoll::modify(poll, &self.incoming.data, data, told(interest.read && !interest.past_end))?;
-        epoll::modify(poll, &self.outgoing.room, data, told(interest.write))
+        self.watched(interest).into_iter().try_for_each(|(event, flags)| epoll::modify(poll, event, data, flags))
     }
 
     pub(super) fn unwatch(&self, poll: BorrowedFd<'_>) {
-        let _ = epoll::delete(poll, &self.incoming.data);
-        let _ = epoll::delete(poll, &self.outgoing.room);
+        for (event, _) in self.watched(Interest::default()) {
+            let _ = epoll::delete(poll, event);
+        }
+    }
+
+    fn watched(&self, interest: Interest) -> [(&OwnedFd, epoll::EventFlags); 3] {
+        [
+            (&self.incoming.data, told(interest.read && !interest.past_end)),
+            (&self.incoming.end, told(!interest.past_end)),
+            (&self.outgoing.room, told(interest.write)),
+        ]
     }
 
     pub(super) fn raw_fds(&self) -> Vec<RawFd> {
-        [&self.incoming.data, &self.incoming.room, &self.outgoing.data, &self.outgoing.room]
-            .map(AsRawFd::as_raw_fd)
-            .to_vec()
+        let of_pipe = |pipe: &Pipe| [&pipe.data, &pipe.room, &pipe.end].map(AsRawFd::as_raw_fd);
+        [of_pipe(&self.incoming), of_pipe(&self.outgoing)].concat()
     }
 }
 
