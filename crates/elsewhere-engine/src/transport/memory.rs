@@ -2,8 +2,8 @@
 //! Owns: two bounded byte queues. Must not know: who is at the other end, frames, threads.
 //!
 //! Readiness is told by three eventfds a direction, so that a waiter polls them as it polls a socket: `data` is readable
-//! while bytes or the end are there to receive, `room` while there is room again after the queue was full, `end` from the
-//! end on.
+//! while bytes or the end are there to receive, `room` while there is room again after the queue was full, `end` after each
+//! half of the end.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -109,7 +109,7 @@ impl End {
             lock(&self.incoming.queue).reader_gone = true;
             raise(&self.incoming.room);
             raise(&self.incoming.data);
-            raise(&self.incoming.end);
+            raise(&self.outgoing.end);
         }
     }
 
@@ -143,7 +143,8 @@ impl End {
     fn watched(&self, interest: Interest) -> [(&OwnedFd, epoll::EventFlags); 3] {
         [
             (&self.incoming.data, told(interest.read && !interest.past_end)),
-            (&self.incoming.end, told(!interest.past_end)),
+            // Each half is told once, by the edge.
+            (&self.incoming.end, epoll::EventFlags::IN | epoll::EventFlags::ET),
             (&self.outgoing.room, told(interest.write)),
         ]
     }

@@ -158,13 +158,15 @@ impl Watcher {
         if let Some(text) = link.violation() {
             link.finish(Loss::Violated { text });
         }
+        let is_orderly = link.is_peer_closing() && link.peer_end() != PeerEnd::Gone;
         match link.kind() {
-            Kind::Plain => link.finish(link.plain_loss()),
             Kind::Host => self.on_silent_host(&link),
-            Kind::Owner if link.is_peer_closing() && link.peer_end() != PeerEnd::Gone => {
+            // What was accepted is finished and answered before this side ends too.
+            Kind::Plain | Kind::Owner if is_orderly => {
                 link.pass_end();
                 link.end_input();
             }
+            Kind::Plain => link.finish(link.plain_loss()),
             Kind::Owner => self.on_owner_gone(),
         }
     }
