@@ -1,0 +1,63 @@
+//! The references in a body that nobody will look at.
+//! Owns: finding them without making values. Must not know: tables.
+
+use super::token::{ReferenceHead, Token};
+use super::{CodecError, Limits, Reader};
+use crate::ids::ObjectId;
+
+/// The objects that the values in `body` offer, one entry for each reference: who throws the body away releases them.
+///
+/// # Errors
+/// [`CodecError`] if it is not a sequence of values; then nothing can be said about it.
+pub fn offered_references(body: &[u8], limits: Limits) -> Result<Vec<ObjectId>, CodecError> {
+    let mut offered = Vec::new();
+    let mut reader = Reader::new(body, limits);
+    while !reader.is_empty() {
+        reader.walk(|token| {
+            if let Token::Reference(ReferenceHead::Offer { object, .. }) = token {
+                offered.push(*object);
+            }
+        })?;
+    }
+    Ok(offered)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Flavour, Writer};
+    use super::*;
+
+    fn offer(object: u64, described: bool) -> ReferenceHead {
+        ReferenceHead::Offer { object: ObjectId(object), class: 1, described }
+    }
+
+    #[test]
+    fn offers_are_found_in_containers_descriptors_and_pickles() {
+        let mut body = vec![];
+        let mut out = Writer::new(&mut body);
+        out.begin_list(2).unwrap();
+        out.reference(&offer(1, true));
+        out.begin_list(1).unwrap();
+        out.str("descriptor").unwrap();
+        out.reference(&ReferenceHead::Home { object: ObjectId(7) });
+        out.begin_pickle(Flavour::Pickle, 1, 0).unwrap();
+        out.reference(&offer(2, false));
+        out.bytes(b"pickle").unwrap();
+        out.reference(&offer(1, false));
+
+        let offered = offered_references(&body, Limits::default()).unwrap();
+
+        assert_eq!(offered, [ObjectId(1), ObjectId(2), ObjectId(1)]);
+    }
+
+    #[test]
+    fn offer_of_the_bootstrap_object_is_malformed() {
+        let mut body = vec![];
+        Writer::new(&mut body).reference(&offer(0, false));
+
+        assert!(matches!(
+            offered_references(&body, Limits::default()),
+            Err(CodecError::Malformed { name: "reference", .. })
+        ));
+    }
+}

@@ -1,0 +1,187 @@
+//! Calls that the peer made and that this side has not answered.
+//! Owns: which ids the peer may use, what it may still send, credit that it granted. Must not know: bytes, frames, what
+//! a call does.
+
+use std::collections::VecDeque;
+
+use super::slots::{SLOTS, place};
+use super::{WINDOW_BYTES, WINDOW_CALLS};
+use crate::ids::{CallId, LaneId};
+use crate::message::call::Want;
+use crate::violation::Violation;
+
+/// A peer that counts otherwise than we do is not cut off for it: it may exceed the window by this factor.
+const SLACK: usize = 2;
+/// Finished posts are told to the peer at the latest when they are this part of the window.
+const TOLD_PART: usize = 4;
+
+/// What became of an id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    /// Nothing is open here.
+    #[default]
+    Free,
+    /// The first frame of a call came, the last one did not.
+    Arriving,
+    /// To be answered.
+    Open,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    /// The last id that used it.
+    last: u64,
+    stage: Stage,
+    is_stream: bool,
+    lane: LaneId,
+    len: usize,
+    credit: u32,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Answers {
+    slots: Vec<Slot>,
+    highest: u64,
+    open: usize,
+    arriving: usize,
+    len: usize,
+    posts: VecDeque<(CallId, usize)>,
+    finished: u32,
+    finished_len: u64,
+}
+
+/// What the peer's cancel or credit met.
+pub(super) enum Found<'a> {
+    Open(&'a mut u32),
+    NoStream,
+    Answered,
+}
+
+impl Answers {
+    /// Calls to be answered, posts included.
+    pub(super) fn open(&self) -> usize {
+        self.open.saturating_add(self.posts.len())
+    }
+
+    pub(super) fn is_arriving(&self) -> bool {
+        self.arriving > 0
+    }
+
+    /// The highest id that the peer has used.
+    pub(super) fn highest(&self) -> CallId {
+        CallId(self.highest)
+    }
+
+    /// The first frame of a call came.
+    ///
+    /// # Errors
+    /// [`Violation`] if its id was used before, its slot is taken, or the window is exceeded.
+    #[inline]
+    pub(super) fn begin(&mut self, id: CallId) -> Result<(), Violation> {
+        if self.posts.len() >= WINDOW_CALLS.saturating_mul(SLACK) || self.len >= WINDOW_BYTES.saturating_mul(SLACK) {
+            return Err(Violation::WindowExceeded);
+        }
+        let at = place(id.0);
+        if at >= self.slots.len() {
+            self.slots.resize(at.saturating_add(1).min(SLOTS), Slot::default());
+        }
+        match self.slots.get_mut(at) {
+            Some(slot) if slot.stage == Stage::Free && id.0 > slot.last => {
+                *slot = Slot { last: id.0, stage: Stage::Arriving, ..Slot::default() };
+            }
+            _ => return Err(Violation::ReusedCall { call: id }),
+        }
+        self.highest = self.highest.max(id.0);
+        self.arriving = self.arriving.saturating_add(1);
+        Ok(())
+    }
+
+    /// The last frame of a call came.
+    #[inline]
+    pub(super) fn complete(&mut self, id: CallId, lane: LaneId, want: Want, len: usize) {
+        self.arriving = self.arriving.saturating_sub(1);
+        self.len = self.len.saturating_add(len);
+        let Some(slot) = self.slots.get_mut(place(id.0)) else { return };
+        debug_assert_eq!((slot.last, slot.stage), (id.0, Stage::Arriving), "a call that was not begun");
+        if want == Want::Nothing {
+            slot.stage = Stage::Free;
+            self.posts.push_back((id, len));
+        } else {
+            *slot = Slot { stage: Stage::Open, is_stream: want == Want::Stream, lane, len, ..*slot };
+            self.open = self.open.saturating_add(1);
+        }
+    }
+
+    /// The last frame of a call came that is not accepted.
+    pub(super) fn refuse(&mut self, id: CallId) {
+        self.arriving = self.arriving.saturating_sub(1);
+        if let Some(slot) = self.slots.get_mut(place(id.0)) {
+            slot.stage = Stage::Free;
+        }
+    }
+
+    fn slot(&mut self, id: CallId) -> Option<&mut Slot> {
+        self.slots.get_mut(place(id.0)).filter(|slot| slot.last == id.0 && slot.stage == Stage::Open)
+    }
+
+    /// The lane of a call that is to be answered.
+    pub(super) fn lane(&mut self, id: CallId) -> Option<LaneId> {
+        self.slot(id).map(|slot| slot.lane)
+    }
+
+    /// The items that the peer takes for a call; None if it is no open stream.
+    pub(super) fn credit(&mut self, id: CallId) -> Option<&mut u32> {
+        self.slot(id).filter(|slot| slot.is_stream).map(|slot| &mut slot.credit)
+    }
+
+    /// The call is answered.
+    pub(super) fn close(&mut self, id: CallId) {
+        let Some(slot) = self.slot(id) else { return };
+        let len = slot.len;
+        slot.stage = Stage::Free;
+        self.open = self.open.saturating_sub(1);
+        self.len = self.len.saturating_sub(len);
+    }
+
+    /// A post is done; false if there is no such post.
+    pub(super) fn finish(&mut self, id: CallId) -> bool {
+        // Serial hosts finish in order, so it is the first one nearly always.
+        let Some(at) = self.posts.iter().position(|(post, _)| *post == id) else { return false };
+        let Some((_, len)) = self.posts.remove(at) else { return false };
+        self.len = self.len.saturating_sub(len);
+        self.finished = self.finished.saturating_add(1);
+        self.finished_len = self.finished_len.saturating_add(u64::try_from(len).unwrap_or(u64::MAX));
+        true
+    }
+
+    /// Finished posts and their bytes that the peer must be told now. A peer that makes few posts is not woken for
+    /// them: they are told in a bunch, or beside other frames.
+    pub(super) fn take_finished(&mut self, is_sending: bool) -> Option<(u32, u64)> {
+        let is_due = usize::try_from(self.finished).unwrap_or(usize::MAX) >= WINDOW_CALLS / TOLD_PART
+            || usize::try_from(self.finished_len).unwrap_or(usize::MAX) >= WINDOW_BYTES / TOLD_PART;
+        if self.finished == 0 || !(is_due || is_sending) {
+            return None;
+        }
+        Some((std::mem::take(&mut self.finished), std::mem::take(&mut self.finished_len)))
+    }
+
+    /// What an id means that the peer names.
+    ///
+    /// # Errors
+    /// [`Violation::UnknownCall`] if the peer never used it.
+    pub(super) fn find(&mut self, id: CallId) -> Result<Found<'_>, Violation> {
+        if id.0 > self.highest || id.0 == 0 {
+            return Err(Violation::UnknownCall { call: id });
+        }
+        Ok(match self.slot(id) {
+            Some(slot) if slot.is_stream => Found::Open(&mut slot.credit),
+            Some(_) => Found::NoStream,
+            None => Found::Answered,
+        })
+    }
+
+    /// The connection is over: nobody waits for an answer.
+    pub(super) fn clear(&mut self) {
+        *self = Self { highest: self.highest, ..Self::default() };
+    }
+}

@@ -1,0 +1,207 @@
+//! Bytes of the stream become frames, frames become messages.
+//! Owns: what came in part. Must not know: what a message means; each header is shown to the connection before its
+//! body is kept.
+
+use crate::message::call::CallHead;
+use crate::message::frame::{HEADER_LEN, Header, Kind};
+use crate::violation::Violation;
+
+/// The body of a whole message: still in the caller's buffer, or gathered.
+pub(super) enum Body<'a> {
+    Here(&'a [u8]),
+    Gathered { bytes: Vec<u8>, head: Option<CallHead> },
+}
+
+impl Body<'_> {
+    pub(super) fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Here(bytes) => bytes,
+            Self::Gathered { bytes, .. } => bytes,
+        }
+    }
+
+    pub(super) fn into_vec(self) -> Vec<u8> {
+        match self {
+            Self::Here(bytes) => bytes.to_vec(),
+            Self::Gathered { bytes, .. } => bytes,
+        }
+    }
+
+    /// The head of a call, and the rest.
+    ///
+    /// # Errors
+    /// [`Violation`] if there is no head.
+    pub(super) fn into_call(self) -> Result<(CallHead, Vec<u8>), Violation> {
+        match self {
+            Self::Here(bytes) => {
+                let head = CallHead::read(bytes)?;
+                Ok((head, bytes.get(CallHead::LEN..).unwrap_or_default().to_vec()))
+            }
+            Self::Gathered { bytes, head: Some(head) } => Ok((head, bytes)),
+            Self::Gathered { mut bytes, head: None } => Ok((take_head(&mut bytes)?, bytes)),
+        }
+    }
+}
+
+fn take_head(bytes: &mut Vec<u8>) -> Result<CallHead, Violation> {
+    let head = CallHead::read(bytes)?;
+    bytes.drain(..CallHead::LEN);
+    Ok(head)
+}
+
+/// What was made of some bytes.
+pub(super) enum Step<'a> {
+    /// All bytes are used, nothing is complete.
+    Hungry,
+    /// A header; the connection says whether its body may come.
+    Header(Header),
+    /// A frame that is a message by itself, or the last of one.
+    Message(Header, Body<'a>),
+}
+
+#[derive(Debug)]
+pub(super) struct Assembler {
+    partial: [u8; HEADER_LEN],
+    filled: usize,
+    frame: Option<Frame>,
+    unfinished: Vec<Unfinished>,
+    /// Bytes in `unfinished`.
+    kept: usize,
+    max_message: usize,
+}
+
+/// The frame whose body is coming.
+#[derive(Debug)]
+struct Frame {
+    header: Header,
+    /// What came of it, behind what came of its message before.
+    body: Vec<u8>,
+    head: Option<CallHead>,
+    left: usize,
+    is_more_of_one: bool,
+}
+
+/// A message of which not all frames came.
+#[derive(Debug)]
+struct Unfinished {
+    first: Header,
+    head: Option<CallHead>,
+    body: Vec<u8>,
+}
+
+impl Assembler {
+    pub(super) fn new(max_message: usize) -> Self {
+        Self { partial: [0; HEADER_LEN], filled: 0, frame: None, unfinished: Vec::new(), kept: 0, max_message }
+    }
+
+    /// Whether the message that this frame belongs to was begun by an earlier frame.
+    pub(super) fn is_begun(&self, header: &Header) -> bool {
+        self.unfinished.iter().any(|message| is_same(&message.first, header))
+    }
+
+    /// Takes what it can use off the front of `bytes`. After [`Step::Header`] either [`expect`](Self::expect) or nothing
+    /// at all must follow.
+    ///
+    /// # Errors
+    /// [`Violation`] by the header alone, or by the head of a call.
+    #[inline]
+    pub(super) fn step<'a>(&mut self, bytes: &mut &'a [u8]) -> Result<Step<'a>, Violation> {
+        if self.frame.is_some() {
+            return self.fill(bytes);
+        }
+        if self.filled == 0
+            && let Some((header, rest)) = bytes.split_first_chunk()
+        {
+            *bytes = rest;
+            return Header::from_bytes(header).map(Step::Header);
+        }
+        self.fill_header(bytes)
+    }
+
+    fn fill_header<'a>(&mut self, bytes: &mut &'a [u8]) -> Result<Step<'a>, Violation> {
+        let place = self.partial.get_mut(self.filled..).unwrap_or_default();
+        let count = place.len().min(bytes.len());
+        let (now, rest) = bytes.split_at_checked(count).unwrap_or((bytes, &[]));
+        place.iter_mut().zip(now).for_each(|(to, from)| *to = *from);
+        *bytes = rest;
+        self.filled = self.filled.saturating_add(count);
+        if self.filled < HEADER_LEN {
+            return Ok(Step::Hungry);
+        }
+        self.filled = 0;
+        Header::from_bytes(&self.partial).map(Step::Header)
+    }
+
+    /// The body of this header may come. Gives it at once where it is a whole message and all there.
+    ///
+    /// # Errors
+    /// [`Violation::MessageTooLarge`].
+    #[inline]
+    pub(super) fn expect<'a>(&mut self, header: Header, bytes: &mut &'a [u8]) -> Result<Step<'a>, Violation> {
+        let is_whole = !header.has_more && (self.unfinished.is_empty() || !self.is_begun(&header));
+        if is_whole && let Some((body, rest)) = bytes.split_at_checked(header.len) {
+            *bytes = rest;
+            return Ok(Step::Message(header, Body::Here(body)));
+        }
+        self.begin_frame(header, is_whole)?;
+        self.fill(bytes)
+    }
+
+    fn begin_frame(&mut self, header: Header, is_whole: bool) -> Result<(), Violation> {
+        let mut frame = Frame { header, body: Vec::new(), head: None, left: header.len, is_more_of_one: false };
+        if is_whole {
+            frame.body.reserve_exact(header.len);
+        } else {
+            let kept = self.kept.saturating_add(header.len);
+            if kept > self.max_message {
+                return Err(Violation::MessageTooLarge { len: kept, max: self.max_message });
+            }
+            self.kept = kept;
+        }
+        if let Some(at) = self.unfinished.iter().position(|message| is_same(&message.first, &header)) {
+            let message = self.unfinished.swap_remove(at);
+            frame.header = Header { has_more: header.has_more, ..message.first };
+            frame.body = message.body;
+            frame.head = message.head;
+            frame.is_more_of_one = true;
+        }
+        self.frame = Some(frame);
+        Ok(())
+    }
+
+    fn fill<'a>(&mut self, bytes: &mut &'a [u8]) -> Result<Step<'a>, Violation> {
+        let Some(frame) = &mut self.frame else { return Ok(Step::Hungry) };
+        let count = frame.left.min(bytes.len());
+        let (now, rest) = bytes.split_at_checked(count).unwrap_or((bytes, &[]));
+        frame.body.extend_from_slice(now);
+        frame.left = frame.left.saturating_sub(count);
+        *bytes = rest;
+        if frame.left > 0 {
+            return Ok(Step::Hungry);
+        }
+        let Some(frame) = self.frame.take() else { return Ok(Step::Hungry) };
+        self.finish_frame(frame)
+    }
+
+    fn finish_frame<'a>(&mut self, frame: Frame) -> Result<Step<'a>, Violation> {
+        let Frame { header, mut body, mut head, is_more_of_one, .. } = frame;
+        if header.has_more {
+            if header.kind == Kind::Call && !is_more_of_one {
+                head = Some(take_head(&mut body)?);
+                self.kept = self.kept.saturating_sub(CallHead::LEN);
+            }
+            self.unfinished.push(Unfinished { first: header, head, body });
+            return Ok(Step::Hungry);
+        }
+        if is_more_of_one {
+            self.kept = self.kept.saturating_sub(body.len());
+        }
+        Ok(Step::Message(header, Body::Gathered { bytes: body, head }))
+    }
+}
+
+/// Whether both are of one message. Answers to a call do not interleave with each other, so a frame of another kind is
+/// of another message only for another id or the other direction.
+fn is_same(first: &Header, other: &Header) -> bool {
+    first.id == other.id && first.kind == other.kind
+}

@@ -1,0 +1,56 @@
+//! What is known of calls that lost their connection.
+//! Owns: the rule, and the end of all tables. Must not know: why the stream ended.
+//!
+//! Whatever the peer did not get completely has not started, because only complete calls are dispatched.
+//!
+//! A peer that runs one call at a time, in order of arrival, and sends each answer before it begins the next call, has
+//! at most one call of its queue running: the first one that is not answered. Everything behind that one has not
+//! started, except calls that run inside another one because the peer waits in their chain. Such a call has the chain
+//! of an earlier open one, or a chain that came from outside, which the caller knows (`nested`). A stream may be open
+//! while later calls run, so it is never taken for the running one. A call that arrived before one that was answered
+//! is not taken for it either: for some reason it was passed over, and nothing is claimed about it.
+
+use std::collections::BTreeSet;
+
+use super::Connection;
+use super::calls::{Call, NOT_QUEUED};
+use super::event::Event;
+use crate::ids::ChainId;
+use crate::message::call::Want;
+use crate::message::error_record::Outcome;
+use crate::message::hello::Capabilities;
+
+impl<T: Clone> Connection<T> {
+    /// The stream ended. Every call of this side that somebody waits for gives [`Event::Lost`], every exported object
+    /// [`Event::Released`], and all tables are empty. To be called once everything that arrived was received.
+    pub fn disconnect(&mut self) {
+        self.is_over = true;
+        let sent = self.output.sent();
+        let is_serial = self.peer.as_ref().is_some_and(|peer| peer.capabilities.has(Capabilities::SERIAL));
+        let answered = self.calls.answered();
+        let mut calls = self.calls.drain();
+        calls.sort_by_key(|call| call.end);
+        let may_run = calls.iter().find(|call| may_be_running(call, answered)).map(|call| call.end);
+        let mut earlier_chains = BTreeSet::new();
+        let mut lost = Vec::new();
+        for call in calls {
+            let is_behind = is_serial && may_run.is_some_and(|end| call.end > end);
+            let is_inside = call.is_nested || (call.chain != ChainId(0) && earlier_chains.contains(&call.chain));
+            let is_sent = call.end != NOT_QUEUED && call.end <= sent;
+            earlier_chains.insert(call.chain);
+            let outcome = if !is_sent || (is_behind && !is_inside) { Outcome::NotStarted } else { Outcome::Unknown };
+            if let Some(token) = call.token {
+                lost.push(Event::Lost { call: call.id, token, outcome });
+            }
+        }
+        self.events.extend(lost);
+        self.events.extend(self.exports.drain().into_iter().map(|object| Event::Released { object }));
+        self.imports.clear();
+        self.answers.clear();
+        self.output.clear();
+    }
+}
+
+fn may_be_running<T>(call: &Call<T>, answered: u64) -> bool {
+    call.end > answered && !call.is_nested && call.want != Want::Stream
+}

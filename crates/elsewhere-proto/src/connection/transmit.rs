@@ -1,0 +1,331 @@
+//! What is to be sent, in which order.
+//! Owns: the bytes that wait for the stream, and messages too large to be sent at once. Must not know: tables.
+//!
+//! Short messages become bytes at once. Long ones wait in lines and go in chunks, one line after another, whenever few
+//! bytes are left to send; so short messages pass them. What must not pass waits in the same line: calls of one lane,
+//! answers to calls of one lane. A release or a close passes nothing that was there before it, for it may take away
+//! what that names.
+
+use std::collections::VecDeque;
+
+use crate::ids::{CallId, LaneId};
+use crate::message::frame::{CHUNK_MAX, HEADER_LEN, Header, Kind};
+
+/// Longer messages are not copied but taken, and sent in chunks when their turn comes.
+const SHORT_MAX: usize = 64 * 1024;
+/// A chunk is added when fewer bytes than this are left to send.
+const LOW_WATER: usize = 64 * 1024;
+/// What may be kept of a buffer that was larger once.
+const KEPT: usize = 256 * 1024;
+/// Entries of one RELEASE.
+const RELEASES_MAX: usize = CHUNK_MAX / RELEASE_LEN;
+/// Length of an entry in a RELEASE: object id, count.
+pub(super) const RELEASE_LEN: usize = 12;
+
+#[derive(Debug, Default)]
+pub(super) struct Transmit {
+    ready: Vec<u8>,
+    /// How much of `ready` is sent.
+    head: usize,
+    /// How much was ever sent.
+    sent: u64,
+    lines: VecDeque<Line>,
+    barriers: VecDeque<Barrier>,
+    /// Bytes of the messages in `lines` that are not in `ready` yet.
+    waiting: usize,
+    /// Whole length of the messages of which a part is sent.
+    begun: usize,
+    /// Bytes of short messages since the last chunk.
+    passed: usize,
+    next_turn: u64,
+    releases: Vec<u8>,
+}
+
+/// Messages that must not pass each other.
+#[derive(Debug)]
+struct Line {
+    name: Name,
+    queue: VecDeque<Message>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Name {
+    Calls(LaneId),
+    Answers(LaneId),
+}
+
+#[derive(Debug)]
+struct Message {
+    turn: u64,
+    header: Header,
+    body: Vec<u8>,
+    sent: usize,
+    is_begun: bool,
+    /// Frames that concern it and follow it at once.
+    after: Vec<Header>,
+}
+
+/// A frame that passes nothing that was there before it.
+#[derive(Debug)]
+struct Barrier {
+    turn: u64,
+    frame: Vec<u8>,
+}
+
+/// A call whose last byte has its place in the stream.
+pub(super) struct Queued {
+    pub(super) call: CallId,
+    pub(super) end: u64,
+}
+
+impl Transmit {
+    /// Everything that is not sent, in bytes of bodies and headers that are known.
+    pub(super) fn len(&self) -> usize {
+        let barriers: usize = self.barriers.iter().map(|barrier| barrier.frame.len()).sum();
+        self.ready_len().saturating_add(self.waiting).saturating_add(self.releases.len()).saturating_add(barriers)
+    }
+
+    pub(super) fn ready_len(&self) -> usize {
+        self.ready.len().saturating_sub(self.head)
+    }
+
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// The position in the stream after everything that is ready.
+    fn end(&self) -> u64 {
+        self.sent.saturating_add(u64::try_from(self.ready_len()).unwrap_or(u64::MAX))
+    }
+
+    /// Queues bytes that are a frame already.
+    pub(super) fn push_bytes(&mut self, frame: impl FnOnce(&mut Vec<u8>)) {
+        frame(&mut self.ready);
+    }
+
+    /// Queues a frame without a body.
+    #[inline]
+    pub(super) fn push_bare(&mut self, header: Header) {
+        self.push_frame(header, &[]);
+    }
+
+    #[inline]
+    pub(super) fn push_frame(&mut self, mut header: Header, body: &[u8]) {
+        header.len = body.len();
+        self.ready.extend_from_slice(&header.to_bytes());
+        self.ready.extend_from_slice(body);
+    }
+
+    /// Queues a message of calls or answers. Gives the position of its end, or None where it has to wait. A body that
+    /// is long is taken, a short one left as it is.
+    #[inline]
+    pub(super) fn push_message(&mut self, header: Header, body: &mut Vec<u8>) -> Option<u64> {
+        if body.len() <= SHORT_MAX && (self.lines.is_empty() || !self.has_line(name(&header))) {
+            self.push_frame(header, body);
+            self.passed = self.passed.saturating_add(body.len());
+            return Some(self.end());
+        }
+        self.wait(header, body);
+        None
+    }
+
+    fn has_line(&self, name: Name) -> bool {
+        self.lines.iter().any(|line| line.name == name)
+    }
+
+    fn wait(&mut self, header: Header, body: &mut Vec<u8>) {
+        let body = if body.len() > SHORT_MAX { std::mem::take(body) } else { body.clone() };
+        self.waiting = self.waiting.saturating_add(body.len()).saturating_add(HEADER_LEN);
+        let turn = self.take_turn();
+        let message = Message { turn, header, body, sent: 0, is_begun: false, after: Vec::new() };
+        let name = name(&header);
+        match self.lines.iter_mut().find(|line| line.name == name) {
+            Some(line) => line.queue.push_back(message),
+            None => self.lines.push_back(Line { name, queue: VecDeque::from([message]) }),
+        }
+    }
+
+    fn take_turn(&mut self) -> u64 {
+        let turn = self.next_turn;
+        self.next_turn = turn.saturating_add(1);
+        turn
+    }
+
+    /// Queues a frame without a body behind a call that waits, or at once if it does not wait.
+    pub(super) fn push_after(&mut self, call: CallId, lane: LaneId, header: Header) {
+        let line = self.lines.iter_mut().find(|line| line.name == Name::Calls(lane));
+        let message = line.and_then(|line| line.queue.iter_mut().find(|message| message.header.id == call.0));
+        match message {
+            Some(message) => message.after.push(header),
+            None => self.push_bare(header),
+        }
+    }
+
+    /// Queues a frame without a body behind everything that is there.
+    pub(super) fn push_last(&mut self, header: Header) {
+        self.flush_releases();
+        if self.lines.is_empty() {
+            self.push_bare(header);
+        } else {
+            let turn = self.take_turn();
+            self.barriers.push_back(Barrier { turn, frame: header.to_bytes().to_vec() });
+        }
+    }
+
+    /// Queues the release of references behind everything that is there.
+    pub(super) fn push_release(&mut self, entry: [u8; RELEASE_LEN]) {
+        if self.releases.len() >= RELEASES_MAX.saturating_mul(RELEASE_LEN) {
+            self.flush_releases();
+        }
+        self.releases.extend_from_slice(&entry);
+    }
+
+    /// Makes a frame of the releases that were gathered. It is made late, so that many become one; what was queued
+    /// meanwhile it does not pass either, which does no harm.
+    fn flush_releases(&mut self) {
+        if self.releases.is_empty() {
+            return;
+        }
+        let mut entries = std::mem::take(&mut self.releases);
+        let number = u32::try_from(entries.len().checked_div(RELEASE_LEN).unwrap_or(0)).unwrap_or(0);
+        let header = Header { number, ..Header::bare(Kind::Release, 0) };
+        if self.lines.is_empty() {
+            self.push_frame(header, &entries);
+            entries.clear();
+            self.releases = entries;
+            return;
+        }
+        let turn = self.take_turn();
+        let header = Header { len: entries.len(), ..header };
+        let mut frame = Vec::with_capacity(HEADER_LEN.saturating_add(entries.len()));
+        frame.extend_from_slice(&header.to_bytes());
+        frame.extend_from_slice(&entries);
+        self.barriers.push_back(Barrier { turn, frame });
+    }
+
+    /// To be called before bytes are taken: adds what may be sent now. Call it again as long as it gives a call.
+    #[inline]
+    pub(super) fn refill(&mut self, max_begun: usize) -> Option<Queued> {
+        self.flush_releases();
+        while !self.lines.is_empty() && (self.ready_len() < LOW_WATER || self.passed > CHUNK_MAX) {
+            self.passed = 0;
+            let queued = self.push_chunk(max_begun);
+            if queued.is_some() {
+                return queued;
+            }
+        }
+        None
+    }
+
+    /// Sends one chunk of the next line that may go on. What is begun may always go on, so there is one.
+    fn push_chunk(&mut self, max_begun: usize) -> Option<Queued> {
+        for _ in 0..self.lines.len() {
+            let mut line = self.lines.pop_front()?;
+            let message = line.queue.front_mut()?;
+            let is_room = self.begun == 0 || self.begun.saturating_add(message.body.len()) <= max_begun;
+            if !message.is_begun && !is_room {
+                self.lines.push_back(line);
+                continue;
+            }
+            let is_finished = Self::push_part(&mut self.ready, &mut self.begun, &mut self.waiting, message);
+            let finished = if is_finished { line.queue.pop_front() } else { None };
+            if !line.queue.is_empty() {
+                self.lines.push_back(line);
+            }
+            return finished.and_then(|message| self.finish(&message));
+        }
+        None
+    }
+
+    /// Appends the next chunk of a message; tells whether it was the last.
+    fn push_part(ready: &mut Vec<u8>, begun: &mut usize, waiting: &mut usize, message: &mut Message) -> bool {
+        let rest = message.body.get(message.sent..).unwrap_or_default();
+        let (chunk, rest) = rest.split_at_checked(CHUNK_MAX).unwrap_or((rest, &[]));
+        let has_more = !rest.is_empty();
+        if !message.is_begun {
+            message.is_begun = true;
+            *begun = begun.saturating_add(message.body.len());
+            *waiting = waiting.saturating_sub(HEADER_LEN);
+        }
+        let header = Header { len: chunk.len(), has_more, ..message.header };
+        ready.extend_from_slice(&header.to_bytes());
+        ready.extend_from_slice(chunk);
+        *waiting = waiting.saturating_sub(chunk.len());
+        message.sent = message.sent.saturating_add(chunk.len());
+        !has_more
+    }
+
+    fn finish(&mut self, message: &Message) -> Option<Queued> {
+        self.begun = self.begun.saturating_sub(message.body.len());
+        let end = self.end();
+        for header in &message.after {
+            self.push_bare(*header);
+        }
+        self.pass_barriers();
+        (message.header.kind == Kind::Call).then_some(Queued { call: CallId(message.header.id), end })
+    }
+
+    /// Sends the barriers that nothing older waits before.
+    fn pass_barriers(&mut self) {
+        let oldest = self.lines.iter().filter_map(|line| line.queue.front()).map(|message| message.turn).min();
+        while let Some(barrier) = self.barriers.pop_front_if(|barrier| oldest.is_none_or(|turn| turn > barrier.turn)) {
+            self.ready.extend_from_slice(&barrier.frame);
+        }
+    }
+
+    /// The bytes to send now.
+    #[inline]
+    pub(super) fn ready(&self) -> Option<&[u8]> {
+        self.ready.get(self.head..).filter(|bytes| !bytes.is_empty())
+    }
+
+    /// The stream took this many bytes.
+    #[inline]
+    pub(super) fn advance(&mut self, count: usize) {
+        debug_assert!(count <= self.ready_len(), "more bytes sent than there were");
+        let count = count.min(self.ready_len());
+        self.head = self.head.saturating_add(count);
+        self.sent = self.sent.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+        if self.head == self.ready.len() {
+            self.ready.clear();
+            self.ready.shrink_to(KEPT);
+            self.head = 0;
+        } else if self.head > KEPT && self.head > self.ready.len() / 2 {
+            self.ready.drain(..self.head);
+            self.head = 0;
+        }
+    }
+
+    /// Takes out the calls above `last` of which nothing was sent.
+    pub(super) fn drop_calls_after(&mut self, last: CallId) {
+        for line in &mut self.lines {
+            if matches!(line.name, Name::Calls(_)) {
+                line.queue.retain(|message| message.is_begun || message.header.id <= last.0);
+            }
+        }
+        self.lines.retain(|line| !line.queue.is_empty());
+        let messages = self.lines.iter().flat_map(|line| &line.queue);
+        self.waiting = messages
+            .map(|message| {
+                let rest = message.body.len().saturating_sub(message.sent);
+                if message.is_begun { rest } else { rest.saturating_add(HEADER_LEN) }
+            })
+            .sum();
+        self.pass_barriers();
+    }
+
+    /// Forgets what is not bytes yet; the stream ends after what is ready.
+    pub(super) fn drop_waiting(&mut self) {
+        *self = Self { ready: std::mem::take(&mut self.ready), head: self.head, sent: self.sent, ..Self::default() };
+    }
+
+    /// Forgets everything; nothing can be sent any more.
+    pub(super) fn clear(&mut self) {
+        *self = Self { sent: self.sent, ..Self::default() };
+    }
+}
+
+fn name(header: &Header) -> Name {
+    let lane = LaneId(header.lane);
+    if header.kind == Kind::Call { Name::Calls(lane) } else { Name::Answers(lane) }
+}

@@ -1,0 +1,297 @@
+//! What a failed call tells its caller.
+//! Owns: the record's form. Must not know: exceptions; the payload is bytes here.
+
+use crate::codec::{CodecError, Limits, Reader, Token, Writer};
+
+/// What failed, as a code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum ErrorKind {
+    /// The method raised.
+    Raised = 0,
+    /// An argument could not be rebuilt.
+    Argument = 1,
+    /// The result could not be sent.
+    Result = 2,
+    /// The target object is not held any more.
+    Gone = 3,
+    /// The caller gave up.
+    Cancelled = 4,
+    /// The deadline had passed before the call was begun.
+    Expired = 5,
+    /// The receiver does not allow it.
+    Refused = 6,
+    /// The receiver has too much to do.
+    Overloaded = 7,
+    /// The last step of a path was missing.
+    Missing = 8,
+    /// The receiver accepts no more calls.
+    Closed = 9,
+}
+
+/// What is known of a call that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Outcome {
+    /// It did not begin and never will.
+    NotStarted = 0,
+    /// It may have run not at all, in part, or to its end.
+    Unknown = 1,
+    /// It ran to its end.
+    Finished = 2,
+}
+
+impl ErrorKind {
+    /// Every kind, in order of its code.
+    pub const ALL: [Self; 10] = [
+        Self::Raised,
+        Self::Argument,
+        Self::Result,
+        Self::Gone,
+        Self::Cancelled,
+        Self::Expired,
+        Self::Refused,
+        Self::Overloaded,
+        Self::Missing,
+        Self::Closed,
+    ];
+
+    /// The kind with this code, as it stands in a record.
+    #[must_use]
+    pub fn from_code(code: i64) -> Option<Self> {
+        Self::ALL.get(usize::try_from(code).ok()?).copied()
+    }
+
+    /// Its code.
+    #[must_use]
+    pub fn code(self) -> i64 {
+        self as i64
+    }
+}
+
+impl Outcome {
+    /// The outcome with this code, as it stands in a record.
+    #[must_use]
+    pub fn from_code(code: i64) -> Option<Self> {
+        match code {
+            0 => Some(Self::NotStarted),
+            1 => Some(Self::Unknown),
+            2 => Some(Self::Finished),
+            _ => None,
+        }
+    }
+
+    /// Its code.
+    #[must_use]
+    pub fn code(self) -> i64 {
+        self as i64
+    }
+}
+
+/// The body of an ERROR. Each part may be empty where nothing is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrorRecord {
+    /// What failed.
+    pub kind: ErrorKind,
+    /// What is known of the call.
+    pub outcome: Outcome,
+    /// The module of the exception's class.
+    pub module: String,
+    /// The qualified name of the exception's class.
+    pub qualname: String,
+    /// The names of its builtin base classes, nearest first.
+    pub bases: Vec<String>,
+    /// What it says.
+    pub message: String,
+    /// Where it was raised, as text.
+    pub traceback: String,
+    /// One encoded value from which it can be rebuilt: a pickle, a list of arguments, or nil.
+    pub payload: Vec<u8>,
+    /// Notes that were added to it.
+    pub notes: Vec<String>,
+    /// The part of an argument or result that could not travel.
+    pub culprit: Option<String>,
+}
+
+/// How many values a record has; later versions may add more at the end.
+const PARTS: usize = 10;
+const NIL: u8 = 0xc0;
+
+impl ErrorRecord {
+    /// A record without an exception behind it.
+    #[must_use]
+    pub fn new(kind: ErrorKind, outcome: Outcome, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            outcome,
+            module: String::new(),
+            qualname: String::new(),
+            bases: Vec::new(),
+            message: message.into(),
+            traceback: String::new(),
+            payload: vec![NIL],
+            notes: Vec::new(),
+            culprit: None,
+        }
+    }
+
+    /// Appends the record. An empty payload is written as nil. On failure `out` is as before.
+    ///
+    /// # Errors
+    /// [`CodecError::TooLong`] where a text exceeds 4 GiB.
+    pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        let position = out.len();
+        let written = self.write(&mut Writer::new(out));
+        if written.is_err() {
+            out.truncate(position);
+        }
+        written
+    }
+
+    fn write(&self, out: &mut Writer<'_>) -> Result<(), CodecError> {
+        out.begin_list(PARTS)?;
+        out.int(self.kind.code());
+        out.int(self.outcome.code());
+        out.str(&self.module)?;
+        out.str(&self.qualname)?;
+        write_texts(out, &self.bases)?;
+        out.str(&self.message)?;
+        out.str(&self.traceback)?;
+        out.encoded(if self.payload.is_empty() { &[NIL] } else { &self.payload });
+        write_texts(out, &self.notes)?;
+        match &self.culprit {
+            Some(culprit) => out.str(culprit)?,
+            None => out.nil(),
+        }
+        Ok(())
+    }
+
+    /// Reads the record that `body` holds.
+    ///
+    /// # Errors
+    /// [`CodecError`] if it has another form.
+    pub fn decode(body: &[u8], limits: Limits) -> Result<Self, CodecError> {
+        let mut reader = Reader::new(body, limits);
+        let parts = reader.read_list_len()?;
+        let more = parts.checked_sub(PARTS).ok_or(CodecError::Unexpected("a record of ten parts"))?;
+        reader.enter()?;
+        let record = Self::read(&mut reader)?;
+        for _ in 0..more {
+            reader.skip_value()?;
+        }
+        match reader.remaining() {
+            0 => Ok(record),
+            remaining => Err(CodecError::Trailing { remaining }),
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let (kind, outcome) = read_codes(reader)?;
+        Ok(Self {
+            kind,
+            outcome,
+            module: reader.read_str()?.to_owned(),
+            qualname: reader.read_str()?.to_owned(),
+            bases: read_texts(reader)?,
+            message: reader.read_str()?.to_owned(),
+            traceback: reader.read_str()?.to_owned(),
+            payload: reader.read_encoded()?.to_vec(),
+            notes: read_texts(reader)?,
+            culprit: match reader.next_token()? {
+                Token::Nil => None,
+                Token::Str(culprit) => Some(culprit.to_owned()),
+                _ => return Err(CodecError::Unexpected("text or nil")),
+            },
+        })
+    }
+
+    /// Reads only what failed and what is known of the call.
+    ///
+    /// # Errors
+    /// [`CodecError`] if `body` begins no record.
+    pub fn peek(body: &[u8]) -> Result<(ErrorKind, Outcome), CodecError> {
+        let mut reader = Reader::new(body, Limits::default());
+        reader.read_list_len()?;
+        read_codes(&mut reader)
+    }
+}
+
+fn read_codes(reader: &mut Reader<'_>) -> Result<(ErrorKind, Outcome), CodecError> {
+    let kind = ErrorKind::from_code(reader.read_int()?).ok_or(CodecError::Unexpected("an error kind"))?;
+    let outcome = Outcome::from_code(reader.read_int()?).ok_or(CodecError::Unexpected("an outcome"))?;
+    Ok((kind, outcome))
+}
+
+fn write_texts(out: &mut Writer<'_>, texts: &[String]) -> Result<(), CodecError> {
+    out.begin_list(texts.len())?;
+    texts.iter().try_for_each(|text| out.str(text))
+}
+
+fn read_texts(reader: &mut Reader<'_>) -> Result<Vec<String>, CodecError> {
+    let len = reader.read_list_len()?;
+    (0..len).map(|_| reader.read_str().map(str::to_owned)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> ErrorRecord {
+        ErrorRecord {
+            module: "kennel".to_owned(),
+            qualname: "Dog.Bite".to_owned(),
+            bases: vec!["ValueError".to_owned(), "Exception".to_owned()],
+            traceback: "Traceback".to_owned(),
+            notes: vec!["a note".to_owned()],
+            culprit: Some("result[3].lock".to_owned()),
+            ..ErrorRecord::new(ErrorKind::Result, Outcome::Finished, "cannot pickle a lock")
+        }
+    }
+
+    #[test]
+    fn record_survives_the_wire() {
+        let mut body = vec![];
+        record().encode(&mut body).unwrap();
+
+        assert_eq!(ErrorRecord::decode(&body, Limits::default()), Ok(record()));
+        assert_eq!(ErrorRecord::peek(&body), Ok((ErrorKind::Result, Outcome::Finished)));
+    }
+
+    #[test]
+    fn parts_that_a_later_version_adds_are_ignored() {
+        let mut body = vec![];
+        record().encode(&mut body).unwrap();
+        body[0] += 1;
+        body.push(0xc3);
+
+        assert_eq!(ErrorRecord::decode(&body, Limits::default()), Ok(record()));
+    }
+
+    #[test]
+    fn empty_payload_is_nil() {
+        let mut body = vec![];
+        ErrorRecord { payload: vec![], ..record() }.encode(&mut body).unwrap();
+
+        assert_eq!(ErrorRecord::decode(&body, Limits::default()).unwrap().payload, [NIL]);
+    }
+
+    #[test]
+    fn cut_records_are_refused() {
+        let mut body = vec![];
+        record().encode(&mut body).unwrap();
+
+        for end in 0..body.len() {
+            assert!(ErrorRecord::decode(&body[..end], Limits::default()).is_err(), "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn codes_have_one_meaning() {
+        for code in -1..=11 {
+            assert!(ErrorKind::from_code(code).is_none_or(|kind| kind.code() == code));
+            assert!(Outcome::from_code(code).is_none_or(|outcome| outcome.code() == code));
+        }
+        assert_eq!(ErrorKind::from_code(10), None);
+        assert_eq!(Outcome::from_code(3), None);
+    }
+}
