@@ -513,7 +513,9 @@ fn call_of_the_chain_runs_in_the_waiting_thread(mechanism: Mechanism) {
     });
     let pending = Call::new(b"go").submit(&near);
 
-    let Wake::Call(incoming) = near.wait(&pending, None, None, ChainId(chain)) else { panic!("a call of the chain came") };
+    let Wake::Call(incoming) = near.wait(&pending, None, None, ChainId(chain)) else {
+        panic!("a call of the chain came")
+    };
     assert_eq!(bytes(&incoming.call.body), b"back");
     answer(&incoming, b"back to you");
 
@@ -535,7 +537,9 @@ fn call_of_the_chain_that_came_early_is_found(mechanism: Mechanism) {
         std::thread::yield_now();
     }
 
-    let Wake::Call(incoming) = near.wait(&pending, None, None, ChainId(chain)) else { panic!("the early call is found") };
+    let Wake::Call(incoming) = near.wait(&pending, None, None, ChainId(chain)) else {
+        panic!("the early call is found")
+    };
 
     assert!(near.inbox().is_empty());
     answer(&incoming, b"found");

@@ -55,7 +55,8 @@ fn cancels_deadlines_and_observers_leave_every_other_call_right() {
                 for tag in 0..300_u32 {
                     let tag = [thread.to_le_bytes(), tag.to_le_bytes()].concat();
                     let choice = random(&mut seed) % 8;
-                    let deadline = (choice == 3).then(|| Instant::now() + Duration::from_micros(random(&mut seed) % 2000));
+                    let deadline =
+                        (choice == 3).then(|| Instant::now() + Duration::from_micros(random(&mut seed) % 2000));
                     let pending = Call { lane: thread, deadline, ..Call::new(&tag) }.submit(near);
                     match choice {
                         0 => {
@@ -161,7 +162,10 @@ fn waiters_come_and_go_and_somebody_always_reads() {
                     let pending = Call::new(b"impatient").submit(near);
                     while !pending.is_done() {
                         let tick = Duration::from_micros(random(&mut seed) % 200);
-                        assert!(matches!(near.wait(&pending, None, Some(tick), ChainId(0)), Wake::Arrived | Wake::Tick));
+                        assert!(matches!(
+                            near.wait(&pending, None, Some(tick), ChainId(0)),
+                            Wake::Arrived | Wake::Tick
+                        ));
                     }
                 }
             });
