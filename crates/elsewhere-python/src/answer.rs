@@ -1,0 +1,316 @@
+//! Answers to calls that came in: results by value or by reference, and errors with all that is known of them.
+//!
+//! Owns: the rule for results, the memory of what cannot be copied. Must not know: how calls are evaluated, frames.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use elsewhere_proto::{AnswerRefused, ErrorKind, IncomingCall, ObjectId, Outcome, Want};
+use pyo3::exceptions::PyException;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList, PyTuple, PyType};
+
+use crate::calls_in::{Receiver, write_result};
+use crate::encode::{Encoder, is_immutable_value};
+use crate::lifecycle;
+use crate::path::Place;
+use crate::peer::Peer;
+use crate::proxy::Proxy;
+use crate::reference::Ref;
+
+/// A pickled exception beyond this many bytes stays where it was raised; its text travels.
+const EXCEPTION_MAX: usize = 1 << 20;
+
+/// Types whose objects turned out not to be copyable, by address, each held so that its address stays its own.
+static UNCOPYABLE: Mutex<BTreeMap<usize, Py<PyType>>> = Mutex::new(BTreeMap::new());
+
+/// Answers with a value.
+pub(crate) fn value<'py>(
+    py: Python<'py>,
+    peer: &Arc<Peer>,
+    incoming: &IncomingCall,
+    value: &Bound<'py, PyAny>,
+    receiver: Receiver,
+    want: Want,
+) {
+    let mut body = Vec::with_capacity(64);
+    let mut encoder = Encoder::new(py, peer, &mut body, false);
+    let written = match want {
+        Want::Value => write_result(&mut encoder, value),
+        Want::Reference => write_reference(&mut encoder, value, receiver),
+        _ => write_auto(&mut encoder, value, receiver),
+    };
+    match written {
+        Ok(()) => {
+            let granted = encoder.into_granted();
+            reply(py, peer, incoming, body, granted);
+        }
+        Err(error) => {
+            encoder.abandon();
+            drop(encoder);
+            result_failed(py, peer, incoming, &error);
+        }
+    }
+}
+
+/// Answers with None.
+pub(crate) fn nothing(peer: &Arc<Peer>, incoming: &IncomingCall) {
+    let mut body = Vec::with_capacity(1);
+    elsewhere_proto::codec::Writer::new(&mut body).nil();
+    // Refused means that nobody waits for the answer any more; so below.
+    let _ = peer.link.reply(incoming.call, incoming.lane, &mut body);
+}
+
+fn reply(py: Python<'_>, peer: &Arc<Peer>, incoming: &IncomingCall, mut body: Vec<u8>, granted: Vec<ObjectId>) {
+    let Err(refusal) = peer.link.reply(incoming.call, incoming.lane, &mut body) else { return };
+    for object in granted {
+        peer.link.ungrant(object);
+    }
+    if let AnswerRefused::TooLarge { len, max } = refusal {
+        let text = format!("the result takes {len} bytes, and one message may have {max}");
+        fail(py, peer, incoming, ErrorKind::Result, Outcome::Finished, &text);
+    }
+    // Refused otherwise means that the peer is gone or gave the call up: nobody waits for the answer.
+}
+
+fn write_reference<'py>(encoder: &mut Encoder<'_, 'py>, value: &Bound<'py, PyAny>, receiver: Receiver) -> PyResult<()> {
+    if receiver == Receiver::Root {
+        encoder.receiver();
+        return Ok(());
+    }
+    let is_name = value.cast_exact::<Proxy>().is_ok_and(|proxy| matches!(proxy.get().place, Place::Root(_)))
+        || value.is_exact_instance_of::<Ref>();
+    if is_name { write_result(encoder, value) } else { encoder.offer(value) }
+}
+
+/// The rule for results: the receiver or what the peer holds → that proxy; a copy; a proxy where no copy can be made.
+fn write_auto<'py>(encoder: &mut Encoder<'_, 'py>, value: &Bound<'py, PyAny>, receiver: Receiver) -> PyResult<()> {
+    if !is_immutable_value(value) {
+        match receiver {
+            Receiver::Root => {
+                encoder.receiver();
+                return Ok(());
+            }
+            Receiver::Place => return encoder.offer(value),
+            Receiver::No if encoder.holds(value) || is_known_uncopyable(value) => return encoder.offer(value),
+            Receiver::No => {}
+        }
+    }
+    let mark = encoder.mark();
+    let error = match write_result(encoder, value) {
+        Ok(()) => return Ok(()),
+        Err(error) if error.is_instance_of::<PyException>(encoder.py) => error,
+        Err(error) => return Err(error),
+    };
+    encoder.roll_back(mark);
+    log_uncopyable(value, &error);
+    write_elements(encoder, value)
+}
+
+/// An exact list, tuple or dict gets proxies for those of its elements that cannot be copied; anything else is one.
+fn write_elements<'py>(encoder: &mut Encoder<'_, 'py>, value: &Bound<'py, PyAny>) -> PyResult<()> {
+    if let Ok(list) = value.cast_exact::<PyList>() {
+        encoder.begin_list(list.len())?;
+        list.iter().try_for_each(|element| write_element(encoder, &element))
+    } else if let Ok(tuple) = value.cast_exact::<PyTuple>() {
+        encoder.begin_tuple(tuple.len())?;
+        tuple.iter().try_for_each(|element| write_element(encoder, &element))
+    } else if let Ok(dict) = value.cast_exact::<PyDict>() {
+        encoder.begin_map(dict.len())?;
+        dict.iter().try_for_each(|(key, element)| {
+            write_result(encoder, &key)?;
+            write_element(encoder, &element)
+        })
+    } else {
+        remember_uncopyable(value);
+        encoder.offer(value)
+    }
+}
+
+fn write_element<'py>(encoder: &mut Encoder<'_, 'py>, element: &Bound<'py, PyAny>) -> PyResult<()> {
+    let mark = encoder.mark();
+    match write_result(encoder, element) {
+        Ok(()) => Ok(()),
+        Err(error) if error.is_instance_of::<PyException>(encoder.py) => {
+            encoder.roll_back(mark);
+            encoder.offer(element)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn is_known_uncopyable(value: &Bound<'_, PyAny>) -> bool {
+    let known = UNCOPYABLE.lock().unwrap_or_else(PoisonError::into_inner);
+    !known.is_empty() && known.contains_key(&(value.get_type().as_ptr() as usize))
+}
+
+/// Only a type that has no state of its own in Python is remembered: of others, one object may be copyable and the
+/// next not.
+fn remember_uncopyable(value: &Bound<'_, PyAny>) {
+    if value.hasattr("__dict__").unwrap_or(true) {
+        return;
+    }
+    let kind = value.get_type();
+    let pointer = kind.as_ptr() as usize;
+    let before = UNCOPYABLE.lock().unwrap_or_else(PoisonError::into_inner).insert(pointer, kind.unbind());
+    drop(before);
+}
+
+fn log_uncopyable(value: &Bound<'_, PyAny>, error: &PyErr) {
+    let py = value.py();
+    let culprit = crate::pickling::last_culprit().unwrap_or_default();
+    let log = || -> PyResult<()> {
+        let logger = py.import("logging")?.getattr("getLogger")?.call1(("elsewhere",))?;
+        let kind = value.get_type().fully_qualified_name()?;
+        let text = "a result of %s cannot be copied and travels as a proxy: %s (%s)";
+        logger.call_method1("info", (text, kind, culprit, error.value(py)))?;
+        Ok(())
+    };
+    if let Err(failure) = log() {
+        lifecycle::report(py, &failure, "a log entry could not be written");
+    }
+}
+
+/// The method ran, but its result cannot travel.
+fn result_failed(py: Python<'_>, peer: &Arc<Peer>, incoming: &IncomingCall, error: &PyErr) {
+    if !error.is_instance_of::<PyException>(py) {
+        raised(py, peer, incoming, ErrorKind::Raised, Outcome::Finished, error);
+        return;
+    }
+    let culprit = crate::pickling::last_culprit().unwrap_or_else(|| "the result".to_owned());
+    let name = error.get_type(py).name().map_or_else(|_| "error".to_owned(), |name| name.to_string());
+    let text = format!("the result cannot be copied: {culprit}, cannot be pickled ({name}: {})", error.value(py));
+    record(py, peer, incoming, (ErrorKind::Result, Outcome::Finished), Some(&text), Some(error));
+}
+
+/// An argument could not be rebuilt here, so the method was not called.
+pub(crate) fn argument_failed(py: Python<'_>, peer: &Arc<Peer>, incoming: &IncomingCall, error: &PyErr) {
+    let name = error.get_type(py).name().map_or_else(|_| "error".to_owned(), |name| name.to_string());
+    let text = format!(
+        "an argument could not be rebuilt there, so the call did not start: {name}: {}{}",
+        error.value(py),
+        hint(py, error)
+    );
+    record(py, peer, incoming, (ErrorKind::Argument, Outcome::NotStarted), Some(&text), Some(error));
+}
+
+/// What to do about an argument that names something which is not there.
+fn hint(py: Python<'_>, error: &PyErr) -> &'static str {
+    if error.is_instance_of::<pyo3::exceptions::PyModuleNotFoundError>(py) {
+        ". The module must be importable in the host too; or pass ref(x) to keep the object at home"
+    } else {
+        ""
+    }
+}
+
+/// Answers with an exception that was raised here.
+pub(crate) fn raised(
+    py: Python<'_>,
+    peer: &Arc<Peer>,
+    incoming: &IncomingCall,
+    kind: ErrorKind,
+    outcome: Outcome,
+    error: &PyErr,
+) {
+    record(py, peer, incoming, (kind, outcome), None, Some(error));
+}
+
+/// Answers with a failure that no exception belongs to.
+pub(crate) fn fail(
+    py: Python<'_>,
+    peer: &Arc<Peer>,
+    incoming: &IncomingCall,
+    kind: ErrorKind,
+    outcome: Outcome,
+    text: &str,
+) {
+    record(py, peer, incoming, (kind, outcome), Some(text), None);
+}
+
+/// (module, qualname, bases, message, traceback, pickle, notes), as `elsewhere._raised.describe` gives it.
+type Described<'py> = (String, String, Vec<String>, String, String, Bound<'py, PyAny>, Vec<String>);
+
+fn describe<'py>(py: Python<'py>, error: &PyErr) -> PyResult<(Bound<'py, PyAny>, Described<'py>)> {
+    let exception = error.clone_ref(py).into_value(py).into_bound(py).into_any();
+    let described = py.import("elsewhere._raised")?.getattr("describe")?.call1((&exception,))?.extract()?;
+    Ok((exception, described))
+}
+
+fn record(
+    py: Python<'_>,
+    peer: &Arc<Peer>,
+    incoming: &IncomingCall,
+    (kind, outcome): (ErrorKind, Outcome),
+    text: Option<&str>,
+    error: Option<&PyErr>,
+) {
+    let mut body = Vec::with_capacity(512);
+    let mut encoder = Encoder::new(py, peer, &mut body, false);
+    let described = error.map(|error| describe(py, error)).transpose();
+    let written = described.and_then(|described| write_record(&mut encoder, (kind, outcome), text, described.as_ref()));
+    if let Err(failure) = written {
+        encoder.abandon();
+        drop(encoder);
+        body.clear();
+        let mut encoder = Encoder::new(py, peer, &mut body, false);
+        let text = format!("{} (and it could not be described: {failure})", text.unwrap_or("the call failed"));
+        // Writing plain texts fails only beyond the codec's size limits, which these are far from.
+        let _ = write_record(&mut encoder, (kind, outcome), Some(&text), None);
+    }
+    let _ = peer.link.fail(incoming.call, incoming.lane, &mut body);
+}
+
+fn write_record<'py>(
+    encoder: &mut Encoder<'_, 'py>,
+    (kind, outcome): (ErrorKind, Outcome),
+    text: Option<&str>,
+    described: Option<&(Bound<'py, PyAny>, Described<'py>)>,
+) -> PyResult<()> {
+    encoder.begin_list(10)?;
+    encoder.int(kind as i64);
+    encoder.int(outcome as i64);
+    let Some((exception, (module, qualname, bases, message, traceback, pickle, notes))) = described else {
+        encoder.text("builtins")?;
+        encoder.text("RuntimeError")?;
+        encoder.texts(&["RuntimeError".to_owned()])?;
+        encoder.text(text.unwrap_or(""))?;
+        encoder.text("")?;
+        encoder.nil();
+        encoder.texts(&[])?;
+        encoder.nil();
+        return Ok(());
+    };
+    encoder.text(module)?;
+    encoder.text(qualname)?;
+    encoder.texts(bases)?;
+    encoder.text(text.unwrap_or(message))?;
+    encoder.text(traceback)?;
+    write_exception(encoder, exception, pickle)?;
+    encoder.texts(notes)?;
+    encoder.nil();
+    Ok(())
+}
+
+/// The exception itself: pickled already, to be pickled here, or not at all.
+fn write_exception<'py>(
+    encoder: &mut Encoder<'_, 'py>,
+    exception: &Bound<'py, PyAny>,
+    pickle: &Bound<'py, PyAny>,
+) -> PyResult<()> {
+    if let Ok(data) = pickle.cast::<PyBytes>() {
+        return encoder.finished_pickle(data.as_bytes());
+    }
+    if !pickle.is_truthy()? {
+        encoder.nil();
+        return Ok(());
+    }
+    let mark = encoder.mark();
+    let start = encoder.len();
+    match encoder.pickle(exception, None) {
+        Ok(()) if encoder.len() - start <= EXCEPTION_MAX => return Ok(()),
+        Ok(()) | Err(_) => {}
+    }
+    encoder.roll_back(mark);
+    encoder.nil();
+    Ok(())
+}

@@ -1,0 +1,470 @@
+//! Calls that go out: written, sent, waited for, and their answers made into values or errors.
+//!
+//! Owns: the thread's lane and chain, the scratch buffer, the wait loop's Python side (signals, callbacks, deadlines).
+//! Must not know: how values are written (encode) or what a frame is (the engine's).
+
+use std::cell::{Cell, RefCell};
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use elsewhere_engine::{Arrival, Expect, Pending, Request, SubmitError, Wake};
+use elsewhere_proto::{CallHead, ChainId, LaneId, ObjectId, Op, Operation, Outcome, Want};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString, PyTuple};
+
+use crate::decode::{Decoder, Undecodable};
+use crate::encode::Encoder;
+use crate::path;
+use crate::peer::Peer;
+use crate::proxy::Proxy;
+use crate::{calls_in, deadline, errors, service};
+
+/// How often a waiting main thread looks for signals.
+pub(crate) const TICK: Duration = Duration::from_millis(50);
+
+/// A scratch buffer that has grown beyond this is not kept.
+const SCRATCH_KEPT: usize = 1 << 20;
+
+/// The last thing that a call does with the place it is made on.
+pub(crate) enum Last<'a, 'py> {
+    /// Nothing: the value at the place.
+    Get,
+    /// The value at the place, or word that its last step is missing.
+    GetOrMissing,
+    Call {
+        args: &'a Bound<'py, PyTuple>,
+        kwargs: Option<&'a Bound<'py, PyDict>>,
+    },
+    SetAttribute {
+        name: &'a Bound<'py, PyString>,
+        value: &'a Bound<'py, PyAny>,
+    },
+    DeleteAttribute {
+        name: &'a Bound<'py, PyString>,
+    },
+    SetItem {
+        key: &'a Bound<'py, PyAny>,
+        value: &'a Bound<'py, PyAny>,
+    },
+    DeleteItem {
+        key: &'a Bound<'py, PyAny>,
+    },
+    Operate {
+        operation: Operation,
+        operands: &'a [Bound<'py, PyAny>],
+    },
+}
+
+/// What a call was made on, for texts and for results that are the receiver itself.
+pub(crate) enum Subject {
+    Proxy { proxy: Py<Proxy>, suffix: &'static str },
+    Host(String),
+}
+
+impl Subject {
+    pub(crate) fn text(&self, py: Python<'_>) -> String {
+        match self {
+            Self::Proxy { proxy, suffix } => format!("{}{suffix}", path::text(py, proxy.get())),
+            Self::Host(text) => text.clone(),
+        }
+    }
+
+    fn receiver<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Proxy>> {
+        match self {
+            Self::Proxy { proxy, .. } => Some(proxy.bind(py).clone()),
+            Self::Host(_) => None,
+        }
+    }
+}
+
+/// A call that is on its way.
+pub(crate) struct Sent {
+    pub(crate) peer: Arc<Peer>,
+    pub(crate) pending: Arc<Pending>,
+    pub(crate) subject: Subject,
+    pub(crate) chain: ChainId,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static LANE: (LaneId, Cell<u32>) = (next_lane(), Cell::new(0));
+    /// The chain of the call that this thread is running, and the link that it came by.
+    static INSIDE: Cell<Option<(ChainId, u64)>> = const { Cell::new(None) };
+}
+
+fn next_lane() -> LaneId {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    LaneId(NEXT.fetch_add(1, Ordering::Relaxed)) // Relaxed: only uniqueness matters
+}
+
+/// A chain that no other process uses: 64 random bits to start from, counted up.
+fn next_chain() -> ChainId {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let mut next = NEXT.fetch_add(1, Ordering::Relaxed); // Relaxed: only uniqueness matters
+    if next == 0 {
+        let start = RandomState::new().hash_one(std::process::id()) | 1;
+        NEXT.store(start.wrapping_add(1), Ordering::Relaxed);
+        next = start;
+    }
+    ChainId(next)
+}
+
+/// Runs `body` as part of `chain`, which came by the link `link`.
+pub(crate) fn inside<T>(chain: ChainId, link: u64, body: impl FnOnce() -> T) -> T {
+    let before = INSIDE.replace(Some((chain, link)));
+    let result = body();
+    INSIDE.set(before);
+    result
+}
+
+/// Makes a call on `proxy` and waits for its value.
+pub(crate) fn invoke<'py>(proxy: &Bound<'py, Proxy>, last: &Last<'_, 'py>, want: Want) -> PyResult<Bound<'py, PyAny>> {
+    send(proxy, last, want, Expect::Answer)?.wait(proxy.py())
+}
+
+/// The value at a path of another host, by the rule for results.
+pub(crate) fn evaluate_path<'py>(py: Python<'py>, proxy: &Bound<'py, Proxy>) -> PyResult<Bound<'py, PyAny>> {
+    let _ = py;
+    invoke(proxy, &Last::Get, Want::Auto)
+}
+
+/// A proxy of the object that is at the path now.
+pub(crate) fn pin<'py>(py: Python<'py>, proxy: &Bound<'py, Proxy>) -> PyResult<Bound<'py, PyAny>> {
+    let _ = py;
+    invoke(proxy, &Last::Get, Want::Reference)
+}
+
+/// Sends a call on `proxy`. With [`Expect::Nothing`] there is nothing to wait for: use [`post`].
+pub(crate) fn send<'py>(proxy: &Bound<'py, Proxy>, last: &Last<'_, 'py>, want: Want, expect: Expect) -> PyResult<Sent> {
+    let peer = &path::root(proxy.get()).peer;
+    let (pending, chain) = write_and_submit(proxy, last, want, expect)?;
+    let subject = Subject::Proxy { proxy: proxy.clone().unbind(), suffix: last.suffix() };
+    Ok(Sent { peer: Arc::clone(peer), pending: pending.expect("an answer is expected"), subject, chain })
+}
+
+/// Sends a call on `proxy` that nobody wants an answer of.
+pub(crate) fn post<'py>(proxy: &Bound<'py, Proxy>, last: &Last<'_, 'py>) -> PyResult<()> {
+    write_and_submit(proxy, last, Want::Nothing, Expect::Nothing).map(drop)
+}
+
+fn write_and_submit<'py>(
+    proxy: &Bound<'py, Proxy>,
+    last: &Last<'_, 'py>,
+    want: Want,
+    expect: Expect,
+) -> PyResult<(Option<Arc<Pending>>, ChainId)> {
+    let inner = proxy.get();
+    let peer = &path::root(inner).peer;
+    let limit = deadline::of_call(proxy.py(), inner.timeout)?;
+    let describe = |py: Python<'py>| format!("{}{}", path::text(py, inner), last.suffix());
+    transmit(proxy.py(), peer, want, expect, limit, &describe, |encoder| {
+        let (object, steps) = path::write(encoder, inner)?;
+        Ok((object, steps + last.write(encoder)?))
+    })
+}
+
+/// Calls `method` of the peer's own object number 0 with `first`, then `args`.
+pub(crate) fn send_to_host<'py>(
+    py: Python<'py>,
+    peer: &Arc<Peer>,
+    method: &'static str,
+    (first, args, kwargs): (Option<&Bound<'py, PyAny>>, &Bound<'py, PyTuple>, Option<&Bound<'py, PyDict>>),
+    want: Want,
+    expect: Expect,
+    timeout: Option<f64>,
+) -> PyResult<Option<Sent>> {
+    let subject = host_subject(method, first);
+    let limit = deadline::of_call(py, timeout)?;
+    let (pending, chain) = transmit(py, peer, want, expect, limit, &|_| subject.clone(), |encoder| {
+        encoder.op(Op::Attribute);
+        encoder.name(&PyString::new(py, method))?;
+        encoder.op(Op::Call);
+        encoder.arguments_after(first, args, kwargs)?;
+        Ok((ObjectId::BOOTSTRAP, 2))
+    })?;
+    Ok(pending.map(|pending| Sent { peer: Arc::clone(peer), pending, subject: Subject::Host(subject), chain }))
+}
+
+/// "Host.spawn(Dog)": what a call on the host itself is called in texts.
+fn host_subject(method: &str, first: Option<&Bound<'_, PyAny>>) -> String {
+    let name =
+        first.and_then(|first| first.getattr("__qualname__").ok()).and_then(|name| name.extract::<String>().ok());
+    match (method, name) {
+        ("construct", Some(name)) => name,
+        ("run", Some(name)) => name,
+        ("construct", None) => "Host.spawn".to_owned(),
+        ("receive", _) => "Host.send".to_owned(),
+        (method, _) => format!("Host.{method}"),
+    }
+}
+
+/// Writes a call into the scratch buffer with `write`, which gives the target and the number of steps, and sends it.
+fn transmit<'py>(
+    py: Python<'py>,
+    peer: &Arc<Peer>,
+    want: Want,
+    expect: Expect,
+    limit: Option<Instant>,
+    describe: &dyn Fn(Python<'py>) -> String,
+    write: impl FnOnce(&mut Encoder<'_, 'py>) -> PyResult<(ObjectId, u16)>,
+) -> PyResult<(Option<Arc<Pending>>, ChainId)> {
+    peer.drop_released(py);
+    let mut body = SCRATCH.take();
+    body.clear();
+    let head = CallHead { target: ObjectId::BOOTSTRAP, deadline: None, want, steps: 0 };
+    head.write(&mut body);
+    let mut encoder = Encoder::new(py, peer, &mut body, true);
+    let granted = match write(&mut encoder) {
+        Ok((target, steps)) => {
+            let granted = encoder.into_granted();
+            let remaining = limit.map(|limit| limit.saturating_duration_since(Instant::now()));
+            CallHead { target, deadline: remaining, want, steps }.overwrite(&mut body);
+            granted
+        }
+        Err(error) => {
+            encoder.abandon();
+            drop(encoder);
+            SCRATCH.set(body);
+            return Err(errors::argument(py, peer, &describe(py), error));
+        }
+    };
+    let result = submit(py, peer, expect, limit, &mut body);
+    if body.capacity() <= SCRATCH_KEPT {
+        SCRATCH.set(body);
+    }
+    result.map_err(|refusal| {
+        for object in granted {
+            peer.link.ungrant(object);
+        }
+        refusal.into_error(py, peer, &describe(py))
+    })
+}
+
+/// Why a call was not sent.
+enum Refusal {
+    Engine(SubmitError),
+    /// The event loop of this thread must not be blocked, and the window is full.
+    WouldBlockLoop,
+    Interrupted(PyErr),
+}
+
+impl Refusal {
+    fn into_error(self, py: Python<'_>, peer: &Peer, method: &str) -> PyErr {
+        match self {
+            Self::Engine(error) => errors::refused(py, peer, method, &error),
+            Self::WouldBlockLoop => errors::window_full(py, peer, method),
+            Self::Interrupted(error) => error,
+        }
+    }
+}
+
+fn submit(
+    py: Python<'_>,
+    peer: &Arc<Peer>,
+    expect: Expect,
+    deadline: Option<Instant>,
+    body: &mut Vec<u8>,
+) -> Result<(Option<Arc<Pending>>, ChainId), Refusal> {
+    let inside = INSIDE.get();
+    let chain = inside.map_or_else(next_chain, |(chain, _)| chain);
+    let nested = inside.is_some_and(|(_, link)| link == peer.link.id());
+    let (lane, number) = LANE.with(|(lane, number)| (*lane, number.replace(number.get().wrapping_add(1))));
+    loop {
+        let request = Request { lane, number, chain, nested, deadline, body, expect };
+        match peer.link.submit(request) {
+            Ok(pending) => return Ok((pending, chain)),
+            Err(SubmitError::WindowFull) => make_room(py, peer, chain)?,
+            Err(error) => return Err(Refusal::Engine(error)),
+        }
+    }
+}
+
+/// Waits until the window has room.
+fn make_room(py: Python<'_>, peer: &Arc<Peer>, chain: ChainId) -> Result<(), Refusal> {
+    if let Some(far) = peer.far.get() {
+        service::pump(py, far);
+        return Ok(());
+    }
+    if is_loop_running(py) {
+        return Err(Refusal::WouldBlockLoop);
+    }
+    match py.detach(|| peer.link.wait_window(Some(TICK), chain)) {
+        Wake::Call(incoming) => calls_in::run(py, &incoming),
+        Wake::Pump => service::pump_far(py, peer),
+        Wake::Arrived | Wake::TimedOut | Wake::Tick => {}
+    }
+    py.check_signals().map_err(Refusal::Interrupted)
+}
+
+/// Whether this thread runs an asyncio loop at this moment.
+fn is_loop_running(py: Python<'_>) -> bool {
+    let loaded =
+        py.import("sys").and_then(|sys| sys.getattr("modules")).and_then(|modules| modules.get_item("asyncio"));
+    loaded.and_then(|asyncio| asyncio.call_method0("_get_running_loop")).is_ok_and(|running| !running.is_none())
+}
+
+impl<'py> Last<'_, 'py> {
+    /// Writes the last steps; gives their number.
+    fn write(&self, encoder: &mut Encoder<'_, 'py>) -> PyResult<u16> {
+        match self {
+            Self::Get => return Ok(0),
+            Self::GetOrMissing => encoder.op(Op::GetDefault),
+            Self::Call { args, kwargs } => {
+                encoder.op(Op::Call);
+                encoder.arguments(args, *kwargs)?;
+            }
+            Self::SetAttribute { name, value } => {
+                encoder.op(Op::SetAttribute);
+                encoder.name(name)?;
+                encoder.argument(value)?;
+            }
+            Self::DeleteAttribute { name } => {
+                encoder.op(Op::DeleteAttribute);
+                encoder.name(name)?;
+            }
+            Self::SetItem { key, value } => {
+                encoder.op(Op::SetItem);
+                encoder.argument(key)?;
+                encoder.argument(value)?;
+            }
+            Self::DeleteItem { key } => {
+                encoder.op(Op::DeleteItem);
+                encoder.argument(key)?;
+            }
+            Self::Operate { operation, operands } => {
+                encoder.op(Op::Operate);
+                encoder.int(i64::from(operation.code()));
+                encoder.begin_list(operands.len())?;
+                for operand in *operands {
+                    encoder.argument(operand)?;
+                }
+            }
+        }
+        Ok(1)
+    }
+
+    /// What stands behind the path in texts.
+    fn suffix(&self) -> &'static str {
+        match self {
+            Self::Get | Self::GetOrMissing | Self::Call { .. } => "",
+            Self::SetAttribute { .. } => " (setting an attribute)",
+            Self::DeleteAttribute { .. } => " (deleting an attribute)",
+            Self::SetItem { .. } => " (setting an item)",
+            Self::DeleteItem { .. } => " (deleting an item)",
+            Self::Operate { operation, .. } => operation.suffix(),
+        }
+    }
+}
+
+/// The text for an operation behind a path.
+trait Suffix {
+    fn suffix(self) -> &'static str;
+}
+
+impl Suffix for Operation {
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Len => " (len)",
+            Self::Contains => " (in)",
+            Self::Iter | Self::Next => " (iteration)",
+            Self::Str => " (str)",
+            Self::Enter | Self::Exit => " (with)",
+            Self::Hash => " (hash)",
+            _ => " (operator)",
+        }
+    }
+}
+
+impl Sent {
+    /// Waits for the answer and makes it a value.
+    ///
+    /// # Errors
+    /// What the call raised there; our own errors; KeyboardInterrupt and whatever else a signal handler raises, after
+    /// the call was cancelled.
+    pub(crate) fn wait<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self.wait_until(py, None)? {
+            Some(arrival) => self.value(py, arrival),
+            None => unreachable!("a wait without a limit ends with an arrival"),
+        }
+    }
+
+    /// Waits for the answer until `until`; `None` when the time is over. The call goes on in that case.
+    pub(crate) fn wait_until(&self, py: Python<'_>, until: Option<Instant>) -> PyResult<Option<Arrival>> {
+        self.wait_event(py, until, |pending| pending.take())
+    }
+
+    /// Waits until `take` finds something, driving the connection meanwhile. An interrupt cancels the call.
+    pub(crate) fn wait_event<T>(
+        &self,
+        py: Python<'_>,
+        until: Option<Instant>,
+        take: impl Fn(&Pending) -> Option<T>,
+    ) -> PyResult<Option<T>> {
+        self.wait_gently(py, until, take).inspect_err(|_| {
+            self.peer.link.cancel(&self.pending, false);
+            self.forget();
+        })
+    }
+
+    /// The same, but an interrupt leaves the call going.
+    pub(crate) fn wait_gently<T>(
+        &self,
+        py: Python<'_>,
+        until: Option<Instant>,
+        take: impl Fn(&Pending) -> Option<T>,
+    ) -> PyResult<Option<T>> {
+        let tick = is_main_thread().then_some(TICK);
+        let link = &self.peer.link;
+        loop {
+            if let Some(found) = take(&self.pending) {
+                return Ok(Some(found));
+            }
+            match py.detach(|| link.wait(&self.pending, until, tick, self.chain)) {
+                Wake::Arrived => {}
+                Wake::Call(incoming) => calls_in::run(py, &incoming),
+                Wake::Pump => service::pump_far(py, &self.peer),
+                Wake::TimedOut => return Ok(None),
+                Wake::Tick => py.check_signals()?,
+            }
+        }
+    }
+
+    /// Drops the interest in the answer: what it brings is released when it comes.
+    pub(crate) fn forget(&self) {
+        self.peer.link.forget(&self.pending);
+    }
+
+    /// Makes the answer a value, or the error that it tells of.
+    pub(crate) fn value<'py>(&self, py: Python<'py>, arrival: Arrival) -> PyResult<Bound<'py, PyAny>> {
+        match arrival {
+            Arrival::Reply(body) => self.decode(py, &body),
+            Arrival::Error(body) => Err(errors::from_record(py, &self.peer, &body, &self.subject)),
+            Arrival::Lost { loss, outcome } => {
+                Err(errors::lost(py, &self.peer, &loss, Some(outcome), Some(&self.subject.text(py))))
+            }
+            Arrival::TimedOut => Err(errors::timed_out(py, &self.peer, &self.subject.text(py))),
+            Arrival::Cancelled => Err(errors::cancelled(py, &self.peer, Outcome::Unknown, &self.subject.text(py))),
+        }
+    }
+
+    /// Makes the body of a reply a value.
+    pub(crate) fn decode<'py>(&self, py: Python<'py>, body: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+        let receiver = self.subject.receiver(py);
+        let mut decoder = Decoder::new(py, &self.peer, body, receiver.as_ref());
+        decoder.value().map_err(|failure| match failure {
+            Undecodable::Raised(error) | Undecodable::Evaluated(error) => {
+                errors::result_unreadable(py, &self.peer, &self.subject.text(py), error)
+            }
+            Undecodable::Malformed(error) => errors::protocol(py, &self.peer, &error.to_string()),
+        })
+    }
+}
+
+/// Whether this is the thread that Python runs signal handlers on.
+pub(crate) fn is_main_thread() -> bool {
+    thread_local! { static IS_MAIN: bool = rustix::thread::gettid() == rustix::process::getpid(); }
+    IS_MAIN.with(|is_main| *is_main)
+}

@@ -1,0 +1,323 @@
+//! Calls that come in: evaluated step by step, their results or errors written as answers.
+//!
+//! Owns: what each op and operation does to a Python object, and which names are never reached. Must not know: where
+//! the call came from, on which thread it runs, frames.
+
+use std::sync::Arc;
+
+use elsewhere_engine::Incoming;
+use elsewhere_proto::{ErrorKind, IncomingCall, ObjectId, Op, Operation, Outcome, Want};
+use pyo3::exceptions::{PyAttributeError, PyIndexError, PyKeyError};
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+use crate::call;
+use crate::decode::{Decoder, Undecodable};
+use crate::encode::{self, Encoder, Stop};
+use crate::operate;
+use crate::peer::{self, Peer};
+use crate::{answer, lifecycle, read_ahead};
+
+/// How the evaluation of a call ended.
+enum Evaluated<'py> {
+    Value(Bound<'py, PyAny>, Receiver),
+    /// An argument could not be rebuilt; the method was not called.
+    ArgumentFailed(PyErr),
+    /// The object is not held here.
+    Gone(ObjectId),
+    /// The last step of a `get` with a default was missing.
+    Missing(PyErr),
+    Raised {
+        error: PyErr,
+        outcome: Outcome,
+    },
+}
+
+/// Whether a value is the object that the call was made on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Receiver {
+    /// It is another object.
+    No,
+    /// It is the object that the proxy names.
+    Root,
+    /// It is the object at the path that the last attribute was looked up on.
+    Place,
+}
+
+/// Runs one call and answers it.
+pub(crate) fn run(py: Python<'_>, incoming: &Incoming) {
+    // A link without a peer here was lost and swept; nobody is there to take an answer.
+    let Some(peer) = peer::of_link(&incoming.link) else { return };
+    peer.drop_released(py);
+    call::inside(incoming.call.chain, peer.link.id(), || {
+        let evaluated = evaluate(py, &peer, &incoming.call);
+        respond(py, &peer, &incoming.call, evaluated);
+    });
+}
+
+fn respond<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingCall, evaluated: Evaluated<'py>) {
+    if incoming.head.want == Want::Nothing {
+        if let Evaluated::Raised { error, .. } | Evaluated::ArgumentFailed(error) = evaluated {
+            lifecycle::report(py, &error, "a call that was posted failed");
+        }
+        return;
+    }
+    match evaluated {
+        Evaluated::Value(value, receiver) => match incoming.head.want {
+            Want::Stream => read_ahead::produce(py, peer, incoming, &value),
+            want => answer::value(py, peer, incoming, &value, receiver, want),
+        },
+        Evaluated::Raised { error, outcome } => answer::raised(py, peer, incoming, ErrorKind::Raised, outcome, &error),
+        Evaluated::Missing(error) => {
+            answer::raised(py, peer, incoming, ErrorKind::Missing, Outcome::Finished, &error);
+        }
+        Evaluated::ArgumentFailed(error) => answer::argument_failed(py, peer, incoming, &error),
+        Evaluated::Gone(object) => {
+            let text = format!("object {} is no longer held; it was released", object.0);
+            answer::fail(py, peer, incoming, ErrorKind::Gone, Outcome::NotStarted, &text);
+        }
+    }
+}
+
+fn evaluate<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingCall) -> Evaluated<'py> {
+    let target = incoming.head.target;
+    let start = match target {
+        ObjectId::BOOTSTRAP => lifecycle::bootstrap(py),
+        object => peer.exported(py, object),
+    };
+    let Some(start) = start else { return Evaluated::Gone(target) };
+    let mut decoder = Decoder::new(py, peer, incoming.steps(), None);
+    let mut walk = Walk { current: start.clone(), receiver: None, remaining: incoming.head.steps };
+    match decoder.guarded(|decoder| walk.to_end(decoder)) {
+        Ok(()) => match finish_coroutine(&walk.current) {
+            Ok(value) => {
+                let receiver = if target != ObjectId::BOOTSTRAP && value.is(&start) {
+                    Receiver::Root
+                } else if walk.receiver.is_some_and(|receiver| receiver.is(&value)) {
+                    Receiver::Place
+                } else {
+                    Receiver::No
+                };
+                Evaluated::Value(value, receiver)
+            }
+            Err(error) => Evaluated::Raised { error, outcome: Outcome::Finished },
+        },
+        Err(StepFailure::Argument(error)) => Evaluated::ArgumentFailed(error),
+        Err(StepFailure::Missing(error)) => Evaluated::Missing(error),
+        Err(StepFailure::Raised(error)) => Evaluated::Raised { error, outcome: Outcome::Finished },
+    }
+}
+
+/// A coroutine is run to its end, as a serial host does with each call.
+fn finish_coroutine<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    if !operate::is_coroutine(value)? {
+        return Ok(value.clone());
+    }
+    value.py().import("elsewhere._loop")?.getattr("run")?.call1((value,))
+}
+
+/// Why a step could not be taken.
+pub(crate) enum StepFailure {
+    Argument(PyErr),
+    Missing(PyErr),
+    Raised(PyErr),
+}
+
+/// A path being taken.
+struct Walk<'py> {
+    current: Bound<'py, PyAny>,
+    /// What the last attribute was looked up on.
+    receiver: Option<Bound<'py, PyAny>>,
+    remaining: u16,
+}
+
+impl<'py> Walk<'py> {
+    fn to_end(&mut self, decoder: &mut Decoder<'_, 'py>) -> Result<(), StepFailure> {
+        while self.remaining > 0 {
+            self.remaining -= 1;
+            let code = decoder.code().map_err(unreadable)?;
+            let Some(op) = Op::from_code(code) else {
+                return Err(StepFailure::Argument(pyo3::exceptions::PyValueError::new_err(format!(
+                    "unknown step {code}"
+                ))));
+            };
+            self.step(decoder, op)?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, decoder: &mut Decoder<'_, 'py>, op: Op) -> Result<(), StepFailure> {
+        let next = match op {
+            Op::Attribute => {
+                let name = decoder.name().map_err(unreadable)?;
+                check_name(&name).map_err(StepFailure::Raised)?;
+                let found = self.current.getattr(&name);
+                let found = self.or_missing(decoder, found)?;
+                self.receiver = Some(std::mem::replace(&mut self.current, found));
+                return Ok(());
+            }
+            Op::Item => {
+                let key = decoder.plain().map_err(unreadable)?;
+                let found = self.current.get_item(key);
+                self.or_missing(decoder, found)
+            }
+            Op::Call => {
+                let (args, kwargs) = decoder.arguments().map_err(unreadable)?;
+                let kwargs = if kwargs.is_empty() { None } else { Some(&kwargs) };
+                self.current.call(args, kwargs).map_err(StepFailure::Raised)
+            }
+            Op::Operate => {
+                let code = decoder.code().map_err(unreadable)?;
+                let operands = decoder.operands().map_err(unreadable)?;
+                let operation = u8::try_from(code).ok().and_then(Operation::from_code);
+                let result = operate::perform(&self.current, operation, &operands).map_err(StepFailure::Raised)?;
+                self.receiver = Some(std::mem::replace(&mut self.current, result));
+                return Ok(());
+            }
+            Op::GetDefault => return Ok(()),
+            Op::SetAttribute | Op::DeleteAttribute | Op::SetItem | Op::DeleteItem => self.change(decoder, op),
+        }?;
+        self.current = next;
+        Ok(())
+    }
+
+    fn change(&mut self, decoder: &mut Decoder<'_, 'py>, op: Op) -> Result<Bound<'py, PyAny>, StepFailure> {
+        let py = decoder.py;
+        if matches!(op, Op::SetAttribute | Op::DeleteAttribute) {
+            let name = decoder.name().map_err(unreadable)?;
+            check_name(&name).map_err(StepFailure::Raised)?;
+            let done = if op == Op::SetAttribute {
+                let value = decoder.plain().map_err(unreadable)?;
+                self.current.setattr(&name, value)
+            } else {
+                self.current.delattr(&name)
+            };
+            done.map_err(StepFailure::Raised)?;
+            return Ok(encode::none(py));
+        }
+        let key = decoder.plain().map_err(unreadable)?;
+        let done = if op == Op::SetItem {
+            let value = decoder.plain().map_err(unreadable)?;
+            self.current.set_item(key, value)
+        } else {
+            self.current.del_item(key)
+        };
+        done.map_err(StepFailure::Raised)?;
+        Ok(encode::none(py))
+    }
+
+    /// An AttributeError, KeyError or IndexError of the last step before a `GetDefault` means: missing.
+    fn or_missing(
+        &mut self,
+        decoder: &mut Decoder<'_, 'py>,
+        found: PyResult<Bound<'py, PyAny>>,
+    ) -> Result<Bound<'py, PyAny>, StepFailure> {
+        let error = match found {
+            Ok(found) => return Ok(found),
+            Err(error) => error,
+        };
+        let py = decoder.py;
+        let is_missing = error.is_instance_of::<PyAttributeError>(py)
+            || error.is_instance_of::<PyKeyError>(py)
+            || error.is_instance_of::<PyIndexError>(py);
+        if is_missing
+            && self.remaining == 1
+            && decoder.code().is_ok_and(|code| Op::from_code(code) == Some(Op::GetDefault))
+        {
+            return Err(StepFailure::Missing(error));
+        }
+        Err(StepFailure::Raised(error))
+    }
+}
+
+impl From<StepFailure> for Undecodable {
+    fn from(failure: StepFailure) -> Self {
+        match failure {
+            StepFailure::Argument(error) => Self::Raised(error),
+            StepFailure::Missing(error) | StepFailure::Raised(error) => Self::Evaluated(error),
+        }
+    }
+}
+
+/// Takes `steps` steps from `start`: a path that was passed as an argument.
+pub(crate) fn walk<'py>(
+    decoder: &mut Decoder<'_, 'py>,
+    start: Bound<'py, PyAny>,
+    steps: u16,
+) -> Result<Bound<'py, PyAny>, Undecodable> {
+    let mut walk = Walk { current: start, receiver: None, remaining: steps };
+    walk.to_end(decoder)?;
+    Ok(walk.current)
+}
+
+fn unreadable(failure: Undecodable) -> StepFailure {
+    match failure {
+        Undecodable::Raised(error) => StepFailure::Argument(error),
+        Undecodable::Evaluated(error) => StepFailure::Raised(error),
+        Undecodable::Malformed(error) => {
+            StepFailure::Argument(pyo3::exceptions::PyValueError::new_err(error.to_string()))
+        }
+    }
+}
+
+/// Names through which any object leads to the whole interpreter. They are never reached, by no verb.
+const FORBIDDEN: [&str; 19] = [
+    "__base__",
+    "__bases__",
+    "__builtins__",
+    "__class__",
+    "__closure__",
+    "__code__",
+    "__dict__",
+    "__func__",
+    "__getattribute__",
+    "__getstate__",
+    "__globals__",
+    "__init_subclass__",
+    "__mro__",
+    "__reduce__",
+    "__reduce_ex__",
+    "__self__",
+    "__setstate__",
+    "__subclasses__",
+    "__wrapped__",
+];
+
+fn check_name(name: &Bound<'_, PyString>) -> PyResult<()> {
+    let text = name.to_str()?;
+    if text.starts_with("__") && FORBIDDEN.contains(&text) {
+        return Err(PyAttributeError::new_err(format!("{text} is never reached through a proxy")));
+    }
+    Ok(())
+}
+
+/// Writes a value for `want`, as a result.
+///
+/// # Errors
+/// What pickling raised, where the value has to be copied and cannot be.
+pub(crate) fn write_result<'py>(encoder: &mut Encoder<'_, 'py>, value: &Bound<'py, PyAny>) -> PyResult<()> {
+    let mark = encoder.mark();
+    match encoder.value(value) {
+        Ok(()) => Ok(()),
+        Err(Stop::Failed(error)) => Err(error),
+        Err(Stop::Pickle) => {
+            encoder.roll_back(mark);
+            encoder.pickle(value, None)
+        }
+    }
+}
+
+/// Writes one item of a stream: a copy, or a proxy where no copy can be made.
+///
+/// # Errors
+/// What is no `Exception` that pickling raised.
+pub(crate) fn write_item<'py>(encoder: &mut Encoder<'_, 'py>, item: &Bound<'py, PyAny>) -> PyResult<()> {
+    let mark = encoder.mark();
+    match write_result(encoder, item) {
+        Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(encoder.py) => {
+            encoder.roll_back(mark);
+            encoder.offer(item)
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,109 @@
+//! How long a call may take: the shorter of its proxy's timeout and the `deadline()` block it is made in.
+//!
+//! Owns: the context variable of the block. Must not know: who keeps the time (the engine does).
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+
+/// Seconds that `dir(p)` may take.
+pub(crate) const DIR_PATIENCE: f64 = 0.5;
+
+/// The longest timeout, a year in seconds; a longer one is taken as this.
+const TIMEOUT_MAX: f64 = 365.0 * 86_400.0;
+
+/// How many blocks are open in the process; while none is, no call looks for one.
+static OPEN_BLOCKS: AtomicUsize = AtomicUsize::new(0);
+
+/// When the block that encloses this code must be over.
+#[pyclass(frozen, module = "elsewhere._core")]
+struct Moment(Instant);
+
+/// A block in which every call has to be over by one moment. Made by `elsewhere.deadline`.
+#[pyclass(frozen, module = "elsewhere._core")]
+pub(crate) struct Deadline {
+    seconds: f64,
+    token: std::sync::Mutex<Option<Py<PyAny>>>,
+}
+
+#[pymethods]
+impl Deadline {
+    #[new]
+    #[pyo3(signature = (seconds, /))]
+    fn new(seconds: f64) -> PyResult<Self> {
+        checked(seconds)?;
+        Ok(Self { seconds, token: std::sync::Mutex::new(None) })
+    }
+
+    fn __enter__(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let own = Instant::now() + duration(slf.get().seconds);
+        let limit = block_limit(py)?.map_or(own, |outer| outer.min(own));
+        let token = variable(py)?.call_method1("set", (Bound::new(py, Moment(limit))?,))?.unbind();
+        OPEN_BLOCKS.fetch_add(1, Ordering::Relaxed); // Relaxed: this thread sees its own store, others have no block of ours
+        *slf.get().token.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(token);
+        Ok(())
+    }
+
+    #[pyo3(signature = (*_exception))]
+    fn __exit__(slf: &Bound<'_, Self>, _exception: &Bound<'_, pyo3::types::PyTuple>) -> PyResult<()> {
+        let py = slf.py();
+        let token = slf.get().token.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        if let Some(token) = token {
+            OPEN_BLOCKS.fetch_sub(1, Ordering::Relaxed); // Relaxed: as in __enter__
+            variable(py)?.call_method1("reset", (token,))?;
+        }
+        Ok(())
+    }
+}
+
+/// The context variable that holds the enclosing block's [`Moment`].
+fn variable(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static VARIABLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let variable = VARIABLE.get_or_try_init(py, || {
+        py.import("contextvars")?.getattr("ContextVar")?.call1(("elsewhere_deadline",)).map(Bound::unbind)
+    })?;
+    Ok(variable.bind(py))
+}
+
+fn block_limit(py: Python<'_>) -> PyResult<Option<Instant>> {
+    if OPEN_BLOCKS.load(Ordering::Relaxed) == 0 {
+        return Ok(None); // Relaxed: see __enter__
+    }
+    let moment = variable(py)?.call_method1("get", (crate::encode::none(py),))?;
+    Ok(moment.cast_exact::<Moment>().ok().map(|moment| moment.get().0))
+}
+
+/// When a call that is made now must be over; `timeout` is its proxy's, in seconds.
+pub(crate) fn of_call(py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Instant>> {
+    let block = block_limit(py)?;
+    let own = timeout.map(|seconds| Instant::now() + duration(seconds));
+    Ok(match (block, own) {
+        (Some(block), Some(own)) => Some(block.min(own)),
+        (block, own) => block.or(own),
+    })
+}
+
+/// Checks a timeout given by the user.
+///
+/// # Errors
+/// ValueError where it is negative or not a number.
+pub(crate) fn checked(seconds: f64) -> PyResult<f64> {
+    if seconds.is_nan() || seconds < 0.0 {
+        return Err(PyValueError::new_err(format!("a timeout is a number of seconds, 0 or more, not {seconds}")));
+    }
+    Ok(seconds)
+}
+
+/// Seconds as a duration, at most a year.
+pub(crate) fn duration(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds.clamp(0.0, TIMEOUT_MAX))
+}
+
+/// When a wait of `timeout` seconds that begins now is over.
+pub(crate) fn until(timeout: Option<f64>) -> PyResult<Option<Instant>> {
+    timeout.map(|seconds| checked(seconds).map(|seconds| Instant::now() + duration(seconds))).transpose()
+}

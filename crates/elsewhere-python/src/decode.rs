@@ -1,0 +1,326 @@
+//! From the codec to Python objects.
+//!
+//! Owns: how each token becomes an object, and what a reference means on this side. Must not know: frames, waiting.
+
+use std::sync::Arc;
+
+use elsewhere_proto::codec::{CodecError, Flavour, Limits, Reader, ReferenceHead, Token, ViewHead};
+use elsewhere_proto::{ObjectId, codec};
+use pyo3::exceptions::PyException;
+use pyo3::prelude::*;
+use pyo3::types::{
+    PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString, PyTuple,
+};
+
+use crate::calls_in;
+use crate::errors;
+use crate::path::Place;
+use crate::peer::{ClassInfo, Import, Peer, class_flag};
+use crate::proxy::Proxy;
+use crate::stream::Stream;
+
+/// Why a value could not be made.
+pub(crate) enum Undecodable {
+    /// The peer wrote what the format does not allow.
+    Malformed(CodecError),
+    /// Making the object raised.
+    Raised(PyErr),
+    /// Taking a step of a path that was passed as an argument raised.
+    Evaluated(PyErr),
+}
+
+impl From<CodecError> for Undecodable {
+    fn from(error: CodecError) -> Self {
+        Self::Malformed(error)
+    }
+}
+
+impl From<PyErr> for Undecodable {
+    fn from(error: PyErr) -> Self {
+        Self::Raised(error)
+    }
+}
+
+impl Undecodable {
+    /// The Python error for it; a malformed message is the peer's bug.
+    pub(crate) fn into_error(self, py: Python<'_>, peer: &Peer) -> PyErr {
+        match self {
+            Self::Raised(error) | Self::Evaluated(error) => error,
+            Self::Malformed(error) => errors::protocol(py, peer, &error.to_string()),
+        }
+    }
+}
+
+/// Reads values that one peer sent.
+pub(crate) struct Decoder<'r, 'py> {
+    pub(crate) py: Python<'py>,
+    peer: &'r Arc<Peer>,
+    body: &'r [u8],
+    reader: Reader<'r>,
+    /// The proxy that the call was made on, for results that are the receiver itself.
+    receiver: Option<&'r Bound<'py, Proxy>>,
+    /// Offers taken in so far; those behind them go back if decoding fails.
+    offers: usize,
+}
+
+impl<'r, 'py> Decoder<'r, 'py> {
+    pub(crate) fn new(
+        py: Python<'py>,
+        peer: &'r Arc<Peer>,
+        body: &'r [u8],
+        receiver: Option<&'r Bound<'py, Proxy>>,
+    ) -> Self {
+        Self { py, peer, body, reader: Reader::new(body, Limits::default()), receiver, offers: 0 }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.reader.is_empty()
+    }
+
+    /// Reads the next value, and gives back every reference that came with the message if that fails.
+    pub(crate) fn value(&mut self) -> Result<Bound<'py, PyAny>, Undecodable> {
+        self.guarded(Self::next)
+    }
+
+    /// Runs `read`; if it fails, the references in the rest of the message go back to the peer.
+    pub(crate) fn guarded<T, E>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
+        let result = read(self);
+        if result.is_err() {
+            let offered = codec::offered_references(self.body, Limits::default()).unwrap_or_default();
+            for object in offered.into_iter().skip(self.offers) {
+                self.peer.link.imported(object);
+                self.peer.link.push_release(object, 1);
+            }
+        }
+        result
+    }
+
+    fn next(&mut self) -> Result<Bound<'py, PyAny>, Undecodable> {
+        let token = self.reader.next_token()?;
+        self.from_token(token)
+    }
+
+    /// Makes the object that begins with `token`.
+    pub(crate) fn from_token(&mut self, token: Token<'r>) -> Result<Bound<'py, PyAny>, Undecodable> {
+        let py = self.py;
+        Ok(match token {
+            Token::Str(text) => PyString::new(py, text).into_any(),
+            Token::Int(number) => number.into_pyobject(py).map_err(PyErr::from)?.into_any(),
+            Token::Nil => crate::encode::none(py),
+            Token::Bool(truth) => PyBool::new(py, truth).to_owned().into_any(),
+            Token::Float(number) => PyFloat::new(py, number).into_any(),
+            Token::Bytes(data) => PyBytes::new(py, data).into_any(),
+            Token::Unsigned(number) => number.into_pyobject(py).map_err(PyErr::from)?.into_any(),
+            Token::BigInt(data) => big_int(py, data)?,
+            Token::Complex(real, imaginary) => PyComplex::from_doubles(py, real, imaginary).into_any(),
+            Token::ByteArray(data) => PyByteArray::new(py, data).into_any(),
+            Token::Array { typecode, data } => array(py, typecode, data)?,
+            Token::View { head, data } => view(py, &head, data)?,
+            Token::Reference(head) => self.reference(&head)?,
+            Token::Pickle { flavour, references, buffers } => self.pickle(flavour, references, buffers)?,
+            Token::List(_) | Token::Tuple(_) | Token::Set(_) | Token::FrozenSet(_) | Token::Map(_) => {
+                self.reader.enter()?;
+                let container = self.container(&token)?;
+                self.reader.leave();
+                container
+            }
+        })
+    }
+
+    fn container(&mut self, token: &Token<'r>) -> Result<Bound<'py, PyAny>, Undecodable> {
+        let py = self.py;
+        Ok(match *token {
+            Token::List(len) => PyList::new(py, self.elements(len)?)?.into_any(),
+            Token::Tuple(len) => PyTuple::new(py, self.elements(len)?)?.into_any(),
+            Token::Set(len) => PySet::new(py, self.elements(len)?)?.into_any(),
+            Token::FrozenSet(len) => PyFrozenSet::new(py, self.elements(len)?)?.into_any(),
+            Token::Map(len) => self.map(len)?.into_any(),
+            _ => unreachable!("only containers come here"),
+        })
+    }
+
+    fn elements(&mut self, len: usize) -> Result<Vec<Bound<'py, PyAny>>, Undecodable> {
+        (0..len).map(|_| self.next()).collect()
+    }
+
+    fn map(&mut self, len: usize) -> Result<Bound<'py, PyDict>, Undecodable> {
+        let dict = PyDict::new(self.py);
+        for _ in 0..len {
+            let key = self.next()?;
+            let value = self.next()?;
+            dict.set_item(key, value)?;
+        }
+        Ok(dict)
+    }
+
+    /// Reads the arguments of a call: a list and a map, or one pickle of (tuple, dict).
+    pub(crate) fn arguments(&mut self) -> Result<(Bound<'py, PyTuple>, Bound<'py, PyDict>), Undecodable> {
+        match self.reader.next_token()? {
+            Token::List(len) => {
+                let args = PyTuple::new(self.py, self.elements(len)?)?;
+                let Token::Map(len) = self.reader.next_token()? else {
+                    return Err(Undecodable::Malformed(CodecError::Unexpected("a map of keyword arguments")));
+                };
+                Ok((args, self.map(len)?))
+            }
+            token @ Token::Pickle { .. } => {
+                let both = self.from_token(token)?;
+                Ok(both.extract::<(Bound<'py, PyTuple>, Bound<'py, PyDict>)>()?)
+            }
+            _ => Err(Undecodable::Malformed(CodecError::Unexpected("arguments"))),
+        }
+    }
+
+    /// Reads an op code or an operation code.
+    pub(crate) fn code(&mut self) -> Result<i64, Undecodable> {
+        match self.reader.next_token()? {
+            Token::Int(code) => Ok(code),
+            _ => Err(Undecodable::Malformed(CodecError::Unexpected("a code"))),
+        }
+    }
+
+    /// Reads an attribute name.
+    pub(crate) fn name(&mut self) -> Result<Bound<'py, PyString>, Undecodable> {
+        match self.reader.next_token()? {
+            Token::Str(name) => Ok(PyString::new(self.py, name)),
+            _ => Err(Undecodable::Malformed(CodecError::Unexpected("a name"))),
+        }
+    }
+
+    /// Reads a list of operands.
+    pub(crate) fn operands(&mut self) -> Result<Vec<Bound<'py, PyAny>>, Undecodable> {
+        match self.reader.next_token()? {
+            Token::List(len) => self.elements(len),
+            // One pickle of the whole list, where an operand has no form in the codec.
+            token @ Token::Pickle { .. } => Ok(self.from_token(token)?.extract::<Vec<Bound<'py, PyAny>>>()?),
+            _ => Err(Undecodable::Malformed(CodecError::Unexpected("a list of operands"))),
+        }
+    }
+
+    /// Reads the head of a list of at least `len` values.
+    pub(crate) fn list_head(&mut self, len: usize) -> Result<(), Undecodable> {
+        match self.reader.next_token()? {
+            Token::List(found) if found >= len => Ok(()),
+            _ => Err(Undecodable::Malformed(CodecError::Unexpected("a longer list"))),
+        }
+    }
+
+    /// Reads a value of plain data.
+    pub(crate) fn plain(&mut self) -> Result<Bound<'py, PyAny>, Undecodable> {
+        self.next()
+    }
+
+    /// Reads a value that may fail to unpickle without spoiling what follows it: `None` then.
+    pub(crate) fn payload(&mut self) -> Result<Option<Bound<'py, PyAny>>, Undecodable> {
+        match self.next() {
+            Ok(value) => Ok(Some(value)),
+            Err(Undecodable::Raised(_)) => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    fn reference(&mut self, head: &ReferenceHead) -> Result<Bound<'py, PyAny>, Undecodable> {
+        match *head {
+            ReferenceHead::Offer { object, class, described } => self.offered(object, class, described),
+            ReferenceHead::Home { object } => self.home(object),
+            ReferenceHead::Place { object, steps, .. } => {
+                let start = self.home(object)?;
+                calls_in::walk(self, start, steps)
+            }
+            ReferenceHead::Receiver => match self.receiver {
+                Some(proxy) => Ok(root_proxy(self.py, proxy)?.into_any()),
+                None => Err(Undecodable::Malformed(CodecError::Unexpected("a value, not the receiver"))),
+            },
+            ReferenceHead::Promise { .. } => Err(Undecodable::Malformed(CodecError::Unexpected("a settled value"))),
+        }
+    }
+
+    fn offered(&mut self, object: ObjectId, class: u32, described: bool) -> Result<Bound<'py, PyAny>, Undecodable> {
+        let import_class = if described { Some(self.descriptor(class)?) } else { self.peer.described(class) };
+        let Some(class) = import_class else {
+            return Err(Undecodable::Malformed(CodecError::Unexpected("a class that was described")));
+        };
+        self.offers += 1;
+        let import = self.peer.import(object, class);
+        Ok(proxy_for(self.py, import)?)
+    }
+
+    fn descriptor(&mut self, class: u32) -> Result<Arc<ClassInfo>, Undecodable> {
+        let value = self.next()?;
+        let (module, qualname, flags, coroutines) = {
+            let fields: Vec<Bound<'py, PyAny>> = value.extract()?;
+            let [module, qualname, flags, coroutines] = fields.as_slice() else {
+                return Err(Undecodable::Malformed(CodecError::Unexpected("a class description")));
+            };
+            (module.extract()?, qualname.extract()?, flags.extract()?, coroutines.extract()?)
+        };
+        Ok(self.peer.describe(class, ClassInfo { module, qualname, flags, coroutines }))
+    }
+
+    fn home(&self, object: ObjectId) -> Result<Bound<'py, PyAny>, Undecodable> {
+        self.peer
+            .exported(self.py, object)
+            .ok_or_else(|| Undecodable::Raised(errors::object_gone(self.py, self.peer, object)))
+    }
+
+    fn pickle(
+        &mut self,
+        flavour: Flavour,
+        references: usize,
+        buffers: usize,
+    ) -> Result<Bound<'py, PyAny>, Undecodable> {
+        let references = self.elements(references)?.into_iter().map(Bound::unbind).collect();
+        let buffers = PyList::new(self.py, self.elements(buffers)?)?;
+        let Token::Bytes(data) = self.reader.next_token()? else {
+            return Err(Undecodable::Malformed(CodecError::Unexpected("the bytes of a pickle")));
+        };
+        let data = PyBytes::new(self.py, data);
+        Ok(crate::pickling::loads(&data, flavour, references, &buffers)?)
+    }
+}
+
+/// The Python object for an import: a proxy, or a stream where iterating is all there is.
+fn proxy_for(py: Python<'_>, import: Arc<Import>) -> PyResult<Bound<'_, PyAny>> {
+    if import.class.flags & class_flag::STREAM != 0 {
+        return Ok(Bound::new(py, Stream::new(py, import)?)?.into_any());
+    }
+    Ok(Bound::new(py, Proxy::root(import))?.into_any())
+}
+
+/// The root of a proxy's path, as a proxy.
+fn root_proxy<'py>(py: Python<'py>, proxy: &Bound<'py, Proxy>) -> PyResult<Bound<'py, Proxy>> {
+    let mut current = proxy.clone();
+    loop {
+        let parent = match &current.get().place {
+            Place::Root(_) => break,
+            Place::Path { parent, .. } => parent.bind(py).clone(),
+        };
+        current = parent;
+    }
+    Ok(current)
+}
+
+fn big_int<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    let kwargs = PyDict::new(py);
+    kwargs.set_item("signed", true)?;
+    py.get_type::<PyInt>().call_method("from_bytes", (PyBytes::new(py, data), "little"), Some(&kwargs))
+}
+
+fn array<'py>(py: Python<'py>, typecode: u8, data: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    let code = char::from(typecode).to_string();
+    py.import("array")?.getattr("array")?.call1((code, PyBytes::new(py, data)))
+}
+
+fn view<'py>(py: Python<'py>, head: &ViewHead, data: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    let owner = if head.read_only { PyBytes::new(py, data).into_any() } else { PyByteArray::new(py, data).into_any() };
+    let flat = py.get_type::<pyo3::types::PyMemoryView>().call1((owner,))?;
+    if head.format == "B" && head.shape.len() == 1 {
+        return Ok(flat);
+    }
+    flat.call_method1("cast", (head.format.as_str(), PyTuple::new(py, &head.shape)?))
+}
+
+/// What an exception is that decoding raised: an `Exception` is reported, anything else is told like one.
+pub(crate) fn is_ordinary(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<PyException>(py)
+}

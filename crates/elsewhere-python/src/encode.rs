@@ -1,0 +1,548 @@
+//! From Python objects to the codec, by exact type, without an intermediate tree.
+//!
+//! Owns: which value travels by value, by reference or as a pickle. Must not know: frames, waiting.
+//! A value that the codec has no form for, a subclass, or an alias among mutable containers makes the *whole* of the
+//! arguments (or of the result) a pickle, so that identity among them is kept as pickle keeps it.
+
+use std::sync::Arc;
+
+use elsewhere_proto::codec::{ReferenceHead, Writer};
+use elsewhere_proto::{ObjectId, Op};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{
+    PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PyNone, PySet, PyString,
+    PyTuple, PyType,
+};
+
+use crate::path::{self, Place};
+use crate::peer::Peer;
+use crate::pickling;
+use crate::proxy::Proxy;
+use crate::reference::Ref;
+
+/// How many mutable containers are compared for aliasing before pickle takes over (ENGINE rule: a scan, no table).
+const CONTAINERS_MAX: usize = 16;
+
+/// How deep containers nest before pickle takes over; the codec's own limit.
+const DEPTH_MAX: usize = 60;
+
+/// Why a value was not written.
+pub(crate) enum Stop {
+    /// The codec has no form for it: pickle the whole.
+    Pickle,
+    /// It cannot travel.
+    Failed(PyErr),
+}
+
+impl From<PyErr> for Stop {
+    fn from(error: PyErr) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<elsewhere_proto::codec::CodecError> for Stop {
+    fn from(error: elsewhere_proto::codec::CodecError) -> Self {
+        Self::Failed(unwritable(error))
+    }
+}
+
+/// Writes values for one peer. What it granted is taken back if the message is never sent.
+pub(crate) struct Encoder<'w, 'py> {
+    pub(crate) py: Python<'py>,
+    peer: &'w Arc<Peer>,
+    out: Writer<'w>,
+    /// Arguments and results differ in what goes by reference.
+    is_argument: bool,
+    granted: Vec<ObjectId>,
+    containers: [usize; CONTAINERS_MAX],
+    container_count: usize,
+    depth: usize,
+}
+
+impl<'w, 'py> Encoder<'w, 'py> {
+    pub(crate) fn new(py: Python<'py>, peer: &'w Arc<Peer>, out: &'w mut Vec<u8>, is_argument: bool) -> Self {
+        Self {
+            py,
+            peer,
+            out: Writer::new(out),
+            is_argument,
+            granted: Vec::new(),
+            containers: [0; CONTAINERS_MAX],
+            container_count: 0,
+            depth: 0,
+        }
+    }
+
+    /// Takes back every reference that was granted for a message that is not sent.
+    pub(crate) fn abandon(&mut self) {
+        self.roll_back_grants(0);
+    }
+
+    /// The references granted so far, for a message whose sending may still fail.
+    pub(crate) fn into_granted(self) -> Vec<ObjectId> {
+        self.granted
+    }
+
+    fn roll_back_grants(&mut self, keep: usize) {
+        for object in self.granted.drain(keep..) {
+            self.peer.link.ungrant(object);
+        }
+    }
+
+    pub(crate) fn op(&mut self, op: Op) {
+        path::write_op(&mut self.out, op);
+    }
+
+    pub(crate) fn int(&mut self, number: i64) {
+        self.out.int(number);
+    }
+
+    /// Writes an attribute name.
+    pub(crate) fn name(&mut self, name: &Bound<'_, PyString>) -> PyResult<()> {
+        self.out.str(name.to_str()?).map_err(unwritable)
+    }
+
+    pub(crate) fn nil(&mut self) {
+        self.out.nil();
+    }
+
+    pub(crate) fn begin_list(&mut self, len: usize) -> PyResult<()> {
+        self.out.begin_list(len).map_err(unwritable)
+    }
+
+    /// Bytes written so far.
+    pub(crate) fn len(&self) -> usize {
+        self.out.position()
+    }
+
+    pub(crate) fn begin_tuple(&mut self, len: usize) -> PyResult<()> {
+        self.out.begin_tuple(len).map_err(unwritable)
+    }
+
+    pub(crate) fn begin_map(&mut self, len: usize) -> PyResult<()> {
+        self.out.begin_map(len).map_err(unwritable)
+    }
+
+    pub(crate) fn text(&mut self, text: &str) -> PyResult<()> {
+        self.out.str(text).map_err(unwritable)
+    }
+
+    pub(crate) fn texts(&mut self, texts: &[String]) -> PyResult<()> {
+        self.begin_list(texts.len())?;
+        texts.iter().try_for_each(|text| self.text(text))
+    }
+
+    /// Writes a pickle that is finished and has no references.
+    pub(crate) fn finished_pickle(&mut self, data: &[u8]) -> PyResult<()> {
+        self.out.begin_pickle(elsewhere_proto::codec::Flavour::Cloudpickle, 0, 0).map_err(unwritable)?;
+        self.out.bytes(data).map_err(unwritable)
+    }
+
+    /// Whether the peer holds this very object.
+    pub(crate) fn holds(&self, value: &Bound<'_, PyAny>) -> bool {
+        self.peer.is_exported(value)
+    }
+
+    /// Writes one argument that stands alone (a key, a value to set).
+    pub(crate) fn argument(&mut self, value: &Bound<'py, PyAny>) -> PyResult<()> {
+        self.whole(value, |encoder| encoder.value(value))
+    }
+
+    /// Writes the arguments of a call: a list and a map, or one pickle of both.
+    pub(crate) fn arguments(
+        &mut self,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<()> {
+        self.arguments_after(None, args, kwargs)
+    }
+
+    /// Writes the arguments of a call with `first` before them, whose own bound method is copied rather than offered:
+    /// the function given to `run` and `spawn`.
+    pub(crate) fn arguments_after(
+        &mut self,
+        first: Option<&Bound<'py, PyAny>>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<()> {
+        let mark = self.mark();
+        match self.plain_arguments(first, args, kwargs) {
+            Ok(()) => Ok(()),
+            Err(Stop::Failed(error)) => Err(error),
+            Err(Stop::Pickle) => {
+                self.roll_back(mark);
+                let all = match first {
+                    None => args.clone(),
+                    Some(first) => {
+                        let head = PyTuple::new(self.py, [first])?;
+                        head.add(args)?.cast_into::<PyTuple>()?
+                    }
+                };
+                let kwargs = kwargs.cloned().unwrap_or_else(|| PyDict::new(self.py));
+                let both = PyTuple::new(self.py, [all.as_any(), kwargs.as_any()])?;
+                self.pickle(both.as_any(), first)
+            }
+        }
+    }
+
+    fn plain_arguments(
+        &mut self,
+        first: Option<&Bound<'py, PyAny>>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> Result<(), Stop> {
+        if first.is_some() {
+            return Err(Stop::Pickle);
+        }
+        self.out.begin_list(args.len())?;
+        for value in args.iter_borrowed() {
+            self.value(&value)?;
+        }
+        match kwargs {
+            None => self.out.begin_map(0)?,
+            Some(kwargs) => self.items(kwargs)?,
+        }
+        Ok(())
+    }
+
+    /// Writes by the codec, or else pickles `value`, the whole of it.
+    fn whole(&mut self, value: &Bound<'py, PyAny>, write: impl FnOnce(&mut Self) -> Result<(), Stop>) -> PyResult<()> {
+        let mark = self.mark();
+        match write(self) {
+            Ok(()) => Ok(()),
+            Err(Stop::Failed(error)) => Err(error),
+            Err(Stop::Pickle) => {
+                self.roll_back(mark);
+                self.pickle(value, None)
+            }
+        }
+    }
+
+    pub(crate) fn mark(&self) -> (usize, usize, usize) {
+        (self.out.position(), self.granted.len(), self.container_count)
+    }
+
+    pub(crate) fn roll_back(&mut self, (position, granted, containers): (usize, usize, usize)) {
+        self.out.truncate(position);
+        self.roll_back_grants(granted);
+        self.container_count = containers;
+        self.depth = 0;
+    }
+
+    /// Writes one value.
+    ///
+    /// # Errors
+    /// [`Stop::Pickle`] where the codec has no form for it; what was written so far has to be rolled back.
+    pub(crate) fn value(&mut self, value: &Bound<'py, PyAny>) -> Result<(), Stop> {
+        if let Ok(text) = value.cast_exact::<PyString>() {
+            let text = text.to_str().map_err(|_| Stop::Pickle)?; // lone surrogates are pickle's business
+            return Ok(self.out.str(text)?);
+        }
+        if let Ok(number) = value.cast_exact::<PyInt>() {
+            return self.integer(number);
+        }
+        if value.is_none() {
+            self.out.nil();
+        } else if let Ok(number) = value.cast_exact::<PyFloat>() {
+            self.out.float(number.value());
+        } else if let Ok(truth) = value.cast_exact::<PyBool>() {
+            self.out.bool(truth.is_true());
+        } else if let Ok(bytes) = value.cast_exact::<PyBytes>() {
+            self.out.bytes(bytes.as_bytes())?;
+        } else if let Ok(proxy) = value.cast_exact::<Proxy>() {
+            return self.proxy(proxy);
+        } else {
+            return self.compound(value);
+        }
+        Ok(())
+    }
+
+    fn integer(&mut self, number: &Bound<'py, PyInt>) -> Result<(), Stop> {
+        if let Ok(small) = number.extract::<i64>() {
+            self.out.int(small);
+        } else if let Ok(unsigned) = number.extract::<u64>() {
+            self.out.unsigned(unsigned);
+        } else {
+            let bits: usize = number.call_method0("bit_length")?.extract()?;
+            let kwargs = PyDict::new(self.py);
+            kwargs.set_item("signed", true)?;
+            let bytes = number.call_method("to_bytes", (bits / 8 + 1, "little"), Some(&kwargs))?;
+            self.out.big_int(bytes.cast::<PyBytes>().map_err(PyErr::from)?.as_bytes()).map_err(|_| Stop::Pickle)?;
+        }
+        Ok(())
+    }
+
+    fn compound(&mut self, value: &Bound<'py, PyAny>) -> Result<(), Stop> {
+        if self.depth >= DEPTH_MAX {
+            return Err(Stop::Pickle);
+        }
+        self.depth += 1;
+        if let Ok(tuple) = value.cast_exact::<PyTuple>() {
+            self.out.begin_tuple(tuple.len())?;
+            for element in tuple.iter_borrowed() {
+                self.value(&element)?;
+            }
+        } else if let Ok(list) = value.cast_exact::<PyList>() {
+            self.enter_container(value)?;
+            self.out.begin_list(list.len())?;
+            for element in list.iter() {
+                self.value(&element)?;
+            }
+        } else if let Ok(dict) = value.cast_exact::<PyDict>() {
+            self.enter_container(value)?;
+            self.items(dict)?;
+        } else if let Ok(set) = value.cast_exact::<PySet>() {
+            self.enter_container(value)?;
+            self.out.begin_set(set.len())?;
+            for element in set.iter() {
+                self.value(&element)?;
+            }
+        } else if let Ok(set) = value.cast_exact::<PyFrozenSet>() {
+            self.out.begin_frozen_set(set.len())?;
+            for element in set.iter() {
+                self.value(&element)?;
+            }
+        } else {
+            self.leaf(value)?;
+        }
+        self.depth -= 1;
+        Ok(())
+    }
+
+    /// What is neither scalar nor container.
+    fn leaf(&mut self, value: &Bound<'py, PyAny>) -> Result<(), Stop> {
+        if let Ok(number) = value.cast_exact::<PyComplex>() {
+            self.out.complex(number.real(), number.imag());
+        } else if let Ok(array) = value.cast_exact::<PyByteArray>() {
+            self.enter_container(value)?;
+            self.out.byte_array(&array.to_vec())?;
+        } else if let Ok(reference) = value.cast_exact::<Ref>() {
+            self.offer(reference.get().object.bind(self.py))?;
+        } else if let Some(import) = crate::stream::import_of(value) {
+            self.import_root(&import, value)?;
+        } else if goes_by_reference(self.py, value, self.is_argument)? {
+            self.offer(value)?;
+        } else if let Some(view) = crate::pickling::view_of(value)? {
+            self.out.memory_view(&view.head(), &view.data)?;
+        } else {
+            return Err(Stop::Pickle);
+        }
+        Ok(())
+    }
+
+    fn items(&mut self, dict: &Bound<'py, PyDict>) -> Result<(), Stop> {
+        self.out.begin_map(dict.len())?;
+        for (key, value) in dict.iter() {
+            self.value(&key)?;
+            self.value(&value)?;
+        }
+        Ok(())
+    }
+
+    /// Notes a mutable container; the same one twice, or too many of them, is a case for pickle.
+    fn enter_container(&mut self, value: &Bound<'py, PyAny>) -> Result<(), Stop> {
+        let pointer = value.as_ptr() as usize;
+        let known = self.containers.get(..self.container_count).unwrap_or(&[]);
+        if known.contains(&pointer) || self.container_count == CONTAINERS_MAX {
+            return Err(Stop::Pickle);
+        }
+        if let Some(slot) = self.containers.get_mut(self.container_count) {
+            *slot = pointer;
+        }
+        self.container_count += 1;
+        Ok(())
+    }
+
+    fn proxy(&mut self, proxy: &Bound<'py, Proxy>) -> Result<(), Stop> {
+        let inner = proxy.get();
+        let import = path::root(inner);
+        if Arc::ptr_eq(&import.peer, self.peer) {
+            return self.coming_home(proxy);
+        }
+        if matches!(inner.place, Place::Root(_)) {
+            return Ok(self.offer(proxy.as_any())?);
+        }
+        // A path on another host is evaluated beforehand, by the rule for results.
+        let value = crate::call::evaluate_path(self.py, proxy)?;
+        self.value(&value)
+    }
+
+    fn coming_home(&mut self, proxy: &Bound<'py, Proxy>) -> Result<(), Stop> {
+        let inner = proxy.get();
+        let object = path::root(inner).object;
+        if matches!(inner.place, Place::Root(_)) {
+            self.out.reference(&ReferenceHead::Home { object });
+            return Ok(());
+        }
+        let steps = inner.place.length();
+        // Attribute and item steps are two values each: the op and its operand.
+        self.out.reference(&ReferenceHead::Place { object, steps, values: u32::from(steps) * 2 });
+        path::write(self, inner)?;
+        Ok(())
+    }
+
+    /// A proxy-like object (a stream) of this or another peer.
+    fn import_root(&mut self, import: &Arc<crate::peer::Import>, value: &Bound<'py, PyAny>) -> PyResult<()> {
+        if Arc::ptr_eq(&import.peer, self.peer) {
+            self.out.reference(&ReferenceHead::Home { object: import.object });
+            return Ok(());
+        }
+        self.offer(value)
+    }
+
+    /// Writes `object` by reference.
+    pub(crate) fn offer(&mut self, object: &Bound<'py, PyAny>) -> PyResult<()> {
+        let offer = self.peer.export(object)?;
+        self.granted.push(offer.object);
+        self.out.reference(&ReferenceHead::Offer {
+            object: offer.object,
+            class: offer.class,
+            described: offer.described.is_some(),
+        });
+        let Some(info) = offer.described else { return Ok(()) };
+        self.descriptor(&info).map_err(unwritable)
+    }
+
+    fn descriptor(&mut self, info: &crate::peer::ClassInfo) -> Result<(), elsewhere_proto::codec::CodecError> {
+        self.out.begin_list(4)?;
+        self.out.str(&info.module)?;
+        self.out.str(&info.qualname)?;
+        self.out.int(info.flags);
+        self.out.begin_list(info.coroutines.len())?;
+        for name in &info.coroutines {
+            self.out.str(name)?;
+        }
+        Ok(())
+    }
+
+    /// The very object that the call was made on.
+    pub(crate) fn receiver(&mut self) {
+        self.out.reference(&ReferenceHead::Receiver);
+    }
+
+    /// Writes `value` as a pickle, with the references in it beside it.
+    /// Of arguments, `kept` is copied although it may be a bound method.
+    pub(crate) fn pickle(&mut self, value: &Bound<'py, PyAny>, kept: Option<&Bound<'py, PyAny>>) -> PyResult<()> {
+        let frame = pickling::dumps(value, self.is_argument, kept)
+            .inspect_err(|_| pickling::find_culprit(value, if self.is_argument { "argument" } else { "result" }))?;
+        self.out.begin_pickle(frame.flavour, frame.references.len(), frame.buffers.len()).map_err(unwritable)?;
+        for reference in &frame.references {
+            self.reference(reference.bind(self.py))?;
+        }
+        for buffer in &frame.buffers {
+            match buffer {
+                pickling::Buffer::ReadOnly(data) => self.out.bytes(data).map_err(unwritable)?,
+                pickling::Buffer::Writable(data) => self.out.byte_array(data).map_err(unwritable)?,
+            }
+        }
+        self.out.bytes(frame.data.bind(self.py).as_bytes()).map_err(unwritable)
+    }
+
+    /// One entry of a pickle's table of references.
+    fn reference(&mut self, object: &Bound<'py, PyAny>) -> PyResult<()> {
+        let written = match object.cast_exact::<Proxy>() {
+            Ok(proxy) if matches!(proxy.get().place, Place::Root(_)) => self.proxy(proxy),
+            Ok(proxy) if Arc::ptr_eq(&path::root(proxy.get()).peer, self.peer) => self.proxy(proxy),
+            Ok(proxy) => {
+                let pinned = crate::call::pin(self.py, proxy)?;
+                return self.offer(&pinned);
+            }
+            Err(_) => match object.cast_exact::<Ref>() {
+                Ok(reference) => self.offer(reference.get().object.bind(self.py)).map_err(Stop::Failed),
+                Err(_) => match crate::stream::import_of(object) {
+                    Some(import) => self.import_root(&import, object).map_err(Stop::Failed),
+                    None => self.offer(object).map_err(Stop::Failed),
+                },
+            },
+        };
+        match written {
+            Ok(()) => Ok(()),
+            Err(Stop::Failed(error)) => Err(error),
+            Err(Stop::Pickle) => unreachable!("a reference never asks to be pickled"),
+        }
+    }
+}
+
+/// A value that is larger than the format allows.
+fn unwritable(error: elsewhere_proto::codec::CodecError) -> PyErr {
+    pyo3::exceptions::PyValueError::new_err(error.to_string())
+}
+
+/// Whether `value` goes by reference without being asked: generators both ways; bound methods of Python classes as
+/// arguments; built-in iterators and modules as results.
+fn goes_by_reference(py: Python<'_>, value: &Bound<'_, PyAny>, is_argument: bool) -> PyResult<bool> {
+    let kind = value.get_type();
+    let kinds = Kinds::get(py)?;
+    if kind.is(&kinds.generator) || kind.is(&kinds.async_generator) {
+        return Ok(true);
+    }
+    if is_argument {
+        if !kind.is(&kinds.method) {
+            return Ok(false);
+        }
+        let owner = value.getattr("__self__")?;
+        return Ok(!owner.is_instance_of::<PyType>() && !owner.get_type().is(&kinds.module));
+    }
+    Ok(kind.is(&kinds.module) || is_stream_type(py, &kind)?)
+}
+
+/// Whether all that one can do with objects of `kind` is to iterate them: generators, and built-in iterators without a
+/// public attribute (list_iterator, map, zip, …).
+pub(crate) fn is_stream_type(py: Python<'_>, kind: &Bound<'_, PyType>) -> PyResult<bool> {
+    if kind.is(&Kinds::get(py)?.generator) {
+        return Ok(true);
+    }
+    if !kind.hasattr("__next__")?
+        || !kind.getattr("__module__")?.eq("builtins")? && !kind.getattr("__module__")?.eq("itertools")?
+    {
+        return Ok(false);
+    }
+    Ok(kind.dir()?.iter().all(|name| name.extract::<String>().is_ok_and(|name| name.starts_with('_'))))
+}
+
+/// Whether objects of `kind` are async generators.
+pub(crate) fn is_async_stream_type(py: Python<'_>, kind: &Bound<'_, PyType>) -> PyResult<bool> {
+    Ok(kind.is(&Kinds::get(py)?.async_generator))
+}
+
+/// Values that are the same whoever holds them: these are always copied, even where the peer holds this very one.
+pub(crate) fn is_immutable_value(value: &Bound<'_, PyAny>) -> bool {
+    value.is_none()
+        || value.is_exact_instance_of::<PyString>()
+        || value.is_exact_instance_of::<PyInt>()
+        || value.is_exact_instance_of::<PyBool>()
+        || value.is_exact_instance_of::<PyFloat>()
+        || value.is_exact_instance_of::<PyBytes>()
+        || value.is_exact_instance_of::<PyTuple>()
+        || value.is_exact_instance_of::<PyComplex>()
+        || value.is_exact_instance_of::<PyFrozenSet>()
+}
+
+/// Types that are asked for by identity.
+struct Kinds {
+    generator: Py<PyAny>,
+    async_generator: Py<PyAny>,
+    method: Py<PyAny>,
+    module: Py<PyAny>,
+}
+
+impl Kinds {
+    fn get(py: Python<'_>) -> PyResult<&'static Self> {
+        static KINDS: PyOnceLock<Kinds> = PyOnceLock::new();
+        KINDS.get_or_try_init(py, || {
+            let types = py.import("types")?;
+            Ok(Self {
+                generator: types.getattr("GeneratorType")?.unbind(),
+                async_generator: types.getattr("AsyncGeneratorType")?.unbind(),
+                method: types.getattr("MethodType")?.unbind(),
+                module: types.getattr("ModuleType")?.unbind(),
+            })
+        })
+    }
+}
+
+/// `None` as an object, for arguments that stand for nothing.
+pub(crate) fn none(py: Python<'_>) -> Bound<'_, PyAny> {
+    PyNone::get(py).to_owned().into_any()
+}

@@ -1,0 +1,300 @@
+//! From what the engine and the peer report to Python's exceptions.
+//!
+//! Owns: the one crossing of errors into Python. Must not know: how texts are worded (`elsewhere._errors` does).
+
+use elsewhere_engine::{Loss, SubmitError};
+use elsewhere_proto::{ErrorKind, ObjectId, Outcome};
+use pyo3::exceptions::{PyBaseException, PyException};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use crate::call::Subject;
+use crate::decode::Decoder;
+use crate::peer::Peer;
+use std::sync::Arc;
+
+fn module(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
+    py.import("elsewhere._errors")
+}
+
+/// The word of the public face for an outcome.
+pub(crate) fn word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::NotStarted => "not_started",
+        Outcome::Unknown => "unknown",
+        Outcome::Finished => "finished",
+    }
+}
+
+/// An error of the class `name` of `elsewhere._errors`.
+pub(crate) fn make(
+    py: Python<'_>,
+    name: &str,
+    text: &str,
+    outcome: Option<Outcome>,
+    peer: Option<&Peer>,
+    method: Option<&str>,
+) -> PyErr {
+    let build = || -> PyResult<Bound<'_, PyAny>> {
+        let kwargs = PyDict::new(py);
+        kwargs.set_item("outcome", outcome.map(word))?;
+        kwargs.set_item("host", peer.map(|peer| peer.label.as_str()))?;
+        kwargs.set_item("method", method)?;
+        module(py)?.getattr(name)?.call((text,), Some(&kwargs))
+    };
+    build().map_or_else(|error| error, PyErr::from_value)
+}
+
+fn factory(
+    py: Python<'_>,
+    name: &str,
+    arguments: impl for<'py> FnOnce(Python<'py>) -> PyResult<Bound<'py, pyo3::types::PyTuple>>,
+) -> PyErr {
+    let build = || module(py)?.getattr(name)?.call1(arguments(py)?);
+    build().map_or_else(|error| error, PyErr::from_value)
+}
+
+/// The host is gone, or its connection.
+pub(crate) fn lost(py: Python<'_>, peer: &Peer, loss: &Loss, outcome: Option<Outcome>, method: Option<&str>) -> PyErr {
+    let known = |text: &str| match (method, outcome) {
+        (Some(method), Some(Outcome::NotStarted)) => {
+            format!("{text}; {method} had not started; it is safe to call again")
+        }
+        (Some(method), Some(Outcome::Unknown)) => {
+            format!("{text}; {method} may have run not at all, in part, or to the end")
+        }
+        (Some(method), Some(Outcome::Finished)) => format!("{text}; {method} had finished, but its result was lost"),
+        _ => text.to_owned(),
+    };
+    let label = &peer.label;
+    match loss {
+        Loss::Died { pid, exit_code, signal, stderr_tail } => factory(py, "_host_died", |py| {
+            let tail = String::from_utf8_lossy(stderr_tail);
+            (*pid, *exit_code, *signal, tail, outcome.map(word), label.as_str(), method).into_pyobject(py)
+        }),
+        Loss::Closed => {
+            make(py, "HostClosed", &known(&format!("{label} was closed here")), outcome, Some(peer), method)
+        }
+        Loss::Disconnected { reason } => {
+            let text = known(&format!("the connection to {label} is lost ({reason}); it may still be running"));
+            make(py, "ConnectionLost", &text, outcome, Some(peer), method)
+        }
+        Loss::Refused { text } => {
+            make(py, "ConnectionLost", &known(&format!("{label} refused: {text}")), outcome, Some(peer), method)
+        }
+        Loss::Violated { text } => {
+            let text = known(&format!("the connection to {label} was closed because the protocol was broken: {text}"));
+            make(py, "ProtocolError", &text, outcome, Some(peer), method)
+        }
+    }
+}
+
+/// Whether `error` tells that the host is gone.
+pub(crate) fn is_loss(py: Python<'_>, error: &PyErr) -> bool {
+    ["HostDied", "ConnectionLost", "HostClosed", "ProtocolError"].iter().any(|name| {
+        module(py).and_then(|module| module.getattr(*name)).is_ok_and(|class| error.matches(py, class).unwrap_or(false))
+    })
+}
+
+/// The engine did not take the call.
+pub(crate) fn refused(py: Python<'_>, peer: &Peer, method: &str, error: &SubmitError) -> PyErr {
+    let not_started = Some(Outcome::NotStarted);
+    match error {
+        SubmitError::Lost(loss) => lost(py, peer, loss, not_started, Some(method)),
+        SubmitError::WindowFull => window_full(py, peer, method),
+        SubmitError::TooLarge { len, max } => {
+            let text = format!(
+                "the arguments of {method} take {len} bytes, and one message to {} may have {max}; nothing was sent",
+                peer.label
+            );
+            make(py, "MessageTooLarge", &text, not_started, Some(peer), Some(method))
+        }
+        SubmitError::Closing => {
+            let text = format!("{} was closed here; {method} was not sent", peer.label);
+            make(py, "HostClosed", &text, not_started, Some(peer), Some(method))
+        }
+        SubmitError::NoHead => protocol(py, peer, "a call without a head"),
+        SubmitError::Forked => {
+            let text = format!(
+                "{} belongs to the process that started it, not to this fork of it; start a host of your own here",
+                peer.label
+            );
+            make(py, "ConnectionLost", &text, not_started, Some(peer), Some(method))
+        }
+    }
+}
+
+/// The window is full and this thread must not wait for room.
+pub(crate) fn window_full(py: Python<'_>, peer: &Peer, method: &str) -> PyErr {
+    let text = format!(
+        "too many calls are in flight to {} (1,024 calls or 64 MiB); {method} was not sent. Await some of them first",
+        peer.label
+    );
+    make(py, "Overloaded", &text, Some(Outcome::NotStarted), Some(peer), Some(method))
+}
+
+/// Too many results of one connection live as proxies.
+pub(crate) fn overloaded(py: Python<'_>, peer: &Peer, max: usize) -> PyErr {
+    let text = format!("{max} objects are held for {} already; drop proxies that are not needed", peer.label);
+    make(py, "Overloaded", &text, None, Some(peer), None)
+}
+
+/// A host did not start.
+pub(crate) fn start_failed(py: Python<'_>, reason: &str, label: &str, stderr_tail: &str) -> PyErr {
+    factory(py, "_host_start_error", |py| (reason, label, stderr_tail).into_pyobject(py))
+}
+
+/// The deadline of a call passed.
+pub(crate) fn timed_out(py: Python<'_>, peer: &Peer, method: &str) -> PyErr {
+    let text = format!("{method} in {} did not answer in time; there it may still run", peer.label);
+    make(py, "CallTimeout", &text, Some(Outcome::Unknown), Some(peer), Some(method))
+}
+
+/// The call was cancelled.
+pub(crate) fn cancelled(py: Python<'_>, peer: &Peer, outcome: Outcome, method: &str) -> PyErr {
+    factory(py, "_call_cancelled", |py| (word(outcome), peer.label.as_str(), method).into_pyobject(py))
+}
+
+/// The peer wrote what the protocol does not allow.
+pub(crate) fn protocol(py: Python<'_>, peer: &Peer, text: &str) -> PyErr {
+    make(
+        py,
+        "ProtocolError",
+        &format!("{} sent what cannot be read: {text}", peer.label),
+        Some(Outcome::Finished),
+        Some(peer),
+        None,
+    )
+}
+
+/// The object of a reference is not held any more.
+pub(crate) fn object_gone(py: Python<'_>, peer: &Peer, object: ObjectId) -> PyErr {
+    let text = format!("object {} is no longer held for {}; it was released", object.0, peer.label);
+    make(py, "ObjectGone", &text, Some(Outcome::NotStarted), Some(peer), None)
+}
+
+/// An argument could not be written. Errors of our own, attribute errors and interrupts pass as they are.
+pub(crate) fn argument(py: Python<'_>, peer: &Peer, method: &str, error: PyErr) -> PyErr {
+    let passes = module(py)
+        .and_then(|module| module.getattr("ElsewhereError"))
+        .is_ok_and(|class| error.matches(py, class).unwrap_or(false));
+    if passes || !error.is_instance_of::<PyException>(py) {
+        return error;
+    }
+    let culprit = crate::pickling::last_culprit().unwrap_or_else(|| "an argument".to_owned());
+    let text = format!(
+        "{method}: {culprit}, cannot be copied to {} ({}: {}); pass ref(x) to keep the object here and send a reference",
+        peer.label,
+        error.get_type(py).name().map_or_else(|_| "error".to_owned(), |name| name.to_string()),
+        error.value(py),
+    );
+    let made = make(py, "ArgumentError", &text, Some(Outcome::NotStarted), Some(peer), Some(method));
+    made.set_cause(py, Some(error));
+    made
+}
+
+/// A result came, but making it raised.
+pub(crate) fn result_unreadable(py: Python<'_>, peer: &Peer, method: &str, error: PyErr) -> PyErr {
+    if !error.is_instance_of::<PyException>(py) && !error.is_instance_of::<pyo3::exceptions::PySystemExit>(py) {
+        return error;
+    }
+    let text = format!(
+        "{method} in {} finished, but its result could not be rebuilt here: {}: {}",
+        peer.label,
+        error.get_type(py).name().map_or_else(|_| "error".to_owned(), |name| name.to_string()),
+        error.value(py),
+    );
+    let made = make(py, "ResultError", &text, Some(Outcome::Finished), Some(peer), Some(method));
+    made.set_cause(py, Some(error));
+    made
+}
+
+/// What an ERROR frame says.
+pub(crate) struct Record<'py> {
+    pub(crate) kind: ErrorKind,
+    pub(crate) outcome: Outcome,
+    module: String,
+    pub(crate) qualname: String,
+    bases: Vec<String>,
+    pub(crate) message: String,
+    traceback: String,
+    /// The exception itself, where it could be rebuilt.
+    pub(crate) original: Option<Bound<'py, PyAny>>,
+    notes: Vec<String>,
+}
+
+/// Reads an error record. A record that cannot be read is told as such: the call failed in any case.
+pub(crate) fn read_record<'py>(py: Python<'py>, peer: &Arc<Peer>, body: &[u8]) -> PyResult<Record<'py>> {
+    let mut decoder = Decoder::new(py, peer, body, None);
+    decoder.record().map_err(|failure| failure.into_error(py, peer))
+}
+
+impl<'r, 'py> Decoder<'r, 'py> {
+    fn record(&mut self) -> Result<Record<'py>, crate::decode::Undecodable> {
+        self.guarded(|decoder| {
+            decoder.list_head(10)?;
+            let kind = ErrorKind::from_code(decoder.code()?).unwrap_or(ErrorKind::Raised);
+            let outcome = Outcome::from_code(decoder.code()?).unwrap_or(Outcome::Unknown);
+            let module = decoder.name()?.extract()?;
+            let qualname = decoder.name()?.extract()?;
+            let bases = decoder.plain()?.extract()?;
+            let message = decoder.name()?.extract()?;
+            let traceback = decoder.name()?.extract()?;
+            let original = decoder.payload()?;
+            let notes = decoder.plain()?.extract()?;
+            let _culprit = decoder.plain()?;
+            Ok(Record { kind, outcome, module, qualname, bases, message, traceback, original, notes })
+        })
+    }
+}
+
+/// The error that an ERROR frame tells of.
+pub(crate) fn from_record(py: Python<'_>, peer: &Arc<Peer>, body: &[u8], subject: &Subject) -> PyErr {
+    match read_record(py, peer, body) {
+        Ok(record) => record.into_error(py, peer, &subject.text(py)),
+        Err(error) => error,
+    }
+}
+
+impl<'py> Record<'py> {
+    pub(crate) fn into_error(self, py: Python<'py>, peer: &Arc<Peer>, method: &str) -> PyErr {
+        let class = match self.kind {
+            ErrorKind::Raised | ErrorKind::Missing => return self.rebuilt(py, peer, method),
+            ErrorKind::Argument => "ArgumentError",
+            ErrorKind::Result => "ResultError",
+            ErrorKind::Gone => "ObjectGone",
+            ErrorKind::Cancelled => return cancelled(py, peer, self.outcome, method),
+            ErrorKind::Expired => "CallTimeout",
+            ErrorKind::Refused => "AuthenticationError",
+            ErrorKind::Overloaded => "Overloaded",
+            ErrorKind::Closed => "HostClosed",
+        };
+        let text = format!("{method} in {}: {}", peer.label, self.message);
+        let error = make(py, class, &text, Some(self.outcome), Some(peer), Some(method));
+        if !self.traceback.is_empty() {
+            let note = format!("\nraised in {} by {method}:\n{}", peer.label, self.traceback.trim_end());
+            let _ = error.value(py).call_method1("add_note", (note,));
+        }
+        error
+    }
+
+    /// The exception that the method raised.
+    fn rebuilt(self, py: Python<'py>, peer: &Arc<Peer>, method: &str) -> PyErr {
+        let build = || -> PyResult<Bound<'py, PyAny>> {
+            let bases = PyList::new(py, &self.bases)?;
+            let notes = PyList::new(py, &self.notes)?;
+            py.import("elsewhere._raised")?.getattr("rebuild")?.call1((
+                (self.module.as_str(), self.qualname.as_str(), bases, self.message.as_str(), self.traceback.as_str()),
+                self.original.clone(),
+                notes,
+                peer.label.as_str(),
+                method,
+            ))
+        };
+        match build() {
+            Ok(error) if error.is_instance_of::<PyBaseException>() => PyErr::from_value(error),
+            Ok(_) => protocol(py, peer, "an exception that is none"),
+            Err(error) => error,
+        }
+    }
+}

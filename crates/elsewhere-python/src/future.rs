@@ -1,0 +1,390 @@
+//! `Future`: a call whose answer is fetched later.
+//!
+//! Owns: the answer once it is a value, and those who watch for it. Must not know: how it is waited for (call), asyncio
+//! (`elsewhere._loop`). Works where a `concurrent.futures.Future` does: `wait`, `as_completed` and `wrap_future` read
+//! `_condition`, `_state` and `_waiters`, and isinstance asks `__class__`.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use elsewhere_engine::{Arrival, Expect, Observer};
+use elsewhere_proto::Want;
+use pyo3::exceptions::PyTimeoutError;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+
+use crate::call::{self, Last, Sent};
+use crate::peer::Lease;
+use crate::proxy::Proxy;
+use crate::{deadline, lifecycle, service};
+
+/// How long to look away while another thread turns the answer into a value.
+const GLANCE: Duration = Duration::from_micros(50);
+
+/// The answer of a call that was made with `submit`, once it is here.
+#[pyclass(frozen, weakref, generic, module = "elsewhere")]
+pub(crate) struct Future {
+    sent: Sent,
+    /// The host lives until the answer is here.
+    _lease: Option<Arc<Lease>>,
+    state: Mutex<State>,
+    watchers: Mutex<Watchers>,
+}
+
+enum State {
+    Waiting,
+    /// Some thread turns the answer into a value.
+    Settling,
+    Done(Py<PyAny>),
+    Failed(PyErr),
+    Cancelled(PyErr),
+}
+
+#[derive(Default)]
+struct Watchers {
+    /// Whether the service thread will hear of the answer.
+    is_observed: bool,
+    callbacks: Vec<Py<PyAny>>,
+    /// `threading.Condition` and the list of waiters, as `concurrent.futures.wait` wants them.
+    condition: Option<Py<PyAny>>,
+    waiters: Option<Py<PyList>>,
+}
+
+fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Future {
+    /// The future of a call that was sent.
+    pub(crate) fn new(py: Python<'_>, sent: Sent) -> PyResult<Bound<'_, Self>> {
+        let lease = sent.peer.lease();
+        let future = Self { sent, _lease: lease, state: Mutex::new(State::Waiting), watchers: Mutex::default() };
+        Bound::new(py, future)
+    }
+
+    /// Sends a call on `proxy` and gives its future.
+    pub(crate) fn send<'py>(proxy: &Bound<'py, Proxy>, last: &Last<'_, 'py>) -> PyResult<Bound<'py, Self>> {
+        Self::new(proxy.py(), call::send(proxy, last, Want::Auto, Expect::Answer)?)
+    }
+
+    fn is_settled(&self) -> bool {
+        !matches!(*guard(&self.state), State::Waiting | State::Settling)
+    }
+
+    /// Takes in what has arrived, without waiting.
+    fn look(slf: &Bound<'_, Self>) {
+        let this = slf.get();
+        if this.is_settled() {
+            return;
+        }
+        this.sent.peer.link.drain();
+        if let Some(arrival) = this.sent.pending.take() {
+            Self::settle(slf, arrival);
+        }
+    }
+
+    /// Turns the answer into a value, once, and tells the watchers.
+    fn settle(slf: &Bound<'_, Self>, arrival: Arrival) {
+        let py = slf.py();
+        let this = slf.get();
+        *guard(&this.state) = State::Settling;
+        let is_cancelled = matches!(arrival, Arrival::Cancelled);
+        let state = match this.sent.value(py, arrival) {
+            Ok(value) => State::Done(value.unbind()),
+            Err(error) if is_cancelled => State::Cancelled(error),
+            Err(error) => State::Failed(error),
+        };
+        let before = std::mem::replace(&mut *guard(&this.state), state);
+        drop(before);
+        if let Err(error) = Self::tell(slf) {
+            lifecycle::report(py, &error, "the watchers of a future could not be told");
+        }
+    }
+
+    /// Tells condition, waiters and callbacks that the future is done.
+    fn tell(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let (condition, waiters) = {
+            let watchers = guard(&slf.get().watchers);
+            (
+                watchers.condition.as_ref().map(|it| it.clone_ref(py)),
+                watchers.waiters.as_ref().map(|it| it.clone_ref(py)),
+            )
+        };
+        if let Some(condition) = condition {
+            let condition = condition.bind(py);
+            condition.call_method0("__enter__")?;
+            let told = Self::tell_waiters(slf, waiters.as_ref());
+            condition.call_method0("notify_all")?;
+            condition.call_method1("__exit__", (py.None(), py.None(), py.None()))?;
+            told?;
+        }
+        let callbacks = std::mem::take(&mut guard(&slf.get().watchers).callbacks);
+        for callback in callbacks {
+            Self::call_back(slf, callback.bind(py));
+        }
+        Ok(())
+    }
+
+    fn tell_waiters(slf: &Bound<'_, Self>, waiters: Option<&Py<PyList>>) -> PyResult<()> {
+        let Some(waiters) = waiters else { return Ok(()) };
+        let method = match *guard(&slf.get().state) {
+            State::Cancelled(_) => "add_cancelled",
+            State::Failed(_) => "add_exception",
+            _ => "add_result",
+        };
+        for waiter in waiters.bind(slf.py()).iter() {
+            waiter.call_method1(method, (slf,))?;
+        }
+        Ok(())
+    }
+
+    /// Runs a callback; what it raises is logged, as `concurrent.futures` does.
+    fn call_back(slf: &Bound<'_, Self>, callback: &Bound<'_, PyAny>) {
+        if let Err(error) = callback.call1((slf,)) {
+            lifecycle::log_exception(slf.py(), &error, "exception calling callback for a future");
+        }
+    }
+
+    /// Makes the service thread hear of the answer; a no-op the second time.
+    fn observe(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let this = slf.get();
+        if this.is_settled() || std::mem::replace(&mut guard(&this.watchers).is_observed, true) {
+            return Ok(());
+        }
+        let py = slf.py();
+        if Self::run_local(slf) {
+            return Ok(());
+        }
+        service::ensure(py)?;
+        let key = service::watch(slf.clone().unbind().into_any());
+        if this.sent.peer.link.observe(&this.sent.pending, Observer::Inbox(service::process_inbox(), key)) {
+            service::unwatch(py, key);
+            Self::look(slf);
+        }
+        Ok(())
+    }
+
+    /// Runs the queue of a local host up to this call, since nobody else does; whether it is done then.
+    fn run_local(slf: &Bound<'_, Self>) -> bool {
+        let this = slf.get();
+        let Some(far) = this.sent.peer.far.get() else { return false };
+        while !this.sent.pending.is_done() && service::pump(slf.py(), far) {}
+        Self::look(slf);
+        this.is_settled()
+    }
+
+    /// The service thread heard that the answer is here.
+    pub(crate) fn arrived(slf: &Bound<'_, Self>) {
+        if let Some(arrival) = slf.get().sent.pending.take() {
+            Self::settle(slf, arrival);
+        }
+    }
+
+    /// Waits until the future is done.
+    ///
+    /// # Errors
+    /// TimeoutError after `timeout` seconds; what a signal handler raises. The call goes on in both cases.
+    fn wait_settled(slf: &Bound<'_, Self>, timeout: Option<f64>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let until = deadline::until(timeout)?;
+        loop {
+            if this.is_settled() {
+                return Ok(());
+            }
+            if let Some(arrival) = this.sent.pending.take() {
+                Self::settle(slf, arrival);
+                continue;
+            }
+            if this.sent.pending.is_done() {
+                py.detach(|| std::thread::sleep(GLANCE)); // another thread settles it
+                py.check_signals()?;
+                continue;
+            }
+            let found = this.sent.wait_gently(py, until, |pending| pending.is_done().then_some(()))?;
+            if found.is_none() {
+                let method = this.sent.subject.text(py);
+                return Err(PyTimeoutError::new_err(format!(
+                    "{method} in {} is not done after {} s; it goes on",
+                    this.sent.peer.label,
+                    timeout.unwrap_or_default(),
+                )));
+            }
+        }
+    }
+
+    fn value<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        match &*guard(&slf.get().state) {
+            State::Done(value) => Ok(value.bind(py).clone()),
+            State::Failed(error) | State::Cancelled(error) => Err(error.clone_ref(py)),
+            State::Waiting | State::Settling => unreachable!("only settled futures are asked for their value"),
+        }
+    }
+}
+
+impl Drop for Future {
+    fn drop(&mut self) {
+        if !self.is_settled() {
+            self.sent.forget();
+        }
+    }
+}
+
+#[pymethods]
+impl Future {
+    /// The value of the call; waits for it, at most `timeout` seconds (None: as long as it takes).
+    ///
+    /// Raises what the call raised. Raises TimeoutError when the time is over; the call goes on.
+    #[pyo3(signature = (timeout=None))]
+    fn result<'py>(slf: &Bound<'py, Self>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
+        Self::wait_settled(slf, timeout)?;
+        Self::value(slf)
+    }
+
+    /// The exception of the call, or None; waits like `result`.
+    #[pyo3(signature = (timeout=None))]
+    fn exception<'py>(slf: &Bound<'py, Self>, timeout: Option<f64>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        Self::wait_settled(slf, timeout)?;
+        let py = slf.py();
+        match &*guard(&slf.get().state) {
+            State::Failed(error) => Ok(Some(error.value(py).clone().into_any())),
+            State::Cancelled(error) => Err(error.clone_ref(py)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether the call has ended, in whatever way. Takes in what has arrived; never waits.
+    fn done(slf: &Bound<'_, Self>) -> bool {
+        Self::look(slf);
+        slf.get().is_settled()
+    }
+
+    /// Whether the call has not ended yet. Takes in what has arrived; never waits.
+    fn running(slf: &Bound<'_, Self>) -> bool {
+        !Self::done(slf)
+    }
+
+    /// Whether the call was cancelled.
+    fn cancelled(&self) -> bool {
+        matches!(*guard(&self.state), State::Cancelled(_))
+    }
+
+    /// Give the call up: it ends here with CallCancelled. There it is not started any more if it still waits in the
+    /// queue; if it runs, it goes on and its result is dropped. False if it had ended already.
+    fn cancel(slf: &Bound<'_, Self>) -> bool {
+        Self::look(slf);
+        let this = slf.get();
+        if this.is_settled() {
+            return this.cancelled();
+        }
+        if !this.sent.peer.link.cancel(&this.sent.pending, false) {
+            return this.cancelled();
+        }
+        if let Some(arrival) = this.sent.pending.take() {
+            Self::settle(slf, arrival);
+        }
+        true
+    }
+
+    /// Call `callback(future)` when the call has ended, at once if it has; else on the service thread.
+    #[pyo3(signature = (callback, /))]
+    fn add_done_callback(slf: &Bound<'_, Self>, callback: Bound<'_, PyAny>) -> PyResult<()> {
+        {
+            let this = slf.get();
+            let state = guard(&this.state);
+            if matches!(*state, State::Waiting | State::Settling) {
+                guard(&this.watchers).callbacks.push(callback.clone().unbind());
+                drop(state);
+                return Self::observe(slf);
+            }
+        }
+        Self::call_back(slf, &callback);
+        Ok(())
+    }
+
+    fn __await__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("elsewhere._loop")?.getattr("wait")?.call1((slf,))
+    }
+
+    /// Have `key` put into `queue` when the call has ended; True if it has ended already.
+    fn _observe(slf: &Bound<'_, Self>, queue: &Bound<'_, crate::loop_queue::LoopQueue>, key: u64) -> bool {
+        let this = slf.get();
+        Self::look(slf);
+        this.is_settled()
+            || Self::run_local(slf)
+            || this.sent.peer.link.observe(&this.sent.pending, Observer::Loop(queue.get().inner(), key))
+    }
+
+    #[getter]
+    fn _state(slf: &Bound<'_, Self>) -> &'static str {
+        Self::look(slf);
+        match *guard(&slf.get().state) {
+            State::Waiting | State::Settling => "RUNNING",
+            State::Done(_) | State::Failed(_) => "FINISHED",
+            State::Cancelled(_) => "CANCELLED_AND_NOTIFIED",
+        }
+    }
+
+    #[getter]
+    fn _condition<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        Self::observe(slf)?;
+        let fresh = py.import("threading")?.getattr("Condition")?.call0()?.unbind();
+        let mut watchers = guard(&slf.get().watchers);
+        Ok(watchers.condition.get_or_insert(fresh).bind(py).clone())
+    }
+
+    #[getter]
+    fn _waiters<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyList>> {
+        let py = slf.py();
+        Self::observe(slf)?;
+        let fresh = PyList::empty(py).unbind();
+        let mut watchers = guard(&slf.get().watchers);
+        Ok(watchers.waiters.get_or_insert(fresh).bind(py).clone())
+    }
+
+    /// `concurrent.futures.Future` where that module is loaded, so that isinstance finds one.
+    #[getter(__class__)]
+    fn class<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let modules = slf.py().import("sys")?.getattr("modules")?;
+        match modules.get_item("concurrent.futures") {
+            Ok(futures) => futures.getattr("Future"),
+            Err(_) => Ok(slf.get_type().into_any()),
+        }
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> String {
+        let this = slf.get();
+        let state = match *guard(&this.state) {
+            State::Waiting | State::Settling => "pending",
+            State::Done(_) => "done",
+            State::Failed(_) => "failed",
+            State::Cancelled(_) => "cancelled",
+        };
+        format!("<future of {} in {}, {state}>", this.sent.subject.text(slf.py()), this.sent.peer.label)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let Ok(state) = self.state.try_lock() {
+            if let State::Done(value) = &*state {
+                visit.call(value)?;
+            }
+        }
+        if let Ok(watchers) = self.watchers.try_lock() {
+            for callback in &watchers.callbacks {
+                visit.call(callback)?;
+            }
+            visit.call(&watchers.condition)?;
+            visit.call(&watchers.waiters)?;
+        }
+        Ok(())
+    }
+
+    fn __clear__(&self) {
+        let watchers = std::mem::take(&mut *guard(&self.watchers));
+        drop(watchers);
+    }
+}

@@ -1,0 +1,354 @@
+//! `HostCore`: the Rust half of `elsewhere.Host`.
+//!
+//! Owns: starting hosts, their handles, and being a host. Must not know: the options' meaning and texts (`_host.py`).
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use elsewhere_engine::{Expect, HostCommand, HostProcess, Inbox, Link, Observer, StartError};
+use elsewhere_proto::{Capabilities, Config, Hello, Want};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+use crate::call::{self, TICK};
+use crate::peer::{self, Lease, Peer};
+use crate::{deadline, errors, lifecycle, service};
+
+/// The connection of a Host object. `Host` in `_host.py` is made of it.
+#[pyclass(subclass, weakref, frozen, module = "elsewhere._core")]
+pub(crate) struct HostCore {
+    handle: Mutex<Option<Handle>>,
+}
+
+#[derive(Clone)]
+struct Handle {
+    peer: Arc<Peer>,
+    _lease: Option<Arc<Lease>>,
+}
+
+impl HostCore {
+    fn slot(&self) -> MutexGuard<'_, Option<Handle>> {
+        self.handle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn attach(slf: &Bound<'_, Self>, peer: &Arc<Peer>) -> PyResult<()> {
+        peer.set_host_object(slf.as_any())?;
+        *slf.get().slot() = Some(Handle { peer: Arc::clone(peer), _lease: peer.lease() });
+        Ok(())
+    }
+
+    fn peer(&self) -> PyResult<Arc<Peer>> {
+        let handle = self.slot();
+        let peer = handle.as_ref().map(|handle| Arc::clone(&handle.peer));
+        peer.ok_or_else(|| PyRuntimeError::new_err("this host was never started"))
+    }
+
+    fn process(&self) -> Option<Arc<HostProcess>> {
+        self.slot().as_ref().and_then(|handle| handle.peer.process.clone())
+    }
+}
+
+#[pymethods]
+impl HostCore {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Self { handle: Mutex::new(None) }
+    }
+
+    /// Call `method` of the host's own object; with `by_reference` the result is a proxy.
+    #[pyo3(signature = (method, first, args, kwargs, *, by_reference, timeout=None))]
+    fn _call<'py>(
+        slf: &Bound<'py, Self>,
+        method: &str,
+        first: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: &Bound<'py, PyDict>,
+        by_reference: bool,
+        timeout: Option<f64>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let peer = slf.get().peer()?;
+        let want = if by_reference { Want::Reference } else { Want::Auto };
+        let method = match method {
+            "construct" => "construct",
+            "receive" => "receive",
+            "run" => "run",
+            other => return Err(PyRuntimeError::new_err(format!("a host has no method {other}"))),
+        };
+        let parts = (Some(first), args, Some(kwargs));
+        let sent = call::send_to_host(py, &peer, method, parts, want, Expect::Answer, timeout)?;
+        sent.expect("an answer is expected").wait(py)
+    }
+
+    /// The host was made for one object, and ends when that one is closed.
+    fn _make_private(&self) -> PyResult<()> {
+        self.peer()?.make_private();
+        Ok(())
+    }
+
+    /// "host 4711": how texts call this host.
+    #[getter]
+    fn _label(&self) -> PyResult<String> {
+        Ok(self.peer()?.label.clone())
+    }
+
+    /// The process id; None where the host is no process of ours.
+    #[getter]
+    fn pid(&self) -> Option<u32> {
+        self.process().map(|process| process.pid()).or_else(|| {
+            let pid = self.slot().as_ref()?.peer.link.peer()?.pid;
+            Some(pid)
+        })
+    }
+
+    /// Whether calls can still reach the host.
+    #[getter]
+    fn alive(&self) -> bool {
+        let handle = self.slot().clone();
+        handle.is_some_and(|handle| handle.peer.link.loss().is_none())
+    }
+
+    /// The exit code of the process, negative for a signal as in `subprocess`; None while it runs or if not known.
+    #[getter]
+    fn exitcode(&self) -> Option<i32> {
+        let exit = self.process()?.status()?;
+        exit.code.or(exit.signal.map(|signal| -signal))
+    }
+
+    /// Close the host: nothing new is accepted, what was accepted is finished within `timeout` seconds, the rest ends
+    /// with HostClosed. After that the process is terminated, and killed a second later.
+    #[pyo3(signature = (timeout=5.0))]
+    fn close(slf: &Bound<'_, Self>, timeout: f64) -> PyResult<()> {
+        let py = slf.py();
+        deadline::checked(timeout)?;
+        let peer = slf.get().peer()?;
+        close_peer(py, &peer, deadline::duration(timeout))
+    }
+
+    /// Kill the process at once. Its calls end with HostDied.
+    fn kill(&self, py: Python<'_>) {
+        if let Some(process) = self.process() {
+            py.detach(|| process.kill());
+        }
+    }
+
+    /// Wait until the process has ended, at most `timeout` seconds; whether it has.
+    #[pyo3(signature = (timeout=None))]
+    fn wait(slf: &Bound<'_, Self>, timeout: Option<f64>) -> PyResult<bool> {
+        let py = slf.py();
+        let until = deadline::until(timeout)?;
+        let Some(process) = slf.get().process() else { return Ok(!slf.get().alive()) };
+        loop {
+            let step = until.map_or(TICK, |until| until.saturating_duration_since(std::time::Instant::now()).min(TICK));
+            if py.detach(|| process.wait(Some(step))) {
+                return Ok(true);
+            }
+            py.check_signals()?;
+            if until.is_some_and(|until| until <= std::time::Instant::now()) {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Call `callback()` once when the host has ended or was closed, on the service thread; at once if it has.
+    fn _on_death(slf: &Bound<'_, Self>, callback: Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        let peer = slf.get().peer()?;
+        service::ensure(py)?;
+        let key = service::watch(callback.clone().unbind());
+        if peer.link.observe_loss(Observer::Inbox(service::process_inbox(), key)) {
+            service::unwatch(py, key);
+            callback.call0()?;
+        }
+        Ok(())
+    }
+
+    /// The counts of the connection's tables: calls, answers, exports, imports.
+    fn stats<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
+        let py = slf.py();
+        let peer = slf.get().peer()?;
+        peer.drop_released(py);
+        let stats = peer.link.stats();
+        let dict = PyDict::new(py);
+        dict.set_item("calls", stats.calls)?;
+        dict.set_item("answers", stats.answers)?;
+        dict.set_item("exports", stats.exports)?;
+        dict.set_item("imports", stats.imports)?;
+        dict.set_item("exports_by_type", peer.exports_by_type(py)?)?;
+        Ok(dict)
+    }
+
+    /// The descriptors of the connection.
+    fn _fds(&self) -> Vec<i32> {
+        let Some(handle) = self.slot().clone() else { return Vec::new() };
+        handle.peer.link.fds()
+    }
+}
+
+/// Closes a host, whatever is behind it.
+pub(crate) fn close_peer(py: Python<'_>, peer: &Arc<Peer>, timeout: Duration) -> PyResult<()> {
+    if let Some(far) = peer.far.get() {
+        while peer.link.loss().is_none() && service::pump(py, far) {}
+        peer.link.close();
+        while service::pump(py, far) {}
+        peer.link.abandon();
+    } else if let Some(process) = &peer.process {
+        py.detach(|| process.close(timeout));
+        py.check_signals()?;
+    } else {
+        return Err(PyRuntimeError::new_err(format!("{} is not ours to close", peer.label)));
+    }
+    peer::sweep(py);
+    Ok(())
+}
+
+fn config(capabilities: Capabilities, py: Python<'_>) -> Config {
+    let version = py.version_info();
+    let hello = Hello {
+        capabilities,
+        pid: std::process::id(),
+        python: format!("{}.{}.{}", version.major, version.minor, version.patch),
+        implementation: concat!("elsewhere ", env!("CARGO_PKG_VERSION")).to_owned(),
+        ..Hello::default()
+    };
+    Config { hello, ..Config::default() }
+}
+
+/// Start a host process and configure it; `core` becomes its Host.
+///
+/// `program` and `arguments` are what is executed, `environment` the whole environment, `configuration` what the host is
+/// told before anything else.
+#[pyfunction]
+#[pyo3(signature = (core, *, program, arguments, environment, directory, name, configuration, timeout))]
+pub(crate) fn start_host<'py>(
+    py: Python<'py>,
+    core: &Bound<'py, HostCore>,
+    program: String,
+    arguments: Vec<String>,
+    environment: Option<BTreeMap<String, String>>,
+    directory: Option<String>,
+    name: Option<String>,
+    configuration: &Bound<'py, PyDict>,
+    timeout: f64,
+) -> PyResult<()> {
+    peer::sweep(py);
+    deadline::checked(timeout)?;
+    let mut command = HostCommand::new(program);
+    command.arguments = arguments.into_iter().map(Into::into).collect();
+    command.start_timeout = deadline::duration(timeout);
+    command.directory = directory.map(Into::into);
+    if let Some(environment) = environment {
+        command.clear_environment = true;
+        command.environment = environment.into_iter().map(|(key, value)| (key.into(), Some(value.into()))).collect();
+    }
+    let process = launch(py, &command).map_err(|error| error.into_error(py, name.as_deref()))?;
+    let label = label(name.as_deref(), Some(process.pid()));
+    let peer = Peer::new(Arc::clone(process.link()), Some(Arc::clone(&process)), label, true);
+    let configured = configure(py, &peer, configuration, timeout);
+    if let Err(error) = configured {
+        return Err(configuration_failed(py, &peer, &process, &error));
+    }
+    HostCore::attach(core, &peer)
+}
+
+/// Why a process did not become a host.
+enum NotLaunched {
+    Failed(StartError),
+    Interrupted(PyErr),
+}
+
+impl NotLaunched {
+    fn into_error(self, py: Python<'_>, name: Option<&str>) -> PyErr {
+        match self {
+            Self::Failed(error) => start_failed(py, name, &error),
+            Self::Interrupted(error) => error,
+        }
+    }
+}
+
+/// Starts the process and waits for its hello, seeing to signals meanwhile.
+fn launch(py: Python<'_>, command: &HostCommand) -> Result<Arc<HostProcess>, NotLaunched> {
+    let configured = config(Capabilities::CHUNKS, py);
+    let inbox = service::process_inbox();
+    let process = py.detach(|| command.launch(inbox, configured)).map_err(NotLaunched::Failed)?;
+    while !py.detach(|| process.wait_started(Some(TICK))).map_err(NotLaunched::Failed)? {
+        py.check_signals().map_err(NotLaunched::Interrupted)?;
+    }
+    Ok(Arc::new(process))
+}
+
+/// "host 'camera' (4711)" or "host 4711".
+fn label(name: Option<&str>, pid: Option<u32>) -> String {
+    match (name, pid) {
+        (Some(name), Some(pid)) => format!("host '{name}' ({pid})"),
+        (None, Some(pid)) => format!("host {pid}"),
+        (Some(name), None) => format!("host '{name}' (local)"),
+        (None, None) => "host (local)".to_owned(),
+    }
+}
+
+fn configure<'py>(py: Python<'py>, peer: &Arc<Peer>, configuration: &Bound<'py, PyDict>, timeout: f64) -> PyResult<()> {
+    let arguments = PyTuple::new(py, [configuration])?;
+    let parts = (None, &arguments, None);
+    let sent = call::send_to_host(py, peer, "configure", parts, Want::Value, Expect::Answer, Some(timeout))?;
+    sent.expect("an answer is expected").wait(py).map(drop)
+}
+
+fn start_failed(py: Python<'_>, name: Option<&str>, error: &StartError) -> PyErr {
+    let tail = match error {
+        StartError::Spawn { .. } => "",
+        StartError::Ended { stderr_tail, .. }
+        | StartError::TimedOut { stderr_tail, .. }
+        | StartError::Protocol { stderr_tail, .. } => &String::from_utf8_lossy(stderr_tail),
+    };
+    let label = name.map_or_else(|| "the host".to_owned(), |name| format!("host '{name}'"));
+    errors::start_failed(py, &error.to_string(), &label, tail)
+}
+
+/// The process runs, but would not be configured: it is ended, and the reason told.
+fn configuration_failed(py: Python<'_>, peer: &Arc<Peer>, process: &Arc<HostProcess>, error: &PyErr) -> PyErr {
+    py.detach(|| {
+        process.kill();
+        process.wait(Some(Duration::from_secs(1)))
+    });
+    let tail = String::from_utf8_lossy(&process.stderr_tail()).into_owned();
+    peer::sweep(py);
+    if !error.is_instance_of::<pyo3::exceptions::PyException>(py) {
+        return error.clone_ref(py);
+    }
+    let made = errors::start_failed(py, &error.value(py).to_string(), &peer.label, &tail);
+    made.set_cause(py, Some(error.clone_ref(py)));
+    made
+}
+
+/// Make a host within this process; `core` becomes its Host. Calls queue, and whoever waits runs them.
+#[pyfunction]
+#[pyo3(signature = (core, *, name))]
+pub(crate) fn start_local_host(py: Python<'_>, core: &Bound<'_, HostCore>, name: Option<String>) -> PyResult<()> {
+    peer::sweep(py);
+    let here = config(Capabilities::CHUNKS, py);
+    let there = config(Capabilities::CHUNKS.with(Capabilities::SERIAL), py);
+    let (near, far) = Link::pair(here, service::process_inbox(), there, Inbox::new())?;
+    let label = label(name.as_deref(), None);
+    let near = Peer::new(near, None, label, true);
+    let far = Peer::new(far, None, "this process".to_owned(), false);
+    if near.far.set(far).is_err() {
+        unreachable!("the peer is new");
+    }
+    HostCore::attach(core, &near)
+}
+
+/// Take the connection that this process inherited as standard input: it becomes a host.
+#[pyfunction]
+pub(crate) fn adopt_owner(py: Python<'_>) -> PyResult<()> {
+    let link =
+        elsewhere_engine::adopt_stdin(config(Capabilities::CHUNKS.with(Capabilities::SERIAL), py), Inbox::new())?;
+    let owner = Peer::new(link, None, "the owner".to_owned(), false);
+    if !lifecycle::set_owner(owner) {
+        return Err(PyRuntimeError::new_err("this process is a host already"));
+    }
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! `elsewhere._core`: Python objects on one side, the engine on the other.
+//!
+//! Owns: the classes `Proxy`, `Future`, `Stream`, `HostCore`; the walkers between Python values and the codec; the
+//! evaluation of calls that come in. Must not know: sockets, frames, processes (the engine's), nor decide what the
+//! protocol says (proto's). Rules that hold everywhere in this crate:
+//!
+//! * no Python code runs and no `Py` is dropped while one of our locks is held;
+//! * every wait detaches from the interpreter first;
+//! * threads made by Rust never come here.
+
+mod answer;
+mod call;
+mod calls_in;
+mod deadline;
+mod decode;
+mod encode;
+mod errors;
+mod future;
+mod host;
+mod lifecycle;
+mod loop_queue;
+mod operate;
+mod path;
+mod peer;
+mod pickling;
+mod proxy;
+mod read_ahead;
+mod reference;
+mod service;
+mod stream;
+mod verbs;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+mod _core {
+    #[pymodule_export]
+    use crate::{
+        deadline::Deadline,
+        future::Future,
+        host::{HostCore, adopt_owner, start_host, start_local_host},
+        lifecycle::{_after_fork_in_child, _after_fork_in_parent, _at_exit, _before_fork},
+        loop_queue::LoopQueue,
+        pickling::{_is_pickling_argument, _offer, _pickles, _reference},
+        proxy::Proxy,
+        read_ahead::ReadAhead,
+        reference::Ref,
+        service::{_serve_owner, _serve_process},
+        stream::Stream,
+        verbs::{attribute, close, get, host_of, is_proxy, post, r#ref, stream, submit, with_timeout},
+    };
+
+    use pyo3::prelude::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        let py = module.py();
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        crate::lifecycle::install_hooks(module)?;
+        if matches!(env!("ELSEWHERE_OPT_LEVEL"), "0" | "1") {
+            let category = py.get_type::<pyo3::exceptions::PyRuntimeWarning>();
+            let text = c"this build of elsewhere is not optimised; its speed says nothing (build with --release)";
+            PyErr::warn(py, &category, text, 1)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,109 @@
+//! The beginning and the end of a process that uses elsewhere: forks, exit, and what a host is made of.
+//!
+//! Owns: the hooks for fork and exit, the owner's peer and the bootstrap object of a host. Must not know: calls.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use elsewhere_engine::{exit, fork};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::peer::Peer;
+use crate::service;
+
+/// Seconds that the end of the process waits for hosts to finish; what is left then ends by itself within a second.
+const EXIT_PATIENCE: Duration = Duration::from_secs(2);
+
+static OWNER: OnceLock<Arc<Peer>> = OnceLock::new();
+static INHERITED: Mutex<Vec<Arc<Peer>>> = Mutex::new(Vec::new());
+
+/// The peer that started this process as a host, if one did.
+pub(crate) fn owner() -> Option<Arc<Peer>> {
+    OWNER.get().cloned()
+}
+
+/// Remembers the owner; false if there was one already.
+pub(crate) fn set_owner(peer: Arc<Peer>) -> bool {
+    OWNER.set(peer).is_ok()
+}
+
+/// Object number 0: what a host can do before it holds anything.
+pub(crate) fn bootstrap(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
+    py.import("elsewhere._host_main").and_then(|module| module.getattr("BOOTSTRAP")).ok()
+}
+
+/// Reports an error that nobody waits for.
+pub(crate) fn report(py: Python<'_>, error: &PyErr, text: &str) {
+    let value = error.clone_ref(py).into_value(py);
+    let reported =
+        py.import("elsewhere._raised").and_then(|module| module.getattr("warn_unraisable")?.call1((value, text)));
+    if let Err(failure) = reported {
+        failure.write_unraisable(py, None);
+    }
+}
+
+/// Logs an exception of a callback, as `concurrent.futures` does.
+pub(crate) fn log_exception(py: Python<'_>, error: &PyErr, text: &str) {
+    let log = || -> PyResult<()> {
+        let kwargs = PyDict::new(py);
+        kwargs.set_item("exc_info", error.clone_ref(py).into_value(py))?;
+        let logger = py.import("logging")?.getattr("getLogger")?.call1(("elsewhere",))?;
+        logger.call_method("error", (text,), Some(&kwargs))?;
+        Ok(())
+    };
+    if let Err(failure) = log() {
+        failure.write_unraisable(py, None);
+    }
+}
+
+/// Registers the hooks for fork and exit.
+pub(crate) fn install_hooks(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    let hooks = PyDict::new(py);
+    hooks.set_item("before", module.getattr("_before_fork")?)?;
+    hooks.set_item("after_in_parent", module.getattr("_after_fork_in_parent")?)?;
+    hooks.set_item("after_in_child", module.getattr("_after_fork_in_child")?)?;
+    py.import("os")?.getattr("register_at_fork")?.call((), Some(&hooks))?;
+    py.import("atexit")?.getattr("register")?.call1((module.getattr("_at_exit")?,))?;
+    Ok(())
+}
+
+/// Hold everything still: right before a fork.
+#[pyfunction]
+pub(crate) fn _before_fork() {
+    fork::prepare();
+}
+
+/// Go on: right after a fork, in the parent.
+#[pyfunction]
+pub(crate) fn _after_fork_in_parent() {
+    fork::parent();
+}
+
+/// Forget what belongs to the parent: right after a fork, in the child. Inherited descriptors are covered by /dev/null,
+/// since a socket left open here would hide the parent's death from its hosts.
+#[pyfunction]
+pub(crate) fn _after_fork_in_child(py: Python<'_>) -> PyResult<()> {
+    service::forget_thread();
+    let inherited = fork::child();
+    // Kept for ever: their drops would act on the parent's connections.
+    INHERITED.lock().unwrap_or_else(PoisonError::into_inner).extend(crate::peer::all());
+    if inherited.is_empty() {
+        return Ok(());
+    }
+    let os = py.import("os")?;
+    let null = os.call_method1("open", ("/dev/null", os.getattr("O_RDWR")?))?;
+    for fd in inherited {
+        os.call_method1("dup2", (&null, fd, false))?;
+    }
+    os.call_method1("close", (null,))?;
+    Ok(())
+}
+
+/// Close every host, at the interpreter's exit. Other threads that wait here stay where they are from now on.
+#[pyfunction]
+pub(crate) fn _at_exit(py: Python<'_>) {
+    exit::begin();
+    py.detach(|| exit::finish(EXIT_PATIENCE));
+}

@@ -1,0 +1,129 @@
+//! A place: an object of a peer, and the steps from it that are not taken yet.
+//!
+//! Owns: the shape of a path and its text. Must not know: connections, how calls are made.
+
+use std::sync::Arc;
+
+use elsewhere_proto::{ObjectId, Op, codec::Writer};
+use pyo3::exceptions::PyRecursionError;
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+use crate::encode::Encoder;
+use crate::peer::Import;
+use crate::proxy::Proxy;
+
+/// The longest path that is built. A longer one is a loop by mistake, and each step nests one object in another.
+pub(crate) const LENGTH_MAX: u16 = 1_000;
+
+/// Where a proxy points.
+pub(crate) enum Place {
+    /// The object itself.
+    Root(Arc<Import>),
+    /// One step from another place.
+    Path { parent: Py<Proxy>, step: Step, length: u16 },
+}
+
+/// One step of a path.
+pub(crate) enum Step {
+    Attribute(Py<PyString>),
+    Item(Py<PyAny>),
+}
+
+impl Place {
+    /// A place one step on from `parent`.
+    ///
+    /// # Errors
+    /// RecursionError beyond [`LENGTH_MAX`] steps.
+    pub(crate) fn after(parent: &Bound<'_, Proxy>, step: Step) -> PyResult<Self> {
+        let length = parent.get().place.length().saturating_add(1);
+        if length > LENGTH_MAX {
+            let text = format!("a path may have {LENGTH_MAX} steps; use get() or ref() on the way");
+            return Err(PyRecursionError::new_err(text));
+        }
+        Ok(Self::Path { parent: parent.clone().unbind(), step, length })
+    }
+
+    pub(crate) fn length(&self) -> u16 {
+        match self {
+            Self::Root(_) => 0,
+            Self::Path { length, .. } => *length,
+        }
+    }
+}
+
+/// The import at the root of a proxy's path.
+pub(crate) fn root(proxy: &Proxy) -> &Arc<Import> {
+    let mut place = &proxy.place;
+    loop {
+        match place {
+            Place::Root(import) => return import,
+            Place::Path { parent, .. } => place = &parent.get().place,
+        }
+    }
+}
+
+/// The proxies from the first step of a path to its last.
+fn steps<'a>(proxy: &'a Proxy) -> Vec<&'a Step> {
+    let mut found = Vec::with_capacity(usize::from(proxy.place.length()));
+    let mut place = &proxy.place;
+    while let Place::Path { parent, step, .. } = place {
+        found.push(step);
+        place = &parent.get().place;
+    }
+    found.reverse();
+    found
+}
+
+/// Writes the steps of `proxy`'s path; gives the object they start from and their number.
+pub(crate) fn write(encoder: &mut Encoder<'_, '_>, proxy: &Proxy) -> PyResult<(ObjectId, u16)> {
+    match &proxy.place {
+        Place::Root(import) => return Ok((import.object, 0)),
+        Place::Path { parent, step: Step::Attribute(name), length: 1 } => {
+            write_attribute(encoder, name)?;
+            return Ok((root(parent.get()).object, 1));
+        }
+        Place::Path { .. } => {}
+    }
+    for step in steps(proxy) {
+        match step {
+            Step::Attribute(name) => write_attribute(encoder, name)?,
+            Step::Item(key) => {
+                encoder.op(Op::Item);
+                encoder.argument(key.bind(encoder.py))?;
+            }
+        }
+    }
+    Ok((root(proxy).object, proxy.place.length()))
+}
+
+fn write_attribute(encoder: &mut Encoder<'_, '_>, name: &Py<PyString>) -> PyResult<()> {
+    encoder.op(Op::Attribute);
+    encoder.name(name.bind(encoder.py))
+}
+
+/// "dog.friends[0].name" with the class name for the root: for texts, so it never fails and never does I/O.
+pub(crate) fn text(py: Python<'_>, proxy: &Proxy) -> String {
+    let mut text = root(proxy).class.qualname.clone();
+    for step in steps(proxy) {
+        match step {
+            Step::Attribute(name) => {
+                text.push('.');
+                text.push_str(&name.bind(py).to_string_lossy());
+            }
+            Step::Item(key) => {
+                let key =
+                    key.bind(py).repr().map_or_else(|_| "…".to_owned(), |repr| repr.to_string_lossy().into_owned());
+                text.push('[');
+                text.extend(key.chars().take(40));
+                text.push(']');
+            }
+        }
+    }
+    text
+}
+
+/// Writes an op code.
+pub(crate) fn write_op(writer: &mut Writer<'_>, op: Op) {
+    writer.int(op.code());
+}

@@ -1,0 +1,393 @@
+//! One connection as Python sees it: what it holds of ours, what we hold of its, and who keeps its host alive.
+//!
+//! Owns: the Python objects behind our exports, the shared handles of our imports, the class descriptors of both
+//! directions, the lease. Must not know: frames and waiting (the engine's), how a value is written (encode).
+//! The reference *counts* are the protocol's; this file holds what the counts are about.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+
+use elsewhere_engine::{HostProcess, Link};
+use elsewhere_proto::ObjectId;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple, PyType};
+
+use crate::errors;
+
+/// What a class descriptor says of the objects of its class.
+pub(crate) mod class_flag {
+    /// Iterating it is all one can do with it: it arrives as a `Stream`.
+    pub(crate) const STREAM: i64 = 2;
+    /// An async generator.
+    pub(crate) const ASYNC_STREAM: i64 = 4;
+}
+
+/// The most exports of one connection that may live at a time, a guard against results that pile up as proxies.
+pub(crate) const LIVE_EXPORTS_MAX: usize = 1_000_000;
+
+/// A connection to a peer, and the tables that belong to it.
+pub(crate) struct Peer {
+    pub(crate) link: Arc<Link>,
+    /// The process behind it, where we started it.
+    pub(crate) process: Option<Arc<HostProcess>>,
+    /// The far end of a local host, which whoever waits here pumps.
+    pub(crate) far: OnceLock<Arc<Peer>>,
+    /// "host 4711", for texts.
+    pub(crate) label: String,
+    /// Whether the host ends with our last handle.
+    owned: bool,
+    tables: Mutex<Tables>,
+    lease: Mutex<Weak<Lease>>,
+    /// Whether the host was made for one object and ends when that one is closed.
+    is_private: AtomicBool,
+    /// A weak reference to the one Host object of this peer.
+    host_object: Mutex<Option<Py<PyAny>>>,
+}
+
+#[derive(Default)]
+struct Tables {
+    exported: HashMap<u64, Py<PyAny>>,
+    ids: HashMap<usize, u64>,
+    /// By the type's address; the type is kept so that the address stays its own.
+    classes: HashMap<usize, (u32, Py<PyType>)>,
+    described: HashMap<u32, Arc<ClassInfo>>,
+    imports: HashMap<u64, Weak<Import>>,
+}
+
+/// What the peer told of the class of an object.
+pub(crate) struct ClassInfo {
+    pub(crate) module: String,
+    pub(crate) qualname: String,
+    pub(crate) flags: i64,
+    /// Names of the coroutine functions of the class.
+    pub(crate) coroutines: Vec<String>,
+}
+
+/// How one of our objects is offered to the peer.
+pub(crate) struct Offer {
+    pub(crate) object: ObjectId,
+    pub(crate) class: u32,
+    /// Set when the peer does not know the class yet.
+    pub(crate) described: Option<ClassInfo>,
+}
+
+/// Keeps an owned host alive: when the last one goes, the host finishes what it accepted and ends.
+pub(crate) struct Lease {
+    link: Arc<Link>,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.link.close();
+    }
+}
+
+/// An object of the peer that we name. All proxies of one object share one import.
+pub(crate) struct Import {
+    pub(crate) peer: Arc<Peer>,
+    pub(crate) object: ObjectId,
+    pub(crate) class: Arc<ClassInfo>,
+    /// How often the peer offered it; given back at once when the last proxy goes.
+    count: AtomicU32,
+    /// `hash()` of the object, asked once.
+    pub(crate) hash: OnceLock<isize>,
+    _lease: Option<Arc<Lease>>,
+}
+
+impl Import {
+    /// Gives the references back now; what is called through this import afterwards finds the object gone.
+    pub(crate) fn give_back(&self) {
+        self.peer.forget(self.object);
+        let count = self.count.swap(0, Ordering::Relaxed); // Relaxed: a count that stands for itself
+        if count > 0 {
+            self.peer.link.push_release(self.object, count);
+        }
+    }
+}
+
+impl Drop for Import {
+    fn drop(&mut self) {
+        self.peer.forget_import(self.object);
+        // Relaxed: the last owner reads it, and dropping the Arc has ordered all additions before.
+        let count = self.count.load(Ordering::Relaxed);
+        if count > 0 {
+            self.peer.link.push_release(self.object, count);
+        }
+    }
+}
+
+impl Peer {
+    /// Makes the peer of `link` and enters it into the process's list.
+    pub(crate) fn new(link: Arc<Link>, process: Option<Arc<HostProcess>>, label: String, owned: bool) -> Arc<Self> {
+        let peer = Arc::new(Self {
+            link,
+            process,
+            far: OnceLock::new(),
+            label,
+            owned,
+            tables: Mutex::default(),
+            lease: Mutex::default(),
+            is_private: AtomicBool::new(false),
+            host_object: Mutex::default(),
+        });
+        registry().insert(peer.link.id(), Arc::clone(&peer));
+        peer
+    }
+
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The lease of an owned host, made anew if none lives; `None` where the host is not ours to end.
+    pub(crate) fn lease(&self) -> Option<Arc<Lease>> {
+        if !self.owned {
+            return None;
+        }
+        let mut slot = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lease) = slot.upgrade() {
+            return Some(lease);
+        }
+        let lease = Arc::new(Lease { link: Arc::clone(&self.link) });
+        *slot = Arc::downgrade(&lease);
+        Some(lease)
+    }
+
+    /// Whether the host behind it is ours to close.
+    pub(crate) fn is_owned(&self) -> bool {
+        self.owned
+    }
+
+    /// Whether the host was made for one object.
+    pub(crate) fn is_private(&self) -> bool {
+        self.is_private.load(Ordering::Relaxed) // Relaxed: set before any other thread knows the host
+    }
+
+    pub(crate) fn make_private(&self) {
+        self.is_private.store(true, Ordering::Relaxed); // Relaxed: as above
+    }
+
+    /// Offers `object` to the peer: one more reference that the peer will give back.
+    pub(crate) fn export(&self, object: &Bound<'_, PyAny>) -> PyResult<Offer> {
+        crate::service::ensure_for(object.py(), self)?;
+        let pointer = object.as_ptr() as usize;
+        let kind = object.get_type();
+        let described = self.class_of(&kind)?;
+        let mut tables = self.tables();
+        let class = described.0;
+        if let Some(&known) = tables.ids.get(&pointer) {
+            let object_id = ObjectId(known);
+            if self.link.grant(object_id).is_ok() {
+                return Ok(Offer { object: object_id, class, described: described.1 });
+            }
+        }
+        if tables.exported.len() >= LIVE_EXPORTS_MAX {
+            drop(tables);
+            return Err(errors::overloaded(object.py(), self, LIVE_EXPORTS_MAX));
+        }
+        let object_id = self.link.export();
+        let replaced = tables.exported.insert(object_id.0, object.clone().unbind());
+        tables.ids.insert(pointer, object_id.0);
+        drop(tables);
+        drop(replaced);
+        Ok(Offer { object: object_id, class, described: described.1 })
+    }
+
+    /// The class id for `kind`, and its description if the peer does not have it yet.
+    fn class_of(&self, kind: &Bound<'_, PyType>) -> PyResult<(u32, Option<ClassInfo>)> {
+        let pointer = kind.as_ptr() as usize;
+        if let Some((id, _)) = self.tables().classes.get(&pointer) {
+            return Ok((*id, None));
+        }
+        let info = ClassInfo::of(kind)?;
+        let mut tables = self.tables();
+        let next = u32::try_from(tables.classes.len()).unwrap_or(u32::MAX);
+        let (id, _) = tables.classes.entry(pointer).or_insert_with(|| (next, kind.clone().unbind()));
+        Ok((*id, Some(info)))
+    }
+
+    /// Whether `object` is held by the peer already.
+    pub(crate) fn is_exported(&self, object: &Bound<'_, PyAny>) -> bool {
+        let tables = self.tables();
+        !tables.ids.is_empty() && tables.ids.contains_key(&(object.as_ptr() as usize))
+    }
+
+    /// The object that we offered under `id`.
+    pub(crate) fn exported<'py>(&self, py: Python<'py>, id: ObjectId) -> Option<Bound<'py, PyAny>> {
+        self.tables().exported.get(&id.0).map(|object| object.bind(py).clone())
+    }
+
+    /// Drops what the peer gave back since the last time.
+    pub(crate) fn drop_released(&self, py: Python<'_>) {
+        let released = self.link.take_released();
+        if released.is_empty() {
+            return;
+        }
+        let mut dropped = Vec::with_capacity(released.len());
+        let mut tables = self.tables();
+        for object in released {
+            if let Some(held) = tables.exported.remove(&object.0) {
+                let pointer = held.as_ptr() as usize;
+                if tables.ids.get(&pointer) == Some(&object.0) {
+                    tables.ids.remove(&pointer);
+                }
+                dropped.push(held);
+            }
+        }
+        drop(tables);
+        dropped.into_iter().for_each(|held| held.drop_ref(py));
+    }
+
+    /// Takes in a reference that the peer offered.
+    pub(crate) fn import(self: &Arc<Self>, object: ObjectId, class: Arc<ClassInfo>) -> Arc<Import> {
+        self.link.imported(object);
+        let lease = self.lease();
+        let mut tables = self.tables();
+        if let Some(import) = tables.imports.get(&object.0).and_then(Weak::upgrade) {
+            import.count.fetch_add(1, Ordering::Relaxed); // Relaxed: see Drop
+            return import;
+        }
+        let import = Arc::new(Import {
+            peer: Arc::clone(self),
+            object,
+            class,
+            count: AtomicU32::new(1),
+            hash: OnceLock::new(),
+            _lease: lease,
+        });
+        tables.imports.insert(object.0, Arc::downgrade(&import));
+        import
+    }
+
+    /// A later offer of the object begins a new import.
+    fn forget(&self, object: ObjectId) {
+        self.tables().imports.remove(&object.0);
+    }
+
+    fn forget_import(&self, object: ObjectId) {
+        let mut tables = self.tables();
+        if tables.imports.get(&object.0).is_some_and(|import| import.strong_count() == 0) {
+            tables.imports.remove(&object.0);
+        }
+    }
+
+    /// The class that the peer described under `id`.
+    pub(crate) fn described(&self, id: u32) -> Option<Arc<ClassInfo>> {
+        self.tables().described.get(&id).cloned()
+    }
+
+    /// Keeps the peer's description of class `id`.
+    pub(crate) fn describe(&self, id: u32, info: ClassInfo) -> Arc<ClassInfo> {
+        let info = Arc::new(info);
+        self.tables().described.insert(id, Arc::clone(&info));
+        info
+    }
+
+    /// The Host object of this peer: the same one as long as anybody holds it.
+    pub(crate) fn host_object<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let weak =
+            self.host_object.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|weak| weak.clone_ref(py));
+        let Some(weak) = weak else { return Ok(None) };
+        let host = weak.bind(py).call0()?;
+        Ok(if host.is_none() { None } else { Some(host) })
+    }
+
+    /// Remembers the Host object, weakly.
+    pub(crate) fn set_host_object(&self, host: &Bound<'_, PyAny>) -> PyResult<()> {
+        let weak = host.py().import("weakref")?.getattr("ref")?.call1((host,))?.unbind();
+        let before = self.host_object.lock().unwrap_or_else(PoisonError::into_inner).replace(weak);
+        drop(before);
+        Ok(())
+    }
+
+    /// How many objects of each type the peer holds.
+    pub(crate) fn exports_by_type<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let held: Vec<Py<PyAny>> = self.tables().exported.values().map(|object| object.clone_ref(py)).collect();
+        let counts = PyDict::new(py);
+        for object in held {
+            let name = object.bind(py).get_type().fully_qualified_name()?;
+            let count: usize = counts.get_item(&name)?.map_or(Ok(0), |count| count.extract())?;
+            counts.set_item(name, count + 1)?;
+        }
+        Ok(counts)
+    }
+
+    /// Lets go of everything that is held for a peer that is gone.
+    fn clear(&self, py: Python<'_>) {
+        let tables = std::mem::take(&mut *self.tables());
+        tables.exported.into_values().for_each(|held| held.drop_ref(py));
+        tables.classes.into_values().for_each(|(_, kind)| kind.drop_ref(py));
+    }
+}
+
+impl ClassInfo {
+    fn of(kind: &Bound<'_, PyType>) -> PyResult<Self> {
+        let py = kind.py();
+        let flags = if crate::encode::is_stream_type(py, kind)? {
+            class_flag::STREAM
+        } else if crate::encode::is_async_stream_type(py, kind)? {
+            class_flag::ASYNC_STREAM
+        } else {
+            0
+        };
+        Ok(Self {
+            module: kind.module().map_or_else(|_| String::new(), |name| name.to_string()),
+            qualname: kind.qualname().map_or_else(|_| String::new(), |name| name.to_string()),
+            flags,
+            coroutines: coroutine_names(kind)?,
+        })
+    }
+}
+
+/// CO_COROUTINE of CPython's code flags.
+const CO_COROUTINE: u32 = 0x80;
+
+/// The names of the `async def` methods of a class, from its own and its bases' namespaces.
+fn coroutine_names(kind: &Bound<'_, PyType>) -> PyResult<Vec<String>> {
+    let mut names = Vec::new();
+    for class in kind.getattr("__mro__")?.cast_into::<PyTuple>()? {
+        if class.getattr("__module__").is_ok_and(|module| module.eq("builtins").unwrap_or(false)) {
+            continue;
+        }
+        for item in class.getattr("__dict__")?.call_method0("items")?.try_iter()? {
+            let (name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item?.extract()?;
+            let flags =
+                value.getattr("__code__").and_then(|code| code.getattr("co_flags")).and_then(|flags| flags.extract());
+            if flags.is_ok_and(|flags: u32| flags & CO_COROUTINE != 0) {
+                names.extend(name.extract::<String>());
+            }
+        }
+    }
+    Ok(names)
+}
+
+type Registry = HashMap<u64, Arc<Peer>>;
+
+/// The peers of this process by link. A peer stays here until its link is lost, so that calls that it accepted can
+/// still come back to us after our last proxy went.
+fn registry() -> MutexGuard<'static, Registry> {
+    static REGISTRY: OnceLock<Mutex<Registry>> = OnceLock::new();
+    REGISTRY.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The peer of a link.
+pub(crate) fn of_link(link: &Link) -> Option<Arc<Peer>> {
+    registry().get(&link.id()).cloned()
+}
+
+/// All peers of this process.
+pub(crate) fn all() -> Vec<Arc<Peer>> {
+    registry().values().cloned().collect()
+}
+
+/// Takes peers whose link is lost out of the list, and what they held of ours with them.
+pub(crate) fn sweep(py: Python<'_>) {
+    let lost: Vec<Arc<Peer>> = {
+        let mut registry = registry();
+        let ids: Vec<u64> = registry.iter().filter(|(_, peer)| peer.link.loss().is_some()).map(|(id, _)| *id).collect();
+        ids.into_iter().filter_map(|id| registry.remove(&id)).collect()
+    };
+    for peer in lost {
+        peer.clear(py);
+    }
+}

@@ -1,0 +1,230 @@
+//! Pickles, with the references in them kept in a table beside them.
+//!
+//! Owns: the table of the pickle that is being written or read on this thread. Must not know: connections.
+
+use std::cell::RefCell;
+
+use elsewhere_proto::codec::{Flavour, ViewHead};
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyDict, PyList, PyMemoryView, PyTuple};
+
+/// A finished pickle.
+pub(crate) struct Pickle {
+    pub(crate) flavour: Flavour,
+    pub(crate) data: Py<PyBytes>,
+    pub(crate) references: Vec<Py<PyAny>>,
+    pub(crate) buffers: Vec<Buffer>,
+}
+
+/// An out-of-band buffer of a pickle.
+pub(crate) enum Buffer {
+    ReadOnly(Vec<u8>),
+    Writable(Vec<u8>),
+}
+
+/// The references of a pickle that is being written, and what it is for.
+struct Writing {
+    references: Vec<Py<PyAny>>,
+    is_argument: bool,
+}
+
+thread_local! {
+    /// What stood in the way of the last pickle that failed on this thread.
+    static CULPRIT: RefCell<Option<String>> = const { RefCell::new(None) };
+    static WRITING: RefCell<Vec<Writing>> = const { RefCell::new(Vec::new()) };
+    static READING: RefCell<Vec<Vec<Py<PyAny>>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What stood in the way of the last pickle that failed on this thread, told once.
+pub(crate) fn last_culprit() -> Option<String> {
+    CULPRIT.take()
+}
+
+/// Remembers what part of `value`, called `name`, cannot be pickled.
+pub(crate) fn find_culprit(value: &Bound<'_, PyAny>, name: &str) {
+    let found = module(value.py()).and_then(|module| module.getattr("culprit")?.call1((value, name))?.extract());
+    CULPRIT.set(found.ok());
+}
+
+/// Whether `value` can be pickled for a peer.
+#[pyfunction]
+pub(crate) fn _pickles(value: &Bound<'_, PyAny>) -> bool {
+    dumps(value, true, None).is_ok()
+}
+
+/// Pickles `value`; what only lives in `__main__` or in a function travels by value.
+///
+/// # Errors
+/// What the first pickler raised, if none can do it.
+///
+/// `is_argument`: bound methods and generators in it go by reference, all but `kept`.
+pub(crate) fn dumps(value: &Bound<'_, PyAny>, is_argument: bool, kept: Option<&Bound<'_, PyAny>>) -> PyResult<Pickle> {
+    let py = value.py();
+    match attempt(value, Flavour::Pickle, is_argument, kept) {
+        Ok(pickle) if names_main(pickle.data.bind(py).as_bytes()) => {
+            attempt(value, Flavour::Cloudpickle, is_argument, kept)
+        }
+        Ok(pickle) => Ok(pickle),
+        Err(first) if first.is_instance_of::<pyo3::exceptions::PyException>(py) => {
+            if !is_argument && is_uncopyable(py, &first) {
+                return Err(first);
+            }
+            attempt(value, Flavour::Cloudpickle, is_argument, kept).map_err(|_| first)
+        }
+        Err(first) => Err(first),
+    }
+}
+
+/// pickle's TypeError for locks, sockets, files and the like, which cloudpickle cannot help either.
+fn is_uncopyable(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<PyTypeError>(py)
+}
+
+/// A name of `__main__` means another module in the peer.
+fn names_main(data: &[u8]) -> bool {
+    const MAIN: &[u8] = b"__main__";
+    let mut rest = data;
+    while let Some(at) = rest.iter().position(|&byte| byte == b'_') {
+        rest = &rest[at..];
+        if rest.starts_with(MAIN) {
+            return true;
+        }
+        rest = &rest[1..];
+    }
+    false
+}
+
+fn attempt(
+    value: &Bound<'_, PyAny>,
+    flavour: Flavour,
+    is_argument: bool,
+    kept: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Pickle> {
+    let py = value.py();
+    let buffers = PyList::empty(py);
+    let collect = buffers.getattr("append")?;
+    WRITING.with_borrow_mut(|stack| stack.push(Writing { references: Vec::new(), is_argument }));
+    let data = match flavour {
+        Flavour::Pickle if is_argument => module(py)?.getattr("dumps_argument")?.call1((value, collect, kept)),
+        Flavour::Pickle => {
+            let kwargs = PyDict::new(py);
+            kwargs.set_item("buffer_callback", collect)?;
+            pickle_dumps(py)?.call((value, 5), Some(&kwargs))
+        }
+        Flavour::Cloudpickle => module(py)?.getattr("dumps_by_value")?.call1((value, collect, kept)),
+    };
+    let writing = WRITING.with_borrow_mut(Vec::pop).expect("the frame pushed above is still there");
+    let data = data?.cast_into::<PyBytes>()?.unbind();
+    let buffers = buffers.iter().map(|buffer| out_of_band(&buffer)).collect::<PyResult<_>>()?;
+    Ok(Pickle { flavour, data, references: writing.references, buffers })
+}
+
+fn out_of_band(buffer: &Bound<'_, PyAny>) -> PyResult<Buffer> {
+    let raw = buffer.call_method0("raw")?;
+    let view = PyBuffer::<u8>::get(&raw)?;
+    let data = view.to_vec(raw.py())?;
+    buffer.call_method0("release")?;
+    Ok(if view.readonly() { Buffer::ReadOnly(data) } else { Buffer::Writable(data) })
+}
+
+/// Unpickles `data` with the references of its table.
+pub(crate) fn loads<'py>(
+    data: &Bound<'py, PyBytes>,
+    flavour: Flavour,
+    references: Vec<Py<PyAny>>,
+    buffers: &Bound<'py, PyList>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = data.py();
+    READING.with_borrow_mut(|stack| stack.push(references));
+    let value = match flavour {
+        Flavour::Pickle => {
+            let kwargs = PyDict::new(py);
+            if !buffers.is_empty() {
+                kwargs.set_item("buffers", buffers)?;
+            }
+            pickle_loads(py)?.call((data,), Some(&kwargs))
+        }
+        Flavour::Cloudpickle => module(py)?.getattr("loads")?.call1((data, buffers.try_iter()?)),
+    };
+    let table = READING.with_borrow_mut(Vec::pop);
+    drop(table);
+    value
+}
+
+fn module(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
+    py.import("elsewhere._pickle")
+}
+
+fn pickle_dumps(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    DUMPS.import(py, "pickle", "dumps")
+}
+
+fn pickle_loads(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    LOADS.import(py, "pickle", "loads")
+}
+
+/// What a proxy or a `ref(x)` reduces to inside a pickle of ours.
+///
+/// # Errors
+/// TypeError with `refusal` outside of one.
+pub(crate) fn reduce_reference<'py>(object: &Bound<'py, PyAny>, refusal: &str) -> PyResult<Bound<'py, PyAny>> {
+    let py = object.py();
+    let index = WRITING.with_borrow_mut(|stack| {
+        let writing = stack.last_mut()?;
+        writing.references.push(object.clone().unbind());
+        Some(writing.references.len() - 1)
+    });
+    let Some(index) = index else { return Err(PyTypeError::new_err(refusal.to_owned())) };
+    let loader = py.import("elsewhere._core")?.getattr("_reference")?;
+    Ok(PyTuple::new(py, [loader, PyTuple::new(py, [index])?.into_any()])?.into_any())
+}
+
+/// Takes the reference at `index` of the pickle that is being read on this thread.
+#[pyfunction]
+pub(crate) fn _reference(py: Python<'_>, index: usize) -> PyResult<Py<PyAny>> {
+    READING
+        .with_borrow(|stack| stack.last().and_then(|table| table.get(index)).map(|object| object.clone_ref(py)))
+        .ok_or_else(|| PyTypeError::new_err("a reference can only be read inside a message"))
+}
+
+/// Makes `object` travel by reference in the pickle that is being written on this thread.
+#[pyfunction]
+pub(crate) fn _offer<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    reduce_reference(object, "an object can only be offered inside a message")
+}
+
+/// Whether the pickle that is being written on this thread holds arguments.
+#[pyfunction]
+pub(crate) fn _is_pickling_argument() -> bool {
+    WRITING.with_borrow(|stack| stack.last().is_some_and(|writing| writing.is_argument))
+}
+
+/// A memoryview, taken apart.
+pub(crate) struct View {
+    head: ViewHead,
+    pub(crate) data: Vec<u8>,
+}
+
+impl View {
+    pub(crate) fn head(&self) -> ViewHead {
+        self.head.clone()
+    }
+}
+
+/// The contents of `value` if it is a memoryview with a plain format.
+pub(crate) fn view_of(value: &Bound<'_, PyAny>) -> PyResult<Option<View>> {
+    if !value.is_exact_instance_of::<PyMemoryView>() {
+        return Ok(None);
+    }
+    let shape: Vec<u64> = value.getattr("shape")?.extract()?;
+    let format: String = value.getattr("format")?.extract()?;
+    let read_only: bool = value.getattr("readonly")?.extract()?;
+    let data = value.call_method0("tobytes")?;
+    let data = data.cast::<PyBytes>()?.as_bytes().to_vec();
+    Ok(Some(View { head: ViewHead { read_only, format, shape }, data }))
+}

@@ -1,0 +1,402 @@
+//! `Proxy`: what stands here for an object elsewhere.
+//!
+//! Owns: the Python slots, each of which hands its operation to [`crate::call`]. Must not know: frames, waiting.
+//! A proxy has no public method of its own. Names that begin with an underscore belong to the proxy, all others to the
+//! object; looking one up builds a path and costs no I/O.
+
+use std::sync::Arc;
+
+use elsewhere_proto::{Operation, Want};
+use pyo3::basic::CompareOp;
+use pyo3::exceptions::{PyAttributeError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyString, PyTuple};
+
+use crate::call::{self, Last};
+use crate::path::{self, Place, Step};
+use crate::peer::Import;
+use crate::stream::Stream;
+use crate::{deadline, errors, pickling};
+
+/// An object in a host, or a path that starts at one.
+///
+/// Every public name on a proxy belongs to the object. Operators, item access, `len`, `in`, `str`, comparisons and
+/// `with` run there. `repr` never does I/O. What the library does with a proxy are functions: `elsewhere.get(p.age)`.
+#[pyclass(frozen, mapping, weakref, module = "elsewhere")]
+pub(crate) struct Proxy {
+    pub(crate) place: Place,
+    /// Seconds that each call through this proxy may take.
+    pub(crate) timeout: Option<f64>,
+}
+
+impl Proxy {
+    /// The proxy of an object itself.
+    pub(crate) fn root(import: Arc<Import>) -> Self {
+        Self { place: Place::Root(import), timeout: None }
+    }
+
+    /// A proxy one step on.
+    pub(crate) fn after<'py>(parent: &Bound<'py, Self>, step: Step) -> PyResult<Bound<'py, Self>> {
+        let place = Place::after(parent, step)?;
+        Bound::new(parent.py(), Self { place, timeout: parent.get().timeout })
+    }
+
+    /// The same place with another timeout.
+    pub(crate) fn with_timeout<'py>(proxy: &Bound<'py, Self>, timeout: Option<f64>) -> PyResult<Bound<'py, Self>> {
+        let py = proxy.py();
+        let place = match &proxy.get().place {
+            Place::Root(import) => Place::Root(Arc::clone(import)),
+            Place::Path { parent, step, length } => Place::Path {
+                parent: parent.clone_ref(py),
+                step: match step {
+                    Step::Attribute(name) => Step::Attribute(name.clone_ref(py)),
+                    Step::Item(key) => Step::Item(key.clone_ref(py)),
+                },
+                length: *length,
+            },
+        };
+        Bound::new(py, Self { place, timeout })
+    }
+
+    fn is_root(&self) -> bool {
+        matches!(self.place, Place::Root(_))
+    }
+
+    /// Whether a call of this place makes a coroutine there, which is known for methods of the root alone.
+    fn is_coroutine_function(&self, py: Python<'_>) -> bool {
+        let Place::Path { parent, step: Step::Attribute(name), length: 1 } = &self.place else { return false };
+        let names = &path::root(parent.get()).class.coroutines;
+        !names.is_empty() && name.bind(py).to_str().is_ok_and(|name| names.iter().any(|known| known == name))
+    }
+}
+
+fn operate<'py>(
+    proxy: &Bound<'py, Proxy>,
+    operation: Operation,
+    operands: &[Bound<'py, PyAny>],
+) -> PyResult<Bound<'py, PyAny>> {
+    call::invoke(proxy, &Last::Operate { operation, operands }, Want::Auto)
+}
+
+fn private_name_refused(name: &str, action: &str, verb: &str) -> PyErr {
+    PyAttributeError::new_err(format!(
+        "names that begin with an underscore belong to the proxy, so '{name}' cannot be {action}; use {verb}"
+    ))
+}
+
+/// `object.__getattribute__`, for the names that belong to the proxy itself.
+fn own_attribute<'py>(proxy: &Bound<'py, Proxy>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
+    static LOOKUP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = proxy.py();
+    let lookup =
+        LOOKUP.get_or_try_init(py, || py.get_type::<PyAny>().getattr("__getattribute__").map(Bound::unbind))?;
+    lookup.bind(py).call1((proxy, name))
+}
+
+#[pymethods]
+impl Proxy {
+    fn __getattribute__<'py>(slf: &Bound<'py, Self>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
+        if name.to_str()?.starts_with('_') {
+            return own_attribute(slf, name);
+        }
+        Ok(Self::after(slf, Step::Attribute(name.clone().unbind()))?.into_any())
+    }
+
+    fn __setattr__<'py>(
+        slf: &Bound<'py, Self>,
+        name: &Bound<'py, PyString>,
+        value: &Bound<'py, PyAny>,
+    ) -> PyResult<()> {
+        let text = name.to_str()?;
+        if text.starts_with('_') {
+            return Err(private_name_refused(text, "set", "submit(setattr, proxy, name, value)"));
+        }
+        call::invoke(slf, &Last::SetAttribute { name, value }, Want::Auto).map(drop)
+    }
+
+    fn __delattr__<'py>(slf: &Bound<'py, Self>, name: &Bound<'py, PyString>) -> PyResult<()> {
+        let text = name.to_str()?;
+        if text.starts_with('_') {
+            return Err(private_name_refused(text, "deleted", "submit(delattr, proxy, name)"));
+        }
+        call::invoke(slf, &Last::DeleteAttribute { name }, Want::Auto).map(drop)
+    }
+
+    #[pyo3(signature = (*args, **kwargs))]
+    fn __call__<'py>(
+        slf: &Bound<'py, Self>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let last = Last::Call { args, kwargs };
+        if slf.get().is_coroutine_function(py) {
+            return Ok(crate::future::Future::send(slf, &last)?.into_any());
+        }
+        call::invoke(slf, &last, Want::Auto)
+    }
+
+    fn __getitem__<'py>(slf: &Bound<'py, Self>, key: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+        Self::after(slf, Step::Item(key.unbind()))
+    }
+
+    fn __setitem__<'py>(slf: &Bound<'py, Self>, key: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> PyResult<()> {
+        call::invoke(slf, &Last::SetItem { key, value }, Want::Auto).map(drop)
+    }
+
+    fn __delitem__<'py>(slf: &Bound<'py, Self>, key: &Bound<'py, PyAny>) -> PyResult<()> {
+        call::invoke(slf, &Last::DeleteItem { key }, Want::Auto).map(drop)
+    }
+
+    fn __len__(slf: &Bound<'_, Self>) -> PyResult<usize> {
+        operate(slf, Operation::Len, &[])?.extract()
+    }
+
+    fn __contains__<'py>(slf: &Bound<'py, Self>, item: Bound<'py, PyAny>) -> PyResult<bool> {
+        operate(slf, Operation::Contains, &[item])?.is_truthy()
+    }
+
+    fn __bool__(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        operate(slf, Operation::Bool, &[])?.is_truthy()
+    }
+
+    fn __iter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let last = Last::Operate { operation: Operation::Iter, operands: &[] };
+        Stream::around(&call::invoke(slf, &last, Want::Reference)?)
+    }
+
+    fn __next__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let last = Last::Operate { operation: Operation::Next, operands: &[] };
+        crate::stream::step(&call::send(slf, &last, Want::Auto, elsewhere_engine::Expect::Answer)?, slf.py())
+    }
+
+    fn __richcmp__<'py>(
+        slf: &Bound<'py, Self>,
+        other: Bound<'py, PyAny>,
+        op: CompareOp,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if matches!(op, CompareOp::Eq | CompareOp::Ne) && is_same_object(slf.get(), &other) {
+            return Ok(matches!(op, CompareOp::Eq).into_pyobject(slf.py())?.to_owned().into_any());
+        }
+        let operation = match op {
+            CompareOp::Eq => Operation::Eq,
+            CompareOp::Ne => Operation::Ne,
+            CompareOp::Lt => Operation::Lt,
+            CompareOp::Le => Operation::Le,
+            CompareOp::Gt => Operation::Gt,
+            CompareOp::Ge => Operation::Ge,
+        };
+        operate(slf, operation, &[other])
+    }
+
+    fn __hash__(slf: &Bound<'_, Self>) -> PyResult<isize> {
+        let Place::Root(import) = &slf.get().place else {
+            return Err(PyTypeError::new_err(
+                "a path is a place, not a value, so it has no hash: use get() for the value or ref() for the object",
+            ));
+        };
+        if let Some(hash) = import.hash.get() {
+            return Ok(*hash);
+        }
+        let hash = operate(slf, Operation::Hash, &[])?.extract()?;
+        Ok(*import.hash.get_or_init(|| hash))
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> String {
+        let import = path::root(slf.get());
+        let gone = if import.peer.link.loss().is_some() { ", which is gone" } else { "" };
+        let label = &import.peer.label;
+        if slf.get().is_root() {
+            return format!("<proxy of {} in {label}{gone}>", import.class.qualname);
+        }
+        format!("<path {} in {label}{gone}>", path::text(slf.py(), slf.get()))
+    }
+
+    fn __str__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        text_or_repr(slf, operate(slf, Operation::Str, &[]))
+    }
+
+    fn __format__<'py>(slf: &Bound<'py, Self>, spec: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        if spec.is_truthy()? {
+            return operate(slf, Operation::Format, &[spec]);
+        }
+        text_or_repr(slf, operate(slf, Operation::Format, &[spec]))
+    }
+
+    /// The names of the object; empty where it cannot be asked within half a second.
+    fn __dir__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let bounded = Self::with_timeout(slf, Some(deadline::DIR_PATIENCE))?;
+        match operate(&bounded, Operation::Dir, &[]) {
+            Ok(names) => Ok(names),
+            Err(error) if crate::decode::is_ordinary(slf.py(), &error) => {
+                Ok(pyo3::types::PyList::empty(slf.py()).into_any())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn __enter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Enter, &[])
+    }
+
+    fn __exit__<'py>(
+        slf: &Bound<'py, Self>,
+        kind: Bound<'py, PyAny>,
+        value: Bound<'py, PyAny>,
+        _traceback: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        // A traceback object cannot travel; the exception can.
+        operate(slf, Operation::Exit, &[kind, value, crate::encode::none(slf.py())])
+    }
+
+    fn __copy__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, Self> {
+        slf.clone()
+    }
+
+    fn __deepcopy__<'py>(slf: &Bound<'py, Self>, _memo: &Bound<'py, PyAny>) -> Bound<'py, Self> {
+        slf.clone()
+    }
+
+    fn __reduce_ex__<'py>(slf: &Bound<'py, Self>, _protocol: i32) -> PyResult<Bound<'py, PyAny>> {
+        pickling::reduce_reference(
+            slf.as_any(),
+            "a proxy cannot be pickled: its object lives in a host that only this process is connected to; \
+             pass it as an argument, or use get() for a copy of the object",
+        )
+    }
+
+    /// Nothing fetches an object implicitly: `get(p)` does it where you say so.
+    #[classattr]
+    fn __array_ufunc__() -> Option<Py<PyAny>> {
+        None
+    }
+
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn __array__(&self, _args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Py<PyAny>> {
+        Err(PyTypeError::new_err("a proxy is not an array; use get(p) to copy the object here"))
+    }
+
+    fn __neg__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Neg, &[])
+    }
+    fn __pos__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Pos, &[])
+    }
+    fn __abs__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Abs, &[])
+    }
+    fn __invert__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Invert, &[])
+    }
+    fn __add__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Add, &[other])
+    }
+    fn __radd__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Radd, &[other])
+    }
+    fn __sub__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Sub, &[other])
+    }
+    fn __rsub__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Rsub, &[other])
+    }
+    fn __mul__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Mul, &[other])
+    }
+    fn __rmul__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Rmul, &[other])
+    }
+    fn __matmul__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Matmul, &[other])
+    }
+    fn __rmatmul__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Rmatmul, &[other])
+    }
+    fn __truediv__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Truediv, &[other])
+    }
+    fn __rtruediv__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Rtruediv, &[other])
+    }
+    fn __floordiv__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Floordiv, &[other])
+    }
+    fn __rfloordiv__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Rfloordiv, &[other])
+    }
+    fn __mod__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Mod, &[other])
+    }
+    fn __rmod__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Rmod, &[other])
+    }
+    fn __divmod__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Divmod, &[other])
+    }
+    fn __rdivmod__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Rdivmod, &[other])
+    }
+    fn __lshift__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Lshift, &[other])
+    }
+    fn __rlshift__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Rlshift, &[other])
+    }
+    fn __rshift__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Rshift, &[other])
+    }
+    fn __rrshift__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Rrshift, &[other])
+    }
+    fn __and__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::And, &[other])
+    }
+    fn __rand__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Rand, &[other])
+    }
+    fn __xor__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Xor, &[other])
+    }
+    fn __rxor__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Rxor, &[other])
+    }
+    fn __or__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Or, &[other])
+    }
+    fn __ror__<'py>(slf: &Bound<'py, Self>, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Ror, &[other])
+    }
+    fn __pow__<'py>(
+        slf: &Bound<'py, Self>,
+        other: Bound<'py, PyAny>,
+        modulo: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Pow, &if modulo.is_none() { vec![other] } else { vec![other, modulo] })
+    }
+    fn __rpow__<'py>(
+        slf: &Bound<'py, Self>,
+        other: Bound<'py, PyAny>,
+        _modulo: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Rpow, &[other])
+    }
+}
+
+/// Two proxies of one object are equal without I/O.
+fn is_same_object(proxy: &Proxy, other: &Bound<'_, PyAny>) -> bool {
+    let Ok(other) = other.cast_exact::<Proxy>() else { return false };
+    match (&proxy.place, &other.get().place) {
+        (Place::Root(here), Place::Root(there)) => Arc::ptr_eq(here, there),
+        _ => false,
+    }
+}
+
+/// `str()` and `format()` of a lost proxy give its repr, so that logging it never fails.
+fn text_or_repr<'py>(proxy: &Bound<'py, Proxy>, text: PyResult<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+    let py = proxy.py();
+    match text {
+        Err(error) if errors::is_loss(py, &error) => Ok(proxy.as_any().repr()?.into_any()),
+        other => other,
+    }
+}

@@ -1,0 +1,150 @@
+//! Work that peers and observers bring: who runs it, and how.
+//!
+//! Owns: the process's inbox and its service thread, the main loop of a host, the pumping of local hosts. Must not know:
+//! what a call does (calls_in), how work gets into an inbox (the engine's).
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use elsewhere_engine::{Inbox, InboxWake, Work};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::call::TICK;
+use crate::future::Future;
+use crate::peer::{self, Peer};
+use crate::{calls_in, lifecycle, read_ahead};
+
+/// The inbox of everything that is not a host's main loop or a local host.
+pub(crate) fn process_inbox() -> Arc<Inbox> {
+    static INBOX: OnceLock<Arc<Inbox>> = OnceLock::new();
+    Arc::clone(INBOX.get_or_init(Inbox::new))
+}
+
+/// Starts the service thread if an object offered to `peer` could be called with nobody there to run it.
+pub(crate) fn ensure_for(py: Python<'_>, peer: &Peer) -> PyResult<()> {
+    if Arc::ptr_eq(peer.link.inbox(), &process_inbox()) { ensure(py) } else { Ok(()) }
+}
+
+/// Whether the service thread was started in this process.
+static STARTED: AtomicBool = AtomicBool::new(false);
+
+/// Starts the service thread, once.
+pub(crate) fn ensure(py: Python<'_>) -> PyResult<()> {
+    if STARTED.swap(true, Ordering::SeqCst) {
+        return Ok(()); // SeqCst: one thread of all starts it; this is no hot path
+    }
+    let start = || -> PyResult<()> {
+        let kwargs = PyDict::new(py);
+        kwargs.set_item("target", py.import("elsewhere._core")?.getattr("_serve_process")?)?;
+        kwargs.set_item("name", "elsewhere-service")?;
+        kwargs.set_item("daemon", true)?;
+        py.import("threading")?.getattr("Thread")?.call((), Some(&kwargs))?.call_method0("start")?;
+        Ok(())
+    };
+    start().inspect_err(|_| STARTED.store(false, Ordering::SeqCst))
+}
+
+/// A forked child has no service thread.
+pub(crate) fn forget_thread() {
+    STARTED.store(false, Ordering::SeqCst);
+}
+
+/// Serve the process's inbox for ever: the body of the service thread.
+#[pyfunction]
+pub(crate) fn _serve_process(py: Python<'_>) {
+    let inbox = process_inbox();
+    loop {
+        if let Some(work) = py.detach(|| inbox.wait(None)) {
+            handle(py, work);
+        }
+    }
+}
+
+/// Serve the owner of this host until it is done with us: the body of a host's main thread.
+#[pyfunction]
+pub(crate) fn _serve_owner(py: Python<'_>) -> PyResult<()> {
+    let Some(owner) = lifecycle::owner() else { return Ok(()) };
+    loop {
+        match py.detach(|| owner.link.wait_inbox(Some(TICK))) {
+            InboxWake::Work(work) => handle(py, work),
+            InboxWake::Tick => py.check_signals()?,
+            InboxWake::Ended => return Ok(()),
+        }
+    }
+}
+
+/// Does one piece of work.
+pub(crate) fn handle(py: Python<'_>, work: Work) {
+    match work {
+        Work::Call(incoming) => calls_in::run(py, &incoming),
+        Work::Credit { link, call, count } => read_ahead::credit(py, &link, call, count),
+        Work::Cancelled { link, call, .. } => read_ahead::cancel(py, &link, call),
+        Work::Released { link } => {
+            if let Some(peer) = peer::of_link(&link) {
+                peer.drop_released(py);
+            }
+        }
+        Work::Completed(key) => completed(py, key),
+        Work::Died(key) => died(py, key),
+    }
+}
+
+/// Runs one piece of work of a local host's far end; false if there was none.
+pub(crate) fn pump(py: Python<'_>, far: &Arc<Peer>) -> bool {
+    far.link.drain();
+    match far.link.inbox().try_pop() {
+        Some(work) => {
+            handle(py, work);
+            true
+        }
+        None => false,
+    }
+}
+
+/// Runs one piece of work of the far end of `near`, if it has one.
+pub(crate) fn pump_far(py: Python<'_>, near: &Peer) {
+    if let Some(far) = near.far.get() {
+        pump(py, far);
+    }
+}
+
+/// What is told by key: futures, and callbacks of hosts that die.
+fn watched() -> MutexGuard<'static, HashMap<u64, Py<PyAny>>> {
+    static WATCHED: OnceLock<Mutex<HashMap<u64, Py<PyAny>>>> = OnceLock::new();
+    WATCHED.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Keeps `object` until its key is told.
+pub(crate) fn watch(object: Py<PyAny>) -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let key = NEXT.fetch_add(1, Ordering::Relaxed); // Relaxed: only uniqueness matters
+    watched().insert(key, object);
+    key
+}
+
+/// Lets go of what `key` stands for.
+pub(crate) fn unwatch(py: Python<'_>, key: u64) {
+    let object = watched().remove(&key);
+    if let Some(object) = object {
+        object.drop_ref(py);
+    }
+}
+
+fn completed(py: Python<'_>, key: u64) {
+    let Some(object) = watched().remove(&key) else { return };
+    if let Ok(future) = object.bind(py).cast::<Future>() {
+        Future::arrived(future);
+    }
+    object.drop_ref(py);
+}
+
+/// A host died: its callback runs.
+fn died(py: Python<'_>, key: u64) {
+    let Some(callback) = watched().remove(&key) else { return };
+    if let Err(error) = callback.bind(py).call0() {
+        lifecycle::log_exception(py, &error, "exception calling an on_death callback");
+    }
+    callback.drop_ref(py);
+}

@@ -1,0 +1,233 @@
+//! The verbs: functions over proxies, paths and plain values.
+//!
+//! Owns: what each verb accepts. Must not know: how calls are made (call), how hosts start (host).
+//! All parameters are positional-only, so that every keyword belongs to the method that is called.
+
+use std::sync::Arc;
+
+use elsewhere_engine::Expect;
+use elsewhere_proto::{ErrorKind, Want};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString, PyTuple};
+
+use crate::call::{self, Last, Sent};
+use crate::errors;
+use crate::future::Future;
+use crate::host::{self, HostCore};
+use crate::path::{self, Place, Step};
+use crate::peer::Peer;
+use crate::proxy::Proxy;
+use crate::read_ahead::ReadAhead;
+use crate::reference::Ref;
+use crate::{deadline, stream as streams};
+
+/// The default of `get`, or word that there is none.
+pub(crate) enum Fallback {
+    None,
+    Value(Py<PyAny>),
+}
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Fallback {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        Ok(Self::Value(object.to_owned().unbind()))
+    }
+}
+
+/// The value at a path, copied here; `default` where the path's last step is missing.
+///
+/// What is no proxy is its own value. Raises ResultError where the value cannot be copied.
+#[pyfunction]
+#[pyo3(signature = (path, /, *, default=Fallback::None), text_signature = "(path, /, *, default=...)")]
+pub(crate) fn get<'py>(path: &Bound<'py, PyAny>, default: Fallback) -> PyResult<Bound<'py, PyAny>> {
+    let Ok(proxy) = path.cast_exact::<Proxy>() else { return Ok(path.clone()) };
+    let py = path.py();
+    match default {
+        Fallback::Value(default) if matches!(proxy.get().place, Place::Path { .. }) => {
+            let sent = call::send(proxy, &Last::GetOrMissing, Want::Value, Expect::Answer)?;
+            let arrival = sent.wait_until(py, None)?.expect("a wait without a limit ends with an arrival");
+            let elsewhere_engine::Arrival::Error(body) = arrival else { return sent.value(py, arrival) };
+            let record = errors::read_record(py, &sent.peer, &body)?;
+            if record.kind == ErrorKind::Missing {
+                return Ok(default.into_bound(py));
+            }
+            Err(record.into_error(py, &sent.peer, &sent.subject.text(py)))
+        }
+        Fallback::None | Fallback::Value(_) => call::invoke(proxy, &Last::Get, Want::Value),
+    }
+}
+
+/// Start a call and give its Future. With a plain function, it runs in the host of its first proxy argument.
+#[pyfunction]
+#[pyo3(signature = (target, /, *args, **kwargs))]
+pub(crate) fn submit<'py>(
+    target: &Bound<'py, PyAny>,
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, Future>> {
+    let py = target.py();
+    let sent = send(target, args, kwargs, Want::Auto, Expect::Answer)?;
+    Future::new(py, sent.expect("an answer is expected"))
+}
+
+/// Start a call whose answer nobody wants. What it raises is reported over there.
+#[pyfunction]
+#[pyo3(signature = (target, /, *args, **kwargs))]
+pub(crate) fn post<'py>(
+    target: &Bound<'py, PyAny>,
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<()> {
+    if let Ok(proxy) = target.cast_exact::<Proxy>() {
+        return call::post(proxy, &Last::Call { args, kwargs });
+    }
+    send(target, args, kwargs, Want::Nothing, Expect::Nothing).map(drop)
+}
+
+/// Call a generator function, or anything that gives an iterable, and iterate its items, read ahead.
+#[pyfunction]
+#[pyo3(signature = (target, /, *args, **kwargs))]
+pub(crate) fn stream<'py>(
+    target: &Bound<'py, PyAny>,
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, ReadAhead>> {
+    let py = target.py();
+    let sent = send(target, args, kwargs, Want::Stream, Expect::Items)?;
+    ReadAhead::new(py, sent.expect("items are expected"))
+}
+
+fn send<'py>(
+    target: &Bound<'py, PyAny>,
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+    want: Want,
+    expect: Expect,
+) -> PyResult<Option<Sent>> {
+    let py = target.py();
+    if let Ok(proxy) = target.cast_exact::<Proxy>() {
+        return call::send(proxy, &Last::Call { args, kwargs }, want, expect).map(Some);
+    }
+    if !target.is_callable() {
+        let kind = target.get_type().fully_qualified_name()?;
+        return Err(PyTypeError::new_err(format!("expected a proxy or a function, not an object of type {kind}")));
+    }
+    let peer = peer_among(target, args, kwargs)?;
+    call::send_to_host(py, &peer, "run", (Some(target), args, kwargs), want, expect, None)
+}
+
+/// The host of the first proxy among the arguments of a plain function.
+fn peer_among(
+    function: &Bound<'_, PyAny>,
+    args: &Bound<'_, PyTuple>,
+    kwargs: Option<&Bound<'_, PyDict>>,
+) -> PyResult<Arc<Peer>> {
+    for value in args.iter() {
+        if let Some(peer) = peer_of(&value) {
+            return Ok(peer);
+        }
+    }
+    for (_, value) in kwargs.into_iter().flat_map(|kwargs| kwargs.iter()) {
+        if let Some(peer) = peer_of(&value) {
+            return Ok(peer);
+        }
+    }
+    let name = function.repr()?;
+    Err(PyTypeError::new_err(format!(
+        "{name} is a plain function and none of its arguments is a proxy, so there is no host to run it in"
+    )))
+}
+
+fn peer_of(value: &Bound<'_, PyAny>) -> Option<Arc<Peer>> {
+    if let Ok(proxy) = value.cast_exact::<Proxy>() {
+        return Some(Arc::clone(&path::root(proxy.get()).peer));
+    }
+    streams::import_of(value).map(|import| Arc::clone(&import.peer))
+}
+
+/// By reference, never copied: for an object, a mark that it is to travel so; for a path, a proxy of the object that is
+/// there now.
+#[pyfunction]
+#[pyo3(name = "ref", signature = (x, /))]
+pub(crate) fn r#ref<'py>(x: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = x.py();
+    match x.cast_exact::<Proxy>() {
+        Ok(proxy) if matches!(proxy.get().place, Place::Root(_)) => Ok(x.clone()),
+        Ok(proxy) => call::pin(py, proxy),
+        Err(_) if x.is_exact_instance_of::<Ref>() || streams::import_of(x).is_some() => Ok(x.clone()),
+        Err(_) => Ok(Bound::new(py, Ref { object: x.clone().unbind() })?.into_any()),
+    }
+}
+
+/// Whether `x` is a proxy: an object elsewhere, or a path that starts at one.
+#[pyfunction]
+#[pyo3(signature = (x, /))]
+pub(crate) fn is_proxy(x: &Bound<'_, PyAny>) -> bool {
+    x.is_exact_instance_of::<Proxy>()
+}
+
+/// The Host that an object lives in: always the same object for the same host.
+#[pyfunction]
+#[pyo3(signature = (proxy, /))]
+pub(crate) fn host_of<'py>(proxy: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = proxy.py();
+    let peer = peer_of(proxy).ok_or_else(|| expected_proxy(proxy))?;
+    if let Some(host) = peer.host_object(py)? {
+        return Ok(host);
+    }
+    let class = py.import("elsewhere._host")?.getattr("Host")?;
+    let host = class.call_method1("__new__", (&class,))?;
+    HostCore::attach(host.cast::<HostCore>()?, &peer)?;
+    Ok(host)
+}
+
+fn expected_proxy(x: &Bound<'_, PyAny>) -> PyErr {
+    match x.get_type().fully_qualified_name() {
+        Ok(kind) => PyTypeError::new_err(format!("expected a proxy, not an object of type {kind}")),
+        Err(error) => error,
+    }
+}
+
+/// Let go now: a host that has only this object drains and ends; otherwise only this reference is given up. Twice is
+/// fine.
+#[pyfunction]
+#[pyo3(signature = (proxy, /, *, timeout=5.0))]
+pub(crate) fn close(proxy: &Bound<'_, PyAny>, timeout: f64) -> PyResult<()> {
+    let py = proxy.py();
+    deadline::checked(timeout)?;
+    if let Ok(ahead) = proxy.cast_exact::<ReadAhead>() {
+        return ahead.call_method0("close").map(drop);
+    }
+    if let Some(inner) = streams::proxy_of(proxy) {
+        return close(inner.as_any(), timeout);
+    }
+    let Ok(inner) = proxy.cast_exact::<Proxy>() else { return Err(expected_proxy(proxy)) };
+    let Place::Root(import) = &inner.get().place else {
+        return Err(PyTypeError::new_err(
+            "a path cannot be closed: close the proxy it starts at, or use ref() to pin it",
+        ));
+    };
+    let peer = &import.peer;
+    if peer.is_private() {
+        return host::close_peer(py, peer, deadline::duration(timeout));
+    }
+    import.give_back();
+    Ok(())
+}
+
+/// A path through any name, also one that begins with an underscore.
+#[pyfunction]
+#[pyo3(signature = (proxy, name, /))]
+pub(crate) fn attribute<'py>(proxy: &Bound<'py, Proxy>, name: Bound<'py, PyString>) -> PyResult<Bound<'py, Proxy>> {
+    Proxy::after(proxy, Step::Attribute(name.unbind()))
+}
+
+/// The same object or path, each call through which may take `timeout` seconds (None: as long as it takes).
+#[pyfunction]
+#[pyo3(signature = (proxy, timeout, /))]
+pub(crate) fn with_timeout<'py>(proxy: &Bound<'py, Proxy>, timeout: Option<f64>) -> PyResult<Bound<'py, Proxy>> {
+    let timeout = timeout.map(deadline::checked).transpose()?;
+    Proxy::with_timeout(proxy, timeout)
+}

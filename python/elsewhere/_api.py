@@ -1,0 +1,171 @@
+"""The verbs: what is done with proxies, as functions, because every public name on a proxy belongs to its object.
+
+Owns: the verbs' Python half. Must not know: how they are carried out (`_core` does that).
+"""
+
+from __future__ import annotations
+
+from . import _core
+from ._core import attribute, close, get, host_of, is_proxy, post, ref, stream, submit
+from ._host import Host
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Any, Generic, ParamSpec, TypeVar
+
+    P = ParamSpec("P")
+    T = TypeVar("T")
+
+    class _Generic(Generic[T]):
+        pass
+else:
+
+    class _Generic:
+        def __class_getitem__(cls, item):
+            return cls
+
+
+__all__ = [
+    "attribute",
+    "close",
+    "deadline",
+    "get",
+    "host_of",
+    "is_proxy",
+    "options",
+    "post",
+    "ref",
+    "send",
+    "spawn",
+    "stream",
+    "submit",
+    "using",
+]
+
+
+def spawn(cls: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Construct an object in a new host of its own: `cls(*args, **kwargs)` runs there. Gives its proxy.
+
+    The host ends with its last proxy. Raises what the constructor raises, HostStartError, ArgumentError.
+    """
+    host = Host()
+    proxy = host.spawn(cls, *args, **kwargs)
+    host._make_private()
+    return proxy
+
+
+def send(obj: T, /) -> T:
+    """Put a copy of an object into a new host of its own. Gives the copy's proxy.
+
+    The host ends with its last proxy. Raises HostStartError; ArgumentError where the object cannot be copied.
+    """
+    host = Host()
+    proxy = host.send(obj)
+    host._make_private()
+    return proxy
+
+
+def options(proxy: T, /, *, timeout: float | None = None) -> T:
+    """The same object or path, with options for each call through it and through the paths that start at it.
+
+    Args:
+        proxy: A proxy or path; it is not changed.
+        timeout: Seconds from the making of a call after which it ends with CallTimeout; None for no limit.
+    """
+    return _core.with_timeout(proxy, timeout)
+
+
+deadline = _core.Deadline
+
+
+class using(_Generic["T"]):  # noqa: N801 - a verb, used like a function
+    """A block that an object is used in, and closed after.
+
+    `with using(p) as q`: enters the object's own context if it has one; `q` is what that gave, else `p`. At the end the
+    object's context is left and `close(p)` is called. `async with` works too. The block's own exception wins: what
+    leaving or closing raises then becomes a note on it.
+    """
+
+    def __init__(self, proxy: T, /) -> None:
+        if not is_proxy(proxy):
+            text = f"using() takes a proxy, not an object of type {type(proxy).__qualname__}"
+            raise TypeError(text)
+        self._proxy = proxy
+        self._is_entered = False
+
+    def __enter__(self) -> T:
+        proxy: Any = self._proxy
+        if not _has(proxy, "__enter__"):
+            return self._proxy
+        entered = self._guard(proxy.__enter__)
+        self._is_entered = True
+        return entered  # type: ignore[no-any-return]
+
+    def _guard(self, enter: Callable[[], Any]) -> Any:
+        try:
+            return enter()
+        except BaseException:
+            close(self._proxy)
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        proxy: Any = self._proxy
+        is_swallowed = False
+        try:
+            try:
+                if self._is_entered:
+                    is_swallowed = bool(proxy.__exit__(kind, error, None))
+            finally:
+                close(self._proxy)
+        except Exception as failure:
+            if error is None:
+                raise
+            error.add_note(f"leaving the object's context failed: {type(failure).__name__}: {failure}")
+        return is_swallowed
+
+    async def __aenter__(self) -> T:
+        import asyncio
+
+        if _has(self._proxy, "__aenter__"):
+            entered: T = await submit(_enter_async, self._proxy)
+            self._is_entered = True
+            return entered
+        return await asyncio.to_thread(self.__enter__)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        import asyncio
+
+        if self._is_entered and _has(self._proxy, "__aexit__"):
+            try:
+                return bool(await submit(_exit_async, self._proxy, kind, error))
+            except Exception as failure:
+                if error is None:
+                    raise
+                error.add_note(f"leaving the object's context failed: {type(failure).__name__}: {failure}")
+                return False
+            finally:
+                await asyncio.to_thread(close, self._proxy)
+        return await asyncio.to_thread(self.__exit__, kind, error, traceback)
+
+
+def _has(proxy: object, name: str) -> bool:
+    """Whether the object's type has a special method."""
+    return submit(_type_has, proxy, name).result()
+
+
+def _type_has(obj: object, name: str) -> bool:
+    return hasattr(type(obj), name)
+
+
+async def _enter_async(obj: Any) -> Any:
+    return await type(obj).__aenter__(obj)
+
+
+async def _exit_async(obj: Any, kind: type[BaseException] | None, error: BaseException | None) -> Any:
+    return await type(obj).__aexit__(obj, kind, error, None)

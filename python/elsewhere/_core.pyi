@@ -1,0 +1,293 @@
+"""The Rust half of elsewhere: proxies, futures, streams, and the verbs over them."""
+
+import concurrent.futures
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Generic, Never, ParamSpec, Self, TypeVar, final, overload
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_D = TypeVar("_D")
+_T_co = TypeVar("_T_co", covariant=True)
+
+__version__: str
+
+@final
+class Proxy:
+    """An object in a host, or a path that starts at one.
+
+    Every public name on a proxy belongs to the object. Operators, item access, `len`, `in`, `str`, comparisons and
+    `with` run there. `repr` never does I/O. What the library does with a proxy are functions: `elsewhere.get(p.age)`.
+    """
+
+    __array_ufunc__: None
+    def __getattribute__(self, name: str, /) -> Any: ...
+    def __setattr__(self, name: str, value: Any, /) -> None: ...
+    def __delattr__(self, name: str, /) -> None: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+    def __getitem__(self, key: Any, /) -> Any: ...
+    def __setitem__(self, key: Any, value: Any, /) -> None: ...
+    def __delitem__(self, key: Any, /) -> None: ...
+    def __len__(self) -> int: ...
+    def __contains__(self, key: Any, /) -> bool: ...
+    def __bool__(self) -> bool: ...
+    def __iter__(self) -> Iterator[Any]: ...
+    def __next__(self) -> Any: ...
+    def __eq__(self, value: object, /) -> Any: ...
+    def __ne__(self, value: object, /) -> Any: ...
+    def __lt__(self, value: Any, /) -> Any: ...
+    def __le__(self, value: Any, /) -> Any: ...
+    def __gt__(self, value: Any, /) -> Any: ...
+    def __ge__(self, value: Any, /) -> Any: ...
+    def __hash__(self) -> int: ...
+    def __dir__(self) -> list[str]: ...
+    def __format__(self, spec: str, /) -> str: ...
+    def __enter__(self) -> Any: ...
+    def __exit__(self, kind: Any, value: Any, _traceback: Any, /) -> Any: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, _memo: Any) -> Self: ...
+    def __array__(self, *_args: Any, **_kwargs: Any) -> Never: ...
+    def __neg__(self) -> Any: ...
+    def __pos__(self) -> Any: ...
+    def __abs__(self) -> Any: ...
+    def __invert__(self) -> Any: ...
+    def __add__(self, value: Any, /) -> Any: ...
+    def __radd__(self, value: Any, /) -> Any: ...
+    def __sub__(self, value: Any, /) -> Any: ...
+    def __rsub__(self, value: Any, /) -> Any: ...
+    def __mul__(self, value: Any, /) -> Any: ...
+    def __rmul__(self, value: Any, /) -> Any: ...
+    def __matmul__(self, value: Any, /) -> Any: ...
+    def __rmatmul__(self, value: Any, /) -> Any: ...
+    def __truediv__(self, value: Any, /) -> Any: ...
+    def __rtruediv__(self, value: Any, /) -> Any: ...
+    def __floordiv__(self, value: Any, /) -> Any: ...
+    def __rfloordiv__(self, value: Any, /) -> Any: ...
+    def __mod__(self, value: Any, /) -> Any: ...
+    def __rmod__(self, value: Any, /) -> Any: ...
+    def __divmod__(self, value: Any, /) -> Any: ...
+    def __rdivmod__(self, value: Any, /) -> Any: ...
+    def __pow__(self, value: Any, mod: Any = ..., /) -> Any: ...
+    def __rpow__(self, value: Any, mod: Any = ..., /) -> Any: ...
+    def __lshift__(self, value: Any, /) -> Any: ...
+    def __rlshift__(self, value: Any, /) -> Any: ...
+    def __rshift__(self, value: Any, /) -> Any: ...
+    def __rrshift__(self, value: Any, /) -> Any: ...
+    def __and__(self, value: Any, /) -> Any: ...
+    def __rand__(self, value: Any, /) -> Any: ...
+    def __xor__(self, value: Any, /) -> Any: ...
+    def __rxor__(self, value: Any, /) -> Any: ...
+    def __or__(self, value: Any, /) -> Any: ...
+    def __ror__(self, value: Any, /) -> Any: ...
+
+@final
+class Future(concurrent.futures.Future[_T]):
+    """The answer of a call that was made with `submit`, once it is here."""
+
+    def result(self, timeout: float | None = None) -> _T:
+        """Wait for the value of the call, at most `timeout` seconds (None: as long as it takes), and give it.
+
+        Raises what the call raised. Raises TimeoutError when the time is over; the call goes on.
+        """
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """The exception of the call, or None; waits like `result`."""
+
+    def done(self) -> bool:
+        """Whether the call has ended, in whatever way. Takes in what has arrived; never waits."""
+
+    def running(self) -> bool:
+        """Whether the call has not ended yet. Takes in what has arrived; never waits."""
+
+    def cancelled(self) -> bool:
+        """Whether the call was cancelled."""
+
+    def cancel(self) -> bool:
+        """Give the call up: it ends here with CallCancelled. False if it had ended already.
+
+        There it is not started any more if it still waits in the queue; if it runs, it goes on and its result is
+        dropped.
+        """
+
+    def add_done_callback(self, callback: Callable[[Future[_T]], object], /) -> None:
+        """Call `callback(future)` when the call has ended, at once if it has; else on the service thread."""
+
+    def __await__(self) -> Generator[Any, None, _T]: ...
+    def _observe(self, queue: LoopQueue, key: int) -> bool: ...
+
+@final
+class Stream(Generic[_T_co]):
+    """An iterator elsewhere. `next`, `send`, `throw` and `close` work as on a generator."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> _T_co: ...
+    def send(self, value: Any, /) -> _T_co:
+        """Resume the generator with a value; gives its next item."""
+
+    def throw(self, exception: BaseException, /) -> _T_co:
+        """Raise an exception where the generator stands; gives its next item."""
+
+    def close(self) -> None:
+        """End the generator: its `finally` blocks run there, before this returns."""
+
+    def __copy__(self) -> Never: ...
+    def __deepcopy__(self, *_arguments: Any) -> Never: ...
+
+@final
+class ReadAhead(Generic[_T_co]):
+    """An iterator elsewhere whose items are fetched ahead. Made by `elsewhere.stream`."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> _T_co: ...
+    def close(self) -> None:
+        """End the stream: the producer is closed there, what was read ahead is dropped."""
+
+@final
+class Ref:
+    """An object that is to travel by reference and never to be copied. Made by `elsewhere.ref`."""
+
+@final
+class Deadline:
+    """A block in which every call has to be over by one moment: `with deadline(2.0):`.
+
+    Args:
+        seconds: From the beginning of the block, 0 or more. The shorter of nested blocks and of a proxy's own timeout
+            holds. A call that is not over by then ends with CallTimeout; there it may still run.
+    """
+
+    def __new__(cls, seconds: float, /) -> Self: ...
+    def __enter__(self) -> None: ...
+    def __exit__(self, *_exception: Any) -> None: ...
+
+@final
+class LoopQueue:
+    """Keys of finished calls for one event loop, and a descriptor that is readable while there are any."""
+
+    def __new__(cls) -> Self: ...
+    def fileno(self) -> int:
+        """The descriptor to watch for reading. It is closed with this object."""
+
+    def drain(self) -> list[int]:
+        """Take all keys, oldest first; the descriptor is not readable afterwards."""
+
+class HostCore:
+    """The connection of a Host object. `Host` in `_host.py` is made of it."""
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
+    @property
+    def _label(self) -> str: ...
+    @property
+    def pid(self) -> int | None:
+        """The process id; None where the host is no process of ours."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether calls can still reach the host."""
+
+    @property
+    def exitcode(self) -> int | None:
+        """The exit code, negative for a signal as in `subprocess`; None while the process runs or if not known."""
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Close the host: nothing new is accepted, what was accepted is finished within `timeout` seconds.
+
+        The rest ends with HostClosed. After that the process is terminated, and killed a second later.
+        """
+
+    def kill(self) -> None:
+        """Kill the process at once. Its calls end with HostDied."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the process has ended, at most `timeout` seconds; whether it has."""
+
+    def stats(self) -> dict[str, Any]:
+        """The counts of the connection's tables: calls, answers, exports, imports, and exports by type."""
+
+    def _call(
+        self,
+        method: str,
+        first: Any,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        *,
+        by_reference: bool,
+        timeout: float | None = None,
+    ) -> Any: ...
+    def _make_private(self) -> None: ...
+    def _on_death(self, callback: Callable[[], object]) -> None: ...
+    def _fds(self) -> list[int]: ...
+
+def start_host(
+    core: HostCore,
+    *,
+    program: str,
+    arguments: Sequence[str],
+    environment: Mapping[str, str] | None,
+    directory: str | None,
+    name: str | None,
+    configuration: dict[str, Any],
+    timeout: float,
+) -> None:
+    """Start a host process and configure it; `core` becomes its Host."""
+
+def start_local_host(core: HostCore, *, name: str | None) -> None:
+    """Make a host within this process; `core` becomes its Host."""
+
+def adopt_owner() -> None:
+    """Take the connection that this process inherited as standard input: it becomes a host."""
+
+@overload
+def get(path: _T, /) -> _T: ...
+@overload
+def get(path: _T, /, *, default: _D) -> _T | _D:
+    """The value at a path, copied here; `default` where the path's last step is missing.
+
+    What is no proxy is its own value. Raises ResultError where the value cannot be copied.
+    """
+
+@overload
+def submit(target: Callable[_P, Coroutine[Any, Any, _T]], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]: ...
+@overload
+def submit(target: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
+    """Start a call and give its Future. With a plain function, it runs in the host of its first proxy argument."""
+
+def post(target: Callable[_P, object], /, *args: _P.args, **kwargs: _P.kwargs) -> None:
+    """Start a call whose answer nobody wants. What it raises is reported over there."""
+
+def stream(target: Callable[_P, Iterable[_T]], /, *args: _P.args, **kwargs: _P.kwargs) -> ReadAhead[_T]:
+    """Call a generator function, or anything that gives an iterable, and iterate its items, read ahead."""
+
+def ref(x: _T, /) -> _T:
+    """By reference, never copied.
+
+    For an object, a mark that it is to travel so; for a path, a proxy of the object that is there now.
+    """
+
+def is_proxy(x: object, /) -> bool:
+    """Whether `x` is a proxy: an object elsewhere, or a path that starts at one."""
+
+def host_of(proxy: object, /) -> Any:
+    """The Host that an object lives in: always the same object for the same host."""
+
+def close(proxy: object, /, *, timeout: float = 5.0) -> None:
+    """Let go now. Twice is fine.
+
+    A host that has only this object drains and ends, within `timeout` seconds; of a shared host only this reference is
+    given up. TypeError for a path.
+    """
+
+def attribute(proxy: object, name: str, /) -> Any:
+    """A path through any name, also one that begins with an underscore."""
+
+def with_timeout(proxy: _T, timeout: float | None, /) -> _T:
+    """The same object or path, each call through which may take `timeout` seconds (None: as long as it takes)."""
+
+def _reference(index: int) -> Any: ...
+def _offer(object: Any) -> Any: ...
+def _pickles(value: Any) -> bool: ...
+def _is_pickling_argument() -> bool: ...
+def _serve_owner() -> None: ...
+def _serve_process() -> None: ...
+def _before_fork() -> None: ...
+def _after_fork_in_parent() -> None: ...
+def _after_fork_in_child() -> None: ...
+def _at_exit() -> None: ...

@@ -1,0 +1,250 @@
+"""`Host`: a process, or this very one, that objects are put into.
+
+Owns: the options of a host, their checks and defaults, the verbs of a host. Must not know: how processes start and
+messages travel (the Rust half, `_core.HostCore`, does).
+"""
+
+from __future__ import annotations
+
+import sys
+
+from . import _core
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping, Sequence
+    from types import TracebackType
+    from typing import Literal, ParamSpec, Self, TypeVar
+
+    P = ParamSpec("P")
+    T = TypeVar("T")
+
+START_TIMEOUT = 30.0
+"""Seconds that a host may take to start."""
+
+CLOSE_TIMEOUT = 5.0
+"""Seconds that a host may take to finish what it accepted."""
+
+
+class Host(_core.HostCore):
+    """One host: an interpreter that holds objects and runs their calls, one at a time, in the order they come.
+
+    Args:
+        start: "exec" starts a fresh interpreter; "local" runs everything in this process, for a debugger: calls queue,
+            and whoever waits for one runs those before it; "auto" chooses ("exec").
+        name: How texts call the host, beside its process id.
+        env: Environment variables to set in the host, beside this process's own.
+        cwd: The host's working directory; this process's by default.
+        path: Directories that the host's import path begins with; this process's import path follows.
+        preload: Modules to import before the host is ready.
+        start_timeout: Seconds that all this may take.
+
+    Raises:
+        HostStartError: The host did not get ready. Nothing is left of it.
+        TypeError, ValueError: An option that does not exist or has a value that means nothing. Nothing was started.
+
+    A host ends when the last of its proxies and this object are gone, when it is closed, or when this process ends.
+    As a context manager it is closed at the end of the block.
+    """
+
+    def __init__(
+        self,
+        *,
+        start: Literal["auto", "exec", "local"] = "auto",
+        name: str | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str | os.PathLike[str] | None = None,
+        path: Sequence[str] = (),
+        preload: Sequence[str] = (),
+        start_timeout: float = START_TIMEOUT,
+    ) -> None:
+        super().__init__()
+        self.name = _checked_name(name)
+        timeout = _checked_timeout("start_timeout", start_timeout)
+        if start not in ("auto", "exec", "local"):
+            text = f"start must be 'auto', 'exec' or 'local', not {start!r}"
+            raise ValueError(text)
+        environment = _environment(env)
+        directory = _directory(cwd)
+        modules = _names("preload", preload)
+        directories = _names("path", path)
+        if start == "local":
+            if env is not None or cwd is not None or directories:
+                text = "env, cwd and path belong to a process of its own; a local host runs in this one"
+                raise ValueError(text)
+            for module in modules:
+                __import__(module)
+            _core.start_local_host(self, name=name)
+            return
+        _core.start_host(
+            self,
+            program=sys.executable,
+            arguments=_arguments(),
+            environment=environment,
+            directory=directory,
+            name=name,
+            configuration={
+                "path": [*directories, *_import_path()],
+                "prefix": sys.prefix,
+                "exec_prefix": sys.exec_prefix,
+                "preload": modules,
+            },
+            timeout=timeout,
+        )
+
+    def spawn(self, cls: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Construct an object in the host: `cls(*args, **kwargs)` runs there. Gives its proxy.
+
+        Raises what the constructor raises; ArgumentError where an argument cannot travel or `cls` is not importable.
+        """
+        return self._call("construct", _callable(cls), args, kwargs, by_reference=True)  # type: ignore[no-any-return]
+
+    def send(self, obj: T, /) -> T:
+        """Put a copy of an object into the host. Gives the copy's proxy.
+
+        Raises ArgumentError, naming the culprit, where the object cannot be copied.
+        """
+        return self._call("receive", obj, (), {}, by_reference=True)  # type: ignore[no-any-return]
+
+    def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a function in the host and give its result, by the rule for results."""
+        return self._call("run", _callable(function), args, kwargs, by_reference=False)  # type: ignore[no-any-return]
+
+    def on_death(self, callback: Callable[[Host], object], /) -> None:
+        """Call `callback(host)` once, when the host has ended or was closed; at once if it has."""
+        self._on_death(lambda: callback(self))
+
+    @property
+    def responsive(self) -> bool:
+        """Whether the host can be reached; a stopped process counts as one that can."""
+        return self.alive
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        import asyncio
+
+        await asyncio.to_thread(self.close)
+
+    def __repr__(self) -> str:
+        try:
+            label = self._label
+        except RuntimeError:
+            return "<Host, never started>"
+        return f"<Host: {label}{'' if self.alive else ', ended'}>"
+
+
+def _arguments() -> list[str]:
+    """What the host's interpreter is started with: isolated, without `site` (12 to 30 ms), flags as here.
+
+    Imports come from the owner's path, which `configure` sets; only the package itself has to be found before. An
+    editable install with an import hook of its own needs `site` to be run.
+    """
+    package = __file__.rpartition("/")[0].rpartition("/")[0]
+    flags = ["-I"] if _has_editable_finders() else ["-I", "-S"]
+    if sys.flags.optimize:
+        flags.append("-" + "O" * sys.flags.optimize)
+    if sys.flags.dev_mode:
+        flags += ["-X", "dev"]
+    if sys.flags.utf8_mode:
+        flags += ["-X", "utf8"]
+    flags += [f"-W{option}" for option in sys.warnoptions]
+    if sys.dont_write_bytecode:
+        flags.append("-B")
+    return [*flags, "-c", f"import sys; sys.path.append({package!r}); from elsewhere._host_main import main; main()"]
+
+
+def _has_editable_finders() -> bool:
+    finders = (finder if isinstance(finder, type) else type(finder) for finder in sys.meta_path)
+    return any(finder.__module__.startswith("__editable__") for finder in finders)
+
+
+def _import_path() -> list[str]:
+    """This process's import path, with "" made the directory it means here."""
+    import os
+
+    return [entry or os.getcwd() for entry in sys.path]
+
+
+def _checked_name(name: object) -> str | None:
+    if name is None or isinstance(name, str):
+        return name
+    text = f"name must be a str, not {type(name).__qualname__}"
+    raise TypeError(text)
+
+
+def _checked_timeout(option: str, seconds: object) -> float:
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        text = f"{option} must be a number of seconds, not {type(seconds).__qualname__}"
+        raise TypeError(text)
+    if not seconds > 0:
+        text = f"{option} must be more than 0 seconds, not {seconds!r}"
+        raise ValueError(text)
+    return float(seconds)
+
+
+def _environment(env: object) -> dict[str, str] | None:
+    """The host's whole environment, or None for this process's own."""
+    if env is None:
+        return None
+    import os
+
+    if not hasattr(env, "items"):
+        text = f"env must be a mapping of str to str, not {type(env).__qualname__}"
+        raise TypeError(text)
+    whole = dict(os.environ)
+    for key, value in env.items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            text = f"env maps str to str; {key!r}: {value!r} is none"
+            raise TypeError(text)
+        if "\0" in key or "\0" in value or "=" in key or not key:
+            text = f"{key!r} cannot be an environment variable with the value {value!r}"
+            raise ValueError(text)
+        whole[key] = value
+    return whole
+
+
+def _directory(cwd: object) -> str | None:
+    if cwd is None:
+        return None
+    import os
+
+    directory = os.fspath(cwd)  # type: ignore[call-overload]
+    if not isinstance(directory, str):
+        text = f"cwd must be a str path, not {type(directory).__qualname__}"
+        raise TypeError(text)
+    if not os.path.isdir(directory):
+        text = f"cwd {directory!r} is not a directory"
+        raise NotADirectoryError(text)
+    return directory
+
+
+def _names(option: str, names: object) -> list[str]:
+    if isinstance(names, str) or not hasattr(names, "__iter__"):
+        text = f"{option} must be a sequence of str, not {names!r}"
+        raise TypeError(text)
+    listed = list(names)
+    for name in listed:
+        if not isinstance(name, str):
+            text = f"{option} holds {name!r}, which is not a str"
+            raise TypeError(text)
+    return listed
+
+
+def _callable(factory: T) -> T:
+    if not callable(factory):
+        text = f"expected a class or a function, not {factory!r}"
+        raise TypeError(text)
+    return factory

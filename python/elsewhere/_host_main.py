@@ -1,0 +1,78 @@
+"""What runs in a host: object number 0, the set-up that its owner asks for, and the main loop.
+
+Owns: the state that a fresh interpreter needs before it holds anything. Must not know: who the owner is, the wire.
+Start-up is imports, so this module imports nothing but what every host needs.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from . import _core
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+
+class Bootstrap:
+    """Object number 0 of a host: it makes and takes in the other objects."""
+
+    def configure(self, settings: dict[str, Any]) -> None:
+        """Take over what the owner says of import path, prefix, arguments and name; unknown keys are ignored."""
+        path = settings.get("path")
+        if path is not None:
+            sys.path[:] = path
+        for name in ("prefix", "exec_prefix"):
+            if settings.get(name):
+                setattr(sys, name, settings[name])
+        if settings.get("arguments"):
+            sys.argv[:] = settings["arguments"]
+        for module in settings.get("preload", ()):
+            __import__(module)
+
+    def construct(self, factory: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Make an object: `factory(*args, **kwargs)`."""
+        return factory(*args, **kwargs)
+
+    def construct_named(self, path: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        """Make an object from a factory that is named "module:qualified.name", for callers without Python."""
+        module_name, _, qualname = path.partition(":")
+        __import__(module_name)
+        factory: Any = sys.modules[module_name]
+        for name in qualname.split("."):
+            factory = getattr(factory, name)
+        return factory(*args, **kwargs)
+
+    def receive(self, value: Any, /) -> Any:
+        """Take in an object that was sent."""
+        return value
+
+    def run(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Run a function here."""
+        return function(*args, **kwargs)
+
+
+BOOTSTRAP = Bootstrap()
+
+
+def _ignore_interrupts() -> None:
+    """A Ctrl-C at the terminal reaches the whole process group; the owner alone decides what it means.
+
+    A handler, and not SIG_IGN, which programs that the host starts would inherit.
+    """
+    import _signal  # type: ignore[import-not-found] # `signal` would cost 4 ms of imports
+
+    _signal.signal(_signal.SIGINT, lambda *_: None)
+
+
+def main() -> None:
+    """Be a host until the owner is done with this process."""
+    _ignore_interrupts()
+    _core.adopt_owner()
+    _core._serve_owner()
+
+
+if __name__ == "__main__":
+    main()

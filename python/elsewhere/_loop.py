@@ -1,0 +1,106 @@
+"""Futures under asyncio, and coroutines in a host.
+
+Owns: one watcher per running loop, the loop that a host runs coroutines on. Must not know: connections, threads.
+A watcher is one descriptor in the loop's selector; whoever routes an answer puts the future's key into its queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+
+from . import _core
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Generator
+    from typing import Any, TypeVar
+
+    from ._core import Future
+
+    T = TypeVar("T")
+
+_watchers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Watcher] = weakref.WeakKeyDictionary()
+
+
+class _Watcher:
+    """Wakes one loop when answers arrive."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = weakref.ref(loop)
+        self._queue = _core.LoopQueue()
+        self._waiting: dict[int, tuple[Future[Any], asyncio.Future[Any]]] = {}
+        self._next_key = 0
+
+    def add(self, future: Future[T]) -> asyncio.Future[T]:
+        """The loop's own future for `future`; cancelling it cancels the call."""
+        loop = self._loop()
+        assert loop is not None, "the watcher is used by its running loop"
+        waiter: asyncio.Future[T] = loop.create_future()
+        self._next_key += 1
+        key = self._next_key
+        if not self._waiting:
+            loop.add_reader(self._queue.fileno(), self._wake)
+        self._waiting[key] = (future, waiter)
+        waiter.add_done_callback(lambda waiter: self._cancelled(key) if waiter.cancelled() else None)
+        if future._observe(self._queue, key):
+            self._settle(key)
+        return waiter
+
+    def _wake(self) -> None:
+        for key in self._queue.drain():
+            self._settle(key)
+
+    def _settle(self, key: int) -> None:
+        future, waiter = self._forget(key)
+        if future is None or waiter is None or waiter.done():
+            return
+        try:
+            waiter.set_result(future.result())
+        except StopIteration as error:  # asyncio's futures refuse it
+            waiter.set_exception(RuntimeError(f"the call raised StopIteration: {error}"))
+        except BaseException as error:  # noqa: BLE001 - whatever the call raised belongs to the waiter
+            waiter.set_exception(error)
+
+    def _cancelled(self, key: int) -> None:
+        future, _ = self._forget(key)
+        if future is not None:
+            future.cancel()
+
+    def _forget(self, key: int) -> tuple[Future[Any] | None, asyncio.Future[Any] | None]:
+        pair = self._waiting.pop(key, (None, None))
+        loop = self._loop()
+        if not self._waiting and loop is not None and not loop.is_closed():
+            loop.remove_reader(self._queue.fileno())
+        return pair
+
+
+def wait(future: Future[T]) -> Generator[Any, None, T]:
+    """What `await future` iterates."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        text = "a Future is awaited under asyncio; under another loop run `future.result` in a thread"
+        raise RuntimeError(text) from None
+    if future.done():
+        return _finished(future)
+    watcher = _watchers.get(loop)
+    if watcher is None:
+        watcher = _watchers[loop] = _Watcher(loop)
+    return watcher.add(future).__await__()
+
+
+def _finished(future: Future[T]) -> Generator[Any, None, T]:
+    yield from ()  # makes it a generator
+    return future.result()
+
+
+_runner: asyncio.Runner | None = None
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end on this host's loop, which is made for the first one."""
+    global _runner
+    if _runner is None:
+        _runner = asyncio.Runner()
+    return _runner.run(coroutine)

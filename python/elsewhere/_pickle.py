@@ -1,0 +1,157 @@
+"""Pickling across a connection: references inside pickles, and what only exists in `__main__`, by value.
+
+Owns: which pickler is used, and finding the culprit when none can. Must not know: connections, the wire.
+References (proxies, `ref(x)`) inside a pickle are kept in a table beside it: while a value is being pickled for a peer,
+the objects reduce themselves to `(_core._reference, (index,))`; outside they refuse.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import types
+from pickle import PickleBuffer
+
+from . import _core
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+GENERATORS = (types.GeneratorType, types.AsyncGeneratorType)
+
+
+class _ArgumentPickler(pickle.Pickler):
+    """Pickles arguments: bound methods of Python classes and generators go by reference, as outside of a pickle."""
+
+    kept: Any = None
+
+    def reducer_override(self, obj: Any) -> Any:
+        if _travels_by_reference(obj) and obj is not self.kept:
+            return _core._offer(obj)
+        return NotImplemented
+
+
+def _travels_by_reference(obj: Any) -> bool:
+    kind = type(obj)
+    if kind is types.MethodType:
+        return not isinstance(obj.__self__, (type, types.ModuleType))
+    return kind in GENERATORS
+
+
+def dumps_argument(value: Any, buffer_callback: Callable[[PickleBuffer], Any] | None = None, kept: Any = None) -> bytes:
+    """Pickle `value` with protocol 5; bound methods and generators go by reference, all but `kept`."""
+    file = io.BytesIO()
+    pickler = _ArgumentPickler(file, 5, buffer_callback=buffer_callback)
+    pickler.kept = kept
+    pickler.dump(value)
+    return file.getvalue()
+
+
+def dumps_by_value(value: Any, buffer_callback: Callable[[PickleBuffer], Any] | None = None, kept: Any = None) -> bytes:
+    """Pickle `value` with cloudpickle: classes and functions of `__main__`, lambdas and closures travel by value."""
+    file = io.BytesIO()
+    pickler = _by_value_pickler()(file, 5, buffer_callback=buffer_callback)
+    pickler.kept = kept
+    pickler.dump(value)
+    return file.getvalue()
+
+
+_ByValuePickler: Any = None
+
+
+def _by_value_pickler() -> Any:
+    global _ByValuePickler
+    if _ByValuePickler is None:
+        import cloudpickle
+
+        class ByValuePickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle has no types
+            """cloudpickle with the same references as `_ArgumentPickler`."""
+
+            kept: Any = None
+
+            def reducer_override(self, obj: Any) -> Any:
+                if _travels_by_reference(obj) and obj is not self.kept and _core._is_pickling_argument():
+                    return _core._offer(obj)
+                return super().reducer_override(obj)
+
+        _ByValuePickler = ByValuePickler
+    return _ByValuePickler
+
+
+class _Unpickler(pickle.Unpickler):
+    """Unpickles what cloudpickle made. A class that is at home here is never changed by its copy coming back."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        found = super().find_class(module, name)
+        if module == "cloudpickle.cloudpickle":
+            return _guards().get(name, found)
+        return found
+
+
+_guard_table: dict[str, Any] = {}
+
+
+def _guards() -> dict[str, Any]:
+    if _guard_table:
+        return _guard_table
+    import weakref
+
+    from cloudpickle import cloudpickle
+
+    received: weakref.WeakSet[type] = weakref.WeakSet()
+    at_home = cloudpickle._DYNAMIC_CLASS_TRACKER_BY_ID
+
+    def make_skeleton_class(type_constructor: Any, name: str, bases: Any, kwargs: Any, tracker: Any, extra: Any) -> Any:
+        own = tracker is not None and at_home.get(tracker)
+        cls = cloudpickle._make_skeleton_class(type_constructor, name, bases, kwargs, tracker, extra)
+        if cls is not own:
+            received.add(cls)
+        return cls
+
+    def class_setstate(cls: type, state: Any) -> type:
+        return cloudpickle._class_setstate(cls, state) if cls in received else cls
+
+    _guard_table.update(_make_skeleton_class=make_skeleton_class, _class_setstate=class_setstate)
+    return _guard_table
+
+
+def loads(data: bytes, buffers: Iterator[Any] | None = None) -> Any:
+    """Unpickle `data`, which the peer of an authenticated connection sent."""
+    if b"cloudpickle.cloudpickle" in data:
+        return _Unpickler(io.BytesIO(data), buffers=buffers).load()
+    return pickle.loads(data, buffers=buffers)  # noqa: S301 - bytes come from an authenticated peer
+
+
+def culprit(value: Any, path: str) -> str:
+    """The path, from `path`, of the innermost part of `value` that cannot be pickled, with its type's name.
+
+    For arguments `value` is (args, kwargs), or the one value that was to be set.
+    """
+    seen: set[int] = set()
+    while True:
+        seen.add(id(value))
+        for part, name in _parts(value):
+            if id(part) not in seen and not _core._pickles(part):
+                value, path = part, path + name
+                break
+        else:
+            return f"{path}, a {type(value).__module__}.{type(value).__qualname__}"
+
+
+def _parts(value: Any) -> Iterator[tuple[Any, str]]:
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield part, f"[{key!r}]" if isinstance(key, (str, int)) else "[…]"
+            yield key, " (a key)"
+    elif isinstance(value, (list, tuple)):
+        yield from ((part, f"[{index}]") for index, part in enumerate(value))
+    elif isinstance(value, (set, frozenset)):
+        yield from ((part, " (an element)") for part in value)
+    elif isinstance(value, types.FunctionType):
+        names = value.__code__.co_freevars
+        for name, cell in zip(names, value.__closure__ or (), strict=False):
+            yield cell.cell_contents, f" (its variable {name})"
+    elif hasattr(value, "__dict__"):
+        yield from ((part, f".{name}") for name, part in vars(value).items())

@@ -1,0 +1,98 @@
+"""What all tests share: a host over each transport, and the proof after each test that nothing is left behind."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import elsewhere
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TRANSPORTS = ("exec", "local")
+PATIENCE = 5.0
+"""Seconds that what a test used may take to go away; a leak stays."""
+
+
+@pytest.fixture(params=TRANSPORTS)
+def host(request: pytest.FixtureRequest) -> Iterator[elsewhere.Host]:
+    """A host of each kind, closed at the end."""
+    with elsewhere.Host(start=request.param) as host:
+        yield host
+
+
+@pytest.fixture
+def process_host() -> Iterator[elsewhere.Host]:
+    """A host in a process of its own."""
+    with elsewhere.Host(start="exec") as host:
+        yield host
+
+
+def open_descriptors() -> dict[int, str]:
+    """Every open descriptor and what it is, but for those that the listing itself needs."""
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def children() -> set[int]:
+    """The process ids of this process's children."""
+    text = "".join(path.read_text() for path in Path("/proc/self/task").glob("*/children"))
+    return {int(pid) for pid in text.split()}
+
+
+def threads() -> set[str]:
+    """The names of Python's threads, without those that stay for the process's life."""
+    return {thread.name for thread in threading.enumerate() if thread.name != "elsewhere-service"}
+
+
+def shared_memory() -> set[str]:
+    return set(os.listdir("/dev/shm"))
+
+
+def _footprint() -> dict[str, object]:
+    return {
+        "descriptors": sorted(kind.partition(":")[0] for kind in open_descriptors().values()),
+        "children": children(),
+        "threads": threads(),
+        "shared memory": shared_memory(),
+    }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _warm_up() -> None:
+    """Start what stays for the process's life: the watch thread, the service thread, their descriptors."""
+    with elsewhere.Host() as host:
+        proxy = host.spawn(dict)
+        done = threading.Event()
+        elsewhere.submit(proxy.update, a=1).add_done_callback(lambda _: done.set())
+        done.wait()
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After each test descriptors, children, threads and shared memory are what they were before."""
+    gc.collect()
+    before = _footprint()
+    yield
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        gc.collect()
+        after = _footprint()
+        if after == before:
+            return
+        if time.monotonic() > deadline:
+            changed = {key: (before[key], after[key]) for key in before if before[key] != after[key]}
+            pytest.fail(f"left behind: {changed}")
+        threading.Event().wait(0.01)
