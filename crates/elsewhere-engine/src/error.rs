@@ -87,7 +87,10 @@ pub enum SubmitError {
         /// The most that may be sent.
         max: usize,
     },
-    /// The link was closed here and accepts nothing new.
+    /// The body does not begin with a call head: a mistake of the caller.
+    #[error("the body does not begin with a call head")]
+    NoHead,
+    /// The link was closed here, or its peer accepts nothing new.
     #[error("the connection is closing")]
     Closing,
     /// The link is no more.

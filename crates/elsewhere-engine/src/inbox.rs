@@ -188,10 +188,9 @@ impl Inbox {
         let mut state = lock(&self.state);
         let (gone, kept) = std::mem::take(&mut state.queue).into_iter().partition(|work| match work {
             Work::Call(incoming) => incoming.link.id() == link.id(),
-            Work::Cancelled { link: of, .. } | Work::Credit { link: of, .. } | Work::Released { link: of } => {
-                of.id() == link.id()
-            }
-            Work::Completed(_) | Work::Died(_) => false,
+            Work::Cancelled { link: of, .. } | Work::Credit { link: of, .. } => of.id() == link.id(),
+            // The objects of a lost link are released like any others.
+            Work::Released { .. } | Work::Completed(_) | Work::Died(_) => false,
         });
         state.queue = kept;
         drop(state);

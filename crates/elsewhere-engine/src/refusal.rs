@@ -16,6 +16,6 @@ pub(crate) fn refused() -> Vec<u8> {
 fn plain(kind: ErrorKind, message: &str) -> Vec<u8> {
     let mut body = Vec::new();
     let record = ErrorRecord::plain(kind, Outcome::NotStarted, message);
-    record.encode(&mut body);
+    record.encode(&mut body).expect("the text is short");
     body
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use elsewhere_engine::transport::{Half, Transport};
 use elsewhere_engine::{Arrival, Inbox, InboxWake, Link, Loss, Observer, SubmitError, Wake, Work};
+use elsewhere_proto::codec::{ReferenceHead, Writer};
 use elsewhere_proto::{ChainId, Connection, Event, Outcome, Timestamp, Want};
 
 use support::*;
@@ -38,6 +39,8 @@ conformance! {
     loss_tells_every_call_and_observer_once
     use_after_the_loss_tells_the_loss
     answer_after_a_cancel_comes_to_nobody
+    references_in_answers_that_nobody_takes_are_released
+    window_of_posts_opens_as_they_finish
     cancel_of_a_queued_call_never_runs
     cancel_of_a_running_call_is_told_to_it
     stream_delivers_under_credit_and_ends
@@ -183,7 +186,7 @@ fn bytes_one_at_a_time_are_a_call(mechanism: Mechanism) {
     let pending = Call::new(b"slow").submit(&near);
     let peer = std::thread::spawn(move || {
         let call = raw.next_call();
-        raw.protocol.reply(call.call, call.lane, &mut value(bytes(&call.body)));
+        raw.protocol.reply(call.call, call.lane, &mut value(bytes(&call.body))).unwrap();
         let output = raw.output();
         raw.send(&output);
         raw
@@ -201,7 +204,7 @@ fn end_in_the_middle_of_a_frame_loses_the_call(mechanism: Mechanism) {
     let call = raw.next_call();
     let hello = raw.output();
     raw.send(&hello);
-    raw.protocol.reply(call.call, call.lane, &mut value(b"never whole"));
+    raw.protocol.reply(call.call, call.lane, &mut value(b"never whole")).unwrap();
     let output = raw.output();
     raw.send(&output[..output.len() / 2]);
 
@@ -295,7 +298,7 @@ fn use_after_the_loss_tells_the_loss(mechanism: Mechanism) {
 
     let refused = Call::new(b"?").try_submit(&near);
 
-    assert!(matches!(refused, Err(SubmitError::Lost(loss)) if loss == near.loss().unwrap()));
+    assert!(matches!(refused, Err(SubmitError::Lost(loss)) if Some(&loss) == near.loss().as_ref()));
     assert!(near.observe_loss(Observer::Inbox(inbox, 9)));
     assert!(near.fds().is_empty());
 }
@@ -323,6 +326,78 @@ fn answer_after_a_cancel_comes_to_nobody(mechanism: Mechanism) {
     assert_eq!(near.stats().calls, 0);
     near.close();
     peer.join().unwrap();
+}
+
+/// An answer that offers an object, exported for it.
+fn offer(link: &Link) -> Vec<u8> {
+    let mut body = Vec::new();
+    let object = link.export();
+    Writer::new(&mut body).reference(&ReferenceHead::Offer { object, class: 0, described: false });
+    body
+}
+
+fn references_in_answers_that_nobody_takes_are_released(mechanism: Mechanism) {
+    let _watchdog = Watchdog::new("references_in_answers_that_nobody_takes_are_released");
+    let (near, far) = links(mechanism);
+    let (running, is_running) = channel();
+    let (go, gate) = channel::<()>();
+    let peer = serve(Arc::clone(&far), move |incoming| {
+        running.send(()).unwrap();
+        gate.recv().unwrap();
+        let mut body = offer(&incoming.link);
+        incoming.link.reply(incoming.call.call, incoming.call.lane, &mut body).unwrap();
+    });
+    let call = || {
+        let pending = Call::new(b"an object").submit(&near);
+        is_running.recv().unwrap();
+        pending
+    };
+
+    let cancelled = call();
+    near.cancel(&cancelled, false);
+    go.send(()).unwrap();
+    let forgotten_early = call();
+    near.forget(&forgotten_early);
+    go.send(()).unwrap();
+    let forgotten_late = call();
+    go.send(()).unwrap();
+    assert!(matches!(near.wait(&forgotten_late, None, None, ChainId(0)), Wake::Arrived));
+    near.forget(&forgotten_late);
+    let taken = call();
+    go.send(()).unwrap();
+
+    assert!(matches!(arrival(&near, &taken), Arrival::Reply(_)));
+    while far.stats().exports > 1 {
+        std::thread::yield_now();
+    }
+    near.close();
+    far.abandon();
+    peer.join().unwrap();
+    while far.stats().exports > 0 {
+        std::thread::yield_now();
+    }
+    let mut released = 0;
+    while released < 4 {
+        released += far.take_released().len();
+    }
+    assert_eq!(released, 4);
+}
+
+fn window_of_posts_opens_as_they_finish(mechanism: Mechanism) {
+    let _watchdog = Watchdog::new("window_of_posts_opens_as_they_finish");
+    let (near, far) = links(mechanism);
+    let peer = serve_echo(far);
+
+    for _ in 0..5000 {
+        let post = Call { want: Want::Nothing, ..Call::new(b"post") };
+        while let Err(refused) = post.try_submit(&near) {
+            assert!(matches!(refused, SubmitError::WindowFull));
+            assert!(matches!(near.wait_window(None, ChainId(0)), Wake::Arrived));
+        }
+    }
+
+    near.close();
+    assert_eq!(peer.join().unwrap(), 5000);
 }
 
 fn cancel_of_a_queued_call_never_runs(mechanism: Mechanism) {
@@ -373,11 +448,11 @@ fn stream_delivers_under_credit_and_ends(mechanism: Mechanism) {
                     other => panic!("{other:?}"),
                 }
             }
-            far.items(call, lane, 1, &mut value(&[left]));
+            far.items(call, lane, 1, &mut value(&[left])).unwrap();
             left -= 1;
             granted -= 1;
         }
-        far.reply(call, lane, &mut vec![0xc0]);
+        far.reply(call, lane, &mut vec![0xc0]).unwrap();
         while !matches!(far.wait_inbox(None), InboxWake::Ended) {}
     });
     let pending = Call { want: Want::Stream, ..Call::new(b"count") }.submit(&near);

@@ -11,11 +11,13 @@ use elsewhere_engine::{SubmitError, fork};
 
 use support::*;
 
-fn watch_threads() -> usize {
-    let is_watch = |task: &fs::DirEntry| {
-        fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.trim() == "elsewhere-watch")
-    };
-    fs::read_dir("/proc/self/task").unwrap().filter_map(Result::ok).filter(is_watch).count()
+/// A thread names itself after it began, and the kernel lists it for a moment after it was joined.
+fn wait_for_watch_threads(count: usize) {
+    let name = |task: fs::DirEntry| fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+    let tasks = || fs::read_dir("/proc/self/task").unwrap().filter_map(Result::ok);
+    while tasks().map(name).filter(|name| name.trim() == "elsewhere-watch").count() != count {
+        std::thread::yield_now();
+    }
 }
 
 /// One test, because the hooks concern the whole process.
@@ -25,12 +27,12 @@ fn parent_goes_on_and_child_uses_nothing_it_inherited() {
     let (near, far) = links(Transport::unix_pair);
     let peer = serve_echo(far);
     assert_eq!(echo(&near, b"before"), b"before");
-    assert_eq!(watch_threads(), 1);
+    wait_for_watch_threads(1);
 
     fork::prepare();
-    assert_eq!(watch_threads(), 0);
+    wait_for_watch_threads(0);
     fork::parent();
-    assert_eq!(watch_threads(), 1);
+    wait_for_watch_threads(1);
     assert_eq!(echo(&near, b"in the parent"), b"in the parent");
 
     near.close();

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use elsewhere_engine::{Arrival, HostCommand, Inbox, Loss, Observer, StartError, SubmitError, Work};
-use elsewhere_proto::Want;
+use elsewhere_proto::{Outcome, Want};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use host::{SHORT, command, start};
 use support::*;
@@ -81,8 +82,11 @@ fn kill_in_a_call_is_told_with_its_signal() {
 
     host.kill();
 
-    assert_eq!(died(arrival(host.link(), &running)).1, Some(9));
-    assert_eq!(died(arrival(host.link(), &queued)).1, Some(9));
+    let (running, queued) = (arrival(host.link(), &running), arrival(host.link(), &queued));
+    assert!(matches!(running, Arrival::Lost { outcome: Outcome::Unknown, .. }));
+    assert!(matches!(queued, Arrival::Lost { outcome: Outcome::NotStarted, .. }));
+    assert_eq!(died(running).1, Some(9));
+    assert_eq!(died(queued).1, Some(9));
 }
 
 #[test]
@@ -122,8 +126,8 @@ fn heir_of_the_descriptors_does_not_hide_the_death() {
 
     assert_eq!(died(arrival(host.link(), &pending)).0, Some(1));
 
-    let heir = rustix::process::Pid::from_raw(heir).unwrap();
-    rustix::process::kill_process(heir, rustix::process::Signal::KILL).unwrap();
+    let heir = Pid::from_raw(heir).unwrap();
+    kill_process(heir, Signal::KILL).unwrap();
 }
 
 #[test]
@@ -209,8 +213,9 @@ fn running_call_ends_as_closed_after_the_grace() {
 fn stopped_host_is_ended_by_a_close() {
     let _watchdog = Watchdog::new("stopped_host_is_ended_by_a_close");
     let host = start("serves").unwrap();
-    let pid = rustix::process::Pid::from_raw(i32::try_from(host.pid()).unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+    let pid = Pid::from_raw(i32::try_from(host.pid()).unwrap()).unwrap();
+    kill_process(pid, Signal::STOP).unwrap();
+    assert!(waitid(WaitId::Pid(pid), WaitIdOptions::STOPPED).unwrap().unwrap().stopped());
 
     assert!(host.close(Duration::ZERO));
 

@@ -200,7 +200,7 @@ impl Link {
 
     /// The end: every open call ends with `loss`, every waiter and observer is told, the stream is closed. A second time
     /// does nothing. Only the watch thread comes here, after it took in everything that had arrived.
-    pub(crate) fn finish(self: &Arc<Self>, loss: Loss) {
+    pub(crate) fn end_with(self: &Arc<Self>, loss: Loss) {
         if self.end.loss.set(Arc::new(loss)).is_err() {
             return;
         }

@@ -19,7 +19,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use crossbeam_queue::SegQueue;
-use elsewhere_proto::{Config, Connection, Hello, ObjectId, Stats};
+use elsewhere_proto::{Config, Connection, Hello, Limits, ObjectId, Stats};
 
 use crate::fork;
 use crate::inbox::Inbox;
@@ -36,6 +36,7 @@ pub use wait::{InboxWake, Wake};
 pub struct Link {
     id: u64,
     generation: u32,
+    limits: Limits,
     inbox: Arc<Inbox>,
     bell: Arc<Bell>,
     wire: Mutex<wire::Wire>,
@@ -102,6 +103,7 @@ impl Link {
         let link = Arc::new(Self {
             id: watch::next_id(),
             generation: fork::generation(),
+            limits: config.limits,
             inbox,
             bell,
             wire: Mutex::new(wire::Wire::new(Connection::new(config), Arc::clone(&transport))),

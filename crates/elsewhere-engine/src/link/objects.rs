@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
-use elsewhere_proto::{Limits, ObjectId, UnknownExport, offered_references};
+use elsewhere_proto::{ObjectId, UnknownExport, offered_references};
 
 use super::Link;
 use crate::inbox::Work;
@@ -12,9 +12,11 @@ use crate::lock::lock;
 
 impl Link {
     /// Gives an own object an id on this link, with one reference.
-    pub fn export(self: &Arc<Self>) -> ObjectId {
-        self.attention.set_exporting(true);
-        lock(&self.wire).protocol.export()
+    #[must_use]
+    pub fn export(&self) -> ObjectId {
+        let mut wire = lock(&self.wire);
+        self.attention.set_exporting(true); // under the lock, so that flag and count change together
+        wire.protocol.export()
     }
 
     /// Counts one more reference to an exported object, which is about to be sent.
@@ -27,7 +29,10 @@ impl Link {
 
     /// Takes back a reference that was not sent after all. Returns whether it was the last.
     pub fn ungrant(&self, object: ObjectId) -> bool {
-        lock(&self.wire).protocol.ungrant(object)
+        let mut wire = lock(&self.wire);
+        let is_last = wire.protocol.ungrant(object);
+        self.attention.set_exporting(wire.protocol.stats().exports > 0);
+        is_last
     }
 
     /// Whether the peer may name this object.
@@ -66,7 +71,11 @@ impl Link {
 
     pub(super) fn on_released(self: &Arc<Self>, object: ObjectId) {
         lock(&self.released).push(object);
-        // One announcement in the inbox at a time, so that nobody's not serving it cannot make it grow.
+        {
+            let wire = lock(&self.wire);
+            self.attention.set_exporting(wire.protocol.stats().exports > 0);
+        }
+        // One announcement in the inbox at a time: it must not grow where nobody serves it.
         if !self.is_release_told.swap(true, Ordering::SeqCst) {
             self.inbox.push(Work::Released { link: Arc::clone(self) });
         }
@@ -74,7 +83,7 @@ impl Link {
 
     /// Gives back what an answer offers that nobody will ever look at.
     pub(super) fn release_offers(self: &Arc<Self>, body: &[u8]) {
-        let Ok(objects) = offered_references(body, Limits::default()) else { return };
+        let Ok(objects) = offered_references(body, self.limits) else { return };
         for object in objects {
             self.push_release(object, 1);
         }

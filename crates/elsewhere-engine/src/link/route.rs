@@ -34,10 +34,7 @@ impl Link {
                 self.complete(&token, Arrival::Lost { loss, outcome });
             }
             Event::Items { token, count, body, .. } => self.add_items(&token, Items { count, body }),
-            Event::Late { body, .. } => {
-                self.release_offers(&body);
-                self.wake_for_room();
-            }
+            Event::Late { body, .. } => self.release_offers(&body),
             Event::Call(call) => self.on_call(call),
             Event::Cancelled { call, interrupt } => self.on_cancelled(call, interrupt),
             Event::Credit { call, n } => self.inbox.push(Work::Credit { link: Arc::clone(self), call, count: n }),
@@ -53,7 +50,7 @@ impl Link {
 
     /// Ends a call and tells everybody who wants to know. Returns whether this arrival is its end.
     pub(super) fn complete(self: &Arc<Self>, pending: &Arc<Pending>, arrival: Arrival) -> bool {
-        let ended = match pending.complete(arrival) {
+        match pending.complete(arrival) {
             Ok(told) => {
                 self.tell(pending, told);
                 true
@@ -63,9 +60,7 @@ impl Link {
                 false
             }
             Err(_) => false,
-        };
-        self.wake_for_room();
-        ended
+        }
     }
 
     fn add_items(self: &Arc<Self>, pending: &Arc<Pending>, items: Items) {
@@ -95,15 +90,16 @@ impl Link {
         match chains::remove_call(self, &self.inbox, call) {
             Some(incoming) if incoming.call.head.want != Want::Nothing => {
                 let mut body = refusal::cancelled();
-                self.answer_quietly(|wire| wire.protocol.fail(call, incoming.call.lane, &mut body));
+                // Refused only for a call that is not open, and this one is.
+                let _ = self.answer_quietly(|protocol| protocol.fail(call, incoming.call.lane, &mut body));
             }
             Some(_) => {}
             None => self.inbox.push(Work::Cancelled { link: Arc::clone(self), call, interrupt }),
         }
     }
 
-    /// The room in the window has grown.
-    fn wake_for_room(&self) {
+    /// The room in the window may have grown.
+    pub(super) fn wake_for_room(&self) {
         // SeqCst: pairs with the count in `sit`, raised before the waiter looks whether there is room.
         if self.attention.room_waiters.load(Ordering::SeqCst) > 0 {
             self.wake_all();

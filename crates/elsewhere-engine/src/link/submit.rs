@@ -4,12 +4,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use elsewhere_proto::{CallId, CallRefused, ChainId, LaneId};
+use elsewhere_proto::{AnswerRefused, CallId, CallRefused, ChainId, Connection, LaneId, Reason};
 
 use super::Link;
 use crate::clock;
 use crate::error::{Arrival, SubmitError};
 use crate::pending::Pending;
+
+type Protocol = Connection<Arc<Pending>>;
+type Answered = Result<(), AnswerRefused>;
 
 /// A call to make.
 #[derive(Debug)]
@@ -80,7 +83,8 @@ impl Link {
             (Some(loss), _) => SubmitError::Lost(loss),
             (None, Some(CallRefused::WindowFull)) => SubmitError::WindowFull,
             (None, Some(CallRefused::TooLarge { len, max })) => SubmitError::TooLarge { len, max },
-            (None, _) => SubmitError::Closing,
+            (None, Some(CallRefused::NoHead)) => SubmitError::NoHead,
+            (None, Some(CallRefused::Closing | CallRefused::Closed) | None) => SubmitError::Closing,
         }
     }
 
@@ -115,37 +119,65 @@ impl Link {
         self.with_wire(|wire| wire.protocol.credit(pending.call(), count));
     }
 
-    /// Answers a call of the peer with the body of a reply. The host's next call must come after it, so that what the
-    /// peer knows of unanswered calls is exact.
-    pub fn reply(self: &Arc<Self>, call: CallId, lane: LaneId, body: &mut Vec<u8>) {
-        self.answer(|wire| wire.protocol.reply(call, lane, body));
+    /// Answers a call of the peer with the body of a reply. A host sends each answer before it begins its next call, so
+    /// that what its peer knows of unanswered calls is exact. After the end of the link it does nothing.
+    ///
+    /// # Errors
+    /// [`AnswerRefused`]; unless it was not open the call still has to be answered.
+    pub fn reply(self: &Arc<Self>, call: CallId, lane: LaneId, body: &mut Vec<u8>) -> Result<(), AnswerRefused> {
+        self.answer(|protocol| protocol.reply(call, lane, body))
     }
 
     /// Answers a call of the peer with the body of an error.
-    pub fn fail(self: &Arc<Self>, call: CallId, lane: LaneId, body: &mut Vec<u8>) {
-        self.answer(|wire| wire.protocol.fail(call, lane, body));
+    ///
+    /// # Errors
+    /// As [`reply`](Self::reply).
+    pub fn fail(self: &Arc<Self>, call: CallId, lane: LaneId, body: &mut Vec<u8>) -> Result<(), AnswerRefused> {
+        self.answer(|protocol| protocol.fail(call, lane, body))
     }
 
     /// Sends `count` items of a stream that a call of the peer opened, at most as many as it granted.
-    pub fn items(self: &Arc<Self>, call: CallId, lane: LaneId, count: u32, body: &mut Vec<u8>) {
-        self.answer(|wire| wire.protocol.items(call, lane, count, body));
+    ///
+    /// # Errors
+    /// As [`reply`](Self::reply), and when the peer takes fewer.
+    pub fn items(
+        self: &Arc<Self>,
+        call: CallId,
+        lane: LaneId,
+        count: u32,
+        body: &mut Vec<u8>,
+    ) -> Result<(), AnswerRefused> {
+        self.answer(|protocol| protocol.items(call, lane, count, body))
     }
 
-    fn answer(self: &Arc<Self>, operation: impl FnOnce(&mut super::wire::Wire)) {
+    /// A post of the peer is done, however it went. To be called for each of them, or the peer's window fills up.
+    pub fn finish(self: &Arc<Self>, call: CallId) {
+        let _ = self.answer(|protocol| {
+            protocol.finish(call);
+            Ok(())
+        });
+    }
+
+    /// Accepts no more calls of the peer and tells it so; what it has begun to send is still accepted.
+    pub fn go_away(self: &Arc<Self>, reason: Reason, text: &str) {
+        let _ = self.answer(|protocol| {
+            protocol.go_away(reason, text);
+            Ok(())
+        });
+    }
+
+    fn answer(self: &Arc<Self>, operation: impl FnOnce(&mut Protocol) -> Answered) -> Answered {
         if self.is_inherited() {
-            return;
+            return Ok(());
         }
-        self.answer_quietly(operation);
+        let answered = self.answer_quietly(operation);
         self.read_far();
         self.touch();
+        answered
     }
 
     /// The answer alone, for where locks are held.
-    pub(super) fn answer_quietly(self: &Arc<Self>, operation: impl FnOnce(&mut super::wire::Wire)) {
-        self.with_wire(|wire| {
-            if wire.transport.is_some() {
-                operation(wire);
-            }
-        });
+    pub(super) fn answer_quietly(self: &Arc<Self>, operation: impl FnOnce(&mut Protocol) -> Answered) -> Answered {
+        self.with_wire(|wire| if wire.transport.is_some() { operation(&mut wire.protocol) } else { Ok(()) })
     }
 }

@@ -157,8 +157,11 @@ impl Link {
     /// meanwhile. While more than the window of answers waits to be sent, it drives and hands out nothing.
     #[must_use]
     pub fn wait_inbox(self: &Arc<Self>, tick: Option<Duration>) -> InboxWake {
-        let parker = parker::current();
-        let seat = self.inbox.sit(parker);
+        if !self.inbox.is_empty() {
+            // While the last call ran more may have come, such as a cancel of the next.
+            self.read();
+        }
+        let seat = self.inbox.sit(parker::current());
         let driven = self.drive(None, ChainId(0), Patience::new(None, tick), || {
             if self.end.is_over() {
                 return Some(InboxWake::Ended);

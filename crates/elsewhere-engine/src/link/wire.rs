@@ -200,6 +200,7 @@ impl Link {
         for event in events.drain(..) {
             self.route(event);
         }
+        self.wake_for_room();
         match verdict {
             Ok(()) => true,
             Err(violation) => {

@@ -156,7 +156,7 @@ impl Watcher {
         let Some(link) = super::link(id) else { return };
         link.read_to_end();
         if let Some(text) = link.violation() {
-            link.finish(Loss::Violated { text });
+            link.end_with(Loss::Violated { text });
         }
         let is_orderly = link.is_peer_closing() && link.peer_end() != PeerEnd::Gone;
         match link.kind() {
@@ -166,7 +166,7 @@ impl Watcher {
                 link.pass_end();
                 link.end_input();
             }
-            Kind::Plain => link.finish(link.plain_loss()),
+            Kind::Plain => link.end_with(link.plain_loss()),
             Kind::Owner => self.on_owner_gone(),
         }
     }
@@ -179,7 +179,7 @@ impl Watcher {
                 process.expect_exit();
                 self.fire_timers();
             }
-            None => link.finish(link.plain_loss()),
+            None => link.end_with(link.plain_loss()),
         }
     }
 
@@ -193,7 +193,7 @@ impl Watcher {
         link.read_to_end();
         process.unwatch(self.bell.epoll());
         super::remove_process(id);
-        link.finish(process.loss());
+        link.end_with(process.loss());
         process.set_done();
     }
 
@@ -208,7 +208,7 @@ impl Watcher {
         for link in super::links() {
             if Some(link.id()) == owner {
                 link.read_to_end();
-                link.finish(link.plain_loss());
+                link.end_with(link.plain_loss());
             } else {
                 link.shut(Half::Both);
             }

@@ -1,5 +1,5 @@
 //! A host for the tests of processes: this very test program, started once more.
-#![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
 
 use std::env;
 use std::fs;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use elsewhere_engine::{HostCommand, HostProcess, Inbox, InboxWake, StartError, Stdio, Work, adopt_stdin};
-use elsewhere_proto::Want;
+use elsewhere_proto::{Capabilities, Want};
 
 use super::support::*;
 
@@ -53,14 +53,18 @@ pub fn wait_for_ever() -> ! {
 }
 
 fn serve(is_stubborn: bool) -> ! {
-    let link = adopt_stdin(config(), Inbox::new()).unwrap();
+    let mut config = config();
+    config.hello.capabilities = config.hello.capabilities.with(Capabilities::SERIAL);
+    let link = adopt_stdin(config, Inbox::new()).unwrap();
     let mut hosts = Vec::new();
     loop {
         match link.wait_inbox(None) {
             InboxWake::Work(Work::Call(incoming)) => {
                 let argument = String::from_utf8(bytes(&incoming.call.body).to_vec()).unwrap();
                 let said = obey(&argument, &mut hosts);
-                if incoming.call.head.want != Want::Nothing {
+                if incoming.call.head.want == Want::Nothing {
+                    link.finish(incoming.call.call);
+                } else {
                     answer(&incoming, said.as_bytes());
                 }
             }

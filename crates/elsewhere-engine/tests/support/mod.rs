@@ -1,5 +1,5 @@
 //! What the tests of the engine share: calls with plain bytes, peers that serve, a watchdog.
-#![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use elsewhere_engine::transport::Transport;
 use elsewhere_engine::{Arrival, Expect, Inbox, InboxWake, Incoming, Link, Pending, Request, SubmitError, Wake, Work};
-use elsewhere_proto::{CallHead, ChainId, Config, LaneId, ObjectId, Want};
+use elsewhere_proto::codec::{Limits, Reader, Token, Writer};
+use elsewhere_proto::{CallHead, ChainId, Config, LaneId, ObjectId, Op, Want};
 
 /// How a pair of streams is made.
 pub type Mechanism = fn() -> rustix::io::Result<(Transport, Transport)>;
@@ -54,28 +55,32 @@ pub fn links(mechanism: Mechanism) -> (Arc<Link>, Arc<Link>) {
 
 /// One value: these bytes.
 pub fn value(bytes: &[u8]) -> Vec<u8> {
-    let mut out = vec![0xc6];
-    out.extend(u32::try_from(bytes.len()).expect("test data is small").to_be_bytes());
-    out.extend(bytes);
+    let mut out = Vec::new();
+    Writer::new(&mut out).bytes(bytes).expect("test data is small");
     out
 }
 
 /// The bytes of a value, or of the only argument of a call.
 pub fn bytes(body: &[u8]) -> &[u8] {
-    let steps = if body.first() == Some(&0xc6) || body.starts_with(&[2, 0x91]) { body } else { &body[CallHead::LEN..] };
-    let value = steps.strip_prefix(&[2, 0x91]).unwrap_or(steps);
-    assert_eq!(value[0], 0xc6);
-    let len = u32::from_be_bytes([value[1], value[2], value[3], value[4]]) as usize;
-    &value[5..5 + len]
+    let mut reader = Reader::new(body, Limits::default());
+    loop {
+        match reader.next_token().expect("the body has bytes in it") {
+            Token::Bytes(bytes) => return bytes,
+            Token::Int(_) | Token::List(1) => {}
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 /// A call of the peer's bootstrap object with one argument.
 pub fn call_body(argument: &[u8], want: Want) -> Vec<u8> {
     let mut body = Vec::new();
     CallHead { target: ObjectId::BOOTSTRAP, deadline: None, want, steps: 1 }.write(&mut body);
-    body.extend([2, 0x91]);
-    body.extend(value(argument));
-    body.push(0x80);
+    let mut out = Writer::new(&mut body);
+    out.int(Op::Call.code());
+    out.begin_list(1).expect("one is few");
+    out.bytes(argument).expect("test data is small");
+    out.begin_map(0).expect("none is few");
     body
 }
 
@@ -157,6 +162,9 @@ pub fn serve(link: Arc<Link>, mut handler: impl FnMut(&Incoming) + Send + 'stati
                 InboxWake::Work(Work::Call(incoming)) => {
                     count += 1;
                     handler(&incoming);
+                    if incoming.call.head.want == Want::Nothing {
+                        link.finish(incoming.call.call);
+                    }
                 }
                 InboxWake::Work(_) | InboxWake::Tick => {}
                 InboxWake::Ended => return count,
@@ -167,7 +175,8 @@ pub fn serve(link: Arc<Link>, mut handler: impl FnMut(&Incoming) + Send + 'stati
 
 /// Answers a call with the given bytes.
 pub fn answer(incoming: &Incoming, bytes: &[u8]) {
-    incoming.link.reply(incoming.call.call, incoming.call.lane, &mut value(bytes));
+    // Refused where the caller gave up and was answered already.
+    let _ = incoming.link.reply(incoming.call.call, incoming.call.lane, &mut value(bytes));
 }
 
 /// Answers every call with its argument.
