@@ -1,12 +1,17 @@
 //! Calls that the peer made and that this side has not answered.
-//! Owns: which ids the peer may use, what it may still send, credit that it granted. Must not know: bytes, frames, what
-//! a call does.
+//! Owns: which ids the peer may use, what it may still send, credit that it granted, which releases must wait. Must not
+//! know: bytes, frames, what a call does.
+//!
+//! A call names objects that the peer may release as soon as it is sent. The release must not take effect before the
+//! call has been begun. So calls are counted by epochs: a release that comes while calls wait belongs to the epoch of
+//! the last one and ends it, later calls belong to the next. Once all calls of an epoch and of those before it are
+//! begun, its releases take effect.
 
 use std::collections::VecDeque;
 
 use super::slots::{SLOTS, place};
 use super::{WINDOW_BYTES, WINDOW_CALLS};
-use crate::ids::{CallId, LaneId};
+use crate::ids::{CallId, LaneId, ObjectId};
 use crate::message::call::Want;
 use crate::violation::Violation;
 
@@ -33,9 +38,27 @@ struct Slot {
     last: u64,
     stage: Stage,
     is_stream: bool,
+    is_begun: bool,
     lane: LaneId,
     len: usize,
     credit: u32,
+    epoch: u64,
+}
+
+/// A call that is not answered when it is done.
+#[derive(Debug)]
+struct Post {
+    id: CallId,
+    len: usize,
+    is_begun: bool,
+    epoch: u64,
+}
+
+/// Calls that came before some releases and after others.
+#[derive(Debug, Default)]
+struct Epoch {
+    waiting: usize,
+    releases: Vec<ObjectId>,
 }
 
 #[derive(Debug, Default)]
@@ -45,7 +68,10 @@ pub(super) struct Answers {
     open: usize,
     arriving: usize,
     len: usize,
-    posts: VecDeque<(CallId, usize)>,
+    posts: VecDeque<Post>,
+    epochs: VecDeque<Epoch>,
+    /// The number of the first one in `epochs`.
+    first_epoch: u64,
     finished: u32,
     finished_len: u64,
 }
@@ -101,15 +127,62 @@ impl Answers {
     pub(super) fn complete(&mut self, id: CallId, lane: LaneId, want: Want, len: usize) {
         self.arriving = self.arriving.saturating_sub(1);
         self.len = self.len.saturating_add(len);
+        let epoch = self.join_epoch();
         let Some(slot) = self.slots.get_mut(place(id.0)) else { return };
         debug_assert_eq!((slot.last, slot.stage), (id.0, Stage::Arriving), "a call that was not begun");
         if want == Want::Nothing {
             slot.stage = Stage::Free;
-            self.posts.push_back((id, len));
+            self.posts.push_back(Post { id, len, is_begun: false, epoch });
         } else {
-            *slot = Slot { stage: Stage::Open, is_stream: want == Want::Stream, lane, len, ..*slot };
+            *slot = Slot { stage: Stage::Open, is_stream: want == Want::Stream, lane, len, epoch, ..*slot };
             self.open = self.open.saturating_add(1);
         }
+    }
+
+    #[inline]
+    fn join_epoch(&mut self) -> u64 {
+        match self.epochs.back_mut() {
+            Some(epoch) if epoch.releases.is_empty() => epoch.waiting = epoch.waiting.saturating_add(1),
+            _ => self.epochs.push_back(Epoch { waiting: 1, releases: Vec::new() }),
+        }
+        let before = u64::try_from(self.epochs.len()).unwrap_or(u64::MAX).saturating_sub(1);
+        self.first_epoch.saturating_add(before)
+    }
+
+    /// A call of this epoch waits no longer. Gives the objects whose release takes effect.
+    #[inline]
+    fn leave_epoch(&mut self, epoch: u64) -> Vec<ObjectId> {
+        let at = usize::try_from(epoch.saturating_sub(self.first_epoch)).unwrap_or(usize::MAX);
+        if let Some(epoch) = self.epochs.get_mut(at) {
+            debug_assert!(epoch.waiting > 0, "a call left its epoch twice");
+            epoch.waiting = epoch.waiting.saturating_sub(1);
+        }
+        let mut released = Vec::new();
+        while let Some(epoch) = self.epochs.pop_front_if(|epoch| epoch.waiting == 0) {
+            self.first_epoch = self.first_epoch.saturating_add(1);
+            released.extend(epoch.releases);
+        }
+        released
+    }
+
+    /// Whether the release of this object has to wait for calls that came before it; then it is kept.
+    pub(super) fn defer_release(&mut self, object: ObjectId) -> bool {
+        let Some(epoch) = self.epochs.back_mut() else { return false };
+        epoch.releases.push(object);
+        true
+    }
+
+    /// What a call names has been looked up. Gives the objects whose release takes effect.
+    pub(super) fn start(&mut self, id: CallId) -> Vec<ObjectId> {
+        let slot = self.slot(id).map(|slot| (&mut slot.is_begun, slot.epoch));
+        let found = match slot {
+            Some((is_begun, epoch)) => (!std::mem::replace(is_begun, true)).then_some(epoch),
+            None => {
+                let post = self.posts.iter_mut().find(|post| post.id == id);
+                post.and_then(|post| (!std::mem::replace(&mut post.is_begun, true)).then_some(post.epoch))
+            }
+        };
+        found.map(|epoch| self.leave_epoch(epoch)).unwrap_or_default()
     }
 
     /// The last frame of a call came that is not accepted.
@@ -134,24 +207,26 @@ impl Answers {
         self.slot(id).filter(|slot| slot.is_stream).map(|slot| &mut slot.credit)
     }
 
-    /// The call is answered.
-    pub(super) fn close(&mut self, id: CallId) {
-        let Some(slot) = self.slot(id) else { return };
-        let len = slot.len;
+    /// The call is answered. Gives the objects whose release takes effect.
+    #[inline]
+    pub(super) fn close(&mut self, id: CallId) -> Vec<ObjectId> {
+        let Some(slot) = self.slot(id) else { return Vec::new() };
+        let (len, is_begun, epoch) = (slot.len, slot.is_begun, slot.epoch);
         slot.stage = Stage::Free;
         self.open = self.open.saturating_sub(1);
         self.len = self.len.saturating_sub(len);
+        if is_begun { Vec::new() } else { self.leave_epoch(epoch) }
     }
 
-    /// A post is done; false if there is no such post.
-    pub(super) fn finish(&mut self, id: CallId) -> bool {
+    /// A post is done. Gives the objects whose release takes effect; None if there is no such post.
+    pub(super) fn finish(&mut self, id: CallId) -> Option<Vec<ObjectId>> {
         // Serial hosts finish in order, so it is the first one nearly always.
-        let Some(at) = self.posts.iter().position(|(post, _)| *post == id) else { return false };
-        let Some((_, len)) = self.posts.remove(at) else { return false };
+        let at = self.posts.iter().position(|post| post.id == id)?;
+        let Post { len, is_begun, epoch, .. } = self.posts.remove(at)?;
         self.len = self.len.saturating_sub(len);
         self.finished = self.finished.saturating_add(1);
         self.finished_len = self.finished_len.saturating_add(u64::try_from(len).unwrap_or(u64::MAX));
-        true
+        Some(if is_begun { Vec::new() } else { self.leave_epoch(epoch) })
     }
 
     /// Finished posts and their bytes that the peer must be told now. A peer that makes few posts is not woken for

@@ -191,7 +191,7 @@ impl<T> Calls<T> {
             if call.deadline == Some(deadline) {
                 call.deadline = None;
                 let token = call.token.take();
-                self.timers.fired();
+                self.disarm();
                 return Some((id, token));
             }
         }

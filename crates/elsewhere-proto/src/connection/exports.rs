@@ -10,8 +10,16 @@ use crate::violation::{UnknownExport, Violation};
 struct Export {
     /// How often this place was used before.
     generation: u32,
-    /// References that the peer holds or that are on their way; 0: the place is free.
+    /// References that the peer holds or that are on their way.
     count: u32,
+    /// Releases of the last reference that wait for calls which came before them. 0, and no count: the place is free.
+    parting: u32,
+}
+
+impl Export {
+    fn is_used(&self) -> bool {
+        self.count > 0 || self.parting > 0
+    }
 }
 
 #[derive(Debug, Default)]
@@ -25,7 +33,7 @@ const FIRST: u32 = 1;
 
 impl Exports {
     pub(super) fn len(&self) -> usize {
-        self.places.iter().filter(|export| export.count > 0).count()
+        self.places.iter().filter(|export| export.is_used()).count()
     }
 
     /// A new id with one reference.
@@ -37,7 +45,7 @@ impl Exports {
             return join(export.generation, at);
         }
         let at = u32::try_from(self.places.len()).unwrap_or(u32::MAX).saturating_add(FIRST);
-        self.places.push(Export { generation: 0, count: 1 });
+        self.places.push(Export { generation: 0, count: 1, parting: 0 });
         join(0, at)
     }
 
@@ -47,14 +55,14 @@ impl Exports {
 
     fn get(&mut self, object: ObjectId) -> Option<&mut Export> {
         let (generation, at) = split(object);
-        self.get_place(at).filter(|export| export.generation == generation && export.count > 0)
+        self.get_place(at).filter(|export| export.generation == generation && export.is_used())
     }
 
     pub(super) fn contains(&self, object: ObjectId) -> bool {
         let (generation, at) = split(object);
         let at = at.checked_sub(FIRST).and_then(|at| usize::try_from(at).ok());
         let export = at.and_then(|at| self.places.get(at));
-        export.is_some_and(|export| export.generation == generation && export.count > 0)
+        export.is_some_and(|export| export.generation == generation && export.is_used())
     }
 
     /// One reference more is about to be sent.
@@ -67,7 +75,7 @@ impl Exports {
         Ok(())
     }
 
-    /// Takes references back; true if they were the last.
+    /// Takes references back; true if they were the last. Then the object stays until [`part`](Self::part).
     ///
     /// # Errors
     /// [`Violation::UnknownObject`] if there are fewer.
@@ -75,11 +83,20 @@ impl Exports {
         let unknown = Violation::UnknownObject { object };
         let Some(export) = self.get(object) else { return Err(unknown) };
         export.count = export.count.checked_sub(count).ok_or(unknown)?;
-        if export.count > 0 {
-            return Ok(false);
+        let is_last = export.count == 0;
+        export.parting = export.parting.saturating_add(u32::from(is_last));
+        Ok(is_last)
+    }
+
+    /// The release of a last reference takes effect; true if the object is gone by it, and was not granted anew.
+    pub(super) fn part(&mut self, object: ObjectId) -> bool {
+        let Some(export) = self.get(object) else { return false };
+        export.parting = export.parting.saturating_sub(1);
+        let is_gone = !export.is_used();
+        if is_gone {
+            self.vacate(object);
         }
-        self.vacate(object);
-        Ok(true)
+        is_gone
     }
 
     /// A place whose uses ran out is not used again.
@@ -87,7 +104,7 @@ impl Exports {
         let (generation, at) = split(object);
         let Some(next) = generation.checked_add(1) else { return };
         let Some(export) = self.get_place(at) else { return };
-        debug_assert_eq!(export.count, 0, "object {object} is still held");
+        debug_assert!(!export.is_used(), "object {object} is still held");
         export.generation = next;
         self.free.push(at);
     }
@@ -96,7 +113,7 @@ impl Exports {
     pub(super) fn drain(&mut self) -> Vec<ObjectId> {
         let places = std::mem::take(&mut self.places).into_iter().zip(FIRST..);
         self.free.clear();
-        places.filter(|(export, _)| export.count > 0).map(|(export, at)| join(export.generation, at)).collect()
+        places.filter(|(export, _)| export.is_used()).map(|(export, at)| join(export.generation, at)).collect()
     }
 }
 
@@ -118,6 +135,7 @@ mod tests {
         let mut exports = Exports::default();
         let first = exports.insert();
         assert_eq!(exports.release(first, 1), Ok(true));
+        assert!(exports.part(first));
 
         let second = exports.insert();
 
@@ -136,7 +154,21 @@ mod tests {
         assert_eq!(exports.release(object, 1), Ok(false));
         assert_eq!(exports.release(object, 2), Err(Violation::UnknownObject { object }));
         assert_eq!(exports.release(object, 1), Ok(true));
+        assert!(exports.part(object));
         assert_eq!(exports.len(), 0);
+    }
+
+    #[test]
+    fn object_granted_anew_while_it_parts_stays() {
+        let mut exports = Exports::default();
+        let object = exports.insert();
+        assert_eq!(exports.release(object, 1), Ok(true));
+        exports.grant(object).unwrap();
+        assert_eq!(exports.release(object, 1), Ok(true));
+
+        assert!(!exports.part(object), "the second release still waits");
+        assert!(exports.contains(object));
+        assert!(exports.part(object));
     }
 
     #[test]
@@ -155,6 +187,7 @@ mod tests {
         let mut exports = Exports::default();
         let (a, b) = (exports.insert(), exports.insert());
         exports.release(a, 1).unwrap();
+        exports.part(a);
 
         assert_eq!(exports.drain(), [b]);
         assert_eq!(exports.len(), 0);

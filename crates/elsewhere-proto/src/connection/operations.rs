@@ -154,7 +154,8 @@ impl<T: Clone> Connection<T> {
 
     fn answer(&mut self, kind: Kind, call: CallId, lane: LaneId, body: &mut Vec<u8>) -> Result<(), AnswerRefused> {
         let lane = self.check_answer(call, lane, body)?;
-        self.answers.close(call);
+        let released = self.answers.close(call);
+        self.part(released);
         self.output.push_message(Header { lane: lane.0, ..Header::bare(kind, call.0) }, body);
         Ok(())
     }
@@ -188,7 +189,17 @@ impl<T: Clone> Connection<T> {
     /// A post of the peer is done, however it went. Until it is told so, it counts against the peer's window: who
     /// forgets this ends with a peer that cannot post any more. Returns whether it was an unfinished post.
     pub fn finish(&mut self, call: CallId) -> bool {
-        self.answers.finish(call)
+        let released = self.answers.finish(call);
+        let is_post = released.is_some();
+        self.part(released.unwrap_or_default());
+        is_post
+    }
+
+    /// Everything that a call of the peer names has been looked up; the call itself goes on. Objects that the peer
+    /// released after it made the call are gone from now on. Where this is not told, they stay until the answer.
+    pub fn begin(&mut self, call: CallId) {
+        let released = self.answers.start(call);
+        self.part(released);
     }
 
     /// Tells the peer about finished posts, when it is time.
@@ -214,7 +225,7 @@ impl<T: Clone> Connection<T> {
 
     /// Takes back a reference that was not sent after all. Returns whether it was the last: the id is gone then.
     pub fn ungrant(&mut self, object: ObjectId) -> bool {
-        self.exports.release(object, 1).unwrap_or(false)
+        self.exports.release(object, 1).unwrap_or(false) && self.exports.part(object)
     }
 
     /// Whether the peer may name this object.

@@ -9,6 +9,9 @@
 //! of an earlier open one, or a chain that came from outside, which the caller knows (`nested`). A stream may be open
 //! while later calls run, so it is never taken for the running one. A call that arrived before one that was answered
 //! is not taken for it either: for some reason it was passed over, and nothing is claimed about it.
+//!
+//! All of this holds only where the answers were received to their very last byte, which the end of the peer's stream
+//! proves and nothing else does.
 
 use std::collections::BTreeSet;
 
@@ -21,29 +24,39 @@ use crate::message::error_record::Outcome;
 use crate::message::hello::Capabilities;
 
 impl<T: Clone> Connection<T> {
-    /// The stream ended. Every call of this side that somebody waits for gives [`Event::Lost`], every exported object
-    /// [`Event::Released`], and all tables are empty. To be called once everything that arrived was received.
+    /// The peer ended its stream, by itself or by its death, and everything that arrived was received. Every call of
+    /// this side that somebody waits for gives [`Event::Lost`], every exported object [`Event::Released`], and all
+    /// tables are empty.
     pub fn disconnect(&mut self) {
+        let is_serial = self.peer.as_ref().is_some_and(|peer| peer.capabilities.has(Capabilities::SERIAL));
+        // After a violation nothing more was received, so the last answers are not known.
+        self.end(is_serial && !self.is_over);
+    }
+
+    /// The stream is given up without its end having been seen: this side ends it, or it broke. As
+    /// [`disconnect`](Self::disconnect), but the peer may go on with all it got, so less is known of the calls.
+    pub fn abandon(&mut self) {
+        self.end(false);
+    }
+
+    fn end(&mut self, is_serial_to_its_end: bool) {
         self.is_over = true;
         let sent = self.output.sent();
-        let is_serial = self.peer.as_ref().is_some_and(|peer| peer.capabilities.has(Capabilities::SERIAL));
         let answered = self.calls.answered();
         let mut calls = self.calls.drain();
         calls.sort_by_key(|call| call.end);
         let may_run = calls.iter().find(|call| may_be_running(call, answered)).map(|call| call.end);
         let mut earlier_chains = BTreeSet::new();
-        let mut lost = Vec::new();
         for call in calls {
-            let is_behind = is_serial && may_run.is_some_and(|end| call.end > end);
+            let is_behind = is_serial_to_its_end && may_run.is_some_and(|end| call.end > end);
             let is_inside = call.is_nested || (call.chain != ChainId(0) && earlier_chains.contains(&call.chain));
             let is_sent = call.end != NOT_QUEUED && call.end <= sent;
             earlier_chains.insert(call.chain);
             let outcome = if !is_sent || (is_behind && !is_inside) { Outcome::NotStarted } else { Outcome::Unknown };
             if let Some(token) = call.token {
-                lost.push(Event::Lost { call: call.id, token, outcome });
+                self.events.push_back(Event::Lost { call: call.id, token, outcome });
             }
         }
-        self.events.extend(lost);
         self.events.extend(self.exports.drain().into_iter().map(|object| Event::Released { object }));
         self.imports.clear();
         self.answers.clear();

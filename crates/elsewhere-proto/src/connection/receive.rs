@@ -197,11 +197,20 @@ impl<T: Clone> Connection<T> {
             if count == 0 {
                 return Err(Violation::BadRelease);
             }
-            if self.exports.release(object, count)? {
-                self.events.push_back(Event::Released { object });
+            if self.exports.release(object, count)? && !self.answers.defer_release(object) {
+                self.part([object]);
             }
         }
         Ok(())
+    }
+
+    /// The release of these objects takes effect.
+    pub(super) fn part(&mut self, objects: impl IntoIterator<Item = ObjectId>) {
+        for object in objects {
+            if self.exports.part(object) {
+                self.events.push_back(Event::Released { object });
+            }
+        }
     }
 
     fn on_ping(&mut self, token: u64) -> Result<(), Violation> {

@@ -24,7 +24,7 @@ impl Timers {
         self.live = self.live.saturating_add(1);
     }
 
-    /// One entry became stale; `is_live` tells which are not.
+    /// One live entry became stale or was taken out; `is_live` tells which are neither.
     pub(super) fn disarm(&mut self, is_live: impl Fn(Timestamp, CallId) -> bool) {
         debug_assert!(self.live > 0, "more deadlines forgotten than armed");
         self.live = self.live.saturating_sub(1);
@@ -52,10 +52,5 @@ impl Timers {
         }
         let Reverse(entry) = self.heap.pop()?;
         Some(entry)
-    }
-
-    /// A live entry was taken out.
-    pub(super) fn fired(&mut self) {
-        self.live = self.live.saturating_sub(1);
     }
 }

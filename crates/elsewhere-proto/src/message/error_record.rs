@@ -120,7 +120,7 @@ const NIL: u8 = 0xc0;
 impl ErrorRecord {
     /// A record without an exception behind it.
     #[must_use]
-    pub fn new(kind: ErrorKind, outcome: Outcome, message: impl Into<String>) -> Self {
+    pub fn plain(kind: ErrorKind, outcome: Outcome, message: impl Into<String>) -> Self {
         Self {
             kind,
             outcome,
@@ -244,7 +244,7 @@ mod tests {
             traceback: "Traceback".to_owned(),
             notes: vec!["a note".to_owned()],
             culprit: Some("result[3].lock".to_owned()),
-            ..ErrorRecord::new(ErrorKind::Result, Outcome::Finished, "cannot pickle a lock")
+            ..ErrorRecord::plain(ErrorKind::Result, Outcome::Finished, "cannot pickle a lock")
         }
     }
 
