@@ -63,7 +63,7 @@ fn exit_in_a_call_is_told_with_its_code() {
 fn abort_is_told_with_its_signal_and_last_words() {
     let _watchdog = Watchdog::new("abort_is_told_with_its_signal_and_last_words");
     let host = start("serves").unwrap();
-    let words = "x".repeat(5000) + " the end";
+    let words = "many words\n".repeat(500) + "the end";
     let pending = Call::new(format!("abort {words}").as_bytes()).submit(host.link());
 
     let (code, signal, tail) = died(arrival(host.link(), &pending));

@@ -81,8 +81,8 @@ impl Link {
         }
     }
 
-    /// Gives back what an answer offers that nobody will ever look at.
-    pub(super) fn release_offers(self: &Arc<Self>, body: &[u8]) {
+    /// Gives back every reference that these values offer, because nobody takes it. Never blocks.
+    pub fn discard(self: &Arc<Self>, body: &[u8]) {
         let Ok(objects) = offered_references(body, self.limits) else { return };
         for object in objects {
             self.push_release(object, 1);

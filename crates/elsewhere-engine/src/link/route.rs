@@ -34,7 +34,7 @@ impl Link {
                 self.complete(&token, Arrival::Lost { loss, outcome });
             }
             Event::Items { token, count, body, .. } => self.add_items(&token, Items { count, body }),
-            Event::Late { body, .. } => self.release_offers(&body),
+            Event::Late { body, .. } => self.discard(&body),
             Event::Call(call) => self.on_call(call),
             Event::Cancelled { call, interrupt } => self.on_cancelled(call, interrupt),
             Event::Credit { call, n } => self.inbox.push(Work::Credit { link: Arc::clone(self), call, count: n }),
@@ -56,7 +56,7 @@ impl Link {
                 true
             }
             Err(Arrival::Reply(body) | Arrival::Error(body)) => {
-                self.release_offers(&body);
+                self.discard(&body);
                 false
             }
             Err(_) => false,
@@ -66,7 +66,7 @@ impl Link {
     fn add_items(self: &Arc<Self>, pending: &Arc<Pending>, items: Items) {
         match pending.add_items(items) {
             Ok(told) => self.tell(pending, told),
-            Err(items) => self.release_offers(&items.body),
+            Err(items) => self.discard(&items.body),
         }
     }
 

@@ -107,7 +107,7 @@ impl Link {
         let remains = pending.forget();
         self.attention_lost(remains.observers);
         for body in &remains.bodies {
-            self.release_offers(body);
+            self.discard(body);
         }
     }
 

@@ -1,5 +1,6 @@
 //! A host for the tests of processes: this very test program, started once more.
 #![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
+#![allow(clippy::exit, reason = "this is how a host ends")]
 
 use std::env;
 use std::fs;
