@@ -38,12 +38,7 @@ class Bootstrap:
 
     def construct_named(self, path: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
         """Make an object from a factory that is named "module:qualified.name", for callers without Python."""
-        module_name, _, qualname = path.partition(":")
-        __import__(module_name)
-        factory: Any = sys.modules[module_name]
-        for name in qualname.split("."):
-            factory = getattr(factory, name)
-        return factory(*args, **kwargs)
+        return _find(path)(*args, **kwargs)
 
     def receive(self, value: Any, /) -> Any:
         """Take in an object that was sent."""
@@ -52,6 +47,25 @@ class Bootstrap:
     def run(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Run a function here."""
         return function(*args, **kwargs)
+
+
+def _find(path: str) -> Any:
+    """The object that is named "module:qualified.name"; its module is imported if it is not yet."""
+    module_name, _, qualname = path.partition(":")
+    try:
+        __import__(module_name)
+        found: Any = sys.modules[module_name]
+        for name in qualname.split("."):
+            found = getattr(found, name)
+    except Exception as error:
+        from ._errors import ArgumentError
+
+        text = (
+            f"{path.replace(':', '.')} cannot be imported in the host ({type(error).__name__}: {error}), so nothing was "
+            f"made. What is put elsewhere must be importable there too; Host(path=[...]) adds directories"
+        )
+        raise ArgumentError(text, outcome="not_started") from error
+    return found
 
 
 BOOTSTRAP = Bootstrap()

@@ -188,6 +188,27 @@ pub(crate) fn send_to_host<'py>(
     Ok(pending.map(|pending| Sent { peer: Arc::clone(peer), pending, subject: Subject::Host(subject), chain }))
 }
 
+/// Calls `method` of the peer's own object number 0 with arguments that are told apart from those in texts.
+pub(crate) fn send_named<'py>(
+    py: Python<'py>,
+    peer: &Arc<Peer>,
+    method: &'static str,
+    args: &Bound<'py, PyTuple>,
+    subject: String,
+    want: Want,
+) -> PyResult<Sent> {
+    let limit = deadline::of_call(py, None)?;
+    let (pending, chain) = transmit(py, peer, want, Expect::Answer, limit, &|_| subject.clone(), |encoder| {
+        encoder.op(Op::Attribute);
+        encoder.name(&PyString::new(py, method))?;
+        encoder.op(Op::Call);
+        encoder.arguments(args, None)?;
+        Ok((ObjectId::BOOTSTRAP, 2))
+    })?;
+    let pending = pending.expect("an answer is expected");
+    Ok(Sent { peer: Arc::clone(peer), pending, subject: Subject::Host(subject), chain })
+}
+
 /// "Host.spawn(Dog)": what a call on the host itself is called in texts.
 fn host_subject(method: &str, first: Option<&Bound<'_, PyAny>>) -> String {
     let name =

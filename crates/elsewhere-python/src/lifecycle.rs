@@ -64,7 +64,8 @@ pub(crate) fn install_hooks(module: &Bound<'_, PyModule>) -> PyResult<()> {
     hooks.set_item("before", module.getattr("_before_fork")?)?;
     hooks.set_item("after_in_parent", module.getattr("_after_fork_in_parent")?)?;
     hooks.set_item("after_in_child", module.getattr("_after_fork_in_child")?)?;
-    py.import("os")?.getattr("register_at_fork")?.call((), Some(&hooks))?;
+    // `posix` is built in; `os`, which has the same function, would be the one module that a bare host imports for us.
+    py.import("posix")?.getattr("register_at_fork")?.call((), Some(&hooks))?;
     py.import("atexit")?.getattr("register")?.call1((module.getattr("_at_exit")?,))?;
     Ok(())
 }
