@@ -19,9 +19,8 @@ pub fn begin() {
     EXITING.store(true, Ordering::SeqCst); // after the thread is named: a gate that sees it finds the name
 }
 
-/// Closes every host and waits until all have ended, at most for `timeout` or until a signal comes. Hosts that are left
-/// see the end of their stream when this process is gone and end by themselves. Stops the watch thread.
-/// Returns whether all have ended.
+/// Closes every host and waits until all have ended, at most for `timeout` or until a signal comes, and kills what is left.
+/// Stops the watch thread. Returns whether all have ended by themselves.
 pub fn finish(timeout: Duration) -> bool {
     let end = Instant::now() + timeout;
     let processes = watch::processes();
@@ -29,6 +28,7 @@ pub fn finish(timeout: Duration) -> bool {
         process.link().close();
     }
     let all_ended = processes.iter().all(|process| process.wait_until(Some(end)));
+    processes.iter().for_each(|process| process.kill());
     watch::stop();
     all_ended
 }

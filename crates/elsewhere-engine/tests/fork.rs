@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use elsewhere_engine::transport::Transport;
-use elsewhere_engine::{SubmitError, fork};
+use elsewhere_engine::{Arrival, SubmitError, fork};
 
 use support::*;
 
@@ -40,12 +40,14 @@ fn parent_goes_on_and_child_uses_nothing_it_inherited() {
     let (near, far) = links(Transport::unix_pair);
     let sockets: BTreeSet<_> = near.fds().into_iter().chain(far.fds()).collect();
 
+    let pending = Call::new(b"of the parent").submit(&near);
     fork::prepare();
     let inherited: BTreeSet<_> = fork::child().into_iter().collect();
 
     assert!(sockets.is_subset(&inherited));
     assert!(near.is_inherited());
     assert!(matches!(Call::new(b"?").try_submit(&near), Err(SubmitError::Forked)));
+    assert!(matches!(arrival(&near, &pending), Arrival::Lost { .. }));
     near.close();
     near.abandon();
     let (near, far) = links(Transport::unix_pair);

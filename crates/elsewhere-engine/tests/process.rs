@@ -275,7 +275,7 @@ fn owner_that_is_killed_takes_all_its_hosts_along() {
     let owner = start("serves").unwrap();
     let child: u32 = String::from_utf8(echo(owner.link(), b"host serves")).unwrap().parse().unwrap();
     let stubborn: u32 = String::from_utf8(echo(owner.link(), b"host stubborn")).unwrap().parse().unwrap();
-    let busy: u32 = String::from_utf8(echo(owner.link(), b"host serves")).unwrap().parse().unwrap();
+    let busy: u32 = String::from_utf8(echo(owner.link(), b"host serves busy")).unwrap().parse().unwrap();
 
     owner.kill();
 

@@ -152,7 +152,9 @@ impl Link {
 
     /// Bytes were left behind: a driver polls for writing too, else the watch thread will.
     pub(super) fn ask_for_writer(self: &Arc<Self>) {
-        if !self.wake_sleeper() {
+        if self.is_input_over() {
+            self.arm(); // nobody polls a stream that has ended in one direction
+        } else if !self.wake_sleeper() {
             self.touch();
             if self.attention.is_armed.load(Ordering::SeqCst) {
                 self.arm();
@@ -236,6 +238,11 @@ impl Link {
             return;
         }
         self.try_read();
+        self.on_room();
+    }
+
+    /// What the watch thread does when a stream that it watches may take more.
+    pub(crate) fn on_room(self: &Arc<Self>) {
         if self.attention.is_blocked() {
             self.flush();
         }

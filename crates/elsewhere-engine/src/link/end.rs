@@ -5,11 +5,14 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use elsewhere_proto::Outcome;
+
 use super::Link;
 use super::wire::Wire;
-use crate::error::Loss;
+use crate::error::{Arrival, Loss};
 use crate::lock::lock;
 use crate::observer::Observer;
+use crate::pending::Pending;
 use crate::transport::{Half, PeerEnd, Transport};
 use crate::watch::{self, Ask};
 
@@ -131,6 +134,14 @@ impl Link {
             self.end.is_shut.store(true, Ordering::SeqCst); // under the wire's lock, so it happens once
             transport.shutdown(Half::Write);
         }
+    }
+
+    /// Ends a call that the process made that this one was forked from: its answer goes there.
+    pub(super) fn lose_inherited(&self, pending: &Pending) {
+        let reason = "the call belongs to the process that this one was forked from".to_owned();
+        let loss = Arc::new(Loss::Disconnected { reason });
+        // It may have ended before the fork.
+        let _ = pending.complete(Arrival::Lost { loss, outcome: Outcome::Unknown });
     }
 
     /// Ends one or both halves of the stream.

@@ -120,6 +120,10 @@ impl Link {
         tick: Option<Duration>,
         chain: ChainId,
     ) -> Wake {
+        if self.is_inherited() {
+            self.lose_inherited(pending);
+            return Wake::Arrived;
+        }
         let patience = Patience::new(until, tick);
         let deadline = pending.deadline();
         self.drive(Some(pending), chain, patience, || {

@@ -86,20 +86,19 @@ impl HostCommand {
         let (ours, theirs) = crate::transport::socket_pair()?;
         // Everything that can fail for want of descriptors or threads comes before the process.
         let link = Link::with_kind(Transport::over_socket(ours), config, inbox, Kind::Host)?;
-        let mut child = match self.command(theirs).spawn() {
-            Ok(child) => child,
-            Err(error) => {
-                link.abandon();
-                return Err(error);
-            }
-        };
-        let adopted = self.adopt(&mut child, &link);
-        if adopted.is_err() {
-            let _ = child.kill();
-            let _ = child.wait();
+        let mut command = self.command(theirs);
+        let started = command.spawn().and_then(|mut child| {
+            self.adopt(&mut child, &link).inspect_err(|_| {
+                let _ = child.kill();
+                let _ = child.wait();
+            })
+        });
+        if started.is_err() {
             link.abandon();
         }
-        adopted
+        // It holds the host's end of the stream, whose end must not be seen before the process is watched.
+        drop(command);
+        started
     }
 
     fn adopt(&self, child: &mut std::process::Child, link: &Arc<Link>) -> std::io::Result<HostProcess> {

@@ -105,6 +105,11 @@ impl Process {
         pidfd.into_iter().chain(stderr).collect()
     }
 
+    /// Ends it at once.
+    pub(crate) fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+
     fn signal(&self, signal: Signal) {
         if let Some(pidfd) = &*lock(&self.pidfd) {
             // ESRCH: it is dead and waits to be reaped.

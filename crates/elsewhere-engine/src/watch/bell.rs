@@ -60,8 +60,12 @@ impl Bell {
         }
     }
 
-    pub(super) fn take_asked(&self) -> Vec<Ask> {
+    /// Clears the eventfd. To be called before [`take_asked`](Self::take_asked), once it is readable.
+    pub(super) fn clear(&self) {
         let _ = rustix::io::read(&self.poke, &mut [0_u8; 8]);
+    }
+
+    pub(super) fn take_asked(&self) -> Vec<Ask> {
         std::mem::take(&mut *lock(&self.asked))
     }
 

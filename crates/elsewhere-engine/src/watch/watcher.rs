@@ -107,7 +107,7 @@ impl Watcher {
 
     fn on_event(&mut self, token: Token) {
         match token {
-            Token::Poke => {}
+            Token::Poke => self.bell.clear(),
             Token::Owner => {
                 super::unwatch_owner(&self.bell);
                 self.on_owner_gone();
@@ -146,7 +146,7 @@ impl Watcher {
         match link.peer_end() {
             PeerEnd::Open => link.on_stream_event(),
             // The half-close was seen before, so this is room to write.
-            PeerEnd::HalfClosed if link.is_input_over() => link.flush(),
+            PeerEnd::HalfClosed if link.is_input_over() => link.on_room(),
             PeerEnd::HalfClosed | PeerEnd::Gone => self.on_end(id),
         }
     }

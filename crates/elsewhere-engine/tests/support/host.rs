@@ -104,7 +104,10 @@ fn obey(argument: &str, hosts: &mut Vec<Arc<HostProcess>>) -> String {
             ours.join(" ")
         }
         "host" => {
-            let host = start(rest).unwrap();
+            let host = start(rest.trim_end_matches(" busy")).unwrap();
+            if rest.ends_with(" busy") {
+                let _ = Call::new(b"loop").submit(host.link());
+            }
             let pid = host.pid().to_string();
             hosts.push(Arc::new(host));
             pid
