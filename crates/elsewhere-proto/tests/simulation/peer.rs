@@ -22,6 +22,7 @@ struct Task {
     serial: Serial,
     /// A call made inside it that it waits for.
     waits_for: Option<CallId>,
+    is_cancelled: bool,
     is_interrupted: bool,
 }
 
@@ -416,6 +417,7 @@ impl Peer {
             let incoming = self.queue.remove(at).unwrap();
             self.refuse(&incoming, ErrorKind::Cancelled, ledger);
         } else if let Some(task) = self.stacks.values_mut().flatten().find(|task| task.incoming.call == call) {
+            task.is_cancelled = true;
             task.is_interrupted |= interrupt;
         }
         if let Some(stream) = self.streams.iter_mut().find(|stream| stream.call == call) {
@@ -479,7 +481,7 @@ impl Peer {
         if inner.is_none() {
             self.main = Some(chain);
         }
-        let task = Task { incoming, serial, waits_for: None, is_interrupted: false };
+        let task = Task { incoming, serial, waits_for: None, is_cancelled: false, is_interrupted: false };
         self.stacks.entry(chain).or_default().push(task);
     }
 
@@ -514,7 +516,7 @@ impl Peer {
         let (call, lane) = (task.incoming.call, task.incoming.lane);
         match task.incoming.head.want {
             Want::Stream => {
-                let left = random.next() % 8;
+                let left = if task.is_cancelled { 0 } else { random.next() % 8 };
                 self.streams.push(Stream { call, lane, serial: task.serial, credit: 0, left });
                 self.catch_up(call);
                 return;
