@@ -2,7 +2,10 @@
 
 import concurrent.futures
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
+from types import GenericAlias
 from typing import Any, Generic, Never, ParamSpec, Self, TypeVar, final, overload
+
+from typing_extensions import disjoint_base  # every type checker has it, whether it is installed or not
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -83,6 +86,7 @@ class Proxy:
 class Future(concurrent.futures.Future[_T]):
     """The answer of a call that was made with `submit`, once it is here."""
 
+    def __class_getitem__(cls, key: Any) -> GenericAlias: ...  # PyO3 names the parameter
     def result(self, timeout: float | None = None) -> _T:
         """Wait for the value of the call, at most `timeout` seconds (None: as long as it takes), and give it.
 
@@ -169,6 +173,7 @@ class LoopQueue:
     def drain(self) -> list[int]:
         """Take all keys, oldest first; the descriptor is not readable afterwards."""
 
+@disjoint_base
 class HostCore:
     """The connection of a Host object. `Host` in `_host.py` is made of it."""
 

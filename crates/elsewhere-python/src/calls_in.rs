@@ -88,7 +88,7 @@ fn evaluate<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingCall) -> 
     let Some(start) = start else { return Evaluated::Gone(target) };
     let mut decoder = Decoder::new(py, peer, incoming.steps(), None);
     let mut walk = Walk { current: start.clone(), receiver: None, remaining: incoming.head.steps };
-    match decoder.guarded(|decoder| walk.to_end(decoder)) {
+    match decoder.guarded(|decoder| walk.take_steps(decoder)) {
         Ok(()) => match finish_coroutine(&walk.current) {
             Ok(value) => {
                 let receiver = if target != ObjectId::BOOTSTRAP && value.is(&start) {
@@ -132,7 +132,7 @@ struct Walk<'py> {
 }
 
 impl<'py> Walk<'py> {
-    fn to_end(&mut self, decoder: &mut Decoder<'_, 'py>) -> Result<(), StepFailure> {
+    fn take_steps(&mut self, decoder: &mut Decoder<'_, 'py>) -> Result<(), StepFailure> {
         while self.remaining > 0 {
             self.remaining -= 1;
             let code = decoder.code().map_err(unreadable)?;
@@ -246,7 +246,7 @@ pub(crate) fn walk<'py>(
     steps: u16,
 ) -> Result<Bound<'py, PyAny>, Undecodable> {
     let mut walk = Walk { current: start, receiver: None, remaining: steps };
-    walk.to_end(decoder)?;
+    walk.take_steps(decoder)?;
     Ok(walk.current)
 }
 

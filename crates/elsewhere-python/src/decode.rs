@@ -73,10 +73,6 @@ impl<'r, 'py> Decoder<'r, 'py> {
         Self { py, peer, body, reader: Reader::new(body, Limits::default()), receiver, offers: 0 }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.reader.is_empty()
-    }
-
     /// Reads the next value, and gives back every reference that came with the message if that fails.
     pub(crate) fn value(&mut self) -> Result<Bound<'py, PyAny>, Undecodable> {
         self.guarded(Self::next)
@@ -97,11 +93,11 @@ impl<'r, 'py> Decoder<'r, 'py> {
 
     fn next(&mut self) -> Result<Bound<'py, PyAny>, Undecodable> {
         let token = self.reader.next_token()?;
-        self.from_token(token)
+        self.make(token)
     }
 
     /// Makes the object that begins with `token`.
-    pub(crate) fn from_token(&mut self, token: Token<'r>) -> Result<Bound<'py, PyAny>, Undecodable> {
+    pub(crate) fn make(&mut self, token: Token<'r>) -> Result<Bound<'py, PyAny>, Undecodable> {
         let py = self.py;
         Ok(match token {
             Token::Str(text) => PyString::new(py, text).into_any(),
@@ -164,7 +160,7 @@ impl<'r, 'py> Decoder<'r, 'py> {
                 Ok((args, self.map(len)?))
             }
             token @ Token::Pickle { .. } => {
-                let both = self.from_token(token)?;
+                let both = self.make(token)?;
                 Ok(both.extract::<(Bound<'py, PyTuple>, Bound<'py, PyDict>)>()?)
             }
             _ => Err(Undecodable::Malformed(CodecError::Unexpected("arguments"))),
@@ -192,7 +188,7 @@ impl<'r, 'py> Decoder<'r, 'py> {
         match self.reader.next_token()? {
             Token::List(len) => self.elements(len),
             // One pickle of the whole list, where an operand has no form in the codec.
-            token @ Token::Pickle { .. } => Ok(self.from_token(token)?.extract::<Vec<Bound<'py, PyAny>>>()?),
+            token @ Token::Pickle { .. } => Ok(self.make(token)?.extract::<Vec<Bound<'py, PyAny>>>()?),
             _ => Err(Undecodable::Malformed(CodecError::Unexpected("a list of operands"))),
         }
     }

@@ -323,7 +323,7 @@ impl<'w, 'py> Encoder<'w, 'py> {
             self.import_root(&import, value)?;
         } else if goes_by_reference(self.py, value, self.is_argument)? {
             self.offer(value)?;
-        } else if let Some(view) = crate::pickling::view_of(value)? {
+        } else if let Some(view) = pickling::view_of(value)? {
             self.out.memory_view(&view.head(), &view.data)?;
         } else {
             return Err(Stop::Pickle);
@@ -465,6 +465,7 @@ impl<'w, 'py> Encoder<'w, 'py> {
 }
 
 /// A value that is larger than the format allows.
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err takes")]
 fn unwritable(error: elsewhere_proto::codec::CodecError) -> PyErr {
     pyo3::exceptions::PyValueError::new_err(error.to_string())
 }

@@ -291,7 +291,7 @@ impl Future {
 
     /// Call `callback(future)` when the call has ended, at once if it has; else on the service thread.
     #[pyo3(signature = (callback, /))]
-    fn add_done_callback(slf: &Bound<'_, Self>, callback: Bound<'_, PyAny>) -> PyResult<()> {
+    fn add_done_callback(slf: &Bound<'_, Self>, callback: &Bound<'_, PyAny>) -> PyResult<()> {
         {
             let this = slf.get();
             let state = guard(&this.state);
@@ -301,7 +301,7 @@ impl Future {
                 return Self::observe(slf);
             }
         }
-        Self::call_back(slf, &callback);
+        Self::call_back(slf, callback);
         Ok(())
     }
 
@@ -368,10 +368,10 @@ impl Future {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        if let Ok(state) = self.state.try_lock() {
-            if let State::Done(value) = &*state {
-                visit.call(value)?;
-            }
+        if let Ok(state) = self.state.try_lock()
+            && let State::Done(value) = &*state
+        {
+            visit.call(value)?;
         }
         if let Ok(watchers) = self.watchers.try_lock() {
             for callback in &watchers.callbacks {

@@ -159,7 +159,7 @@ impl HostCore {
     }
 
     /// Call `callback()` once when the host has ended or was closed, on the service thread; at once if it has.
-    fn _on_death(slf: &Bound<'_, Self>, callback: Bound<'_, PyAny>) -> PyResult<()> {
+    fn _on_death(slf: &Bound<'_, Self>, callback: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         let peer = slf.get().peer()?;
         service::ensure(py)?;
@@ -264,6 +264,7 @@ fn config(capabilities: Capabilities, py: Python<'_>) -> Config {
 /// `program` and `arguments` are what is executed, `environment` the whole environment, `configuration` what the host is
 /// told before anything else.
 #[pyfunction]
+#[expect(clippy::too_many_arguments, reason = "Python passes them by keyword")]
 #[pyo3(signature = (core, *, program, arguments, environment, directory, name, configuration, timeout))]
 pub(crate) fn start_host<'py>(
     py: Python<'py>,
@@ -272,7 +273,7 @@ pub(crate) fn start_host<'py>(
     arguments: Vec<String>,
     environment: Option<BTreeMap<String, String>>,
     directory: Option<String>,
-    name: Option<String>,
+    name: Option<&str>,
     configuration: &Bound<'py, PyDict>,
     timeout: f64,
 ) -> PyResult<()> {
@@ -286,8 +287,8 @@ pub(crate) fn start_host<'py>(
         command.clear_environment = true;
         command.environment = environment.into_iter().map(|(key, value)| (key.into(), Some(value.into()))).collect();
     }
-    let process = launch(py, &command).map_err(|error| error.into_error(py, name.as_deref()))?;
-    let label = label(name.as_deref(), Some(process.pid()));
+    let process = launch(py, &command).map_err(|error| error.into_error(py, name))?;
+    let label = label(name, Some(process.pid()));
     let peer = Peer::new(Arc::clone(process.link()), Some(Arc::clone(&process)), label, true);
     let configured = configure(py, &peer, configuration, timeout);
     if let Err(error) = configured {
@@ -369,12 +370,12 @@ fn configuration_failed(py: Python<'_>, peer: &Arc<Peer>, process: &Arc<HostProc
 /// Make a host within this process; `core` becomes its Host. Calls queue, and whoever waits runs them.
 #[pyfunction]
 #[pyo3(signature = (core, *, name))]
-pub(crate) fn start_local_host(py: Python<'_>, core: &Bound<'_, HostCore>, name: Option<String>) -> PyResult<()> {
+pub(crate) fn start_local_host(py: Python<'_>, core: &Bound<'_, HostCore>, name: Option<&str>) -> PyResult<()> {
     peer::sweep(py);
     let here = config(Capabilities::CHUNKS, py);
     let there = config(Capabilities::CHUNKS.with(Capabilities::SERIAL), py);
     let (near, far) = Link::pair(here, service::process_inbox(), there, Inbox::new())?;
-    let label = label(name.as_deref(), None);
+    let label = label(name, None);
     let near = Peer::new(near, None, label, true);
     let far = Peer::new(far, None, "this process".to_owned(), false);
     if near.far.set(far).is_err() {

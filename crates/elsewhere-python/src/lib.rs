@@ -56,6 +56,7 @@ mod _core {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let py = module.py();
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        module.delattr("__all__")?; // PyO3 makes one; nobody imports a private module's names by `*`
         crate::lifecycle::install_hooks(module)?;
         if matches!(env!("ELSEWHERE_OPT_LEVEL"), "0" | "1") {
             let category = py.get_type::<pyo3::exceptions::PyRuntimeWarning>();

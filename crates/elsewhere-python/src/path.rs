@@ -64,7 +64,7 @@ pub(crate) fn root(proxy: &Proxy) -> &Arc<Import> {
 }
 
 /// The proxies from the first step of a path to its last.
-fn steps<'a>(proxy: &'a Proxy) -> Vec<&'a Step> {
+fn steps(proxy: &Proxy) -> Vec<&Step> {
     let mut found = Vec::with_capacity(usize::from(proxy.place.length()));
     let mut place = &proxy.place;
     while let Place::Path { parent, step, .. } = place {
@@ -102,7 +102,7 @@ fn write_attribute(encoder: &mut Encoder<'_, '_>, name: &Py<PyString>) -> PyResu
     encoder.name(name.bind(encoder.py))
 }
 
-/// "dog.friends[0].name" with the class name for the root: for texts, so it never fails and never does I/O.
+/// `dog.friends[0].name` with the class name for the root: for texts, so it never fails and never does I/O.
 pub(crate) fn text(py: Python<'_>, proxy: &Proxy) -> String {
     let mut text = root(proxy).class.qualname.clone();
     for step in steps(proxy) {

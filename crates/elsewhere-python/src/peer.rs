@@ -13,7 +13,7 @@ use elsewhere_proto::ObjectId;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
-use crate::errors;
+use crate::{errors, read_ahead};
 
 /// What a class descriptor says of the objects of its class.
 pub(crate) mod class_flag {
@@ -32,7 +32,7 @@ pub(crate) struct Peer {
     /// The process behind it, where we started it.
     pub(crate) process: Option<Arc<HostProcess>>,
     /// The far end of a local host, which whoever waits here pumps.
-    pub(crate) far: OnceLock<Arc<Peer>>,
+    pub(crate) far: OnceLock<Arc<Self>>,
     /// "host 4711", for texts.
     pub(crate) label: String,
     /// Whether the host ends with our last handle.
@@ -151,11 +151,6 @@ impl Peer {
         let lease = Arc::new(Lease { link: Arc::clone(&self.link) });
         *slot = Arc::downgrade(&lease);
         Some(lease)
-    }
-
-    /// Whether the host behind it is ours to close.
-    pub(crate) fn is_owned(&self) -> bool {
-        self.owned
     }
 
     /// Whether the host was made for one object.
@@ -388,6 +383,7 @@ pub(crate) fn sweep(py: Python<'_>) {
         ids.into_iter().filter_map(|id| registry.remove(&id)).collect()
     };
     for peer in lost {
+        read_ahead::forget_link(peer.link.id());
         peer.clear(py);
     }
 }

@@ -208,7 +208,7 @@ fn turn(py: Python<'_>, link: &Arc<Link>, call: CallId, producer: &Arc<Mutex<Pro
     let sent = batch.count;
     send_batch(link, call, lane, batch);
     if let Some(end) = end {
-        finish(py, link, call, end);
+        finish(py, link, call, &end);
         return;
     }
     let mut producer = producer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -263,7 +263,7 @@ fn send_batch(link: &Arc<Link>, call: CallId, lane: LaneId, mut batch: Batch) {
 }
 
 /// Ends a stream: exhausted, or with what the iterator raised.
-fn finish(py: Python<'_>, link: &Arc<Link>, call: CallId, end: PyErr) {
+fn finish(py: Python<'_>, link: &Arc<Link>, call: CallId, end: &PyErr) {
     let Some(producer) = producers().remove(&(link.id(), call)) else { return };
     let (peer, incoming) = {
         let producer = producer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -273,7 +273,7 @@ fn finish(py: Python<'_>, link: &Arc<Link>, call: CallId, end: PyErr) {
     if end.is_instance_of::<PyStopIteration>(py) {
         answer::nothing(&peer, &incoming);
     } else {
-        answer::raised(py, &peer, &incoming, ErrorKind::Raised, Outcome::Finished, &end);
+        answer::raised(py, &peer, &incoming, ErrorKind::Raised, Outcome::Finished, end);
     }
 }
 
