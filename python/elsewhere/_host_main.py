@@ -61,8 +61,8 @@ def _find(path: str) -> Any:
         from ._errors import ArgumentError
 
         text = (
-            f"{path.replace(':', '.')} cannot be imported in the host ({type(error).__name__}: {error}), so nothing was "
-            f"made. What is put elsewhere must be importable there too; Host(path=[...]) adds directories"
+            f"{path.replace(':', '.')} cannot be imported in the host ({type(error).__name__}: {error}), so nothing "
+            f"was made. What is put elsewhere must be importable there too; Host(path=[...]) adds directories"
         )
         raise ArgumentError(text, outcome="not_started") from error
     return found
