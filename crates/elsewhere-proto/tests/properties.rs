@@ -1,6 +1,8 @@
 //! What holds for every value and every sequence of bytes.
 //! Owns: the properties. Must not know: examples; those stand beside the code.
 
+#![expect(clippy::disallowed_types, reason = "the wall is around the crate; proptest shares its strategies")]
+
 use elsewhere_proto::codec::{Flavour, Limits, Reader, ReferenceHead, Value, ViewHead};
 use elsewhere_proto::{
     CallHead, CallId, ChainId, Config, Connection, ErrorRecord, Event, Hello, LaneId, ObjectId, Timestamp, Want,
