@@ -12,11 +12,11 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyTuple, PyType};
 
 use crate::calls_in::{Receiver, write_result};
 use crate::encode::{Encoder, is_immutable_value};
-use crate::lifecycle;
 use crate::path::Place;
 use crate::peer::Peer;
 use crate::proxy::Proxy;
 use crate::reference::Ref;
+use crate::{errors, lifecycle};
 
 /// A pickled exception beyond this many bytes stays where it was raised; its text travels.
 const EXCEPTION_MAX: usize = 1 << 20;
@@ -92,7 +92,8 @@ fn write_auto<'py>(encoder: &mut Encoder<'_, 'py>, value: &Bound<'py, PyAny>, re
                 return Ok(());
             }
             Receiver::Place => return encoder.offer(value),
-            Receiver::No if encoder.holds(value) || is_known_uncopyable(value) => return encoder.offer(value),
+            Receiver::No if encoder.holds(value) => return encoder.offer(value),
+            Receiver::No if is_known_uncopyable(value) => return encoder.offer_uncopyable(value),
             Receiver::No => {}
         }
     }
@@ -123,7 +124,7 @@ fn write_elements<'py>(encoder: &mut Encoder<'_, 'py>, value: &Bound<'py, PyAny>
         })
     } else {
         remember_uncopyable(value);
-        encoder.offer(value)
+        encoder.offer_uncopyable(value)
     }
 }
 
@@ -133,7 +134,7 @@ fn write_element<'py>(encoder: &mut Encoder<'_, 'py>, element: &Bound<'py, PyAny
         Ok(()) => Ok(()),
         Err(error) if error.is_instance_of::<PyException>(encoder.py) => {
             encoder.roll_back(mark);
-            encoder.offer(element)
+            encoder.offer_uncopyable(element)
         }
         Err(error) => Err(error),
     }
@@ -173,7 +174,7 @@ fn log_uncopyable(value: &Bound<'_, PyAny>, error: &PyErr) {
 
 /// The method ran, but its result cannot travel.
 fn result_failed(py: Python<'_>, peer: &Arc<Peer>, incoming: &IncomingCall, error: &PyErr) {
-    if !error.is_instance_of::<PyException>(py) {
+    if errors::is_ours(py, error) || !error.is_instance_of::<PyException>(py) {
         raised(py, peer, incoming, ErrorKind::Raised, Outcome::Finished, error);
         return;
     }

@@ -126,14 +126,12 @@ pub(crate) fn invoke<'py>(proxy: &Bound<'py, Proxy>, last: &Last<'_, 'py>, want:
 }
 
 /// The value at a path of another host, by the rule for results.
-pub(crate) fn evaluate_path<'py>(py: Python<'py>, proxy: &Bound<'py, Proxy>) -> PyResult<Bound<'py, PyAny>> {
-    let _ = py;
+pub(crate) fn evaluate_path<'py>(proxy: &Bound<'py, Proxy>) -> PyResult<Bound<'py, PyAny>> {
     invoke(proxy, &Last::Get, Want::Auto)
 }
 
 /// A proxy of the object that is at the path now.
-pub(crate) fn pin<'py>(py: Python<'py>, proxy: &Bound<'py, Proxy>) -> PyResult<Bound<'py, PyAny>> {
-    let _ = py;
+pub(crate) fn pin<'py>(proxy: &Bound<'py, Proxy>) -> PyResult<Bound<'py, PyAny>> {
     invoke(proxy, &Last::Get, Want::Reference)
 }
 

@@ -316,7 +316,7 @@ pub(crate) fn write_item<'py>(encoder: &mut Encoder<'_, 'py>, item: &Bound<'py, 
     match write_result(encoder, item) {
         Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(encoder.py) => {
             encoder.roll_back(mark);
-            encoder.offer(item)
+            encoder.offer_uncopyable(item)
         }
         other => other,
     }

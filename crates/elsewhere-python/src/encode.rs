@@ -16,7 +16,7 @@ use pyo3::types::{
 };
 
 use crate::path::{self, Place};
-use crate::peer::Peer;
+use crate::peer::{Peer, Reason};
 use crate::pickling;
 use crate::proxy::Proxy;
 use crate::reference::Ref;
@@ -364,7 +364,7 @@ impl<'w, 'py> Encoder<'w, 'py> {
             return Ok(self.offer(proxy.as_any())?);
         }
         // A path on another host is evaluated beforehand, by the rule for results.
-        let value = crate::call::evaluate_path(self.py, proxy)?;
+        let value = crate::call::evaluate_path(proxy)?;
         self.value(&value)
     }
 
@@ -393,7 +393,16 @@ impl<'w, 'py> Encoder<'w, 'py> {
 
     /// Writes `object` by reference.
     pub(crate) fn offer(&mut self, object: &Bound<'py, PyAny>) -> PyResult<()> {
-        let offer = self.peer.export(object)?;
+        self.offer_because(object, Reason::Asked)
+    }
+
+    /// Writes `object` by reference because it cannot be copied.
+    pub(crate) fn offer_uncopyable(&mut self, object: &Bound<'py, PyAny>) -> PyResult<()> {
+        self.offer_because(object, Reason::Uncopyable)
+    }
+
+    fn offer_because(&mut self, object: &Bound<'py, PyAny>, reason: Reason) -> PyResult<()> {
+        let offer = self.peer.export(object, reason)?;
         self.granted.push(offer.object);
         self.out.reference(&ReferenceHead::Offer {
             object: offer.object,
@@ -445,7 +454,7 @@ impl<'w, 'py> Encoder<'w, 'py> {
             Ok(proxy) if matches!(proxy.get().place, Place::Root(_)) => self.proxy(proxy),
             Ok(proxy) if Arc::ptr_eq(&path::root(proxy.get()).peer, self.peer) => self.proxy(proxy),
             Ok(proxy) => {
-                let pinned = crate::call::pin(self.py, proxy)?;
+                let pinned = crate::call::pin(proxy)?;
                 return self.offer(&pinned);
             }
             Err(_) => match object.cast_exact::<Ref>() {

@@ -96,6 +96,13 @@ pub(crate) fn is_loss(py: Python<'_>, error: &PyErr) -> bool {
     })
 }
 
+/// Whether `error` is one of elsewhere's own.
+pub(crate) fn is_ours(py: Python<'_>, error: &PyErr) -> bool {
+    module(py)
+        .and_then(|module| module.getattr("ElsewhereError"))
+        .is_ok_and(|class| error.matches(py, class).unwrap_or(false))
+}
+
 /// The engine did not take the call.
 pub(crate) fn refused(py: Python<'_>, peer: &Peer, method: &str, error: &SubmitError) -> PyErr {
     let not_started = Some(Outcome::NotStarted);
@@ -175,10 +182,7 @@ pub(crate) fn object_gone(py: Python<'_>, peer: &Peer, object: ObjectId) -> PyEr
 
 /// An argument could not be written. Errors of our own, attribute errors and interrupts pass as they are.
 pub(crate) fn argument(py: Python<'_>, peer: &Peer, method: &str, error: PyErr) -> PyErr {
-    let passes = module(py)
-        .and_then(|module| module.getattr("ElsewhereError"))
-        .is_ok_and(|class| error.matches(py, class).unwrap_or(false));
-    if passes || !error.is_instance_of::<PyException>(py) {
+    if is_ours(py, &error) || !error.is_instance_of::<PyException>(py) {
         return error;
     }
     let culprit = crate::pickling::last_culprit().unwrap_or_else(|| "an argument".to_owned());

@@ -4,7 +4,7 @@
 //! directions, the lease. Must not know: frames and waiting (the engine's), how a value is written (encode).
 //! The reference *counts* are the protocol's; this file holds what the counts are about.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
@@ -23,8 +23,18 @@ pub(crate) mod class_flag {
     pub(crate) const ASYNC_STREAM: i64 = 4;
 }
 
-/// The most exports of one connection that may live at a time, a guard against results that pile up as proxies.
-pub(crate) const LIVE_EXPORTS_MAX: usize = 1_000_000;
+/// The most results of one connection that may live as proxies because they could not be copied: a guard against a loop
+/// that collects them without knowing.
+pub(crate) const AUTO_PROXIES_MAX: usize = 100_000;
+
+/// Why an object is offered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// Somebody asked for a reference, or holds one already.
+    Asked,
+    /// It is a result that could not be copied.
+    Uncopyable,
+}
 
 /// A connection to a peer, and the tables that belong to it.
 pub(crate) struct Peer {
@@ -49,6 +59,8 @@ pub(crate) struct Peer {
 struct Tables {
     exported: HashMap<u64, Py<PyAny>>,
     ids: HashMap<usize, u64>,
+    /// Those of the exported that nobody asked for.
+    auto: HashSet<u64>,
     /// By the type's address; the type is kept so that the address stays its own.
     classes: HashMap<usize, (u32, Py<PyType>)>,
     described: HashMap<u32, Arc<ClassInfo>>,
@@ -163,7 +175,7 @@ impl Peer {
     }
 
     /// Offers `object` to the peer: one more reference that the peer will give back.
-    pub(crate) fn export(&self, object: &Bound<'_, PyAny>) -> PyResult<Offer> {
+    pub(crate) fn export(&self, object: &Bound<'_, PyAny>, reason: Reason) -> PyResult<Offer> {
         crate::service::ensure_for(object.py(), self)?;
         let pointer = object.as_ptr() as usize;
         let kind = object.get_type();
@@ -176,11 +188,14 @@ impl Peer {
                 return Ok(Offer { object: object_id, class, described: described.1 });
             }
         }
-        if tables.exported.len() >= LIVE_EXPORTS_MAX {
+        if reason == Reason::Uncopyable && tables.auto.len() >= AUTO_PROXIES_MAX {
             drop(tables);
-            return Err(errors::overloaded(object.py(), self, LIVE_EXPORTS_MAX));
+            return Err(errors::overloaded(object.py(), self, AUTO_PROXIES_MAX));
         }
         let object_id = self.link.export();
+        if reason == Reason::Uncopyable {
+            tables.auto.insert(object_id.0);
+        }
         let replaced = tables.exported.insert(object_id.0, object.clone().unbind());
         tables.ids.insert(pointer, object_id.0);
         drop(tables);
@@ -221,6 +236,7 @@ impl Peer {
         let mut dropped = Vec::with_capacity(released.len());
         let mut tables = self.tables();
         for object in released {
+            tables.auto.remove(&object.0);
             if let Some(held) = tables.exported.remove(&object.0) {
                 let pointer = held.as_ptr() as usize;
                 if tables.ids.get(&pointer) == Some(&object.0) {

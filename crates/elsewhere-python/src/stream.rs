@@ -97,9 +97,8 @@ impl Stream {
         self.operate(py, Operation::Close, &[])?.wait(py).map(drop)
     }
 
-    fn __repr__(&self, py: Python<'_>) -> String {
+    fn __repr__(&self) -> String {
         let import = path::root(self.proxy.get());
-        let _ = py;
         format!("<stream of {} in {}>", import.class.qualname, import.peer.label)
     }
 

@@ -155,7 +155,7 @@ pub(crate) fn r#ref<'py>(x: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = x.py();
     match x.cast_exact::<Proxy>() {
         Ok(proxy) if matches!(proxy.get().place, Place::Root(_)) => Ok(x.clone()),
-        Ok(proxy) => call::pin(py, proxy),
+        Ok(proxy) => call::pin(proxy),
         Err(_) if x.is_exact_instance_of::<Ref>() || streams::import_of(x).is_some() => Ok(x.clone()),
         Err(_) => Ok(Bound::new(py, Ref { object: x.clone().unbind() })?.into_any()),
     }
