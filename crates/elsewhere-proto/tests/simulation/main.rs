@@ -6,6 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "the wall is around the crate; its tests read their settings")]
 #![expect(clippy::print_stderr, reason = "the seed of a failure must be seen")]
 
+mod host;
 mod ledger;
 mod peer;
 mod random;

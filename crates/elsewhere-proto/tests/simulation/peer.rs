@@ -6,53 +6,36 @@ use std::time::Duration;
 
 use elsewhere_proto::codec::{Reader, ReferenceHead, Token, Writer};
 use elsewhere_proto::{
-    CallHead, CallId, CallRefused, Capabilities, ChainId, Config, Connection, ErrorKind, ErrorRecord, Event, Hello,
-    IncomingCall, LaneId, Limits, ObjectId, Op, Outcome, Timestamp, Want,
+    CallHead, CallId, CallRefused, Capabilities, ChainId, Config, Connection, ErrorRecord, Event, Hello, IncomingCall,
+    LaneId, Limits, ObjectId, Op, Timestamp, Want,
 };
 
+use crate::host::{Stream, Task};
 use crate::ledger::{End, Ledger};
 use crate::random::Random;
 
 /// What a peer hangs on its calls: the number of the call in the ledger.
 pub(crate) type Serial = u64;
 
-/// A call of the peer that runs here.
-struct Task {
-    incoming: IncomingCall,
-    serial: Serial,
-    /// A call made inside it that it waits for.
-    waits_for: Option<CallId>,
-    is_cancelled: bool,
-    is_interrupted: bool,
-}
-
-struct Stream {
-    call: CallId,
-    lane: LaneId,
-    serial: Serial,
-    credit: u64,
-    left: u64,
-}
-
 pub(crate) struct Peer {
     pub(crate) index: usize,
     pub(crate) connection: Connection<Serial>,
     /// Calls made here that somebody waits for, with their chains.
-    open: BTreeMap<CallId, (Serial, ChainId, Want)>,
-    lanes: [u32; 4],
-    heard: BTreeMap<LaneId, u32>,
-    queue: VecDeque<IncomingCall>,
+    pub(crate) open: BTreeMap<CallId, (Serial, ChainId, Want)>,
+    pub(crate) lanes: [u32; 4],
+    pub(crate) heard: BTreeMap<LaneId, u32>,
+    pub(crate) queue: VecDeque<IncomingCall>,
     /// Running calls by chain, the innermost last.
-    stacks: BTreeMap<ChainId, Vec<Task>>,
+    pub(crate) stacks: BTreeMap<ChainId, Vec<Task>>,
     /// The chain whose outermost call came from the queue.
-    main: Option<ChainId>,
-    streams: Vec<Stream>,
-    own: Vec<ObjectId>,
-    foreign: BTreeMap<ObjectId, u32>,
-    next_chain: u64,
-    pings: VecDeque<u64>,
-    scratch: Vec<u8>,
-    large: u64,
+    pub(crate) main: Option<ChainId>,
+    pub(crate) streams: Vec<Stream>,
+    pub(crate) own: Vec<ObjectId>,
+    pub(crate) foreign: BTreeMap<ObjectId, u32>,
+    pub(crate) next_chain: u64,
+    pub(crate) pings: VecDeque<u64>,
+    pub(crate) scratch: Vec<u8>,
+    pub(crate) large: u64,
 }
 
 pub(crate) fn at(now: u64) -> Timestamp {
@@ -106,7 +89,7 @@ impl Peer {
         }
     }
 
-    fn call(
+    pub(crate) fn call(
         &mut self,
         chain: ChainId,
         nested: bool,
@@ -161,7 +144,7 @@ impl Peer {
     }
 
     /// A list of the serial number, some padding and some references.
-    fn write_values(
+    pub(crate) fn write_values(
         &mut self,
         serial: Serial,
         body: &mut Vec<u8>,
@@ -250,7 +233,7 @@ impl Peer {
     }
 
     /// Values were looked at: what they offer is held now.
-    fn import(&mut self, body: &[u8], ledger: &mut Ledger) -> Serial {
+    pub(crate) fn import(&mut self, body: &[u8], ledger: &mut Ledger) -> Serial {
         let (serial, offered) = self.read_values(body);
         for object in offered {
             self.connection.imported(object);
@@ -262,7 +245,7 @@ impl Peer {
     }
 
     /// Values are thrown away: what they offer is released.
-    fn discard(&mut self, body: &[u8], ledger: &mut Ledger) {
+    pub(crate) fn discard(&mut self, body: &[u8], ledger: &mut Ledger) {
         let offered = elsewhere_proto::offered_references(body, Limits::default()).unwrap();
         for object in &offered {
             Ledger::change(&mut ledger.travelling, (self.other(), object.0), -1);
@@ -277,7 +260,7 @@ impl Peer {
         self.cancel(call, random, ledger);
     }
 
-    fn cancel(&mut self, call: CallId, random: &mut Random, ledger: &mut Ledger) {
+    pub(crate) fn cancel(&mut self, call: CallId, random: &mut Random, ledger: &mut Ledger) {
         let Some((serial, ..)) = self.open.remove(&call) else { return };
         self.connection.cancel(call, random.chance(30));
         ledger.end(serial, End::Cancelled);
@@ -388,7 +371,7 @@ impl Peer {
         }
     }
 
-    fn ended(&mut self, call: CallId, token: Serial) -> (Serial, ChainId, Want) {
+    pub(crate) fn ended(&mut self, call: CallId, token: Serial) -> (Serial, ChainId, Want) {
         let open = self.open.remove(&call).expect("a call that is not open ended");
         assert_eq!(open.0, token);
         open
@@ -401,176 +384,6 @@ impl Peer {
             self.import(item, ledger);
         }
         assert!(reader.is_empty());
-    }
-
-    fn on_call(&mut self, incoming: IncomingCall) {
-        let target = incoming.head.target;
-        assert!(target == ObjectId::BOOTSTRAP || self.own.contains(&target), "target {target} is gone");
-        let next = self.heard.entry(incoming.lane).or_default();
-        assert_eq!(incoming.number, *next, "calls of lane {} changed their order", incoming.lane);
-        *next += 1;
-        self.queue.push_back(incoming);
-    }
-
-    fn on_cancelled(&mut self, call: CallId, interrupt: bool, ledger: &mut Ledger) {
-        if let Some(at) = self.queue.iter().position(|incoming| incoming.call == call) {
-            let incoming = self.queue.remove(at).unwrap();
-            self.refuse(&incoming, ErrorKind::Cancelled, ledger);
-        } else if let Some(task) = self.stacks.values_mut().flatten().find(|task| task.incoming.call == call) {
-            task.is_cancelled = true;
-            task.is_interrupted |= interrupt;
-        }
-        if let Some(stream) = self.streams.iter_mut().find(|stream| stream.call == call) {
-            stream.left = 0;
-        }
-    }
-
-    /// Answers a call that was not begun.
-    fn refuse(&mut self, incoming: &IncomingCall, kind: ErrorKind, ledger: &mut Ledger) {
-        self.discard(incoming.steps(), ledger);
-        if incoming.head.want == Want::Nothing {
-            assert!(self.connection.finish(incoming.call));
-        } else {
-            self.send_error(incoming.call, incoming.lane, kind, Outcome::NotStarted);
-        }
-    }
-
-    fn send_error(&mut self, call: CallId, lane: LaneId, kind: ErrorKind, outcome: Outcome) {
-        let mut body = Vec::new();
-        ErrorRecord::plain(kind, outcome, "refused").encode(&mut body).unwrap();
-        self.connection.fail(call, lane, &mut body).unwrap();
-    }
-
-    /// What the host does next: calls of a chain that waits here at once, others one after another.
-    pub(crate) fn run(&mut self, now: u64, random: &mut Random, ledger: &mut Ledger) {
-        // A serial host has handed over its answers before it begins anything.
-        if self.connection.transmit_len() == 0 {
-            self.start_next(now, ledger);
-            self.produce_some(random, ledger);
-        }
-        let chains: Vec<_> = self.stacks.keys().copied().collect();
-        if let Some(chain) = random.pick(&chains).copied() {
-            self.go_on(chain, now, random, ledger);
-        }
-    }
-
-    fn waits_in(&self, chain: ChainId) -> bool {
-        self.open.values().any(|(_, open, _)| *open == chain)
-    }
-
-    fn start_next(&mut self, now: u64, ledger: &mut Ledger) {
-        let inner = self.queue.iter().position(|incoming| self.waits_in(incoming.chain));
-        let place = match (inner, self.main) {
-            (Some(place), _) => place,
-            (None, None) if !self.queue.is_empty() => 0,
-            _ => return,
-        };
-        let incoming = self.queue.remove(place).unwrap();
-        if incoming.expires().is_some_and(|expires| expires < at(now)) {
-            self.refuse(&incoming, ErrorKind::Expired, ledger);
-            return;
-        }
-        let target = incoming.head.target;
-        assert!(target == ObjectId::BOOTSTRAP || self.own.contains(&target), "target {target} is gone");
-        let serial = self.import(incoming.steps(), ledger);
-        ledger.start(serial);
-        if !serial.is_multiple_of(3) {
-            self.connection.begin(incoming.call);
-        }
-        let chain = incoming.chain;
-        if inner.is_none() {
-            self.main = Some(chain);
-        }
-        let task = Task { incoming, serial, waits_for: None, is_cancelled: false, is_interrupted: false };
-        self.stacks.entry(chain).or_default().push(task);
-    }
-
-    fn go_on(&mut self, chain: ChainId, now: u64, random: &mut Random, ledger: &mut Ledger) {
-        let stack = self.stacks.get_mut(&chain).unwrap();
-        let depth = stack.len();
-        let task = stack.last_mut().unwrap();
-        if let Some(call) = task.waits_for.filter(|call| self.open.contains_key(call)) {
-            // Two hosts may wait for each other once a caller between them gave up; so everybody gives up some day.
-            if random.chance(2) {
-                self.cancel(call, random, ledger);
-            }
-            return;
-        }
-        let is_stream = task.incoming.head.want == Want::Stream;
-        if !task.is_interrupted && !is_stream && depth < 4 && random.chance(30) {
-            let call = self.call(chain, true, now, random, ledger);
-            self.stacks.get_mut(&chain).unwrap().last_mut().unwrap().waits_for = call;
-            return;
-        }
-        let task = stack.pop().unwrap();
-        if stack.is_empty() {
-            self.stacks.remove(&chain);
-            if self.main == Some(chain) {
-                self.main = None;
-            }
-        }
-        self.answer(&task, random, ledger);
-    }
-
-    fn answer(&mut self, task: &Task, random: &mut Random, ledger: &mut Ledger) {
-        let (call, lane) = (task.incoming.call, task.incoming.lane);
-        match task.incoming.head.want {
-            Want::Stream => {
-                let left = if task.is_cancelled { 0 } else { random.next() % 8 };
-                self.streams.push(Stream { call, lane, serial: task.serial, credit: 0, left });
-                self.catch_up(call);
-                return;
-            }
-            Want::Nothing => {
-                ledger.finish(task.serial);
-                assert!(self.connection.finish(call));
-                return;
-            }
-            _ => ledger.finish(task.serial),
-        }
-        if task.is_interrupted || random.chance(10) {
-            self.send_error(call, lane, ErrorKind::Raised, Outcome::Finished);
-            return;
-        }
-        let mut body = Vec::new();
-        self.write_values(task.serial, &mut body, random, ledger);
-        self.connection.reply(call, lane, &mut body).unwrap();
-        assert!(self.connection.reply(call, lane, &mut body).is_err(), "a second answer was accepted");
-    }
-
-    /// Credit may have come before the stream was begun: asking for too much tells how much there is.
-    fn catch_up(&mut self, call: CallId) {
-        let stream = self.streams.last_mut().unwrap();
-        let refused = self.connection.items(call, stream.lane, u32::MAX, &mut vec![]);
-        if let Err(elsewhere_proto::AnswerRefused::NoCredit { granted, .. }) = refused {
-            stream.credit = u64::from(granted);
-        }
-    }
-
-    /// Each batch of items is a turn in the queue of a serial host.
-    fn produce_some(&mut self, random: &mut Random, ledger: &mut Ledger) {
-        if self.main.is_some() || self.streams.is_empty() {
-            return;
-        }
-        let at = random.below(self.streams.len());
-        let Stream { call, lane, serial, credit, left } = self.streams[at];
-        if left == 0 {
-            self.streams.swap_remove(at);
-            ledger.finish(serial);
-            self.connection.reply(call, lane, &mut vec![0xc0]).unwrap();
-            return;
-        }
-        let count = credit.min(left).min(1 + random.next() % 3);
-        if count == 0 {
-            return;
-        }
-        let mut body = Vec::new();
-        for _ in 0..count {
-            self.write_values(serial, &mut body, random, ledger);
-        }
-        self.connection.items(call, lane, count as u32, &mut body).unwrap();
-        self.streams[at].credit -= count;
-        self.streams[at].left -= count;
     }
 
     /// The other side is gone: what waits is never begun.
