@@ -1,8 +1,9 @@
 //! How the engine takes a lock.
 //! Owns: what a poisoned lock means. Must not know: what the locks guard.
 //!
-//! Order of the engine's locks, outermost first: fork, watch table, reader, chains, inbox, wire, roles, pending.
-//! A thread that holds one of them takes only locks further right, and holds none across a sleep or a call-back.
+//! Order of the engine's locks, outermost first: watch table, reader, chains, inbox, wire, and then, none of them inside
+//! another: roles, watched stream, call, released objects, bell, and those of a process. A thread that holds one of them
+//! takes only locks further right. None is held across a sleep, or while the last handle of a link may be dropped.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,0 +1,194 @@
+//! Who waits for what, and in which chain.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
+
+use elsewhere_engine::{Inbox, InboxWake, Link, Observer, Wake, Work};
+use elsewhere_proto::ChainId;
+
+use crate::support::*;
+
+conformance! {
+    patience_is_not_the_end_of_a_call
+    observed_call_needs_no_waiter
+    drain_takes_in_what_is_here
+    call_of_the_chain_runs_in_the_waiting_thread
+    call_of_the_chain_that_came_early_is_found
+    call_of_another_chain_goes_to_the_inbox
+}
+
+fn patience_is_not_the_end_of_a_call(mechanism: Mechanism) {
+    let _watchdog = Watchdog::new("patience_is_not_the_end_of_a_call");
+    let (near, far) = links(mechanism);
+    let pending = Call::new(b"slow").submit(&near);
+    let until = Instant::now() + Duration::from_millis(5);
+
+    assert!(matches!(near.wait(&pending, Some(until), None, ChainId(0)), Wake::TimedOut));
+    assert!(matches!(near.wait(&pending, None, Some(Duration::from_millis(1)), ChainId(0)), Wake::Tick));
+
+    let peer = serve_echo(far);
+    assert_eq!(reply(&near, &pending), b"slow");
+    near.close();
+    peer.join().unwrap();
+}
+
+fn observed_call_needs_no_waiter(mechanism: Mechanism) {
+    let _watchdog = Watchdog::new("observed_call_needs_no_waiter");
+    let (near, far) = links(mechanism);
+    let peer = serve_echo(far);
+    let inbox = Inbox::new();
+
+    for key in 0..100_u64 {
+        let pending = Call::new(&key.to_le_bytes()).submit(&near);
+        if !near.observe(&pending, Observer::Inbox(Arc::clone(&inbox), key)) {
+            assert!(matches!(inbox.wait(None), Some(Work::Completed(done)) if done == key));
+        }
+        assert!(pending.is_done());
+        // A driver in between disarms what the observer armed.
+        assert_eq!(echo(&near, b"sync"), b"sync");
+    }
+
+    near.close();
+    peer.join().unwrap();
+}
+
+fn drain_takes_in_what_is_here(mechanism: Mechanism) {
+    let _watchdog = Watchdog::new("drain_takes_in_what_is_here");
+    let (near, far) = links(mechanism);
+    let pending = Call::new(b"x").submit(&near);
+    near.drain();
+    assert!(!pending.is_done());
+    let peer = serve_echo(far);
+
+    while !pending.is_done() {
+        near.drain();
+        std::thread::yield_now();
+    }
+
+    near.close();
+    peer.join().unwrap();
+}
+
+// Both ends live in one process here, where a chain would be found at its own beginning. So in these tests the call that
+// goes out has no chain, its wait has one, and the peer learns of the chain by the argument.
+
+fn call_of_the_chain_runs_in_the_waiting_thread(mechanism: Mechanism) {
+    let _watchdog = Watchdog::new("call_of_the_chain_runs_in_the_waiting_thread");
+    let (near, far) = links(mechanism);
+    let chain = fresh_chain();
+    let peer = serve(far, move |incoming| {
+        let back = Call { chain, nested: true, ..Call::new(b"back") }.submit(&incoming.link);
+        assert_eq!(reply(&incoming.link, &back), b"back to you");
+        answer(incoming, b"forth");
+    });
+    let pending = Call::new(b"go").submit(&near);
+
+    let Wake::Call(incoming) = near.wait(&pending, None, None, ChainId(chain)) else {
+        panic!("a call of the chain came")
+    };
+    assert_eq!(bytes(&incoming.call.body), b"back");
+    answer(&incoming, b"back to you");
+
+    assert!(matches!(near.wait(&pending, None, None, ChainId(chain)), Wake::Arrived));
+    assert_eq!(reply(&near, &pending), b"forth");
+    assert!(near.inbox().is_empty());
+    near.close();
+    peer.join().unwrap();
+}
+
+fn call_of_the_chain_that_came_early_is_found(mechanism: Mechanism) {
+    let _watchdog = Watchdog::new("call_of_the_chain_that_came_early_is_found");
+    let (near, far) = links(mechanism);
+    let chain = fresh_chain();
+    let pending = Call::new(b"go").submit(&near);
+    let early = Call { chain, ..Call::new(b"early") }.submit(&far);
+    while near.inbox().is_empty() {
+        near.drain();
+        std::thread::yield_now();
+    }
+
+    let Wake::Call(incoming) = near.wait(&pending, None, None, ChainId(chain)) else {
+        panic!("the early call is found")
+    };
+
+    assert!(near.inbox().is_empty());
+    answer(&incoming, b"found");
+    assert_eq!(reply(&far, &early), b"found");
+}
+
+fn call_of_another_chain_goes_to_the_inbox(mechanism: Mechanism) {
+    let _watchdog = Watchdog::new("call_of_another_chain_goes_to_the_inbox");
+    let (near, far) = links(mechanism);
+    let peer = serve(far, |incoming| {
+        let other = Call { chain: fresh_chain(), ..Call::new(b"other") }.submit(&incoming.link);
+        assert_eq!(reply(&incoming.link, &other), b"served");
+        answer(incoming, b"done");
+    });
+    let inbox = Arc::clone(near.inbox());
+    let service = std::thread::spawn(move || {
+        let Some(Work::Call(incoming)) = inbox.wait(None) else { panic!("a call came") };
+        answer(&incoming, b"served");
+    });
+
+    let pending = Call::new(b"go").submit(&near);
+    assert!(matches!(near.wait(&pending, None, None, ChainId(fresh_chain())), Wake::Arrived));
+
+    service.join().unwrap();
+    near.close();
+    peer.join().unwrap();
+}
+
+#[test]
+fn pair_in_one_process_is_pumped_by_whoever_waits() {
+    let _watchdog = Watchdog::new("pair_in_one_process_is_pumped_by_whoever_waits");
+    let far_inbox = Inbox::new();
+    let (near, far) = Link::pair(config(), Inbox::new(), config(), Arc::clone(&far_inbox)).unwrap();
+    let runs = AtomicUsize::new(0);
+    let chain = fresh_chain();
+    let calls: Vec<_> = (0..3_u8).map(|tag| Call { chain, ..Call::new(&[tag]) }.submit(&near)).collect();
+
+    while !calls[2].is_done() {
+        match near.wait(&calls[2], None, None, ChainId(chain)) {
+            Wake::Pump => {
+                let Some(Work::Call(incoming)) = far_inbox.try_pop() else { panic!("a call is there") };
+                runs.fetch_add(1, Ordering::Relaxed);
+                answer(&incoming, bytes(&incoming.call.body));
+            }
+            other => assert!(matches!(other, Wake::Arrived)),
+        }
+    }
+
+    assert_eq!(runs.into_inner(), 3);
+    assert_eq!(reply(&near, &calls[0]), [0]);
+    near.close();
+    assert!(matches!(far.wait_inbox(None), InboxWake::Ended));
+}
+
+#[test]
+fn waiters_of_a_pair_find_work_that_others_submit() {
+    let _watchdog = Watchdog::new("waiters_of_a_pair_find_work_that_others_submit");
+    let far_inbox = Inbox::new();
+    let (near, _far) = Link::pair(config(), Inbox::new(), config(), Arc::clone(&far_inbox)).unwrap();
+    let start = Barrier::new(8);
+
+    std::thread::scope(|scope| {
+        for thread in 0..8_u8 {
+            let (near, far_inbox, start) = (&near, &far_inbox, &start);
+            scope.spawn(move || {
+                start.wait();
+                for _ in 0..200 {
+                    let pending = Call { lane: u32::from(thread), ..Call::new(&[thread]) }.submit(near);
+                    while !pending.is_done() {
+                        if matches!(near.wait(&pending, None, None, ChainId(0)), Wake::Pump)
+                            && let Some(Work::Call(incoming)) = far_inbox.try_pop()
+                        {
+                            answer(&incoming, bytes(&incoming.call.body));
+                        }
+                    }
+                    assert_eq!(reply(near, &pending), [thread]);
+                }
+            });
+        }
+    });
+}
