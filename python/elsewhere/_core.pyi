@@ -204,6 +204,9 @@ class HostCore:
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the process has ended, at most `timeout` seconds; whether it has."""
 
+    def on_death(self, callback: Callable[[Any], object], /) -> None:
+        """Call `callback(host)` once, when the host has ended or was closed: on the service thread, or at once."""
+
     def stats(self) -> dict[str, Any]:
         """The counts of the connection's tables: calls, answers, exports, imports, and exports by type."""
 
@@ -218,7 +221,6 @@ class HostCore:
         timeout: float | None = None,
     ) -> Any: ...
     def _make_private(self) -> None: ...
-    def _on_death(self, callback: Callable[[], object]) -> None: ...
     def _fds(self) -> list[int]: ...
 
 def start_host(

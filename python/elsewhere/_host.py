@@ -111,10 +111,6 @@ class Host(_core.HostCore):
         """Run a function in the host and give its result, by the rule for results."""
         return self._call("run", _callable(function), args, kwargs, by_reference=False)  # type: ignore[no-any-return]
 
-    def on_death(self, callback: Callable[[Host], object], /) -> None:
-        """Call `callback(host)` once, when the host has ended or was closed; at once if it has."""
-        self._on_death(lambda: callback(self))
-
     @property
     def responsive(self) -> bool:
         """Whether the host can be reached; a stopped process counts as one that can."""

@@ -158,9 +158,9 @@ impl Future {
             return Ok(());
         }
         service::ensure(py)?;
-        let key = service::watch(slf.clone().unbind().into_any());
+        let key = service::watch(service::Watched::Future(slf.clone().unbind()));
         if this.sent.peer.link.observe(&this.sent.pending, Observer::Inbox(service::process_inbox(), key)) {
-            service::unwatch(py, key);
+            service::unwatch(key);
             Self::look(slf);
         }
         Ok(())

@@ -158,15 +158,17 @@ impl HostCore {
         }
     }
 
-    /// Call `callback()` once when the host has ended or was closed, on the service thread; at once if it has.
-    fn _on_death(slf: &Bound<'_, Self>, callback: &Bound<'_, PyAny>) -> PyResult<()> {
+    /// Call `callback(host)` once when the host has ended or was closed, on the service thread; at once if it has.
+    #[pyo3(signature = (callback, /))]
+    fn on_death(slf: &Bound<'_, Self>, callback: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         let peer = slf.get().peer()?;
         service::ensure(py)?;
-        let key = service::watch(callback.clone().unbind());
+        let watched = service::Watched::Death { callback: callback.clone().unbind(), peer: Arc::clone(&peer) };
+        let key = service::watch(watched);
         if peer.link.observe_loss(Observer::Inbox(service::process_inbox(), key)) {
-            service::unwatch(py, key);
-            callback.call0()?;
+            service::unwatch(key);
+            callback.call1((slf,))?;
         }
         Ok(())
     }
@@ -228,6 +230,17 @@ fn importable_name(factory: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
         }
     }
     Ok(found.is(factory).then(|| format!("{module}:{qualname}")))
+}
+
+/// The Host object of a peer: the one that somebody holds, or a new one.
+pub(crate) fn object_of<'py>(py: Python<'py>, peer: &Arc<Peer>) -> PyResult<Bound<'py, PyAny>> {
+    if let Some(host) = peer.host_object(py)? {
+        return Ok(host);
+    }
+    let class = py.import("elsewhere._host")?.getattr("Host")?;
+    let host = class.call_method1("__new__", (&class,))?;
+    HostCore::attach(host.cast::<HostCore>()?, peer)?;
+    Ok(host)
 }
 
 /// Closes a host, whatever is behind it.

@@ -1,5 +1,6 @@
 //! `ref(x)`: a value that is to travel by reference, until it does.
 
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use crate::pickling;
@@ -14,6 +15,10 @@ pub(crate) struct Ref {
 impl Ref {
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         Ok(format!("<ref to {}>", self.object.bind(py).repr()?))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.object)
     }
 
     fn __reduce_ex__<'py>(slf: &Bound<'py, Self>, protocol: i32) -> PyResult<Bound<'py, PyAny>> {

@@ -14,7 +14,7 @@ use pyo3::types::PyDict;
 use crate::call::TICK;
 use crate::future::Future;
 use crate::peer::{self, Peer};
-use crate::{calls_in, lifecycle, read_ahead};
+use crate::{calls_in, host, lifecycle, read_ahead};
 
 /// The inbox of everything that is not a host's main loop or a local host.
 pub(crate) fn process_inbox() -> Arc<Inbox> {
@@ -110,14 +110,21 @@ pub(crate) fn pump_far(py: Python<'_>, near: &Peer) {
     }
 }
 
-/// What is told by key: futures, and callbacks of hosts that die.
-fn watched() -> MutexGuard<'static, HashMap<u64, Py<PyAny>>> {
-    static WATCHED: OnceLock<Mutex<HashMap<u64, Py<PyAny>>>> = OnceLock::new();
+/// What is told by key.
+pub(crate) enum Watched {
+    /// A call that somebody watches without waiting for it.
+    Future(Py<Future>),
+    /// A callback for the end of a host. It holds the peer and not the Host, which would keep the host alive.
+    Death { callback: Py<PyAny>, peer: Arc<Peer> },
+}
+
+fn watched() -> MutexGuard<'static, HashMap<u64, Watched>> {
+    static WATCHED: OnceLock<Mutex<HashMap<u64, Watched>>> = OnceLock::new();
     WATCHED.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Keeps `object` until its key is told.
-pub(crate) fn watch(object: Py<PyAny>) -> u64 {
+/// Keeps `watched` until its key is told.
+pub(crate) fn watch(object: Watched) -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let key = NEXT.fetch_add(1, Ordering::Relaxed); // Relaxed: only uniqueness matters
     watched().insert(key, object);
@@ -125,26 +132,24 @@ pub(crate) fn watch(object: Py<PyAny>) -> u64 {
 }
 
 /// Lets go of what `key` stands for.
-pub(crate) fn unwatch(py: Python<'_>, key: u64) {
+pub(crate) fn unwatch(key: u64) {
     let object = watched().remove(&key);
-    if let Some(object) = object {
-        object.drop_ref(py);
-    }
+    drop(object); // after the lock
 }
 
 fn completed(py: Python<'_>, key: u64) {
-    let Some(object) = watched().remove(&key) else { return };
-    if let Ok(future) = object.bind(py).cast::<Future>() {
-        Future::arrived(future);
+    let object = watched().remove(&key);
+    if let Some(Watched::Future(future)) = object {
+        Future::arrived(future.bind(py));
     }
-    object.drop_ref(py);
 }
 
-/// A host died: its callback runs.
+/// A host ended: its callback runs.
 fn died(py: Python<'_>, key: u64) {
-    let Some(callback) = watched().remove(&key) else { return };
-    if let Err(error) = callback.bind(py).call0() {
+    let object = watched().remove(&key);
+    let Some(Watched::Death { callback, peer }) = object else { return };
+    let called = host::object_of(py, &peer).and_then(|host| callback.bind(py).call1((host,)));
+    if let Err(error) = called {
         lifecycle::log_exception(py, &error, "exception calling an on_death callback");
     }
-    callback.drop_ref(py);
 }

@@ -14,7 +14,7 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 use crate::call::{self, Last, Sent};
 use crate::errors;
 use crate::future::Future;
-use crate::host::{self, HostCore};
+use crate::host;
 use crate::path::{self, Place, Step};
 use crate::peer::Peer;
 use crate::proxy::Proxy;
@@ -174,13 +174,7 @@ pub(crate) fn is_proxy(x: &Bound<'_, PyAny>) -> bool {
 pub(crate) fn host_of<'py>(proxy: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = proxy.py();
     let peer = peer_of(proxy).ok_or_else(|| expected_proxy(proxy))?;
-    if let Some(host) = peer.host_object(py)? {
-        return Ok(host);
-    }
-    let class = py.import("elsewhere._host")?.getattr("Host")?;
-    let host = class.call_method1("__new__", (&class,))?;
-    HostCore::attach(host.cast::<HostCore>()?, &peer)?;
-    Ok(host)
+    host::object_of(py, &peer)
 }
 
 fn expected_proxy(x: &Bound<'_, PyAny>) -> PyErr {
