@@ -127,31 +127,38 @@ def loads(data: bytes, buffers: Iterator[Any] | None = None) -> Any:
 def culprit(value: Any, path: str) -> str:
     """The path, from `path`, of the innermost part of `value` that cannot be pickled, with its type's name.
 
-    For arguments `value` is (args, kwargs), or the one value that was to be set.
+    Of the path "arguments", `value` is (args, kwargs).
     """
     seen: set[int] = set()
     while True:
         seen.add(id(value))
-        for part, name in _parts(value):
+        parts = _argument_parts(*value) if path == "arguments" else _parts(value, path)
+        for part, name in parts:
             if id(part) not in seen and not _core._pickles(part):
-                value, path = part, path + name
+                value, path = part, name
                 break
         else:
             return f"{path}, a {type(value).__module__}.{type(value).__qualname__}"
 
 
-def _parts(value: Any) -> Iterator[tuple[Any, str]]:
+def _argument_parts(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[tuple[Any, str]]:
+    yield from ((part, f"args[{index}]") for index, part in enumerate(args))
+    yield from ((part, f"kwargs[{name!r}]") for name, part in kwargs.items())
+
+
+def _parts(value: Any, path: str) -> Iterator[tuple[Any, str]]:
+    """What `value` consists of, with the path of each part."""
     if isinstance(value, dict):
         for key, part in value.items():
-            yield part, f"[{key!r}]" if isinstance(key, (str, int)) else "[…]"
-            yield key, " (a key)"
+            yield part, f"{path}[{key!r}]" if isinstance(key, (str, int)) else f"{path}[…]"
+            yield key, f"{path} (a key)"
     elif isinstance(value, (list, tuple)):
-        yield from ((part, f"[{index}]") for index, part in enumerate(value))
+        yield from ((part, f"{path}[{index}]") for index, part in enumerate(value))
     elif isinstance(value, (set, frozenset)):
-        yield from ((part, " (an element)") for part in value)
+        yield from ((part, f"{path} (an element)") for part in value)
     elif isinstance(value, types.FunctionType):
         names = value.__code__.co_freevars
         for name, cell in zip(names, value.__closure__ or (), strict=False):
-            yield cell.cell_contents, f" (its variable {name})"
+            yield cell.cell_contents, f"{path} (its variable {name})"
     elif hasattr(value, "__dict__"):
-        yield from ((part, f".{name}") for name, part in vars(value).items())
+        yield from ((part, f"{path}.{name}") for name, part in vars(value).items())

@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import builtins
 import sys
+import types
 
 from . import _errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import TracebackType
     from typing import Any
 
-    Record = tuple[str, str, list[str], str, str, bytes | bool, list[str]]
+    Record = tuple[str, str, list[str], str, str, object, list[str]]
 
 TEXT_LIMIT = 64 * 1024
 """Characters of a message or a traceback that travel; the rest is cut and the cut is said."""
+
+TRACEBACK_HEAD = "Traceback (most recent call last):\n"
+"""What a traceback begins with, where there are frames to show."""
 
 FRAME_LIMIT = 200
 """Frames of a traceback that travel: the outermost and the innermost half of it."""
@@ -36,10 +39,10 @@ PATIENCE = 0.4
 def describe(error: BaseException) -> Record:
     """Describe `error` as (module, qualname, builtin bases, message, traceback, pickle, notes). Never raises.
 
-    The pickle is its bytes, True where the caller may safely pickle the exception itself, or False where nobody can.
+    The pickle is its bytes, what the caller may safely pickle for it, or None where nobody can pickle it.
     """
     if _is_plain(error):
-        return _describe(error, isinstance(error, Exception))
+        return _describe(error, _portable(error) if isinstance(error, Exception) else None)
     box: list[Record] = []
     import threading
 
@@ -51,7 +54,7 @@ def describe(error: BaseException) -> Record:
     if box:
         return box[0]
     text = "<the exception did not describe itself in time>"
-    return (*_class_names(error), text, _traceback_text(error, lambda _: text), False, [])
+    return (*_class_names(error), text, _traceback_text(error, lambda _: text), None, [])
 
 
 def _is_plain(error: BaseException) -> bool:
@@ -91,7 +94,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
             waiting.extend(one.exceptions)
 
 
-def _describe(error: BaseException, pickled: bytes | bool) -> Record:
+def _describe(error: BaseException, pickled: object) -> Record:
     message = _text_of(error)
     traceback = _traceback_text(error, _text_of)
     return (*_class_names(error), message, traceback, pickled, _notes(error))
@@ -124,26 +127,64 @@ def _notes(error: BaseException) -> list[str]:
     return [_cut(note) for note in notes[:CHAIN_LIMIT] if isinstance(note, str)]
 
 
-def _pickled(error: BaseException) -> bytes | bool:
-    """The exception without its traceback, pickled; False where that cannot be done or gives too much."""
+def _portable(error: Exception) -> Exception | _Stored:
+    """What is pickled for `error`: `_Stored` where only the constructor of its class is special.
+
+    Pickle would call that constructor with `error.args`, which are what it gave to `super().__init__`, not what it was
+    called with: a text is formatted twice, or the exception cannot be rebuilt at all.
+    """
+    cls = type(error)
+    builtin = next(base for base in cls.__mro__ if base.__module__ == "builtins")
+    if (
+        isinstance(cls.__init__, types.FunctionType)
+        and cls.__new__ is builtin.__new__
+        and cls.__reduce__ is BaseException.__reduce__
+        and cls.__reduce_ex__ is object.__reduce_ex__
+        and cls.__setstate__ is BaseException.__setstate__
+        and builtin.__basicsize__ == BaseException.__basicsize__  # all that it holds is in `args` and `__dict__`
+        and not any(base.__dict__.get("__slots__") for base in cls.__mro__)
+    ):
+        return _Stored(error)
+    return error
+
+
+class _Stored:
+    """Unpickles as the exception with its arguments and attributes, without its constructor being run again."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self.error), self.error.args, self.error.__dict__)
+
+
+def _restore(cls: type[Exception], args: tuple[Any, ...], attributes: dict[str, Any]) -> Exception:
+    error = cls.__new__(cls, *args)
+    error.__dict__.update(attributes)
+    return error
+
+
+def _pickled(error: BaseException) -> bytes | None:
+    """The exception without its traceback, pickled; None where that cannot be done or gives too much."""
     import pickle
 
     if not isinstance(error, Exception):
-        return False
+        return None
+    portable = _portable(error)
     try:
-        data = pickle.dumps(error, 5)
+        data = pickle.dumps(portable, 5)
         if b"__main__" in data:
             from . import _pickle
 
-            data = _pickle.dumps_by_value(error)
+            data = _pickle.dumps_by_value(portable)
     except BaseException:  # noqa: BLE001 - __reduce__ may raise anything, SystemExit too
         try:
             from . import _pickle
 
-            data = _pickle.dumps_by_value(error)
+            data = _pickle.dumps_by_value(portable)
         except BaseException:  # noqa: BLE001 - as above
-            return False
-    return data if len(data) <= 16 * TEXT_LIMIT else False
+            return None
+    return data if len(data) <= 16 * TEXT_LIMIT else None
 
 
 def _traceback_text(error: BaseException, text_of: Callable[[BaseException], str]) -> str:
@@ -166,9 +207,10 @@ def _traceback_lines(error: BaseException, text_of: Callable[[BaseException], st
     if link is not None and id(link) not in seen and len(seen) < CHAIN_LIMIT:
         yield from _traceback_lines(link, text_of, seen)
         yield sentence
-    if error.__traceback__ is not None:
-        yield "Traceback (most recent call last):\n"
-        yield from _frames(error.__traceback__)
+    frames = list(_frames(error.__traceback__))
+    if frames:
+        yield TRACEBACK_HEAD
+        yield from frames
     module, qualname, _ = _class_names(error)
     name = qualname if module in ("builtins", "__main__") else f"{module}.{qualname}"
     text = text_of(error)
@@ -183,7 +225,7 @@ def _traceback_lines(error: BaseException, text_of: Callable[[BaseException], st
                     yield f"    {line}"
 
 
-def _frames(start: TracebackType) -> Iterator[str]:
+def _frames(start: types.TracebackType | None) -> Iterator[str]:
     import traceback
 
     frames = list(traceback.walk_tb(start))
@@ -217,7 +259,8 @@ def rebuild(
     for note in notes:
         if note not in getattr(error, "__notes__", ()):
             error.add_note(note)
-    error.add_note(f"\nraised in {host} by {method}:\n{traceback.rstrip()}")
+    shown = f":\n{traceback.rstrip()}" if TRACEBACK_HEAD in traceback else ""  # without frames it says nothing new
+    error.add_note(f"\nraised in {host} by {method}{shown}")
     return error  # type: ignore[no-any-return]
 
 

@@ -231,10 +231,9 @@ pub(crate) fn fail(
 /// (module, qualname, bases, message, traceback, pickle, notes), as `elsewhere._raised.describe` gives it.
 type Described<'py> = (String, String, Vec<String>, String, String, Bound<'py, PyAny>, Vec<String>);
 
-fn describe<'py>(py: Python<'py>, error: &PyErr) -> PyResult<(Bound<'py, PyAny>, Described<'py>)> {
-    let exception = error.clone_ref(py).into_value(py).into_bound(py).into_any();
-    let described = py.import("elsewhere._raised")?.getattr("describe")?.call1((&exception,))?.extract()?;
-    Ok((exception, described))
+fn describe<'py>(py: Python<'py>, error: &PyErr) -> PyResult<Described<'py>> {
+    let exception = error.clone_ref(py).into_value(py);
+    py.import("elsewhere._raised")?.getattr("describe")?.call1((exception,))?.extract()
 }
 
 fn record(
@@ -265,12 +264,12 @@ fn write_record<'py>(
     encoder: &mut Encoder<'_, 'py>,
     (kind, outcome): (ErrorKind, Outcome),
     text: Option<&str>,
-    described: Option<&(Bound<'py, PyAny>, Described<'py>)>,
+    described: Option<&Described<'py>>,
 ) -> PyResult<()> {
     encoder.begin_list(10)?;
     encoder.int(kind as i64);
     encoder.int(outcome as i64);
-    let Some((exception, (module, qualname, bases, message, traceback, pickle, notes))) = described else {
+    let Some((module, qualname, bases, message, traceback, pickle, notes)) = described else {
         encoder.text("builtins")?;
         encoder.text("RuntimeError")?;
         encoder.texts(&["RuntimeError".to_owned()])?;
@@ -286,28 +285,24 @@ fn write_record<'py>(
     encoder.texts(bases)?;
     encoder.text(text.unwrap_or(message))?;
     encoder.text(traceback)?;
-    write_exception(encoder, exception, pickle)?;
+    write_exception(encoder, pickle)?;
     encoder.texts(notes)?;
     encoder.nil();
     Ok(())
 }
 
 /// The exception itself: pickled already, to be pickled here, or not at all.
-fn write_exception<'py>(
-    encoder: &mut Encoder<'_, 'py>,
-    exception: &Bound<'py, PyAny>,
-    pickle: &Bound<'py, PyAny>,
-) -> PyResult<()> {
+fn write_exception<'py>(encoder: &mut Encoder<'_, 'py>, pickle: &Bound<'py, PyAny>) -> PyResult<()> {
     if let Ok(data) = pickle.cast::<PyBytes>() {
         return encoder.finished_pickle(data.as_bytes());
     }
-    if !pickle.is_truthy()? {
+    if pickle.is_none() {
         encoder.nil();
         return Ok(());
     }
     let mark = encoder.mark();
     let start = encoder.len();
-    match encoder.pickle(exception, None) {
+    match encoder.pickle(pickle, None) {
         Ok(()) if encoder.len() - start <= EXCEPTION_MAX => return Ok(()),
         Ok(()) | Err(_) => {}
     }

@@ -181,7 +181,7 @@ impl<'w, 'py> Encoder<'w, 'py> {
                 };
                 let kwargs = kwargs.cloned().unwrap_or_else(|| PyDict::new(self.py));
                 let both = PyTuple::new(self.py, [all.as_any(), kwargs.as_any()])?;
-                self.pickle(both.as_any(), first)
+                self.pickle(both.as_any(), first).inspect_err(|_| pickling::find_culprit(both.as_any(), "arguments"))
             }
         }
     }
@@ -206,7 +206,7 @@ impl<'w, 'py> Encoder<'w, 'py> {
         Ok(())
     }
 
-    /// Writes by the codec, or else pickles `value`, the whole of it.
+    /// Writes an argument by the codec, or else pickles `value`, the whole of it.
     fn whole(&mut self, value: &Bound<'py, PyAny>, write: impl FnOnce(&mut Self) -> Result<(), Stop>) -> PyResult<()> {
         let mark = self.mark();
         match write(self) {
@@ -214,7 +214,7 @@ impl<'w, 'py> Encoder<'w, 'py> {
             Err(Stop::Failed(error)) => Err(error),
             Err(Stop::Pickle) => {
                 self.roll_back(mark);
-                self.pickle(value, None)
+                self.pickle(value, None).inspect_err(|_| pickling::find_culprit(value, "argument"))
             }
         }
     }
@@ -433,8 +433,11 @@ impl<'w, 'py> Encoder<'w, 'py> {
     /// Writes `value` as a pickle, with the references in it beside it.
     /// Of arguments, `kept` is copied although it may be a bound method.
     pub(crate) fn pickle(&mut self, value: &Bound<'py, PyAny>, kept: Option<&Bound<'py, PyAny>>) -> PyResult<()> {
-        let frame = pickling::dumps(value, self.is_argument, kept)
-            .inspect_err(|_| pickling::find_culprit(value, if self.is_argument { "argument" } else { "result" }))?;
+        let frame = pickling::dumps(value, self.is_argument, kept).inspect_err(|_| {
+            if !self.is_argument {
+                pickling::find_culprit(value, "result");
+            }
+        })?;
         self.out.begin_pickle(frame.flavour, frame.references.len(), frame.buffers.len()).map_err(unwritable)?;
         for reference in &frame.references {
             self.reference(reference.bind(self.py))?;

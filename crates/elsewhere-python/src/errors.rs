@@ -186,8 +186,13 @@ pub(crate) fn argument(py: Python<'_>, peer: &Peer, method: &str, error: PyErr) 
         return error;
     }
     let culprit = crate::pickling::last_culprit().unwrap_or_else(|| "an argument".to_owned());
+    let hint = if method == "Host.send" {
+        "construct it there, with spawn()"
+    } else {
+        "pass ref(x) to keep the object here and send a reference"
+    };
     let text = format!(
-        "{method}: {culprit}, cannot be copied to {} ({}: {}); pass ref(x) to keep the object here and send a reference",
+        "{method}: {culprit}, cannot be copied to {} ({}: {}); {hint}",
         peer.label,
         error.get_type(py).name().map_or_else(|_| "error".to_owned(), |name| name.to_string()),
         error.value(py),

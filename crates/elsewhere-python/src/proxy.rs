@@ -103,6 +103,13 @@ impl Proxy {
         Ok(Self::after(slf, Step::Attribute(name.clone().unbind()))?.into_any())
     }
 
+    /// What Python asks for after an AttributeError of `__getattribute__`: only the error's text comes from here.
+    fn __getattr__(&self, name: &str) -> PyResult<Py<PyAny>> {
+        Err(PyAttributeError::new_err(format!(
+            "'{name}' begins with an underscore, so it is not looked up elsewhere; attribute(proxy, '{name}') does that"
+        )))
+    }
+
     fn __setattr__<'py>(
         slf: &Bound<'py, Self>,
         name: &Bound<'py, PyString>,
