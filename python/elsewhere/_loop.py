@@ -1,4 +1,4 @@
-"""Futures under asyncio, and coroutines in a host.
+"""Futures and streams under asyncio, and coroutines in a host.
 
 Owns: one watcher per running loop, the loop that a host runs coroutines on. Must not know: connections, threads.
 A watcher is one descriptor in the loop's selector; whoever routes an answer puts the future's key into its queue.
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Generator
     from typing import Any, TypeVar
 
-    from ._core import Future
+    from ._core import Future, ReadAhead
 
     T = TypeVar("T")
 
@@ -29,14 +29,14 @@ class _Watcher:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = weakref.ref(loop)
         self._queue = _core.LoopQueue()
-        self._waiting: dict[int, tuple[Future[Any], asyncio.Future[Any]]] = {}
+        self._waiting: dict[int, tuple[Future[Any] | _Turn, asyncio.Future[Any]]] = {}
         self._next_key = 0
 
-    def add(self, future: Future[T]) -> asyncio.Future[T]:
+    def add(self, future: Future[Any] | _Turn) -> asyncio.Future[Any]:
         """The loop's own future for `future`; cancelling it cancels the call."""
         loop = self._loop()
         assert loop is not None, "the watcher is used by its running loop"
-        waiter: asyncio.Future[T] = loop.create_future()
+        waiter: asyncio.Future[Any] = loop.create_future()
         self._next_key += 1
         key = self._next_key
         if not self._waiting:
@@ -67,7 +67,7 @@ class _Watcher:
         if future is not None:
             future.cancel()
 
-    def _forget(self, key: int) -> tuple[Future[Any] | None, asyncio.Future[Any] | None]:
+    def _forget(self, key: int) -> tuple[Future[Any] | _Turn | None, asyncio.Future[Any] | None]:
         pair = self._waiting.pop(key, (None, None))
         loop = self._loop()
         if not self._waiting and loop is not None and not loop.is_closed():
@@ -84,15 +84,42 @@ def wait(future: Future[T]) -> Generator[Any, None, T]:
         raise RuntimeError(text) from None
     if future.done():
         return _finished(future)
+    return _watcher(loop).add(future).__await__()
+
+
+def _watcher(loop: asyncio.AbstractEventLoop) -> _Watcher:
     watcher = _watchers.get(loop)
     if watcher is None:
         watcher = _watchers[loop] = _Watcher(loop)
-    return watcher.add(future).__await__()
+    return watcher
 
 
 def _finished(future: Future[T]) -> Generator[Any, None, T]:
     yield from ()  # makes it a generator
     return future.result()
+
+
+class _Turn:
+    """The moment when a stream's next item is here, as a watcher waits for it."""
+
+    def __init__(self, stream: ReadAhead[Any]) -> None:
+        self._observe = stream._observe
+
+    def result(self) -> None:
+        """Nothing: the item is taken from the stream."""
+
+    def cancel(self) -> None:
+        """Nothing: a stream that one waiter gave up goes on."""
+
+
+async def advance(stream: ReadAhead[T]) -> T:
+    """The next item of `async for`."""
+    if not stream._is_ready():
+        await _watcher(asyncio.get_running_loop()).add(_Turn(stream))
+    try:
+        return next(stream)
+    except StopIteration:
+        raise StopAsyncIteration from None
 
 
 _runner: asyncio.Runner | None = None

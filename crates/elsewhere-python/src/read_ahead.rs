@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use elsewhere_engine::{Arrival, Items, Link, Work};
+use elsewhere_engine::{Arrival, Items, Link, Observer, Work};
 use elsewhere_proto::{CallId, ErrorKind, IncomingCall, LaneId, Outcome};
 use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
@@ -16,6 +16,7 @@ use pyo3::prelude::*;
 use crate::call::Sent;
 use crate::decode::Decoder;
 use crate::encode::Encoder;
+use crate::loop_queue::LoopQueue;
 use crate::peer::{Lease, Peer};
 use crate::{answer, calls_in};
 
@@ -124,6 +125,31 @@ impl ReadAhead {
                 None => unreachable!("a wait without a limit ends with news"),
             }
         }
+    }
+
+    fn __aiter__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, Self> {
+        slf.clone()
+    }
+
+    fn __anext__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("elsewhere._loop")?.getattr("advance")?.call1((slf,))
+    }
+
+    /// Whether `next` gives its item or the end without waiting. Of a local host it runs the queue itself.
+    fn _is_ready(&self) -> bool {
+        {
+            let state = self.state();
+            if state.is_over || !state.ready.is_empty() || self.sent.peer.far.get().is_some() {
+                return true;
+            }
+        }
+        self.sent.peer.link.drain();
+        self.sent.pending.is_ready()
+    }
+
+    /// Have `key` put into `queue` when there is news; True if there is already.
+    fn _observe(&self, queue: &Bound<'_, LoopQueue>, key: u64) -> bool {
+        self.sent.peer.link.observe(&self.sent.pending, Observer::Loop(queue.get().inner(), key))
     }
 
     /// End the stream: the producer is closed there, what was read ahead is dropped.
