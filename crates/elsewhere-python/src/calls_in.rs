@@ -60,6 +60,7 @@ fn respond<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingCall, eval
         if let Evaluated::Raised { error, .. } | Evaluated::ArgumentFailed(error) = evaluated {
             lifecycle::report(py, &error, "a call that was posted failed");
         }
+        peer.link.finish(incoming.call);
         return;
     }
     match evaluated {

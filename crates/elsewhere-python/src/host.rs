@@ -331,7 +331,10 @@ fn launch(py: Python<'_>, command: &HostCommand) -> Result<Arc<HostProcess>, Not
     let inbox = service::process_inbox();
     let process = py.detach(|| command.launch(inbox, configured)).map_err(NotLaunched::Failed)?;
     while !py.detach(|| process.wait_started(Some(TICK))).map_err(NotLaunched::Failed)? {
-        py.check_signals().map_err(NotLaunched::Interrupted)?;
+        if let Err(interrupt) = py.check_signals() {
+            process.kill();
+            return Err(NotLaunched::Interrupted(interrupt));
+        }
     }
     Ok(Arc::new(process))
 }

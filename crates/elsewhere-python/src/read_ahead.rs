@@ -117,7 +117,9 @@ impl ReadAhead {
                 return Err(PyStopIteration::new_err(()));
             }
             let news = self.sent.wait_event(py, None, |pending| {
-                pending.take_items().map(News::Items).or_else(|| pending.take().map(News::End))
+                let is_done = pending.is_done(); // asked first: no items come after the end
+                let items = pending.take_items().map(News::Items);
+                items.or_else(|| if is_done { pending.take().map(News::End) } else { None })
             })?;
             match news {
                 Some(News::Items(items)) => self.fill(py, &items)?,

@@ -6,15 +6,18 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use elsewhere_engine::{Inbox, InboxWake, Work};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::call::TICK;
 use crate::future::Future;
 use crate::peer::{self, Peer};
 use crate::{calls_in, host, lifecycle, read_ahead};
+
+/// A tick so long that only a signal ends a wait before its time: an idle host has no wake-ups.
+const SIGNALS_ONLY: Duration = Duration::from_secs(86_400);
 
 /// The inbox of everything that is not a host's main loop or a local host.
 pub(crate) fn process_inbox() -> Arc<Inbox> {
@@ -67,7 +70,7 @@ pub(crate) fn _serve_process(py: Python<'_>) {
 pub(crate) fn _serve_owner(py: Python<'_>) -> PyResult<()> {
     let Some(owner) = lifecycle::owner() else { return Ok(()) };
     loop {
-        match py.detach(|| owner.link.wait_inbox(Some(TICK))) {
+        match py.detach(|| owner.link.wait_inbox(Some(SIGNALS_ONLY))) {
             InboxWake::Work(work) => handle(py, work),
             InboxWake::Tick => py.check_signals()?,
             InboxWake::Ended => return Ok(()),

@@ -2,7 +2,7 @@
 //! Owns: the counts that decide it, and what epoll tells of the stream. Must not know: the loop of the watch thread.
 //!
 //! A link needs attention while somebody expects news without waiting for them: observers, a peer that may call, bytes
-//! left to write, a close under way. While a thread drives, it does all of that. Between drivers the hand-over is lazy,
+//! left to write, calls held back to be sent together, a close under way. While a thread drives, it does all of that. Between drivers the hand-over is lazy,
 //! because a driver usually comes back within microseconds: each use of the link counts up `activity`, the watch thread
 //! looks every 5 ms, and arms (asks epoll for the stream) a link that was quiet for a whole tick and has no driver. Then
 //! it stops ticking, so a quiet process has no wake-ups. The next driver disarms.
@@ -38,6 +38,7 @@ pub(super) struct Flags {
     is_closing: AtomicBool,
     is_blocked: AtomicBool,
     is_congested: AtomicBool,
+    is_held: AtomicBool,
     is_ticking: AtomicBool,
     is_armed: AtomicBool,
 }
@@ -78,8 +79,20 @@ impl Flags {
         self.is_congested.load(Ordering::SeqCst)
     }
 
+    /// Whether bytes wait for others to be sent with.
+    pub(super) fn is_held(&self) -> bool {
+        self.is_held.load(Ordering::SeqCst)
+    }
+
+    /// Called under the wire's lock. The write is spared where nothing changes, which is nearly always.
+    pub(super) fn set_held(&self, is_held: bool) {
+        if self.is_held() != is_held {
+            self.is_held.store(is_held, Ordering::SeqCst);
+        }
+    }
+
     fn is_needed(&self) -> bool {
-        let flags = [&self.is_serving, &self.is_exporting, &self.is_closing, &self.is_blocked];
+        let flags = [&self.is_serving, &self.is_exporting, &self.is_closing, &self.is_blocked, &self.is_held];
         self.observers.load(Ordering::SeqCst) > 0 || flags.iter().any(|flag| flag.load(Ordering::SeqCst))
     }
 }
@@ -99,6 +112,7 @@ impl Link {
             self.attention_lost(1);
             return true;
         }
+        self.send_held();
         self.arm_soon();
         false
     }
@@ -112,7 +126,8 @@ impl Link {
     pub(super) fn touch(self: &Arc<Self>) {
         let flags = &self.attention;
         flags.add_activity();
-        if !flags.is_needed() || flags.is_armed.load(Ordering::SeqCst) || flags.is_ticking.load(Ordering::SeqCst) {
+        let is_looked_after = flags.is_armed.load(Ordering::SeqCst) && !flags.is_held();
+        if !flags.is_needed() || is_looked_after || flags.is_ticking.load(Ordering::SeqCst) {
             return;
         }
         if !flags.is_ticking.swap(true, Ordering::SeqCst) {
@@ -173,8 +188,9 @@ impl Link {
     }
 
     /// Ends the ticking, and arms the link if it still needs somebody.
-    pub(crate) fn settle(&self) {
+    pub(crate) fn settle(self: &Arc<Self>) {
         self.attention.is_ticking.store(false, Ordering::SeqCst); // before the drivers are read; see above
+        self.send_held(); // likewise: whoever holds bytes back and still found us ticking is seen here
         if !self.is_driven() && self.attention.is_needed() {
             self.arm();
         }

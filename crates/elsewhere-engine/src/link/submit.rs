@@ -56,7 +56,7 @@ impl Link {
             return Err(SubmitError::Forked);
         }
         let pending = (request.expect != Expect::Nothing).then(|| Arc::new(Pending::new(request.deadline)));
-        let call = self.with_wire(|wire| {
+        let call = self.with_wire_for_call(|wire| {
             if wire.transport.is_none() {
                 return Err(None);
             }

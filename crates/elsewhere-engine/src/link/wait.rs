@@ -189,6 +189,7 @@ impl Link {
     /// Takes in what has arrived, without waiting. For `done()` and its like.
     pub fn drain(self: &Arc<Self>) {
         if !self.is_inherited() {
+            self.send_held();
             self.try_read();
         }
     }
@@ -201,6 +202,7 @@ impl Link {
         patience: Patience,
         look: impl Fn() -> Option<T>,
     ) -> Driven<T> {
+        self.send_held();
         let seat = Seat::take(self, pending, chain);
         let pumped = self.far.get().and_then(|far| far.pumped.as_deref());
         let pump_seat = pumped.map(|inbox| inbox.sit(Arc::clone(&seat.parker)));

@@ -16,6 +16,10 @@ use crate::transport::Transport;
 
 /// Bytes taken from the stream at once.
 const CHUNK: usize = 64 * 1024;
+/// Behind so many unanswered calls a further one may stay here for a moment: the peer has enough to do.
+const BUSY_CALLS: usize = 16;
+/// As long as less than this many bytes stay.
+const HELD_BYTES: usize = 4096;
 /// Chunks taken before somebody else may read: fairness between readers, and a bound on the time a lock is held.
 const CHUNKS_IN_A_ROW: usize = 64;
 
@@ -40,6 +44,14 @@ pub(super) struct Reader {
     events: Events,
 }
 
+/// When what an operation made is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sending {
+    Now,
+    /// At once, or together with what follows.
+    Soon,
+}
+
 impl Wire {
     pub(super) fn new(protocol: Connection<Arc<Pending>>, transport: Arc<Transport>) -> Self {
         Self { protocol, transport: Some(transport) }
@@ -61,17 +73,25 @@ impl Reader {
 impl Link {
     /// Runs one operation on the protocol, sends what it made and routes what it caused.
     pub(super) fn with_wire<R>(self: &Arc<Self>, operation: impl FnOnce(&mut Wire) -> R) -> R {
-        self.finish_section(lock(&self.wire), operation)
+        self.finish_section(lock(&self.wire), Sending::Now, operation)
+    }
+
+    /// The same for a call. A run of calls that nobody waits for yet is sent in larger pieces: each write costs as much
+    /// as a call otherwise does in all. What stays is sent with whatever is sent next, when somebody waits, looks or
+    /// observes, or by the watch thread's next tick.
+    pub(super) fn with_wire_for_call<R>(self: &Arc<Self>, operation: impl FnOnce(&mut Wire) -> R) -> R {
+        self.finish_section(lock(&self.wire), Sending::Soon, operation)
     }
 
     fn finish_section<R>(
         self: &Arc<Self>,
         mut wire: MutexGuard<'_, Wire>,
+        sending: Sending,
         operation: impl FnOnce(&mut Wire) -> R,
     ) -> R {
         let result = operation(&mut wire);
         let mut events = Events::new();
-        self.leave(wire, &mut events);
+        self.leave(wire, sending, &mut events);
         for event in events.drain(..) {
             self.route(event);
         }
@@ -80,8 +100,10 @@ impl Link {
     }
 
     /// Sends what is there to send, takes the events and unlocks.
-    fn leave(self: &Arc<Self>, mut wire: MutexGuard<'_, Wire>, events: &mut Events) {
-        let is_newly_blocked = self.transmit(&mut wire);
+    fn leave(self: &Arc<Self>, mut wire: MutexGuard<'_, Wire>, sending: Sending, events: &mut Events) {
+        let is_held = sending == Sending::Soon && self.may_hold(&wire);
+        self.attention.set_held(is_held);
+        let is_newly_blocked = !is_held && self.transmit(&mut wire);
         wire.take_events(events);
         let timer = wire.protocol.poll_timeout();
         drop(wire);
@@ -110,7 +132,23 @@ impl Link {
                 while self.releases.pop().is_some() {}
                 return;
             }
-            self.finish_section(wire, |_| ());
+            self.finish_section(wire, Sending::Now, |_| ());
+        }
+    }
+
+    /// Whether what there is to send may stay here for a moment.
+    fn may_hold(&self, wire: &Wire) -> bool {
+        let stats = wire.protocol.stats();
+        stats.calls + stats.posts >= BUSY_CALLS
+            && stats.waiting_bytes < HELD_BYTES
+            && !self.attention.is_blocked()
+            && self.far.get().is_none()
+    }
+
+    /// Sends what stayed here.
+    pub(crate) fn send_held(self: &Arc<Self>) {
+        if self.attention.is_held() {
+            self.flush();
         }
     }
 
@@ -196,7 +234,7 @@ impl Link {
             return false;
         }
         let verdict = wire.protocol.receive(bytes, clock::now());
-        self.leave(wire, events);
+        self.leave(wire, Sending::Now, events);
         for event in events.drain(..) {
             self.route(event);
         }

@@ -222,7 +222,7 @@ impl Watcher {
         self.next_tick.get_or_insert_with(|| Timestamp(clock::now().0 + TICK));
     }
 
-    /// Arms the links that were quiet since the last tick.
+    /// Sends what links held back, and arms those that were quiet since the last tick.
     fn tick(&mut self) {
         let now = clock::now();
         if self.next_tick.is_none_or(|at| at > now) {
@@ -230,6 +230,7 @@ impl Watcher {
         }
         self.ticking.retain_mut(|ticking| {
             let Some(link) = ticking.link.upgrade() else { return false };
+            link.send_held();
             let activity = link.activity();
             if std::mem::replace(&mut ticking.activity, activity) != activity {
                 return true;

@@ -13,6 +13,7 @@ conformance! {
     patience_is_not_the_end_of_a_call
     observed_call_needs_no_waiter
     drain_takes_in_what_is_here
+    calls_behind_many_others_are_sent_without_anybody_waiting
     call_of_the_chain_runs_in_the_waiting_thread
     call_of_the_chain_that_came_early_is_found
     call_of_another_chain_goes_to_the_inbox
@@ -64,6 +65,35 @@ fn drain_takes_in_what_is_here(mechanism: Mechanism) {
     while !pending.is_done() {
         near.drain();
         std::thread::yield_now();
+    }
+
+    near.close();
+    peer.join().unwrap();
+}
+
+fn calls_behind_many_others_are_sent_without_anybody_waiting(mechanism: Mechanism) {
+    let _watchdog = Watchdog::new("calls_behind_many_others_are_sent_without_anybody_waiting");
+    let (near, far) = links(mechanism);
+    let (told, ran) = std::sync::mpsc::channel();
+    let peer = serve(far, move |incoming| {
+        answer(incoming, b"");
+        told.send(incoming.call.call).unwrap();
+    });
+
+    // Two rounds: the second finds the watch thread reading for the observer.
+    for is_observed in [false, true] {
+        let inbox = Inbox::new();
+        let observed = Call::new(b"").submit(&near);
+        if is_observed {
+            near.observe(&observed, Observer::Inbox(Arc::clone(&inbox), 1));
+        }
+        let calls: Vec<_> = (0..100).map(|_| Call::new(b"").submit(&near)).collect();
+
+        assert_eq!(ran.recv().unwrap(), observed.call());
+        for pending in &calls {
+            assert_eq!(ran.recv().unwrap(), pending.call());
+        }
+        calls.iter().chain([&observed]).for_each(|pending| drop(reply(&near, pending)));
     }
 
     near.close();
