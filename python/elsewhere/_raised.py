@@ -8,7 +8,6 @@ Describing never fails and never takes longer than a second, whatever the except
 from __future__ import annotations
 
 import builtins
-import sys
 import types
 
 from . import _errors
@@ -328,19 +327,3 @@ def _rebuild_stand_in(
     error = stand_in_class(module, qualname, bases)(*args)
     error.__dict__.update(state)
     return error
-
-
-def warn_unraisable(error: BaseException, text: str) -> None:
-    """Report an error that nobody waits for, as the interpreter reports one in a destructor."""
-    sys.unraisablehook(_Unraisable(error, text))  # type: ignore[arg-type]
-
-
-class _Unraisable:
-    """What `sys.unraisablehook` reads."""
-
-    def __init__(self, error: BaseException, text: str) -> None:
-        self.exc_type = type(error)
-        self.exc_value = error
-        self.exc_traceback = error.__traceback__
-        self.err_msg = text
-        self.object = None

@@ -33,9 +33,16 @@ pub fn finish(timeout: Duration) -> bool {
     all_ended
 }
 
-/// What each wait passes before it returns to its caller. Does not return on other threads than the last one.
-pub(crate) fn gate() {
-    if !EXITING.load(Ordering::SeqCst) {
+/// Whether the process is about to end.
+#[must_use]
+pub fn has_begun() -> bool {
+    EXITING.load(Ordering::SeqCst)
+}
+
+/// What each wait passes before it returns to its caller. Once the process is about to end, it returns on no other thread
+/// than the last one.
+pub fn gate() {
+    if !has_begun() {
         return;
     }
     if *lock(&LAST_THREAD) == Some(std::thread::current().id()) {

@@ -20,7 +20,7 @@ use crate::encode::Encoder;
 use crate::path;
 use crate::peer::Peer;
 use crate::proxy::Proxy;
-use crate::{calls_in, deadline, errors, service};
+use crate::{calls_in, deadline, errands, errors, service};
 
 /// How often a waiting main thread looks for signals.
 pub(crate) const TICK: Duration = Duration::from_millis(50);
@@ -230,13 +230,15 @@ fn transmit<'py>(
     describe: &dyn Fn(Python<'py>) -> String,
     write: impl FnOnce(&mut Encoder<'_, 'py>) -> PyResult<(ObjectId, u16)>,
 ) -> PyResult<(Option<Arc<Pending>>, ChainId)> {
-    peer.drop_released(py);
+    errands::pass(py);
+    errands::run(py, || peer.drop_released(py));
     let mut body = SCRATCH.take();
     body.clear();
     let head = CallHead { target: ObjectId::BOOTSTRAP, deadline: None, want, steps: 0 };
     head.write(&mut body);
     let mut encoder = Encoder::new(py, peer, &mut body, true);
-    let granted = match write(&mut encoder) {
+    let written = errands::run(py, || write(&mut encoder));
+    let granted = match written {
         Ok((target, steps)) => {
             let granted = encoder.into_granted();
             let remaining = limit.map(|limit| limit.saturating_duration_since(Instant::now()));
@@ -458,6 +460,10 @@ impl Sent {
 
     /// Makes the answer a value, or the error that it tells of.
     pub(crate) fn value<'py>(&self, py: Python<'py>, arrival: Arrival) -> PyResult<Bound<'py, PyAny>> {
+        errands::run(py, || self.value_here(py, arrival))
+    }
+
+    fn value_here<'py>(&self, py: Python<'py>, arrival: Arrival) -> PyResult<Bound<'py, PyAny>> {
         match arrival {
             Arrival::Reply(body) => self.decode(py, &body),
             Arrival::Error(body) => Err(errors::from_record(py, &self.peer, &body, &self.subject)),

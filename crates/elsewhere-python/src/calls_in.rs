@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use elsewhere_engine::Incoming;
+use elsewhere_engine::{Incoming, exit};
 use elsewhere_proto::{ErrorKind, IncomingCall, ObjectId, Op, Operation, Outcome, Want};
 use pyo3::exceptions::{PyAttributeError, PyIndexError, PyKeyError};
 use pyo3::prelude::*;
@@ -16,7 +16,7 @@ use crate::decode::{Decoder, Undecodable};
 use crate::encode::{self, Encoder, Stop};
 use crate::operate;
 use crate::peer::{self, Peer};
-use crate::{answer, lifecycle, read_ahead};
+use crate::{answer, errands, lifecycle, read_ahead};
 
 /// How the evaluation of a call ended.
 enum Evaluated<'py> {
@@ -49,9 +49,14 @@ pub(crate) fn run(py: Python<'_>, incoming: &Incoming) {
     // A link without a peer here was lost and swept; nobody is there to take an answer.
     let Some(peer) = peer::of_link(&incoming.link) else { return };
     peer.drop_released(py);
-    call::inside(incoming.call.chain, peer.link.id(), || {
-        let evaluated = evaluate(py, &peer, &incoming.call);
-        respond(py, &peer, &incoming.call, evaluated);
+    errands::run(py, || {
+        call::inside(incoming.call.chain, peer.link.id(), || {
+            let evaluated = evaluate(py, &peer, &incoming.call);
+            if exit::has_begun() && !call::is_main_thread() {
+                return; // what it raised is most likely what brought this thread home
+            }
+            respond(py, &peer, &incoming.call, evaluated);
+        });
     });
 }
 

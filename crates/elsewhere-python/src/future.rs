@@ -17,7 +17,7 @@ use pyo3::types::PyList;
 use crate::call::{self, Last, Sent};
 use crate::peer::Lease;
 use crate::proxy::Proxy;
-use crate::{deadline, lifecycle, service};
+use crate::{deadline, errands, lifecycle, service};
 
 /// How long to look away while another thread turns the answer into a value.
 const GLANCE: Duration = Duration::from_micros(50);
@@ -142,7 +142,7 @@ impl Future {
 
     /// Runs a callback; what it raises is logged, as `concurrent.futures` does.
     fn call_back(slf: &Bound<'_, Self>, callback: &Bound<'_, PyAny>) {
-        if let Err(error) = callback.call1((slf,)) {
+        if let Err(error) = errands::run(slf.py(), || callback.call1((slf,))) {
             lifecycle::log_exception(slf.py(), &error, "exception calling callback for a future");
         }
     }

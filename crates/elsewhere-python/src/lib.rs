@@ -14,6 +14,7 @@ mod calls_in;
 mod deadline;
 mod decode;
 mod encode;
+mod errands;
 mod errors;
 mod future;
 mod host;

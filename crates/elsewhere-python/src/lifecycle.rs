@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use elsewhere_engine::{exit, fork};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyString};
 
 use crate::peer::Peer;
-use crate::service;
+use crate::{errands, service};
 
 /// Seconds that the end of the process waits for hosts to finish; what is left then ends by itself within a second.
 const EXIT_PATIENCE: Duration = Duration::from_secs(2);
@@ -33,18 +33,16 @@ pub(crate) fn bootstrap(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
     py.import("elsewhere._host_main").and_then(|module| module.getattr("BOOTSTRAP")).ok()
 }
 
-/// Reports an error that nobody waits for.
+/// Reports an error that nobody waits for, as the interpreter reports one in a destructor.
 pub(crate) fn report(py: Python<'_>, error: &PyErr, text: &str) {
-    let value = error.clone_ref(py).into_value(py);
-    let reported =
-        py.import("elsewhere._raised").and_then(|module| module.getattr("warn_unraisable")?.call1((value, text)));
-    if let Err(failure) = reported {
-        failure.write_unraisable(py, None);
-    }
+    error.clone_ref(py).write_unraisable(py, Some(PyString::new(py, text).as_any()));
 }
 
 /// Logs an exception of a callback, as `concurrent.futures` does.
 pub(crate) fn log_exception(py: Python<'_>, error: &PyErr, text: &str) {
+    if exit::has_begun() {
+        return; // most likely it is the one that brought this thread home
+    }
     let log = || -> PyResult<()> {
         let kwargs = PyDict::new(py);
         kwargs.set_item("exc_info", error.clone_ref(py).into_value(py))?;
@@ -87,6 +85,7 @@ pub(crate) fn _after_fork_in_parent() {
 #[pyfunction]
 pub(crate) fn _after_fork_in_child(py: Python<'_>) -> PyResult<()> {
     service::forget_thread();
+    errands::forget();
     let inherited = fork::child();
     // Kept for ever: their drops would act on the parent's connections.
     INHERITED.lock().unwrap_or_else(PoisonError::into_inner).extend(crate::peer::all());
@@ -106,5 +105,6 @@ pub(crate) fn _after_fork_in_child(py: Python<'_>) -> PyResult<()> {
 #[pyfunction]
 pub(crate) fn _at_exit(py: Python<'_>) {
     exit::begin();
+    errands::bring_home(py);
     py.detach(|| exit::finish(EXIT_PATIENCE));
 }

@@ -57,14 +57,30 @@ pub(crate) struct Peer {
 
 #[derive(Default)]
 struct Tables {
-    exported: HashMap<u64, Py<PyAny>>,
+    exported: HashMap<u64, Exported>,
     ids: HashMap<usize, u64>,
     /// Those of the exported that nobody asked for.
     auto: HashSet<u64>,
     /// By the type's address; the type is kept so that the address stays its own.
-    classes: HashMap<usize, (u32, Py<PyType>)>,
+    classes: HashMap<usize, Arc<Class>>,
     described: HashMap<u32, Arc<ClassInfo>>,
     imports: HashMap<u64, Weak<Import>>,
+}
+
+/// One of our objects that the peer may name.
+struct Exported {
+    object: Py<PyAny>,
+    class: Arc<Class>,
+}
+
+/// The class of objects that we offered.
+struct Class {
+    id: u32,
+    kind: Py<PyType>,
+    info: Arc<ClassInfo>,
+    /// Whether the peer has used an object of it, and so has read its description. Until then each offer brings it: the
+    /// first may be read last, by another thread, or never, if nobody waits for the answer it came in.
+    is_known: AtomicBool,
 }
 
 /// What the peer told of the class of an object.
@@ -80,8 +96,8 @@ pub(crate) struct ClassInfo {
 pub(crate) struct Offer {
     pub(crate) object: ObjectId,
     pub(crate) class: u32,
-    /// Set when the peer does not know the class yet.
-    pub(crate) described: Option<ClassInfo>,
+    /// Set when the peer may not know the class yet.
+    pub(crate) described: Option<Arc<ClassInfo>>,
 }
 
 /// Keeps an owned host alive: when the last one goes, the host finishes what it accepted and ends.
@@ -178,14 +194,14 @@ impl Peer {
     pub(crate) fn export(&self, object: &Bound<'_, PyAny>, reason: Reason) -> PyResult<Offer> {
         crate::service::ensure_for(object.py(), self)?;
         let pointer = object.as_ptr() as usize;
-        let kind = object.get_type();
-        let described = self.class_of(&kind)?;
+        let class = self.class_of(&object.get_type())?;
+        // Relaxed: whoever knows that the peer knows has it from a message, which ordered both.
+        let described = (!class.is_known.load(Ordering::Relaxed)).then(|| Arc::clone(&class.info));
         let mut tables = self.tables();
-        let class = described.0;
         if let Some(&known) = tables.ids.get(&pointer) {
             let object_id = ObjectId(known);
             if self.link.grant(object_id).is_ok() {
-                return Ok(Offer { object: object_id, class, described: described.1 });
+                return Ok(Offer { object: object_id, class: class.id, described });
             }
         }
         if reason == Reason::Uncopyable && tables.auto.len() >= AUTO_PROXIES_MAX {
@@ -196,24 +212,25 @@ impl Peer {
         if reason == Reason::Uncopyable {
             tables.auto.insert(object_id.0);
         }
-        let replaced = tables.exported.insert(object_id.0, object.clone().unbind());
+        let id = class.id;
+        let replaced = tables.exported.insert(object_id.0, Exported { object: object.clone().unbind(), class });
         tables.ids.insert(pointer, object_id.0);
         drop(tables);
         drop(replaced);
-        Ok(Offer { object: object_id, class, described: described.1 })
+        Ok(Offer { object: object_id, class: id, described })
     }
 
-    /// The class id for `kind`, and its description if the peer does not have it yet.
-    fn class_of(&self, kind: &Bound<'_, PyType>) -> PyResult<(u32, Option<ClassInfo>)> {
+    /// What the peer is told of `kind`.
+    fn class_of(&self, kind: &Bound<'_, PyType>) -> PyResult<Arc<Class>> {
         let pointer = kind.as_ptr() as usize;
-        if let Some((id, _)) = self.tables().classes.get(&pointer) {
-            return Ok((*id, None));
+        if let Some(class) = self.tables().classes.get(&pointer) {
+            return Ok(Arc::clone(class));
         }
-        let info = ClassInfo::of(kind)?;
+        let info = Arc::new(ClassInfo::of(kind)?);
         let mut tables = self.tables();
-        let next = u32::try_from(tables.classes.len()).unwrap_or(u32::MAX);
-        let (id, _) = tables.classes.entry(pointer).or_insert_with(|| (next, kind.clone().unbind()));
-        Ok((*id, Some(info)))
+        let id = u32::try_from(tables.classes.len()).unwrap_or(u32::MAX);
+        let fresh = || Arc::new(Class { id, kind: kind.clone().unbind(), info, is_known: AtomicBool::new(false) });
+        Ok(Arc::clone(tables.classes.entry(pointer).or_insert_with(fresh)))
     }
 
     /// Whether `object` is held by the peer already.
@@ -222,9 +239,12 @@ impl Peer {
         !tables.ids.is_empty() && tables.ids.contains_key(&(object.as_ptr() as usize))
     }
 
-    /// The object that we offered under `id`.
+    /// The object that we offered under `id`, which the peer names.
     pub(crate) fn exported<'py>(&self, py: Python<'py>, id: ObjectId) -> Option<Bound<'py, PyAny>> {
-        self.tables().exported.get(&id.0).map(|object| object.bind(py).clone())
+        let tables = self.tables();
+        let exported = tables.exported.get(&id.0)?;
+        exported.class.is_known.store(true, Ordering::Relaxed); // Relaxed: see `export`
+        Some(exported.object.bind(py).clone())
     }
 
     /// Drops what the peer gave back since the last time.
@@ -238,7 +258,7 @@ impl Peer {
         for object in released {
             tables.auto.remove(&object.0);
             if let Some(held) = tables.exported.remove(&object.0) {
-                let pointer = held.as_ptr() as usize;
+                let pointer = held.object.as_ptr() as usize;
                 if tables.ids.get(&pointer) == Some(&object.0) {
                     tables.ids.remove(&pointer);
                 }
@@ -246,7 +266,7 @@ impl Peer {
             }
         }
         drop(tables);
-        dropped.into_iter().for_each(|held| held.drop_ref(py));
+        dropped.into_iter().for_each(|held| held.object.drop_ref(py));
     }
 
     /// Takes in a reference that the peer offered.
@@ -313,7 +333,7 @@ impl Peer {
 
     /// How many objects of each type the peer holds.
     pub(crate) fn exports_by_type<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let held: Vec<Py<PyAny>> = self.tables().exported.values().map(|object| object.clone_ref(py)).collect();
+        let held: Vec<Py<PyAny>> = self.tables().exported.values().map(|held| held.object.clone_ref(py)).collect();
         let counts = PyDict::new(py);
         for object in held {
             let name = object.bind(py).get_type().fully_qualified_name()?;
@@ -326,8 +346,10 @@ impl Peer {
     /// Lets go of everything that is held for a peer that is gone.
     fn clear(&self, py: Python<'_>) {
         let tables = std::mem::take(&mut *self.tables());
-        tables.exported.into_values().for_each(|held| held.drop_ref(py));
-        tables.classes.into_values().for_each(|(_, kind)| kind.drop_ref(py));
+        tables.exported.into_values().for_each(|held| held.object.drop_ref(py));
+        for class in tables.classes.into_values().filter_map(Arc::into_inner) {
+            class.kind.drop_ref(py);
+        }
     }
 }
 

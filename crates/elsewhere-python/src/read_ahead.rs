@@ -18,7 +18,7 @@ use crate::decode::Decoder;
 use crate::encode::Encoder;
 use crate::loop_queue::LoopQueue;
 use crate::peer::{Lease, Peer};
-use crate::{answer, calls_in};
+use crate::{answer, calls_in, errands};
 
 /// How many items the producer may be ahead of the consumer.
 pub(crate) const CREDIT: u32 = 256;
@@ -74,6 +74,10 @@ impl ReadAhead {
     }
 
     fn fill(&self, py: Python<'_>, items: &Items) -> PyResult<()> {
+        errands::run(py, || self.fill_here(py, items))
+    }
+
+    fn fill_here(&self, py: Python<'_>, items: &Items) -> PyResult<()> {
         let mut decoder = Decoder::new(py, &self.sent.peer, &items.body, None);
         let mut fresh = Vec::with_capacity(items.count as usize);
         for _ in 0..items.count {

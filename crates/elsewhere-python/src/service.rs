@@ -14,7 +14,7 @@ use pyo3::types::PyDict;
 
 use crate::future::Future;
 use crate::peer::{self, Peer};
-use crate::{calls_in, host, lifecycle, read_ahead};
+use crate::{calls_in, errands, host, lifecycle, read_ahead};
 
 /// A tick so long that only a signal ends a wait before its time: an idle host has no wake-ups.
 const SIGNALS_ONLY: Duration = Duration::from_secs(86_400);
@@ -80,6 +80,10 @@ pub(crate) fn _serve_owner(py: Python<'_>) -> PyResult<()> {
 
 /// Does one piece of work.
 pub(crate) fn handle(py: Python<'_>, work: Work) {
+    errands::run(py, || handle_here(py, work));
+}
+
+fn handle_here(py: Python<'_>, work: Work) {
     match work {
         Work::Call(incoming) => calls_in::run(py, &incoming),
         Work::Credit { link, call, count } => read_ahead::credit(py, &link, call, count),

@@ -1,0 +1,68 @@
+"""Programs that tests run as processes of their own, and what is known of the processes that they leave."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HERE = Path(__file__).resolve().parent
+LIMIT = 25.0
+"""Seconds after which a program is taken to hang."""
+
+
+def start(source: str, *arguments: str, **options) -> subprocess.Popen[str]:
+    """Start a Python program that can import what stands beside the tests."""
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    search = os.pathsep.join([str(HERE), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]).rstrip(os.pathsep)
+    options = {**streams, "env": {**os.environ, "PYTHONPATH": search}, **options}
+    return subprocess.Popen([sys.executable, "-c", textwrap.dedent(source), *arguments], text=True, **options)
+
+
+def finish(program: subprocess.Popen[str], given: str | None = None) -> tuple[int, str, str]:
+    """Wait for a program's end; its exit code, stdout and stderr. One that hangs is killed, and its stderr shown."""
+    try:
+        printed, complaints = program.communicate(given, timeout=LIMIT)
+    except subprocess.TimeoutExpired:
+        program.kill()
+        printed, complaints = program.communicate()
+        text = f"the program hung; it printed {printed!r} and {complaints!r}"
+        raise AssertionError(text) from None
+    return program.returncode, printed, complaints
+
+
+def run(source: str, *arguments: str, given: str | None = None, **options) -> tuple[int, str, str]:
+    """Run a Python program to its end."""
+    return finish(start(source, *arguments, **options), given)
+
+
+def has_ended(pid: int, seconds: float = 10.0) -> bool:
+    """Wait until a process that is no child of ours has ended; whether it has, within a time that only a hang takes."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([descriptor], [], [], seconds)[0])
+    finally:
+        os.close(descriptor)
+
+
+def children_of(pid: int) -> set[int]:
+    """The process ids of a process's children."""
+    found = set()
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        found.update(int(child) for child in path.read_text().split())
+    return found
+
+
+def numbers(printed: str) -> Iterator[int]:
+    """The numbers that a program printed."""
+    return (int(word) for word in printed.split() if word.isdigit())
