@@ -1,4 +1,338 @@
-//! What two peers say to each other.
+//! What two peers of `elsewhere` say to each other, and what each must remember.
+//! Owns: messages, their bytes, the codec of values, all tables of a connection. Must not know: sockets, clocks, threads,
+//! Python; bytes and the time come in, bytes and events go out.
+//!
+//! This page is the specification of the protocol, version 1. It is written from the point of view of the sender, and a
+//! second implementation can be written from it alone. The code below it is the first implementation: [`Connection`] is
+//! one side of a connection, [`codec`] reads and writes values. `tests/golden/` has every message and value as bytes.
+//!
+//! # 1. Vocabulary
+//!
+//! - A **peer** is one end of a connection. Both ends are equal: both may call, both may export objects. "We" is the
+//!   sender of a message, "the peer" its receiver.
+//! - A **connection** is one ordered, reliable stream of bytes in each direction, with nobody else on it. Who may be at
+//!   the other end is decided before the first byte of this protocol.
+//! - A **frame** is a header of 32 bytes and a body. A **message** is one frame, or several **chunks**.
+//! - A **call** asks the peer to evaluate a path. It runs at most once and ends exactly once. A **post** is a call that
+//!   wants no answer. A **stream** is a call whose result is iterated and pushed item by item.
+//! - An **object** is whatever a peer holds and the other one may name by an **object id**. For its owner it is an
+//!   **export**, for the other side an **import**.
+//! - A **lane** is one calling thread or task. A **chain** is everything done on behalf of one outermost call, across
+//!   processes.
+//! - The **outcome** of a call that failed says what is known of it: `not_started`, `unknown` or `finished`.
+//!
+//! All integers of headers and fixed layouts are little endian. Lengths are bytes. A field that is **reserved** is sent
+//! as 0; where the text says so, another value is a **violation**, else it is not looked at. After a violation a connection
+//! is over: the side that found it sends GOAWAY with the reason and ends the stream. It never touches other connections.
+//!
+//! # 2. Frames
+//!
+//! ```text
+//! offset  size  field
+//!      0   u32  length    bytes of body that follow; at most 262,144 (CHUNK_MAX), less for most kinds
+//!      4    u8  kind      1..=12; any other is a violation
+//!      5    u8  flags     bit 0 MORE: another frame of this message follows
+//!                         bit 1 URGENT, bit 2 BUFFERS: reserved, unused until later; any bit but MORE is a violation
+//!      6   u16  buffers   entries of the buffer table at the end of the body; reserved, unused until later: another
+//!                         value than 0 is a violation
+//!      8   u64  id
+//!     16   u64  chain
+//!     24   u32  lane
+//!     28   u32  number
+//! ```
+//!
+//! | kind | name | id | chain | lane | number | body |
+//! |---|---|---|---|---|---|---|
+//! | 1 | HELLO | magic | capabilities | 0 | version | map, at most 480 bytes |
+//! | 2 | CALL | call | chain | lane | number in its lane | head of 16 bytes, steps |
+//! | 3 | REPLY | call | 0 | lane of the call | 0 | one value |
+//! | 4 | ERROR | call | 0 | lane of the call | 0 | error record |
+//! | 5 | CANCEL | call | 0 | 0 | bit 0: interrupt | none |
+//! | 6 | RELEASE | 0 | 0 | 0 | entries | entries of 12 bytes |
+//! | 7 | ITEMS | call | 0 | lane of the call | items | that many values |
+//! | 8 | CREDIT | call, or 0 | 0, or bytes of posts | 0 | items, or posts | none |
+//! | 9 | PING | any | 0 | 0 | 0 | none |
+//! | 10 | PONG | that of the ping | 0 | 0 | 0 | none |
+//! | 11 | GOAWAY | last accepted call | 0 | 0 | reason | UTF-8 text, at most 1,024 bytes |
+//! | 12 | CLOSE | 0 | 0 | 0 | 0 | none |
+//!
+//! Fields shown as 0 are not looked at. A body longer than its kind allows is a violation, before it is read.
+//!
+//! ## Chunks
+//!
+//! A message of CALL, REPLY, ERROR or ITEMS whose body exceeds CHUNK_MAX goes as several frames with the same kind, id,
+//! chain, lane and number; all but the last have MORE, and none with MORE is empty. The first chunk of a CALL has its
+//! whole head. We may cut anywhere and into smaller chunks. Between the chunks other frames may stand: other messages
+//! pass a long one. Three limits:
+//!
+//! - What must keep its order waits. A CALL does not pass an unfinished CALL of its lane. A REPLY, ERROR or ITEMS does
+//!   not pass an unfinished one that answers a call of the same lane.
+//! - A RELEASE or CLOSE passes nothing that was there before it, unfinished or not begun. A CANCEL or CREDIT about a call
+//!   of ours comes after the last chunk of this call.
+//! - The unfinished messages that we have begun have together no more bytes than the longest message that the peer
+//!   takes (`max_message` in its HELLO). A receiver treats more as a violation. It keeps bytes as they come and never
+//!   allocates by an announced length beyond one frame.
+//!
+//! Only complete messages are acted upon: a call whose last byte did not arrive has not started and never will.
+//!
+//! # 3. HELLO
+//!
+//! The first frame in each direction. We send it at once, without waiting for the peer's, and may send other frames
+//! right after it. Any other first frame is a violation, and so is a second HELLO.
+//!
+//! - id: the bytes `ELSEWHER` ([`MAGIC`]). Anything else: not a peer of ours.
+//! - number: the protocol version, 1. Both must be equal; a side that sees another version goes away with the reason
+//!   VERSION and a text that names both.
+//! - chain: capability bits. Unknown bits are not looked at.
+//!
+//! | bit | name | meaning |
+//! |---|---|---|
+//! | 0 | CHUNKS | takes messages in chunks; version 1 demands it, a HELLO without it is a violation |
+//! | 1 | SERIAL | runs one call at a time, see section 9 |
+//! | 2 | BUFFERS | frames may have a buffer table; reserved, unused until later |
+//! | 3 | RECORDER | notes started and finished calls in shared memory; reserved, unused until later |
+//! | 4 | GRANTS | references may be handed on to third peers; reserved, unused until later |
+//! | 5 | HEARTBEAT | expects PINGs; reserved, unused until later |
+//! | 6 | PICKLE | accepts pickles; reserved, unused until later |
+//!
+//! The body is one map with text keys: `pid` (integer), `python` (text, such as `3.11.7`; empty without an interpreter),
+//! `implementation` (text, such as `elsewhere 0.1.0`), `max_message` (integer: the longest message in bytes that we take;
+//! absent: 1 GiB). Texts are at most 96 bytes. Unknown keys are ignored, missing ones stand for 0 or empty.
+//!
+//! # 4. Calls
+//!
+//! ## Ids and slots
+//!
+//! The caller chooses the id. Ids are at least 1, never used twice on a connection, and handed out in rising order. The
+//! **slot** of an id is its value modulo 1,024. An id may be used only while no call with the same slot is open: from
+//! the sending of the CALL until its REPLY or ERROR arrived; ids of busy slots are skipped. A post occupies its slot only
+//! until its last byte is in the stream. Which of the free slots is taken is the caller's choice.
+//!
+//! Because long messages let others pass, ids may *arrive* out of order. The receiver checks, for the first frame of each
+//! CALL, that the slot is free and that the id is above the last one that used this slot; else it is a violation. So it
+//! needs no memory of old ids beyond one per slot. Ids of the two directions have nothing to do with each other.
+//!
+//! ## Head and steps
+//!
+//! ```text
+//!      0   u64  target    object id of the receiver's; 0 is its bootstrap object, which is always there
+//!      8   u32  deadline  milliseconds that are left when the message is made, rounded up; 0: none
+//!     12    u8  want      0 AUTO, 1 VALUE, 2 REFERENCE, 3 NOTHING, 4 STREAM; any other is a violation
+//!     13    u8  reserved  another value than 0 is a violation
+//!     14   u16  steps     how many steps follow
+//! ```
+//!
+//! Behind it the steps, each an integer value (the op) and its operands as values. The receiver begins with the target and
+//! takes one step after another; what the last step gives is the result.
+//!
+//! | op | name | operands | effect |
+//! |---|---|---|---|
+//! | 0 | ATTR | name | reads an attribute |
+//! | 1 | ITEM | key | looks up an item |
+//! | 2 | CALL | a list of arguments and a map of named ones; or one pickle of the tuple (tuple of arguments, dict) | calls it |
+//! | 3 | SET_ATTR | name, value | sets an attribute; gives nil |
+//! | 4 | DEL_ATTR | name | deletes an attribute; gives nil |
+//! | 5 | SET_ITEM | key, value | sets an item; gives nil |
+//! | 6 | DEL_ITEM | key | deletes an item; gives nil |
+//! | 7 | OPERATE | code (integer), list of operands | performs an [`Operation`] |
+//! | 8 | GET_DEFAULT | none | nothing; but where the step just before it finds its attribute, key or index missing, the call fails with the kind MISSING |
+//!
+//! The codes of operations are those of [`Operation::ALL`], by the names of Python's data model: 0 len, 1 contains,
+//! 2 iter, 3 next, 4 str, 5 bool, 6 eq, 7 ne, 8 lt, 9 le, 10 gt, 11 ge, 12 enter, 13 exit, 14 aenter, 15 aexit, 16 hash,
+//! 17 dir, 19 neg, 20 pos, 21 abs, 22 invert; from 23 on each operator and its reflected form: 23 add, 24 radd, 25 sub,
+//! 27 mul, 29 matmul, 31 truediv, 33 floordiv, 35 mod, 37 divmod, 39 pow, 41 lshift, 43 rshift, 45 and, 47 xor, 49 or,
+//! 50 ror; in place: 51 iadd, 52 isub, 53 imul, 54 imatmul, 55 itruediv, 56 ifloordiv, 57 imod, 58 ipow, 59 ilshift,
+//! 60 irshift, 61 iand, 62 ixor, 63 ior; 64 int, 65 float, 66 complex, 67 index, 68 round, 69 trunc, 70 floor, 71 ceil,
+//! 72 bytes, 73 format, 74 reversed, 75 length_hint; of generators 76 send, 77 throw, 78 close; 79 anext, 80 asend,
+//! 81 athrow, 82 aclose, 83 await. Code 18 is reserved. The operands are those of the operation without the object
+//! itself. An unknown op or code, or operands that do not fit, fail the call; they are no violation.
+//!
+//! What is wanted of the result: AUTO a copy, or a reference where it cannot be copied. VALUE a copy, or an ERROR of kind
+//! RESULT. REFERENCE a reference in any case. NOTHING no answer whatever happens. STREAM items, section 6.
+//!
+//! ## Order
+//!
+//! A caller numbers the calls of each lane from 0 on, in the order in which they were made, and sends them in this order.
+//! A receiver starts the calls of a lane in the order of arrival. Nothing is promised between lanes. Numbers wrap.
+//!
+//! ## Chains
+//!
+//! An outermost call gets a chain id that nobody else uses; a call made while serving a call carries the chain of that
+//! one. 0 is no chain. A receiver that waits for an answer in a chain runs a call of the same chain at once, in the place
+//! where it waits; otherwise two peers that call each other back would wait for ever.
+//!
+//! ## Answers
+//!
+//! Every call but a post is answered exactly once, by REPLY or ERROR, also when it was cancelled. An answer to a call
+//! that is not open, or of which not the whole CALL was sent, is a violation; so is a second one. A caller that has given
+//! up keeps the slot until the answer comes, and releases whatever a late answer offers.
+//!
+//! # 5. Errors and outcomes
+//!
+//! The body of an ERROR is a list of at least ten values; a receiver ignores further ones:
+//!
+//! 1. kind: 0 RAISED (the method raised), 1 ARGUMENT (an argument could not be rebuilt), 2 RESULT (the result cannot be
+//!    sent), 3 GONE (the target is not held), 4 CANCELLED, 5 EXPIRED (the deadline passed before it was begun),
+//!    6 REFUSED (not allowed), 7 OVERLOADED, 8 MISSING (see GET_DEFAULT), 9 CLOSED (no more calls are accepted)
+//! 2. outcome: 0 `not_started`, 1 `unknown`, 2 `finished`
+//! 3. text: the module of the exception's class
+//! 4. text: its qualified name
+//! 5. list of texts: the names of its builtin base classes, nearest first
+//! 6. text: the message
+//! 7. text: the traceback
+//! 8. what it can be rebuilt from: a pickle, a list of arguments, or nil
+//! 9. list of texts: notes
+//! 10. the part of an argument or result that could not travel, such as `result[3].lock`: text or nil
+//!
+//! `not_started` means that the call did not begin and never will, `finished` that it ran to its end, by return or raise.
+//! Nobody may say either without knowing it.
+//!
+//! # 6. Streams and credit
+//!
+//! A call that wants STREAM is evaluated like any other. The receiver then iterates the result and sends ITEMS: `number`
+//! values, at least 1, one after another. It may send only as many items as the caller granted. The caller grants by
+//! CREDIT with the id of the call, `number` more items each time, the first right after the CALL; credit adds up, and at
+//! any time at most 2³²−1 may be granted and not yet used. The stream ends with REPLY nil when it is exhausted, or with
+//! ERROR. A caller that wants no more sends CANCEL; items on their way are thrown away, and their offers released. A
+//! stream that was cancelled is ended by the receiver, also without credit.
+//!
+//! Items without credit are a violation; so is CREDIT of 0, for a call that is no stream, or that was never made. CREDIT
+//! for a call that is already answered is legal and ignored: it crossed the answer.
+//!
+//! # 7. Cancel, deadlines, posts, the window
+//!
+//! CANCEL asks the peer to give up a call. If it has not begun, it is answered by ERROR CANCELLED, `not_started`. If it
+//! runs, it goes on; with the interrupt bit the receiver tries to break it off. Either way it is answered. CANCEL of a call
+//! that is already answered is legal and ignored, of an id above the highest that was used a violation. Posts are not
+//! cancelled.
+//!
+//! A deadline is a span, so clocks need not agree. The caller ends the call by itself when it has passed, and sends CANCEL.
+//! A receiver that did not begin in time answers ERROR EXPIRED, `not_started`, and passes what is left on to the calls
+//! made inside.
+//!
+//! **Window.** A side makes a call only while it has fewer than 1,024 calls open ([`WINDOW_CALLS`]) and the bytes of
+//! their steps are below 64 MiB ([`WINDOW_BYTES`]); so one call may exceed the latter. The same holds for posts, on their
+//! own account: a post counts until the peer says that it is done. It says so by CREDIT with id 0, `number` posts and
+//! their bytes of steps in `chain`; in a bunch, when a quarter of the window is reached, or beside other frames, so that
+//! a few posts wake nobody. A receiver treats more than twice the window as a violation.
+//!
+//! # 8. Objects and references
+//!
+//! An object id is chosen by the owner for one connection. It is valid only there, and never used again. 0 is the
+//! bootstrap object: it is never offered, never counted, never released.
+//!
+//! A value may hold a reference (section 10). Those that we **offer** are ours; each offer that we send gives the peer one
+//! reference more, the same object may be offered many times. We count what we gave, from before the message is sent;
+//! if it is not sent after all we take it back. The peer counts what it got. When it needs some no longer it sends
+//! RELEASE: entries of object id (u64) and count (u32, at least 1), each object as often as it likes, but in sum never
+//! more than it got; more is a violation. When our count is 0 the peer cannot name the object any more. An offer that
+//! crosses the release is counted like any other, so nothing is freed too early.
+//!
+//! Whoever throws away values unread (a late answer, a call that is refused) releases what they offer.
+//!
+//! A peer may name an object in a message and release it right behind that message. So a release takes effect only when
+//! the calls that came before it have been begun, which is when everything that they name has been looked up; and whoever
+//! reads the answers to its own calls later than it reads the releases keeps what may be named in them until then.
+//! A HOME reference or target that names an object which is not exported is no violation: the call fails with GONE.
+//!
+//! # 9. The end
+//!
+//! **CLOSE** says that we make no more calls. It comes after our last call. The peer finishes what it accepted, answers
+//! it, and ends; it may still call us until then. A CALL after CLOSE, a second CLOSE, or one amid an unfinished CALL is a
+//! violation.
+//!
+//! **GOAWAY** says that we accept no calls above the id in it: the highest that we have seen. Calls up to this id are
+//! accepted even if they are still on their way. Later ones we drop unanswered (and release what they offer); the peer
+//! takes them as `not_started` as soon as it reads the GOAWAY, and makes no more calls. Reasons: 0 an orderly end, 1 a
+//! violation, 2 no common version, 3 too much to do; others may come. With reason 1 or 2 the stream ends at once behind it.
+//!
+//! **PING** is answered by PONG with the same id as soon as possible, without waiting for calls. A PONG without PING is a
+//! violation, and so are more than 1,024 PINGs whose PONGs cannot leave.
+//!
+//! When the stream has ended, by whatever cause:
+//!
+//! - *Calls of ours.* First everything that arrived is taken in; an answer that arrived counts. Each call that is still
+//!   open ends once, with the outcome below.
+//! - *Calls of the peer.* Those not begun are dropped, unless the peer sent CLOSE before: then they are finished. Answers
+//!   go nowhere.
+//! - *Exports.* The peer holds nothing any more; every object is released.
+//! - *Imports.* Each use fails from now on; nothing is sent for them.
+//! - *Ids.* All are void. A new connection begins anew.
+//!
+//! **Outcome of a lost call.**
+//!
+//! 1. Its last byte was not handed to the stream, or its id is above that of a GOAWAY: `not_started`.
+//! 2. The peer is SERIAL and its stream was read to its very end (so not: this side gave it up, or it broke):
+//!    let *m* be the first call, in the order of the stream, that is not answered and behind all that were answered.
+//!    Every call behind *m* is `not_started`. Not counted as answered are answers that say `not_started`; neither counted
+//!    nor taken as *m* are streams and nested calls. A nested call is one whose chain came in from outside. No claim is
+//!    made for it, nor for a call with the chain of an earlier one that is open.
+//! 3. Otherwise: `unknown`.
+//!
+//! **SERIAL** promises what rule 2 needs: we run one call at a time, in the order in which they arrived completely; we hand
+//! each answer to the stream, to its last byte, before we begin the next; only calls of a chain that we wait in run in
+//! between; streams produce items between calls; and we begin no call after we ended our side of the stream.
+//!
+//! # 10. Values
+//!
+//! A value is a subset of MessagePack. A writer uses the shortest form, a reader accepts every form of the subset.
+//!
+//! | value | first byte |
+//! |---|---|
+//! | nil, false, true | `c0`, `c2`, `c3` |
+//! | integer of −2⁶³ to 2⁶⁴−1 | `00`–`7f`, `e0`–`ff`, `cc`–`cf`, `d0`–`d3`; one of 0 or above in the unsigned forms |
+//! | float | `cb` only, 64 bits |
+//! | text | `a0`–`bf`, `d9`, `da`, `db`; UTF-8, so no lone surrogates |
+//! | bytes | `c4`, `c5`, `c6` |
+//! | list | `90`–`9f`, `dc`, `dd` |
+//! | map | `80`–`8f`, `de`, `df`; any values as keys, in the order of the sender |
+//! | extension | `d4`–`d8` (1, 2, 4, 8, 16 bytes), `c7`, `c8`, `c9`, then the type, then the payload |
+//!
+//! As in MessagePack, the numbers and lengths in these forms are big endian. The payloads of extensions are ours and
+//! little endian. Extensions:
+//!
+//! | type | name | payload | values that follow |
+//! |---|---|---|---|
+//! | 1 | tuple | count: u8 up to 255, else u32 | that many |
+//! | 2 | set | as tuple | that many |
+//! | 3 | frozen set | as tuple | that many |
+//! | 4 | big integer | two's complement, as short as possible, at most 4,096 bytes; for what needs more than 64 bits | 0 |
+//! | 5 | complex | two floats of 64 bits | 0 |
+//! | 6 | byte array | the bytes | 0 |
+//! | 7 | memory view | u8 read-only (0 or 1), u8 dimensions (at most 64), u8 length of format, format, u64 for each dimension, content in C order without gaps | 0 |
+//! | 8 | reference | below | below |
+//! | 9 | pickle | u8 flavour (0 pickle, 1 cloudpickle), u16 references, u16 buffers | that many references, that many buffers, then one bytes value with the pickle |
+//! | 10 | buffer | index into the buffer table; reserved, unused until later | |
+//! | 11 | array | u8 type code of Python's `array`, then its items, little endian | 0 |
+//!
+//! The content of a view is empty where a dimension is 0, and else divisible by the product of its dimensions. Buffers of a
+//! pickle are those of pickle protocol 5 in their order: bytes where they are read-only, byte arrays where they are
+//! writable. References in a pickle are its persistent ids, numbered from 0.
+//!
+//! Nested values stand behind the head of their container; a value without them is complete with its payload. References:
+//!
+//! | first byte | name | rest of the payload | values that follow |
+//! |---|---|---|---|
+//! | 0 | offer | u64 object id (not 0), u32 class id, u8 described (0 or 1) | the descriptor, if described |
+//! | 1 | home | u64 object id of the receiver's | 0 |
+//! | 2 | place | u64 object id of the receiver's, u16 steps, u32 values | that many: ops and operands, as in a call |
+//! | 3 | receiver | none | 0 |
+//! | 4 | promise | u64 call id; reserved, unused until later | 0 |
+//! | 5 | grant | reserved, unused until later | |
+//!
+//! An *offer* is an object of the sender. Its class id is the sender's number for the class on this connection; the first
+//! offer of a class carries a descriptor: a list of module (text), qualified name (text), flags (integer, reserved for
+//! the sides to agree on), names of its coroutine methods (list of texts). *Home* is an object of the receiver, which
+//! puts in the object itself. *Place* is a path from one, which the receiver evaluates when it begins the call.
+//! *Receiver*, in a reply, is the very object that the call was made on.
+//!
+//! Limits, for both sides: values nest at most 64 deep (a container within 64 others may only be empty); a container
+//! announces at most as many values as bytes are left behind it; a message has at most `max_message` bytes. Nothing
+//! aliases: what occurs twice is written twice.
+//!
+//! A body that cannot be read is no violation, for it may be read much later and by someone else: a call fails with
+//! ARGUMENT, an answer with an error on the side of the caller, `finished`.
+
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
