@@ -5,7 +5,7 @@ Owns: the verbs' Python half. Must not know: how they are carried out (`_core` d
 
 from __future__ import annotations
 
-from . import _core
+from . import _core, _in_place
 from ._core import attribute, close, get, host_of, is_proxy, post, ref, stream, submit
 from ._host import Host
 
@@ -43,6 +43,9 @@ __all__ = [
     "submit",
     "using",
 ]
+
+
+_in_place.install()
 
 
 def spawn(cls: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -93,11 +93,12 @@ fn evaluate<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingCall) -> 
     };
     let Some(start) = start else { return Evaluated::Gone(target) };
     let mut decoder = Decoder::new(py, peer, incoming.steps(), None);
-    let mut walk = Walk { current: start.clone(), receiver: None, remaining: incoming.head.steps };
+    let mut walk = Walk { current: start.clone(), receiver: None, remaining: incoming.head.steps, is_in_place: false };
     match decoder.guarded(|decoder| walk.take_steps(decoder)) {
         Ok(()) => match finish_coroutine(&walk.current) {
             Ok(value) => {
-                let receiver = if target != ObjectId::BOOTSTRAP && value.is(&start) {
+                let is_operand = walk.is_in_place && walk.receiver.as_ref().is_some_and(|operand| operand.is(&value));
+                let receiver = if target != ObjectId::BOOTSTRAP && (value.is(&start) || is_operand) {
                     Receiver::Root
                 } else if walk.receiver.is_some_and(|receiver| receiver.is(&value)) {
                     Receiver::Place
@@ -135,6 +136,8 @@ struct Walk<'py> {
     /// What the last attribute was looked up on.
     receiver: Option<Bound<'py, PyAny>>,
     remaining: u16,
+    /// Whether the last step was an in-place operation, whose result may be its operand.
+    is_in_place: bool,
 }
 
 impl<'py> Walk<'py> {
@@ -176,6 +179,7 @@ impl<'py> Walk<'py> {
                 let code = decoder.code().map_err(unreadable)?;
                 let operands = decoder.operands().map_err(unreadable)?;
                 let operation = u8::try_from(code).ok().and_then(Operation::from_code);
+                self.is_in_place = operation.is_some_and(Operation::is_in_place);
                 let result = operate::perform(&self.current, operation, &operands).map_err(StepFailure::Raised)?;
                 self.receiver = Some(std::mem::replace(&mut self.current, result));
                 return Ok(());
@@ -251,7 +255,7 @@ pub(crate) fn walk<'py>(
     start: Bound<'py, PyAny>,
     steps: u16,
 ) -> Result<Bound<'py, PyAny>, Undecodable> {
-    let mut walk = Walk { current: start, receiver: None, remaining: steps };
+    let mut walk = Walk { current: start, receiver: None, remaining: steps, is_in_place: false };
     walk.take_steps(decoder)?;
     Ok(walk.current)
 }

@@ -43,7 +43,7 @@ mod _core {
         lifecycle::{_after_fork_in_child, _after_fork_in_parent, _at_exit, _before_fork},
         loop_queue::LoopQueue,
         pickling::{_is_pickling_argument, _offer, _pickles, _reference},
-        proxy::Proxy,
+        proxy::{_operate_in_place, Proxy},
         read_ahead::ReadAhead,
         reference::Ref,
         service::{_serve_owner, _serve_process},

@@ -284,6 +284,41 @@ impl Proxy {
         Err(PyTypeError::new_err("a proxy is not an array; use get(p) to copy the object here"))
     }
 
+    fn __int__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Int, &[])
+    }
+    fn __float__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Float, &[])
+    }
+    fn __index__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Index, &[])
+    }
+    fn __complex__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Complex, &[])
+    }
+    #[pyo3(signature = (ndigits=None, /))]
+    fn __round__<'py>(slf: &Bound<'py, Self>, ndigits: Option<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Round, ndigits.as_slice())
+    }
+    fn __trunc__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Trunc, &[])
+    }
+    fn __floor__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Floor, &[])
+    }
+    fn __ceil__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Ceil, &[])
+    }
+    fn __bytes__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Bytes, &[])
+    }
+    fn __length_hint__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::LengthHint, &[])
+    }
+    fn __reversed__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let last = Last::Operate { operation: Operation::Reversed, operands: &[] };
+        Stream::around(&call::invoke(slf, &last, Want::Reference)?)
+    }
     fn __neg__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         operate(slf, Operation::Neg, &[])
     }
@@ -388,6 +423,27 @@ impl Proxy {
     ) -> PyResult<Bound<'py, PyAny>> {
         operate(slf, Operation::Rpow, &[other])
     }
+}
+
+/// Perform an in-place operation there: the proxy itself where it gave its operand, else the result.
+#[pyfunction]
+#[pyo3(signature = (proxy, name, value, /))]
+pub(crate) fn _operate_in_place<'py>(
+    proxy: &Bound<'py, Proxy>,
+    name: &str,
+    value: Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let known = Operation::ALL.iter().find(|operation| operation.is_in_place() && operation.name() == name);
+    let Some(&operation) = known else {
+        return Err(PyTypeError::new_err(format!("there is no in-place operation {name}")));
+    };
+    let result = operate(proxy, operation, &[value])?;
+    // The operand comes back as "the object the call was made on", which is read as the root of the path.
+    let is_operand = result.cast_exact::<Proxy>().is_ok_and(|result| match &result.get().place {
+        Place::Root(import) => Arc::ptr_eq(import, path::root(proxy.get())),
+        Place::Path { .. } => false,
+    });
+    Ok(if is_operand { proxy.clone().into_any() } else { result })
 }
 
 /// Two proxies of one object are equal without I/O.
