@@ -58,10 +58,28 @@ installation() {
   return $status
 }
 
+# A build without optimisation must say so when it is imported.
+debug_build() {
+  local folder
+  folder=$(mktemp -d) || return
+  cp -r python/elsewhere "$folder" && rm -f "$folder"/elsewhere/_core*.so &&
+    cargo build --quiet --package elsewhere-python && cp target/debug/lib_core.so "$folder/elsewhere/_core.abi3.so" &&
+    (cd "$folder" && "$OLDPWD/.venv/bin/python" -c 'import warnings
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    import elsewhere
+assert [one.category for one in caught] == [RuntimeWarning], caught
+print(caught[0].message)')
+  local status=$?
+  rm -rf "$folder"
+  return $status
+}
+
 step 'make test' make test
 step 'licences, sources and bans' dependencies licenses sources bans
 step 'advisories (fetches the RustSec database)' dependencies advisories
 step 'pip install .' installation
+step 'a debug build warns' debug_build
 step 'long simulation' simulation
 step 'every CPython at hand' .venv/bin/python -m checks.matrix -q
 step 'one core, again and again' one_core

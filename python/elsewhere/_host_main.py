@@ -81,8 +81,16 @@ def _ignore_interrupts() -> None:
     _signal.signal(_signal.SIGINT, lambda *_: None)
 
 
+def _close_inherited() -> None:
+    """What the owner made inheritable is meant for other programs; here it would keep their pipes open."""
+    import posix  # built in; `os` would be an import
+
+    posix.closerange(3, 1 << 30)
+
+
 def main() -> None:
     """Be a host until the owner is done with this process."""
+    _close_inherited()
     _ignore_interrupts()
     _core.adopt_owner()
     _core._serve_owner()
