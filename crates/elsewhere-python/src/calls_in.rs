@@ -88,6 +88,8 @@ fn respond<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingCall, eval
 fn evaluate<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingCall) -> Evaluated<'py> {
     let target = incoming.head.target;
     let start = match target {
+        // Object number 0 is there for whoever owns this host, not for the hosts that this process owns.
+        ObjectId::BOOTSTRAP if peer.is_owned() => None,
         ObjectId::BOOTSTRAP => lifecycle::bootstrap(py),
         object => peer.exported(py, object),
     };

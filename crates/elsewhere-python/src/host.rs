@@ -246,13 +246,12 @@ pub(crate) fn object_of<'py>(py: Python<'py>, peer: &Arc<Peer>) -> PyResult<Boun
 /// Closes a host, whatever is behind it.
 pub(crate) fn close_peer(py: Python<'_>, peer: &Arc<Peer>, timeout: Duration) -> PyResult<()> {
     if let Some(far) = peer.far.get() {
-        while peer.link.loss().is_none() && service::pump(py, far) {}
-        peer.link.close();
-        while service::pump(py, far) {}
-        peer.link.abandon();
+        peer::finish_local(py, &peer.link, far);
     } else if let Some(process) = &peer.process {
-        py.detach(|| process.close(timeout));
-        py.check_signals()?;
+        process.start_close(timeout);
+        while !py.detach(|| process.wait(Some(TICK))) {
+            py.check_signals()?;
+        }
     } else {
         return Err(PyRuntimeError::new_err(format!("{} is not ours to close", peer.label)));
     }

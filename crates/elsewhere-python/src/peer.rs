@@ -13,7 +13,7 @@ use elsewhere_proto::ObjectId;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
-use crate::{errors, read_ahead};
+use crate::{errors, read_ahead, service};
 
 /// What a class descriptor says of the objects of its class.
 pub(crate) mod class_flag {
@@ -103,12 +103,27 @@ pub(crate) struct Offer {
 /// Keeps an owned host alive: when the last one goes, the host finishes what it accepted and ends.
 pub(crate) struct Lease {
     link: Arc<Link>,
+    /// The far end of a local host.
+    far: Option<Arc<Peer>>,
 }
 
 impl Drop for Lease {
+    /// Runs where the last proxy went, which is always a thread that is attached to Python.
     fn drop(&mut self) {
         self.link.close();
+        if let Some(far) = &self.far {
+            // Nobody else will run what a local host accepted.
+            Python::attach(|py| finish_local(py, &self.link, far));
+        }
     }
+}
+
+/// Runs what a local host accepted, and ends it.
+pub(crate) fn finish_local(py: Python<'_>, near: &Arc<Link>, far: &Arc<Peer>) {
+    while near.loss().is_none() && service::pump(py, far) {}
+    near.close();
+    near.abandon();
+    sweep(py);
 }
 
 /// An object of the peer that we name. All proxies of one object share one import.
@@ -176,9 +191,14 @@ impl Peer {
         if let Some(lease) = slot.upgrade() {
             return Some(lease);
         }
-        let lease = Arc::new(Lease { link: Arc::clone(&self.link) });
+        let lease = Arc::new(Lease { link: Arc::clone(&self.link), far: self.far.get().cloned() });
         *slot = Arc::downgrade(&lease);
         Some(lease)
+    }
+
+    /// Whether the peer is a host of ours.
+    pub(crate) fn is_owned(&self) -> bool {
+        self.owned
     }
 
     /// Whether the host was made for one object.
@@ -192,7 +212,7 @@ impl Peer {
 
     /// Offers `object` to the peer: one more reference that the peer will give back.
     pub(crate) fn export(&self, object: &Bound<'_, PyAny>, reason: Reason) -> PyResult<Offer> {
-        crate::service::ensure_for(object.py(), self)?;
+        service::ensure_for(object.py(), self)?;
         let pointer = object.as_ptr() as usize;
         let class = self.class_of(&object.get_type())?;
         // Relaxed: whoever knows that the peer knows has it from a message, which ordered both.
