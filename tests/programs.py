@@ -55,14 +55,6 @@ def has_ended(pid: int, seconds: float = 10.0) -> bool:
         os.close(descriptor)
 
 
-def children_of(pid: int) -> set[int]:
-    """The process ids of a process's children."""
-    found = set()
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        found.update(int(child) for child in path.read_text().split())
-    return found
-
-
 def numbers(printed: str) -> Iterator[int]:
     """The numbers that a program printed."""
     return (int(word) for word in printed.split() if word.isdigit())

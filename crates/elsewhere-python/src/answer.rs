@@ -179,14 +179,14 @@ fn result_failed(py: Python<'_>, peer: &Arc<Peer>, incoming: &IncomingCall, erro
         return;
     }
     let culprit = crate::pickling::last_culprit().unwrap_or_else(|| "the result".to_owned());
-    let name = error.get_type(py).name().map_or_else(|_| "error".to_owned(), |name| name.to_string());
+    let name = errors::class_name(py, error);
     let text = format!("the result cannot be copied: {culprit}, cannot be pickled ({name}: {})", error.value(py));
     record(py, peer, incoming, (ErrorKind::Result, Outcome::Finished), Some(&text), Some(error));
 }
 
 /// An argument could not be rebuilt here, so the method was not called.
 pub(crate) fn argument_failed(py: Python<'_>, peer: &Arc<Peer>, incoming: &IncomingCall, error: &PyErr) {
-    let name = error.get_type(py).name().map_or_else(|_| "error".to_owned(), |name| name.to_string());
+    let name = errors::class_name(py, error);
     let text = format!(
         "an argument could not be rebuilt there, so the call did not start: {name}: {}{}",
         error.value(py),

@@ -91,9 +91,17 @@ pub(crate) fn lost(py: Python<'_>, peer: &Peer, loss: &Loss, outcome: Option<Out
 
 /// Whether `error` tells that the host is gone.
 pub(crate) fn is_loss(py: Python<'_>, error: &PyErr) -> bool {
-    ["HostDied", "ConnectionLost", "HostClosed", "ProtocolError"].iter().any(|name| {
-        module(py).and_then(|module| module.getattr(*name)).is_ok_and(|class| error.matches(py, class).unwrap_or(false))
-    })
+    ["HostDied", "ConnectionLost", "HostClosed", "ProtocolError"].iter().any(|name| is_own(py, error, name))
+}
+
+/// Whether `error` is of the class `name` of `elsewhere._errors`.
+pub(crate) fn is_own(py: Python<'_>, error: &PyErr, name: &str) -> bool {
+    module(py).and_then(|module| module.getattr(name)).is_ok_and(|class| error.matches(py, class).unwrap_or(false))
+}
+
+/// The name of the error's class.
+pub(crate) fn class_name(py: Python<'_>, error: &PyErr) -> String {
+    error.get_type(py).name().map_or_else(|_| "error".to_owned(), |name| name.to_string())
 }
 
 /// Whether `error` is one of elsewhere's own.
@@ -194,7 +202,7 @@ pub(crate) fn argument(py: Python<'_>, peer: &Peer, method: &str, error: PyErr) 
     let text = format!(
         "{method}: {culprit}, cannot be copied to {} ({}: {}); {hint}",
         peer.label,
-        error.get_type(py).name().map_or_else(|_| "error".to_owned(), |name| name.to_string()),
+        class_name(py, &error),
         error.value(py),
     );
     let made = make(py, "ArgumentError", &text, Some(Outcome::NotStarted), Some(peer), Some(method));
@@ -210,7 +218,7 @@ pub(crate) fn result_unreadable(py: Python<'_>, peer: &Peer, method: &str, error
     let text = format!(
         "{method} in {} finished, but its result could not be rebuilt here: {}: {}",
         peer.label,
-        error.get_type(py).name().map_or_else(|_| "error".to_owned(), |name| name.to_string()),
+        class_name(py, &error),
         error.value(py),
     );
     let made = make(py, "ResultError", &text, Some(Outcome::Finished), Some(peer), Some(method));

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use elsewhere_engine::{Arrival, Expect, Observer};
 use elsewhere_proto::Want;
-use pyo3::exceptions::PyTimeoutError;
+use pyo3::exceptions::{PyBaseException, PyTimeoutError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -37,8 +37,10 @@ enum State {
     /// Some thread turns the answer into a value.
     Settling,
     Done(Py<PyAny>),
-    Failed(PyErr),
-    Cancelled(PyErr),
+    Failed(Py<PyBaseException>),
+    Cancelled(Py<PyBaseException>),
+    /// The garbage collector took it apart.
+    Cleared,
 }
 
 #[derive(Default)]
@@ -92,8 +94,8 @@ impl Future {
         let is_cancelled = matches!(arrival, Arrival::Cancelled);
         let state = match this.sent.value(py, arrival) {
             Ok(value) => State::Done(value.unbind()),
-            Err(error) if is_cancelled => State::Cancelled(error),
-            Err(error) => State::Failed(error),
+            Err(error) if is_cancelled => State::Cancelled(error.into_value(py)),
+            Err(error) => State::Failed(error.into_value(py)),
         };
         let before = std::mem::replace(&mut *guard(&this.state), state);
         drop(before);
@@ -219,8 +221,10 @@ impl Future {
         let py = slf.py();
         match &*guard(&slf.get().state) {
             State::Done(value) => Ok(value.bind(py).clone()),
-            State::Failed(error) | State::Cancelled(error) => Err(error.clone_ref(py)),
-            State::Waiting | State::Settling => unreachable!("only settled futures are asked for their value"),
+            State::Failed(error) | State::Cancelled(error) => Err(PyErr::from_value(error.bind(py).clone().into_any())),
+            State::Waiting | State::Settling | State::Cleared => {
+                unreachable!("only settled futures that somebody holds are asked for their value")
+            }
         }
     }
 }
@@ -250,8 +254,8 @@ impl Future {
         Self::wait_settled(slf, timeout)?;
         let py = slf.py();
         match &*guard(&slf.get().state) {
-            State::Failed(error) => Ok(Some(error.value(py).clone().into_any())),
-            State::Cancelled(error) => Err(error.clone_ref(py)),
+            State::Failed(error) => Ok(Some(error.bind(py).clone().into_any())),
+            State::Cancelled(error) => Err(PyErr::from_value(error.bind(py).clone().into_any())),
             _ => Ok(None),
         }
     }
@@ -323,7 +327,7 @@ impl Future {
         Self::look(slf);
         match *guard(&slf.get().state) {
             State::Waiting | State::Settling => "RUNNING",
-            State::Done(_) | State::Failed(_) => "FINISHED",
+            State::Done(_) | State::Failed(_) | State::Cleared => "FINISHED",
             State::Cancelled(_) => "CANCELLED_AND_NOTIFIED",
         }
     }
@@ -360,7 +364,7 @@ impl Future {
         let this = slf.get();
         let state = match *guard(&this.state) {
             State::Waiting | State::Settling => "pending",
-            State::Done(_) => "done",
+            State::Done(_) | State::Cleared => "done",
             State::Failed(_) => "failed",
             State::Cancelled(_) => "cancelled",
         };
@@ -368,10 +372,13 @@ impl Future {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        if let Ok(state) = self.state.try_lock()
-            && let State::Done(value) = &*state
-        {
-            visit.call(value)?;
+        if let Ok(state) = self.state.try_lock() {
+            match &*state {
+                State::Done(value) => visit.call(value)?,
+                // An error leads to its traceback, to the frames in it, and so often to this future.
+                State::Failed(error) | State::Cancelled(error) => visit.call(error)?,
+                State::Waiting | State::Settling | State::Cleared => {}
+            }
         }
         if let Ok(watchers) = self.watchers.try_lock() {
             for callback in &watchers.callbacks {
@@ -386,5 +393,9 @@ impl Future {
     fn __clear__(&self) {
         let watchers = std::mem::take(&mut *guard(&self.watchers));
         drop(watchers);
+        if self.is_settled() {
+            let state = std::mem::replace(&mut *guard(&self.state), State::Cleared);
+            drop(state);
+        }
     }
 }

@@ -248,10 +248,12 @@ pub(crate) fn close_peer(py: Python<'_>, peer: &Arc<Peer>, timeout: Duration) ->
     if let Some(far) = peer.far.get() {
         peer::finish_local(py, &peer.link, far);
     } else if let Some(process) = &peer.process {
-        process.start_close(timeout);
+        py.detach(|| process.start_close(timeout));
+        // A signal ends a wait, and its handler may return.
         while !py.detach(|| process.wait(Some(TICK))) {
             py.check_signals()?;
         }
+        py.check_signals()?;
     } else {
         return Err(PyRuntimeError::new_err(format!("{} is not ours to close", peer.label)));
     }
@@ -377,7 +379,14 @@ fn configuration_failed(py: Python<'_>, peer: &Arc<Peer>, process: &Arc<HostProc
     if !error.is_instance_of::<pyo3::exceptions::PyException>(py) {
         return error.clone_ref(py);
     }
-    let made = errors::start_failed(py, &error.value(py).to_string(), &peer.label, &tail);
+    let reason = if errors::is_own(py, error, "CallTimeout") {
+        "it was not ready in time".to_owned()
+    } else if errors::is_loss(py, error) {
+        error.value(py).to_string()
+    } else {
+        format!("{}: {}", errors::class_name(py, error), error.value(py))
+    };
+    let made = errors::start_failed(py, &reason, &peer.label, &tail);
     made.set_cause(py, Some(error.clone_ref(py)));
     made
 }

@@ -1,0 +1,653 @@
+"""Hosts that die, are killed, cannot start, or lose their owner; and closing one in every state."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import faulthandler
+import gc
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+import elsewhere
+from conftest import children, open_descriptors
+from kennel import Dog
+from programs import has_ended, numbers, run, start
+
+
+class Doomed:
+    """Ends its process in every way there is."""
+
+    def exit(self, code: int) -> None:
+        os._exit(code)
+
+    def kill_itself(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def segfault(self) -> None:
+        ctypes.string_at(0)
+
+    def abort(self) -> None:
+        os.abort()
+
+    def say_and_exit(self, words: str) -> None:
+        os.write(2, words.encode())
+        os._exit(3)
+
+    def enter(self, there) -> None:
+        """Tell the owner that the call runs, then never end."""
+        there()
+        time.sleep(3600)
+
+    def eat_memory(self) -> bytes:
+        limit = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (1 << 30, limit[1]))
+        try:
+            return len(bytearray(10**12))
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, limit)
+
+    def start_grandchild(self) -> int:
+        """A program that keeps every descriptor open that it can inherit."""
+        return subprocess.Popen(["sleep", "60"], close_fds=False).pid
+
+    def count(self, number: int):
+        yield from range(number)
+
+    def count_and_die(self, number: int):
+        yield from range(number)
+        os._exit(5)
+
+    def bark(self) -> str:
+        return "woof"
+
+
+@pytest.fixture
+def doomed(process_host):
+    return process_host.spawn(Doomed)
+
+
+def failure_of(call, *args) -> elsewhere.HostDied:
+    with pytest.raises(elsewhere.HostDied) as caught:
+        call(*args)
+    return caught.value
+
+
+def test_call_that_exits_its_process_raises_host_died_with_the_code(process_host, doomed) -> None:  # row 1
+    error = failure_of(doomed.exit, 7)
+
+    assert (error.exitcode, error.signal, error.outcome) == (7, None, "unknown")
+    assert (error.pid, error.method) == (process_host.pid, "Doomed.exit")
+    assert "exited with code 7" in str(error)
+
+
+def test_calls_queued_behind_a_death_have_not_started(doomed) -> None:  # row 1
+    futures = [elsewhere.submit(doomed.bark) for _ in range(3)]
+    futures.append(elsewhere.submit(doomed.exit, 7))
+    futures += [elsewhere.submit(doomed.bark) for _ in range(5)]
+
+    answers = [future.result() for future in futures[:3]]
+    outcomes = [future.exception().outcome for future in futures[3:]]
+
+    assert answers == ["woof"] * 3
+    assert outcomes == ["unknown"] + ["not_started"] * 5
+
+
+def test_proxies_of_a_dead_host_raise_at_each_use_and_still_print(doomed) -> None:  # row 1
+    failure_of(doomed.exit, 7)
+
+    for use in (
+        doomed.bark,
+        lambda: elsewhere.get(doomed.x),
+        lambda: len(doomed),
+        lambda: elsewhere.submit(doomed.bark),
+    ):
+        error = failure_of(use)
+        assert (error.exitcode, error.outcome) == (7, "not_started")
+    assert "Doomed" in repr(doomed)
+    assert str(doomed) == repr(doomed)
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.0005, 0.002, 0.01])
+def test_call_in_flight_ends_when_its_host_is_killed(process_host, doomed, delay: float) -> None:  # rows 2 and 5
+    running = threading.Event()
+    killer = threading.Thread(target=lambda: (running.wait(), time.sleep(delay), os.kill(process_host.pid, 9)))
+    killer.start()
+
+    error = failure_of(doomed.enter, elsewhere.ref(running.set))
+    killer.join()
+
+    assert (error.exitcode, error.signal, error.outcome) == (None, 9, "unknown")
+    for word in (str(process_host.pid), "signal 9", "SIGKILL", "Doomed.enter", "out of memory"):
+        assert word in str(error)
+
+
+@pytest.mark.parametrize(("method", "number"), [("segfault", signal.SIGSEGV), ("abort", signal.SIGABRT)])
+def test_crash_in_c_is_told_with_its_signal_and_last_words(method: str, number: int) -> None:  # row 3
+    with elsewhere.Host() as host:
+        doomed = host.spawn(Doomed)
+        host.run(enable_faulthandler)
+
+        error = failure_of(getattr(doomed, method))
+
+    assert error.signal == number
+    assert f"in {method}" in error.stderr_tail
+    assert f"in {method}" in str(error)
+
+
+def enable_faulthandler() -> None:
+    faulthandler.enable()
+
+
+def test_last_four_kilobytes_of_stderr_are_kept(doomed) -> None:  # row 3
+    error = failure_of(doomed.say_and_exit, "x" * 10_000 + "the end")
+
+    assert error.stderr_tail.endswith("the end")
+    assert len(error.stderr_tail) <= 4096
+
+
+def test_memory_error_reaches_the_caller_and_the_host_lives(doomed) -> None:  # row 4
+    with pytest.raises(MemoryError):
+        doomed.eat_memory()
+
+    assert doomed.bark() == "woof"
+
+
+def test_idle_host_that_is_killed_is_noticed_once_by_itself() -> None:  # row 6
+    told: list[elsewhere.Host] = []
+    noticed = threading.Semaphore(0)
+    host = elsewhere.Host()
+    doomed = host.spawn(Doomed)
+    host.on_death(lambda host: (told.append(host), noticed.release()))
+
+    os.kill(host.pid, signal.SIGKILL)
+
+    assert noticed.acquire(timeout=20)
+    assert (host.alive, host.exitcode, host.wait(5)) == (False, -9, True)
+    error = failure_of(doomed.bark)
+    assert (error.outcome, error.signal) == ("not_started", 9)
+    host.close()
+    assert not noticed.acquire(timeout=0.05)
+    assert told == [host]
+
+
+def test_on_death_after_the_death_is_called_at_once(process_host) -> None:  # row 6
+    process_host.kill()
+    process_host.wait()
+    told: list[elsewhere.Host] = []
+
+    process_host.on_death(told.append)
+
+    assert told == [process_host]
+
+
+def test_on_death_is_called_once_when_the_host_is_closed() -> None:  # row 6
+    told: list[elsewhere.Host] = []
+    noticed = threading.Semaphore(0)
+    host = elsewhere.Host()
+    host.on_death(lambda host: (told.append(host), noticed.release()))
+
+    host.close()
+    host.close()
+
+    assert noticed.acquire(timeout=20)
+    assert not noticed.acquire(timeout=0.05)
+    assert told == [host]
+
+
+def test_each_on_death_callback_is_called_also_behind_one_that_raises(process_host, caplog) -> None:  # row 6
+    noticed = threading.Semaphore(0)
+
+    def fail(host: elsewhere.Host) -> None:
+        raise ValueError("no")
+
+    process_host.on_death(fail)
+    process_host.on_death(lambda host: noticed.release())
+
+    process_host.kill()
+
+    assert noticed.acquire(timeout=20)
+    assert "on_death" in caplog.text
+
+
+BROKEN = {
+    "raises": ("1 / 0", "ZeroDivisionError"),
+    "exits": ("import sys; sys.exit(4)", "SystemExit"),
+    "dies": ("import os; os.write(2, b'farewell'); os._exit(4)", "farewell"),
+    "kills itself": ("import os; os.kill(os.getpid(), 9)", "signal 9"),
+    "is interrupted": ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+    "is missing": (None, "ModuleNotFoundError"),
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_host_whose_preload_fails_does_not_start_and_leaves_nothing(tmp_path, fault: str) -> None:  # row 7
+    source, word = BROKEN[fault]
+    if source is not None:
+        (tmp_path / "broken_preload.py").write_text(source)
+    before = children()
+
+    with pytest.raises(elsewhere.HostStartError) as caught:
+        elsewhere.Host(preload=["broken_preload"], path=[str(tmp_path)])
+
+    assert word in str(caught.value)
+    assert isinstance(caught.value, RuntimeError)
+    assert children() == before
+
+
+def test_host_that_hangs_at_its_start_is_given_up(tmp_path) -> None:  # row 7
+    (tmp_path / "hanging_preload.py").write_text("import os, time; os.write(2, b'on my way'); time.sleep(3600)")
+    before = children()
+
+    with pytest.raises(elsewhere.HostStartError) as caught:
+        elsewhere.Host(preload=["hanging_preload"], path=[str(tmp_path)], start_timeout=0.3)
+
+    assert caught.value.stderr_tail == "on my way"
+    assert children() == before
+
+
+@pytest.mark.parametrize(
+    ("program", "word"),
+    [
+        ("/nowhere/python", "/nowhere/python"),
+        ("/bin/true", "code 0"),
+        ("/bin/false", "code 1"),
+        ("/etc/passwd", "/etc/passwd"),
+    ],
+)
+def test_interpreter_that_is_none_is_a_start_error(monkeypatch, program: str, word: str) -> None:  # row 7
+    monkeypatch.setattr(sys, "executable", program)
+    before = children()
+
+    with pytest.raises(elsewhere.HostStartError) as caught:
+        elsewhere.Host()
+
+    assert word in str(caught.value)
+    assert children() == before
+
+
+def test_interpreter_that_never_speaks_is_given_up_and_killed(monkeypatch, tmp_path) -> None:  # row 7
+    silent = tmp_path / "silent"
+    silent.write_text("#!/bin/sh\necho who is there >&2\nexec sleep 3600\n")
+    silent.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(silent))
+    before = children()
+
+    with pytest.raises(elsewhere.HostStartError) as caught:
+        elsewhere.Host(start_timeout=0.3)
+
+    assert caught.value.stderr_tail == "who is there\n"
+    assert children() == before
+
+
+def test_interpreter_that_speaks_another_language_is_a_start_error(monkeypatch, tmp_path) -> None:  # row 7
+    babbler = tmp_path / "babbler"
+    babbler.write_text("#!/bin/sh\necho HTTP/1.1 200 OK and so on and so forth >&0\nexec sleep 3600\n")
+    babbler.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(babbler))
+    before = children()
+
+    with pytest.raises(elsewhere.HostStartError):
+        elsewhere.Host()
+
+    assert children() == before
+
+
+FAMILY = """
+import os, sys, time
+import elsewhere
+
+class Parent:
+    def spawn(self):
+        self.child = elsewhere.spawn(Parent)
+        return elsewhere.host_of(self.child).pid
+    def idle(self): pass
+    def sleep(self): time.sleep(3600)
+    def spin(self):
+        while True: pass
+    def hold(self):
+        import re
+        re.match("(a+)+b", "a" * 64)
+
+parent = elsewhere.spawn(Parent)
+child = parent.spawn()
+print(elsewhere.host_of(parent).pid, child, flush=True)
+elsewhere.post(getattr(parent, sys.argv[1]))
+elsewhere.post(parent.idle)
+print("ready", flush=True)
+time.sleep(3600)
+"""
+
+
+@pytest.mark.parametrize("state", ["idle", "sleep", "spin", "hold"])
+def test_hosts_and_their_hosts_end_when_the_owner_is_killed(state: str) -> None:  # row 8
+    with start(FAMILY, state) as owner:
+        pids = [*numbers(owner.stdout.readline())]
+        assert owner.stdout.readline() == "ready\n"
+
+        owner.kill()
+
+        assert [has_ended(pid) for pid in pids] == [True, True]
+
+
+def test_death_is_noticed_although_a_grandchild_keeps_the_descriptors(process_host, doomed) -> None:  # row 10
+    grandchild = doomed.start_grandchild()
+    running = threading.Event()
+    future = elsewhere.submit(doomed.enter, elsewhere.ref(running.set))
+    running.wait()
+
+    process_host.kill()
+
+    error = future.exception()
+    os.kill(grandchild, signal.SIGKILL)
+    assert (type(error), error.signal) == (elsewhere.HostDied, 9)
+
+
+def test_clean_end_is_noticed_although_a_grandchild_keeps_the_descriptors() -> None:  # row 10
+    with elsewhere.Host() as host:
+        doomed = host.spawn(Doomed)
+        grandchild = doomed.start_grandchild()
+
+    os.kill(grandchild, signal.SIGKILL)
+    assert (host.alive, host.exitcode) == (False, 0)
+
+
+def test_items_that_arrived_before_a_death_are_kept(doomed) -> None:  # what you got you keep
+    items = iter(elsewhere.stream(doomed.count_and_die, 100))
+
+    got: list[int] = []
+    with pytest.raises(elsewhere.HostDied) as caught:
+        got.extend(items)
+
+    assert got == list(range(len(got)))
+    assert caught.value.exitcode == 5
+
+
+def test_stream_raises_host_died_when_its_host_is_killed(process_host, doomed) -> None:
+    items = elsewhere.stream(doomed.count, 10**9)
+    first = next(items)
+
+    process_host.kill()
+
+    assert first == 0
+    with pytest.raises(elsewhere.HostDied):
+        for _ in items:
+            pass
+    assert list(items) == []
+
+
+def test_awaited_call_raises_host_died(process_host, doomed) -> None:
+    async def main() -> elsewhere.HostDied:
+        running = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        future = elsewhere.submit(doomed.enter, elsewhere.ref(lambda: loop.call_soon_threadsafe(running.set)))
+        waiter = asyncio.ensure_future(asyncio.wait_for(future, None))
+        await running.wait()
+        process_host.kill()
+        with pytest.raises(elsewhere.HostDied) as caught:
+            await waiter
+        return caught.value
+
+    assert asyncio.run(main()).outcome == "unknown"
+
+
+class TestClose:
+    """Closing, in every state, from everywhere."""  # row 11
+
+    def test_close_finishes_what_was_accepted(self) -> None:
+        host = elsewhere.Host()
+        dog = host.spawn(Dog, "rex")
+        futures = [elsewhere.submit(dog.grow) for _ in range(10)]
+
+        host.close()
+
+        assert [future.result() for future in futures] == list(range(1, 11))
+        assert host.exitcode == 0
+
+    def test_close_twice_is_fine(self, host) -> None:
+        host.close()
+        host.close()
+
+        with pytest.raises(elsewhere.HostClosed):
+            host.run(os.getpid)
+
+    def test_call_that_outlives_the_grace_ends_with_host_closed(self) -> None:
+        host = elsewhere.Host()
+        doomed = host.spawn(Doomed)
+        running = threading.Event()
+        future = elsewhere.submit(doomed.enter, elsewhere.ref(running.set))
+        queued = elsewhere.submit(doomed.bark)
+        running.wait()
+
+        host.close(timeout=0.05)
+
+        assert (type(future.exception()), future.exception().outcome) == (elsewhere.HostClosed, "unknown")
+        assert (type(queued.exception()), queued.exception().outcome) == (elsewhere.HostClosed, "not_started")
+        assert host.exitcode is not None
+
+    def test_host_that_ignores_the_polite_signal_is_killed(self) -> None:
+        host = elsewhere.Host()
+        doomed = host.spawn(Doomed)
+        host.run(signal_ignored)
+        running = threading.Event()
+        future = elsewhere.submit(doomed.enter, elsewhere.ref(running.set))
+        running.wait()
+
+        host.close(timeout=0.01)
+
+        assert host.exitcode == -9
+        assert isinstance(future.exception(), elsewhere.HostClosed)
+
+    def test_close_from_many_threads_at_once(self) -> None:
+        host = elsewhere.Host()
+        dog = host.spawn(Dog, "rex")
+        future = elsewhere.submit(dog.sleep, 0.1)
+        closers = [threading.Thread(target=host.close) for _ in range(8)]
+
+        for closer in closers:
+            closer.start()
+        for closer in closers:
+            closer.join()
+
+        assert future.result() is None
+        assert not host.alive
+
+    def test_close_from_a_done_callback(self) -> None:
+        host = elsewhere.Host()
+        dog = host.spawn(Dog, "rex")
+        closed = threading.Event()
+
+        elsewhere.submit(dog.bark).add_done_callback(lambda _: (host.close(), closed.set()))
+
+        assert closed.wait(20)
+        assert not host.alive
+
+    def test_close_from_an_on_death_callback(self, process_host) -> None:
+        closed = threading.Event()
+        process_host.on_death(lambda host: (host.close(), closed.set()))
+
+        process_host.kill()
+
+        assert closed.wait(20)
+
+    def test_close_from_inside_a_callback_of_the_host_ends_the_call(self) -> None:
+        host = elsewhere.Host()
+        dog = host.spawn(Dog, "rex")
+
+        with pytest.raises(elsewhere.HostClosed):
+            dog.call(elsewhere.ref(lambda: host.close(timeout=0.05)))
+
+        assert not host.alive
+
+    def test_close_from_a_destructor(self) -> None:
+        host = elsewhere.Host()
+
+        class Holder:
+            def __del__(self) -> None:
+                host.close()
+
+        holder = Holder()
+        del holder
+        gc.collect()
+
+        assert not host.alive
+
+    def test_close_while_other_threads_call(self) -> None:
+        host = elsewhere.Host()
+        dog = host.spawn(Dog, "rex")
+        started = threading.Semaphore(0)
+        ends: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                dog.bark()
+                started.release()
+                while True:
+                    dog.bark()
+            except BaseException as error:
+                ends.append(error)
+
+        workers = [threading.Thread(target=work) for _ in range(4)]
+        for worker in workers:
+            worker.start()
+        for _ in workers:
+            started.acquire()
+
+        host.close()
+
+        for worker in workers:
+            worker.join()
+        assert [(type(end), end.outcome) for end in ends] == [(elsewhere.HostClosed, "not_started")] * 4
+
+    def test_kill_while_other_threads_call(self) -> None:
+        host = elsewhere.Host()
+        dog = host.spawn(Dog, "rex")
+        started = threading.Semaphore(0)
+        ends: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                dog.bark()
+                started.release()
+                while True:
+                    dog.bark()
+            except BaseException as error:
+                ends.append(error)
+
+        workers = [threading.Thread(target=work) for _ in range(4)]
+        for worker in workers:
+            worker.start()
+        for _ in workers:
+            started.acquire()
+
+        host.kill()
+
+        for worker in workers:
+            worker.join()
+        host.close()
+        assert {type(end) for end in ends} == {elsewhere.HostDied}
+        assert sum(end.outcome == "unknown" for end in ends) <= 1
+
+    def test_close_with_a_stream_that_nobody_reads(self) -> None:
+        host = elsewhere.Host()
+        doomed = host.spawn(Doomed)
+        items = elsewhere.stream(doomed.count, 10**9)
+        next(items)
+
+        host.close(timeout=0.05)
+
+        assert not host.alive
+        with pytest.raises(elsewhere.HostClosed):
+            list(items)
+
+    def test_signal_handler_that_returns_does_not_end_the_wait_for_the_close(self) -> None:
+        host = elsewhere.Host()
+        dog = host.spawn(Dog, "rex")
+        elsewhere.post(dog.sleep, 0.3)
+        handled: list[int] = []
+        before = signal.signal(signal.SIGALRM, lambda number, _: handled.append(number))
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            host.close()
+        finally:
+            signal.signal(signal.SIGALRM, before)
+
+        assert handled == [signal.SIGALRM]
+        assert host.exitcode == 0
+
+    def test_dropping_the_last_proxy_in_another_thread_ends_the_host(self) -> None:
+        held = [elsewhere.spawn(Dog, "rex")]
+        pid = elsewhere.host_of(held[0]).pid
+        dropper = threading.Thread(target=held.clear)
+
+        dropper.start()
+        dropper.join()
+        gc.collect()
+
+        assert has_ended(pid)
+
+    def test_host_that_cannot_end_is_made_to_when_its_last_proxy_goes(self) -> None:  # also row 15
+        program = """
+        import elsewhere, threading, time, os
+        class Stubborn:
+            def __init__(self):
+                threading.Thread(target=time.sleep, args=(3600,)).start()
+        stubborn = elsewhere.spawn(Stubborn)
+        print(elsewhere.host_of(stubborn).pid)
+        """
+
+        code, printed, complaints = run(program)
+
+        assert (code, complaints) == (0, "")
+        assert has_ended(int(printed))
+
+
+def signal_ignored() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_two_hundred_starts_and_deaths_leave_nothing() -> None:  # row 12
+    def live_and_die(number: int) -> None:
+        host = elsewhere.Host()
+        proxy = host.spawn(dict)
+        if number % 4 == 0:
+            failure_of(host.run, os._exit, 3)
+        elif number % 4 == 1:
+            host.kill()
+            host.wait()
+        elif number % 4 == 2:
+            host.close()
+        else:
+            del proxy
+            del host
+
+    def wait_for_the_last() -> None:
+        deadline = time.monotonic() + 20
+        while children() and time.monotonic() < deadline:
+            threading.Event().wait(0.01)
+        assert children() == set()
+
+    for number in range(8):
+        live_and_die(number)
+    wait_for_the_last()
+    before = len(open_descriptors()), threading.active_count(), tasks()
+
+    for number in range(200):
+        live_and_die(number)
+
+    wait_for_the_last()
+    assert (len(open_descriptors()), threading.active_count(), tasks()) == before
+
+
+def tasks() -> int:
+    """Threads of this process, Rust's too."""
+    return len(os.listdir("/proc/self/task"))
