@@ -39,11 +39,17 @@ def show(rows: list[Row]) -> None:
             row.placement.value if row.placement else "",
             f"{figure(row.spread.median)} {row.unit}",
             f"{row.reference}: {figure(row.reference_spread.median)}" if row.reference_spread else "",
-            spread(row.ratio) if row.ratio else spread(row.spread),
+            spread(row.ratio) if row.ratio else f"\\[{figure(row.spread.low)}-{figure(row.spread.high)}]",
             str(row.aim or ""),
             MARKS[row.is_met],
         )
-    Console(width=None if os.isatty(1) else 140).print(table)
+    console = Console(width=None if os.isatty(1) else 150)
+    console.print(table)
+    here = machine()
+    console.print(
+        f"{here['cores']} cores, load {here['load']:.1f} at the end, CPython {here['python']}, {here['system']}",
+        highlight=False,
+    )
 
 
 def save(rows: list[Row], path: Path, *, quick: bool) -> None:

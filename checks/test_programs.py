@@ -35,7 +35,7 @@ def test_demo_runs_to_its_table() -> None:
 
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert ended.stderr == ""
-    assert "HostDied" in ended.stdout
+    assert "elsewhere.HostDied: host 'database'" in ended.stdout
     assert "files indexed" in ended.stdout
 
 
