@@ -1,0 +1,469 @@
+//! What a connection does, one fact a test.
+//! Owns: the facts about peers that follow the rules; `violations` has those about peers that do not. Must not know:
+//! how a connection works inside.
+
+mod pair;
+mod violations;
+
+use elsewhere_proto::{
+    AnswerRefused, CallId, CallRefused, Config, ErrorKind, ErrorRecord, Event, LaneId, Outcome, Reason, State,
+    WINDOW_BYTES, WINDOW_CALLS, Want,
+};
+use pair::{Make, Side, at, calls, carry, events, pair, pair_with, sent};
+
+const LANE: LaneId = LaneId(0);
+
+fn nil() -> Vec<u8> {
+    vec![0xc0]
+}
+
+fn outcomes(side: &mut Side) -> Vec<(u32, Outcome)> {
+    let lost = |event| if let Event::Lost { token, outcome, .. } = event { Some((token, outcome)) } else { None };
+    events(side).into_iter().filter_map(lost).collect()
+}
+
+fn post() -> Make {
+    Make { want: Want::Nothing, ..Make::default() }
+}
+
+#[test]
+fn slot_of_an_answered_call_is_taken_first() {
+    let (mut near, mut far) = pair();
+    let (first, second) = (Make::default().on(&mut near), Make::default().on(&mut near));
+    carry(&mut near, &mut far);
+    far.reply(first, LANE, &mut nil()).unwrap();
+    carry(&mut far, &mut near);
+
+    let third = Make::default().on(&mut near);
+
+    assert_eq!((first.0, second.0, third.0), (1, 2, 1025));
+}
+
+#[test]
+fn long_body_is_taken_and_short_body_is_left() {
+    let (mut near, _) = pair();
+    let mut short = vec![0; 100];
+    near.call(LANE, 0, elsewhere_proto::ChainId(0), false, None, &mut short, Some(0)).unwrap();
+    let mut long = vec![0; 100_000];
+    near.call(LANE, 0, elsewhere_proto::ChainId(0), false, None, &mut long, Some(0)).unwrap();
+
+    assert_eq!((short.len(), long.len()), (100, 0));
+}
+
+#[test]
+fn window_of_calls_fills_and_empties() {
+    let (mut near, mut far) = pair();
+    let first = Make::default().on(&mut near);
+    (1..WINDOW_CALLS).for_each(|_| _ = Make::default().on(&mut near));
+    assert_eq!(Make::default().try_on(&mut near), Err(CallRefused::WindowFull));
+    assert!(!near.has_room());
+    carry(&mut near, &mut far);
+
+    far.reply(first, LANE, &mut nil()).unwrap();
+    carry(&mut far, &mut near);
+
+    assert!(near.has_room());
+    assert_eq!(Make::default().on(&mut near), CallId(1025));
+}
+
+#[test]
+fn window_of_bytes_lets_one_call_exceed_it() {
+    let (mut near, _) = pair();
+    Make { len: WINDOW_BYTES - 1, ..Make::default() }.on(&mut near);
+    Make { len: 10 << 20, lane: 1, ..Make::default() }.on(&mut near);
+
+    assert_eq!(Make { len: 0, lane: 2, ..Make::default() }.try_on(&mut near), Err(CallRefused::WindowFull));
+}
+
+#[test]
+fn posts_fill_their_window_until_they_are_reported() {
+    let (mut near, mut far) = pair();
+    (0..WINDOW_CALLS).for_each(|_| _ = post().on(&mut near));
+    assert_eq!(post().try_on(&mut near), Err(CallRefused::WindowFull));
+    carry(&mut near, &mut far);
+
+    let posts = calls(&mut far);
+    posts[..255].iter().for_each(|incoming| assert!(far.finish(incoming.call)));
+    assert_eq!(sent(&mut far), [], "a few finished posts wake nobody");
+    assert!(far.finish(posts[255].call));
+    carry(&mut far, &mut near);
+
+    assert_eq!(near.stats().posts, WINDOW_CALLS - 256);
+    assert!(near.has_room());
+    assert!(!far.finish(posts[0].call), "a post is finished once");
+}
+
+#[test]
+fn finished_posts_are_reported_beside_other_frames() {
+    let (mut near, mut far) = pair();
+    let call = post().on(&mut near);
+    carry(&mut near, &mut far);
+
+    far.finish(call);
+    far.ping(1);
+    carry(&mut far, &mut near);
+
+    assert_eq!(near.stats().posts, 0);
+}
+
+#[test]
+fn post_is_not_answered() {
+    let (mut near, mut far) = pair();
+    let call = post().on(&mut near);
+    carry(&mut near, &mut far);
+
+    assert_eq!(far.reply(call, LANE, &mut nil()), Err(AnswerRefused::NotOpen));
+}
+
+#[test]
+fn message_over_the_limit_of_the_peer_is_refused() {
+    let mut config = Config::default();
+    config.limits.max_message = 1000;
+    let (mut near, mut far) = pair_with(config);
+
+    let refused = Make { len: 985, ..Make::default() }.try_on(&mut far);
+    assert_eq!(refused, Err(CallRefused::TooLarge { len: 1001, max: 1000 }));
+    let call = Make::default().on(&mut near);
+    carry(&mut near, &mut far);
+    let refused = far.reply(call, LANE, &mut vec![0; 1001]);
+    assert_eq!(refused, Err(AnswerRefused::TooLarge { len: 1001, max: 1000 }));
+    assert_eq!(far.reply(call, LANE, &mut nil()), Ok(()), "the call is still open");
+}
+
+#[test]
+fn short_calls_of_other_lanes_pass_a_long_one() {
+    let (mut near, mut far) = pair();
+    Make { len: 600_000, ..Make::default() }.on(&mut near);
+    Make { len: 1, ..Make::default() }.on(&mut near);
+    Make { len: 2, lane: 1, ..Make::default() }.on(&mut near);
+
+    carry(&mut near, &mut far);
+
+    let lens: Vec<_> = calls(&mut far).iter().map(|incoming| incoming.body.len()).collect();
+    assert_eq!(lens, [2, 600_000, 1]);
+}
+
+#[test]
+fn chunks_of_long_messages_take_turns() {
+    let (mut near, mut far) = pair();
+    Make { len: 2_000_000, ..Make::default() }.on(&mut near);
+    Make { len: 600_000, lane: 1, ..Make::default() }.on(&mut near);
+
+    carry(&mut near, &mut far);
+
+    let lens: Vec<_> = calls(&mut far).iter().map(|incoming| incoming.body.len()).collect();
+    assert_eq!(lens, [600_000, 2_000_000]);
+}
+
+#[test]
+fn short_answer_does_not_pass_a_long_one_of_its_lane() {
+    let (mut near, mut far) = pair();
+    for token in 0..2 {
+        Make { token, ..Make::default() }.on(&mut near);
+    }
+    carry(&mut near, &mut far);
+
+    far.reply(CallId(1), LANE, &mut vec![0; 600_000]).unwrap();
+    far.reply(CallId(2), LANE, &mut nil()).unwrap();
+    carry(&mut far, &mut near);
+
+    let answered: Vec<_> = events(&mut near)
+        .into_iter()
+        .filter_map(|event| if let Event::Reply { token, .. } = event { Some(token) } else { None })
+        .collect();
+    assert_eq!(answered, [0, 1]);
+}
+
+#[test]
+fn cancel_and_credit_follow_the_long_call_they_are_about() {
+    let (mut near, mut far) = pair();
+    let call = Make { len: 600_000, want: Want::Stream, ..Make::default() }.on(&mut near);
+    near.credit(call, 3);
+    near.cancel(call, true);
+
+    carry(&mut near, &mut far);
+
+    let told = events(&mut far);
+    assert!(matches!(
+        &told[..],
+        [Event::Call(_), Event::Credit { n: 3, .. }, Event::Cancelled { interrupt: true, .. }]
+    ));
+}
+
+#[test]
+fn releases_become_one_frame_and_pass_nothing() {
+    let (mut near, mut far) = pair();
+    let (first, second) = (far.export(), far.export());
+    Make { len: 600_000, ..Make::default() }.on(&mut near);
+    near.release(first, 1);
+    near.release(second, 1);
+    near.ping(1);
+
+    carry(&mut near, &mut far);
+
+    assert_eq!(calls(&mut far).len(), 1);
+    assert!(far.exported(first), "the call before it may still name the object");
+    far.begin(CallId(1));
+    assert_eq!(events(&mut far), [Event::Released { object: first }, Event::Released { object: second }]);
+}
+
+#[test]
+fn release_waits_only_for_calls_before_it() {
+    let (mut near, mut far) = pair();
+    let object = far.export();
+    let before = Make::default().on(&mut near);
+    carry(&mut near, &mut far);
+    near.release(object, 1);
+    carry(&mut near, &mut far);
+    Make::default().on(&mut near);
+    carry(&mut near, &mut far);
+    assert_eq!(calls(&mut far).len(), 2);
+
+    far.reply(before, LANE, &mut nil()).unwrap();
+
+    assert_eq!(events(&mut far), [Event::Released { object }]);
+    assert!(!far.exported(object));
+}
+
+#[test]
+fn object_granted_anew_survives_the_release_that_waits() {
+    let (mut near, mut far) = pair();
+    let object = far.export();
+    let call = Make::default().on(&mut near);
+    near.release(object, 1);
+    carry(&mut near, &mut far);
+
+    far.grant(object).unwrap();
+    far.reply(call, LANE, &mut nil()).unwrap();
+
+    assert!(far.exported(object));
+    near.release(object, 1);
+    carry(&mut far, &mut near);
+    carry(&mut near, &mut far);
+    assert!(!far.exported(object));
+}
+
+#[test]
+fn deadline_ends_a_call_and_its_answer_is_late() {
+    let (mut near, mut far) = pair();
+    let call = Make { deadline: Some(at(50)), token: 5, ..Make::default() }.on(&mut near);
+    carry(&mut near, &mut far);
+    assert_eq!(near.poll_timeout(), Some(at(50)));
+
+    near.handle_timeout(at(49));
+    assert_eq!(events(&mut near), []);
+    near.handle_timeout(at(50));
+    assert_eq!(events(&mut near), [Event::TimedOut { call, token: 5 }]);
+    assert_eq!(near.poll_timeout(), None);
+
+    carry(&mut near, &mut far);
+    assert!(matches!(events(&mut far)[..], [Event::Call(_), Event::Cancelled { interrupt: false, .. }]));
+    far.reply(call, LANE, &mut nil()).unwrap();
+    carry(&mut far, &mut near);
+    assert_eq!(events(&mut near), [Event::Late { call, body: nil() }]);
+    assert_eq!(near.stats().calls, 0);
+}
+
+#[test]
+fn deadline_of_an_answered_call_wakes_nobody() {
+    let (mut near, mut far) = pair();
+    for millis in [10, 20, 30] {
+        Make { deadline: Some(at(millis)), ..Make::default() }.on(&mut near);
+    }
+    carry(&mut near, &mut far);
+
+    far.reply(CallId(1), LANE, &mut nil()).unwrap();
+    far.reply(CallId(2), LANE, &mut nil()).unwrap();
+    carry(&mut far, &mut near);
+
+    assert_eq!(near.poll_timeout(), Some(at(30)));
+}
+
+#[test]
+fn late_items_are_told_as_late() {
+    let (mut near, mut far) = pair();
+    let call = Make { want: Want::Stream, ..Make::default() }.on(&mut near);
+    near.credit(call, 1);
+    carry(&mut near, &mut far);
+    near.cancel(call, false);
+
+    far.items(call, LANE, 1, &mut nil()).unwrap();
+    carry(&mut far, &mut near);
+
+    assert_eq!(events(&mut near), [Event::Late { call, body: nil() }]);
+}
+
+#[test]
+fn items_beyond_credit_are_refused_and_can_be_sent_later() {
+    let (mut near, mut far) = pair();
+    let call = Make { want: Want::Stream, ..Make::default() }.on(&mut near);
+    near.credit(call, 1);
+    carry(&mut near, &mut far);
+
+    let refused = far.items(call, LANE, 2, &mut vec![1, 2]);
+    assert_eq!(refused, Err(AnswerRefused::NoCredit { count: 2, granted: 1 }));
+    near.credit(call, 1);
+    carry(&mut near, &mut far);
+
+    assert_eq!(far.items(call, LANE, 2, &mut vec![1, 2]), Ok(()));
+}
+
+#[test]
+fn go_away_tells_which_calls_have_not_started() {
+    let (mut near, mut far) = pair();
+    Make { token: 1, ..Make::default() }.on(&mut near);
+    carry(&mut near, &mut far);
+    let late = Make { token: 2, ..Make::default() }.on(&mut near);
+    let on_its_way = sent(&mut near);
+    far.go_away(Reason::SHUTDOWN, "updating");
+    carry(&mut far, &mut near);
+
+    let told = events(&mut near);
+    assert_eq!(told[0], Event::Lost { call: late, token: 2, outcome: Outcome::NotStarted });
+    assert!(matches!(&told[1], Event::GoAway { last: CallId(1), text, .. } if text == "updating"));
+    assert_eq!(Make::default().try_on(&mut near), Err(CallRefused::Closing));
+    assert_eq!((near.state(), far.state()), (State::Closing, State::Closing));
+
+    far.receive(&on_its_way, at(0)).unwrap();
+    assert!(matches!(&events(&mut far)[..], [Event::Call(_), Event::Late { call, .. }] if *call == late));
+    far.reply(CallId(1), LANE, &mut nil()).unwrap();
+    carry(&mut far, &mut near);
+    assert!(matches!(events(&mut near)[..], [Event::Reply { token: 1, .. }]));
+}
+
+#[test]
+fn close_lets_accepted_calls_finish() {
+    let (mut near, mut far) = pair();
+    let call = Make { len: 600_000, ..Make::default() }.on(&mut near);
+    near.close();
+    near.close();
+    assert_eq!(Make::default().try_on(&mut near), Err(CallRefused::Closing));
+
+    carry(&mut near, &mut far);
+    assert!(matches!(events(&mut far)[..], [Event::Call(_), Event::Closing]));
+    Make::default().on(&mut far);
+    far.reply(call, LANE, &mut nil()).unwrap();
+    carry(&mut far, &mut near);
+
+    assert!(matches!(events(&mut near)[..], [Event::Call(_), Event::Reply { .. }]));
+}
+
+#[test]
+fn calls_behind_the_running_one_of_a_dead_serial_host_have_not_started() {
+    let (mut near, mut far) = pair();
+    for token in 0..4 {
+        Make { token, chain: u64::from(token) + 1, ..Make::default() }.on(&mut near);
+    }
+    carry(&mut near, &mut far);
+    far.reply(CallId(1), LANE, &mut nil()).unwrap();
+    carry(&mut far, &mut near);
+
+    near.disconnect();
+
+    let expected = [(1, Outcome::Unknown), (2, Outcome::NotStarted), (3, Outcome::NotStarted)];
+    assert_eq!(outcomes(&mut near), expected);
+}
+
+#[test]
+fn nothing_is_claimed_of_calls_that_may_run_inside_another() {
+    let (mut near, mut far) = pair();
+    for (token, chain, nested) in [(0, 7, false), (1, 8, false), (2, 7, false), (3, 9, true)] {
+        Make { token, chain, nested, ..Make::default() }.on(&mut near);
+    }
+    carry(&mut near, &mut far);
+
+    near.disconnect();
+
+    let unknown = Outcome::Unknown;
+    assert_eq!(outcomes(&mut near), [(0, unknown), (1, Outcome::NotStarted), (2, unknown), (3, unknown)]);
+}
+
+#[test]
+fn open_stream_is_not_taken_for_the_running_call() {
+    let (mut near, mut far) = pair();
+    Make { want: Want::Stream, ..Make::default() }.on(&mut near);
+    (1..3).for_each(|token| _ = Make { token, ..Make::default() }.on(&mut near));
+    carry(&mut near, &mut far);
+
+    near.disconnect();
+
+    let expected = [(0, Outcome::Unknown), (1, Outcome::Unknown), (2, Outcome::NotStarted)];
+    assert_eq!(outcomes(&mut near), expected);
+}
+
+#[test]
+fn call_refused_before_it_began_does_not_hide_the_running_one() {
+    let (mut near, mut far) = pair();
+    (0..3).for_each(|token| _ = Make { token, ..Make::default() }.on(&mut near));
+    carry(&mut near, &mut far);
+    let mut body = vec![];
+    ErrorRecord::plain(ErrorKind::Cancelled, Outcome::NotStarted, "").encode(&mut body).unwrap();
+    far.fail(CallId(3), LANE, &mut body).unwrap();
+    carry(&mut far, &mut near);
+
+    near.disconnect();
+
+    assert_eq!(outcomes(&mut near), [(0, Outcome::Unknown), (1, Outcome::NotStarted)]);
+}
+
+#[test]
+fn abandoned_peer_may_go_on_with_all_it_got() {
+    let (mut near, mut far) = pair();
+    (0..2).for_each(|token| _ = Make { token, ..Make::default() }.on(&mut near));
+    carry(&mut near, &mut far);
+    Make { token: 2, ..Make::default() }.on(&mut near);
+
+    near.abandon();
+
+    let expected = [(0, Outcome::Unknown), (1, Outcome::Unknown), (2, Outcome::NotStarted)];
+    assert_eq!(outcomes(&mut near), expected);
+}
+
+#[test]
+fn call_whose_last_byte_was_not_taken_has_not_started() {
+    for missing in [0, 1] {
+        let (mut near, mut far) = pair();
+        Make::default().on(&mut far);
+        let len = far.poll_transmit().map_or(0, <[u8]>::len);
+        far.transmitted(len - missing);
+        drop(sent(&mut near));
+
+        far.disconnect();
+
+        let outcome = if missing == 0 { Outcome::Unknown } else { Outcome::NotStarted };
+        assert_eq!(outcomes(&mut far), [(0, outcome)]);
+    }
+}
+
+#[test]
+fn loss_releases_every_export_and_empties_every_table() {
+    let (mut near, mut far) = pair();
+    let object = near.export();
+    near.imported(elsewhere_proto::ObjectId(9));
+    Make { deadline: Some(at(9)), ..Make::default() }.on(&mut far);
+    carry(&mut far, &mut near);
+    events(&mut near);
+
+    near.disconnect();
+
+    assert_eq!(events(&mut near), [Event::Released { object }]);
+    let stats = near.stats();
+    assert_eq!((stats.calls, stats.answers, stats.exports, stats.imports, stats.waiting_bytes), (0, 0, 0, 0, 0));
+    assert_eq!(near.reply(CallId(1), LANE, &mut nil()), Err(AnswerRefused::NotOpen));
+    near.disconnect();
+    assert_eq!(events(&mut near), [], "an end comes once");
+}
+
+#[test]
+fn references_of_a_discarded_answer_are_given_back() {
+    let (mut near, mut far) = pair();
+    let object = far.export();
+    let mut body = vec![];
+    let head = elsewhere_proto::codec::ReferenceHead::Offer { object, class: 1, described: false };
+    elsewhere_proto::codec::Writer::new(&mut body).reference(&head);
+
+    near.discard(&body).unwrap();
+    carry(&mut near, &mut far);
+
+    assert_eq!(events(&mut far), [Event::Released { object }]);
+}
