@@ -6,14 +6,14 @@ Owns: the verbs' Python half. Must not know: how they are carried out (`_core` d
 from __future__ import annotations
 
 from . import _core, _in_place
-from ._core import attribute, close, get, host_of, is_proxy, post, ref, stream, submit
+from ._core import attribute, close, futures, get, host_of, is_proxy, lazy, post, ref, stream, submit
 from ._host import Host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
-    from typing import Any, Generic, ParamSpec, TypeVar
+    from typing import Any, Generic, Literal, ParamSpec, TypeVar
 
     P = ParamSpec("P")
     T = TypeVar("T")
@@ -31,9 +31,11 @@ __all__ = [
     "attribute",
     "close",
     "deadline",
+    "futures",
     "get",
     "host_of",
     "is_proxy",
+    "lazy",
     "options",
     "post",
     "ref",
@@ -70,14 +72,26 @@ def send(obj: T, /) -> T:
     return proxy
 
 
-def options(proxy: T, /, *, timeout: float | None = None) -> T:
+_UNCHANGED: Any = object()
+
+
+def options(
+    proxy: T,
+    /,
+    *,
+    timeout: float | None = _UNCHANGED,
+    result: Literal["auto", "value", "proxy"] = _UNCHANGED,
+) -> T:
     """The same object or path, with options for each call through it and through the paths that start at it.
 
     Args:
-        proxy: A proxy or path; it is not changed.
+        proxy: A proxy or path; it is not changed. What is not named here stays as it is.
         timeout: Seconds from the making of a call after which it ends with CallTimeout; None for no limit.
+        result: "auto" copies results and gives proxies of what cannot be copied; "value" makes that a ResultError that
+            names the culprit; "proxy" always gives proxies.
     """
-    return _core.with_timeout(proxy, timeout)
+    given = {"timeout": timeout, "result": result}
+    return _core.with_options(proxy, **{name: value for name, value in given.items() if value is not _UNCHANGED})
 
 
 deadline = _core.Deadline

@@ -300,8 +300,21 @@ def close(proxy: object, /, *, timeout: float = 5.0) -> None:
 def attribute(proxy: object, name: str, /) -> Any:
     """A path through any name, also one that begins with an underscore."""
 
-def with_timeout(proxy: _T, timeout: float | None, /) -> _T:
-    """The same object or path, each call through which may take `timeout` seconds (None: as long as it takes)."""
+def with_options(proxy: _T, /, **options: Any) -> _T:
+    """The same object or path, with other options for each call through it: `timeout`, `result`."""
+
+def futures(proxy: object, /) -> Any:
+    """A view in which every call and `get` gives a Future at once, and setting and deleting do not wait.
+
+    What a set or delete fails with is logged and raised by the next call or `get` of the view. Reads extend the path;
+    operators are a TypeError.
+    """
+
+def lazy(proxy: object, /) -> Any:
+    """A view in which names, keys and calls extend the path; `get` evaluates all of it in one trip.
+
+    Each evaluation runs the whole recipe again.
+    """
 
 def _operate_in_place(proxy: Proxy, name: str, value: Any, /) -> Any: ...
 def _reference(index: int) -> Any: ...

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use elsewhere_engine::{Arrival, Expect, Pending, Request, SubmitError, Wake};
-use elsewhere_proto::{CallHead, ChainId, LaneId, ObjectId, Op, Operation, Outcome, Want};
+use elsewhere_proto::{CallHead, ChainId, ErrorKind, LaneId, ObjectId, Op, Operation, Outcome, Want};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
@@ -156,7 +156,8 @@ fn write_and_submit<'py>(
 ) -> PyResult<(Option<Arc<Pending>>, ChainId)> {
     let inner = proxy.get();
     let peer = &path::root(inner).peer;
-    let limit = deadline::of_call(proxy.py(), inner.timeout)?;
+    let limit = deadline::of_call(proxy.py(), inner.options.timeout)?;
+    let want = if want == Want::Auto { inner.options.want } else { want };
     let describe = |py: Python<'py>| format!("{}{}", path::text(py, inner), last.suffix());
     transmit(proxy.py(), peer, want, expect, limit, &describe, |encoder| {
         let (object, steps) = path::write(encoder, inner)?;
@@ -456,6 +457,21 @@ impl Sent {
     /// Drops the interest in the answer: what it brings is released when it comes.
     pub(crate) fn forget(&self) {
         self.peer.link.forget(&self.pending);
+    }
+
+    /// The same, but word that the path's last step is missing gives `fallback`.
+    pub(crate) fn value_or<'py>(
+        &self,
+        py: Python<'py>,
+        arrival: Arrival,
+        fallback: Option<&Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (Arrival::Error(body), Some(fallback)) = (&arrival, fallback) else { return self.value(py, arrival) };
+        let record = errors::read_record(py, &self.peer, body)?;
+        if record.kind == ErrorKind::Missing {
+            return Ok(fallback.bind(py).clone());
+        }
+        Err(record.into_error(py, &self.peer, &self.subject.text(py)))
     }
 
     /// Makes the answer a value, or the error that it tells of.

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use elsewhere_proto::codec::{ReferenceHead, Writer};
+use elsewhere_proto::codec::{Limits, Reader, ReferenceHead, Writer};
 use elsewhere_proto::{ObjectId, Op};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -375,10 +375,32 @@ impl<'w, 'py> Encoder<'w, 'py> {
             self.out.reference(&ReferenceHead::Home { object });
             return Ok(());
         }
+        if path::has_calls(inner) {
+            return self.lazy_coming_home(inner, object);
+        }
         let steps = inner.place.length();
         // Attribute and item steps are two values each: the op and its operand.
         self.out.reference(&ReferenceHead::Place { object, steps, values: u32::from(steps) * 2 });
         path::write(self, inner)?;
+        Ok(())
+    }
+
+    /// The same for a path with calls, whose arguments may be one value or two: they are counted after the fact.
+    fn lazy_coming_home(&mut self, proxy: &Proxy, object: ObjectId) -> Result<(), Stop> {
+        let mut written = Vec::new();
+        let mut nested = Encoder::new(self.py, self.peer, &mut written, true);
+        let result = path::write(&mut nested, proxy);
+        let granted = nested.into_granted();
+        self.granted.extend(granted);
+        result?;
+        let mut values = 0;
+        let mut reader = Reader::new(&written, Limits::default());
+        while !reader.is_empty() {
+            reader.skip_value()?;
+            values += 1;
+        }
+        self.out.reference(&ReferenceHead::Place { object, steps: proxy.place.length(), values });
+        self.out.encoded(&written);
         Ok(())
     }
 

@@ -26,6 +26,8 @@ const GLANCE: Duration = Duration::from_micros(50);
 #[pyclass(frozen, weakref, generic, module = "elsewhere")]
 pub(crate) struct Future {
     sent: Sent,
+    /// The value where the last step of a `get` is missing.
+    fallback: Option<Py<PyAny>>,
     /// The host lives until the answer is here.
     _lease: Option<Arc<Lease>>,
     state: Mutex<State>,
@@ -60,8 +62,14 @@ fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Future {
     /// The future of a call that was sent.
     pub(crate) fn new(py: Python<'_>, sent: Sent) -> PyResult<Bound<'_, Self>> {
+        Self::with_fallback(py, sent, None)
+    }
+
+    /// The future of a `get` whose value is `fallback` where the path's last step is missing.
+    pub(crate) fn with_fallback(py: Python<'_>, sent: Sent, fallback: Option<Py<PyAny>>) -> PyResult<Bound<'_, Self>> {
         let lease = sent.peer.lease();
-        let future = Self { sent, _lease: lease, state: Mutex::new(State::Waiting), watchers: Mutex::default() };
+        let future =
+            Self { sent, fallback, _lease: lease, state: Mutex::new(State::Waiting), watchers: Mutex::default() };
         Bound::new(py, future)
     }
 
@@ -92,7 +100,7 @@ impl Future {
         let this = slf.get();
         *guard(&this.state) = State::Settling;
         let is_cancelled = matches!(arrival, Arrival::Cancelled);
-        let state = match this.sent.value(py, arrival) {
+        let state = match this.sent.value_or(py, arrival, this.fallback.as_ref()) {
             Ok(value) => State::Done(value.unbind()),
             Err(error) if is_cancelled => State::Cancelled(error.into_value(py)),
             Err(error) => State::Failed(error.into_value(py)),

@@ -30,6 +30,7 @@ mod reference;
 mod service;
 mod stream;
 mod verbs;
+mod view;
 
 use pyo3::prelude::*;
 
@@ -48,7 +49,7 @@ mod _core {
         reference::Ref,
         service::{_serve_owner, _serve_process},
         stream::Stream,
-        verbs::{attribute, close, get, host_of, is_proxy, post, r#ref, stream, submit, with_timeout},
+        verbs::{attribute, close, futures, get, host_of, is_proxy, lazy, post, r#ref, stream, submit, with_options},
     };
 
     use pyo3::prelude::*;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use elsewhere_proto::{ObjectId, Op, codec::Writer};
 use pyo3::exceptions::PyRecursionError;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::encode::Encoder;
 use crate::peer::Import;
@@ -28,6 +28,11 @@ pub(crate) enum Place {
 pub(crate) enum Step {
     Attribute(Py<PyString>),
     Item(Py<PyAny>),
+    /// A call that is made when the path is evaluated: a step of lazy paths.
+    Call {
+        args: Py<PyTuple>,
+        kwargs: Option<Py<PyDict>>,
+    },
 }
 
 impl Place {
@@ -75,6 +80,11 @@ fn steps(proxy: &Proxy) -> Vec<&Step> {
     found
 }
 
+/// Whether evaluating the path makes calls.
+pub(crate) fn has_calls(proxy: &Proxy) -> bool {
+    steps(proxy).iter().any(|step| matches!(step, Step::Call { .. }))
+}
+
 /// Writes the steps of `proxy`'s path; gives the object they start from and their number.
 pub(crate) fn write(encoder: &mut Encoder<'_, '_>, proxy: &Proxy) -> PyResult<(ObjectId, u16)> {
     match &proxy.place {
@@ -91,6 +101,11 @@ pub(crate) fn write(encoder: &mut Encoder<'_, '_>, proxy: &Proxy) -> PyResult<(O
             Step::Item(key) => {
                 encoder.op(Op::Item);
                 encoder.argument(key.bind(encoder.py))?;
+            }
+            Step::Call { args, kwargs } => {
+                encoder.op(Op::Call);
+                let py = encoder.py;
+                encoder.arguments(args.bind(py), kwargs.as_ref().map(|kwargs| kwargs.bind(py)))?;
             }
         }
     }
@@ -118,6 +133,7 @@ pub(crate) fn text(py: Python<'_>, proxy: &Proxy) -> String {
                 text.extend(key.chars().take(40));
                 text.push(']');
             }
+            Step::Call { .. } => text.push_str("(…)"),
         }
     }
     text

@@ -14,9 +14,11 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::call::{self, Last};
+use crate::future::Future;
 use crate::path::{self, Place, Step};
 use crate::peer::Import;
 use crate::stream::Stream;
+use crate::view::{Options, View};
 use crate::{deadline, errors, pickling};
 
 /// An object in a host, or a path that starts at one.
@@ -26,24 +28,23 @@ use crate::{deadline, errors, pickling};
 #[pyclass(frozen, mapping, weakref, module = "elsewhere")]
 pub(crate) struct Proxy {
     pub(crate) place: Place,
-    /// Seconds that each call through this proxy may take.
-    pub(crate) timeout: Option<f64>,
+    pub(crate) options: Options,
 }
 
 impl Proxy {
     /// The proxy of an object itself.
     pub(crate) fn root(import: Arc<Import>) -> Self {
-        Self { place: Place::Root(import), timeout: None }
+        Self { place: Place::Root(import), options: Options::default() }
     }
 
     /// A proxy one step on.
     pub(crate) fn after<'py>(parent: &Bound<'py, Self>, step: Step) -> PyResult<Bound<'py, Self>> {
         let place = Place::after(parent, step)?;
-        Bound::new(parent.py(), Self { place, timeout: parent.get().timeout })
+        Bound::new(parent.py(), Self { place, options: parent.get().options.clone() })
     }
 
-    /// The same place with another timeout.
-    pub(crate) fn with_timeout<'py>(proxy: &Bound<'py, Self>, timeout: Option<f64>) -> PyResult<Bound<'py, Self>> {
+    /// The same place with other options.
+    pub(crate) fn with_options<'py>(proxy: &Bound<'py, Self>, options: Options) -> PyResult<Bound<'py, Self>> {
         let py = proxy.py();
         let place = match &proxy.get().place {
             Place::Root(import) => Place::Root(Arc::clone(import)),
@@ -52,11 +53,15 @@ impl Proxy {
                 step: match step {
                     Step::Attribute(name) => Step::Attribute(name.clone_ref(py)),
                     Step::Item(key) => Step::Item(key.clone_ref(py)),
+                    Step::Call { args, kwargs } => Step::Call {
+                        args: args.clone_ref(py),
+                        kwargs: kwargs.as_ref().map(|kwargs| kwargs.clone_ref(py)),
+                    },
                 },
                 length: *length,
             },
         };
-        Bound::new(py, Self { place, timeout })
+        Bound::new(py, Self { place, options })
     }
 
     fn is_root(&self) -> bool {
@@ -76,7 +81,16 @@ fn operate<'py>(
     operation: Operation,
     operands: &[Bound<'py, PyAny>],
 ) -> PyResult<Bound<'py, PyAny>> {
+    proxy.get().options.view.ensure_waits()?;
     call::invoke(proxy, &Last::Operate { operation, operands }, Want::Auto)
+}
+
+/// Sets or deletes: a futures view does not wait for it.
+fn change<'py>(proxy: &Bound<'py, Proxy>, last: &Last<'_, 'py>) -> PyResult<()> {
+    match &proxy.get().options.view {
+        View::Futures(failures) => failures.watch(&Future::send(proxy, last)?),
+        View::Plain | View::Lazy => call::invoke(proxy, last, Want::Auto).map(drop),
+    }
 }
 
 fn private_name_refused(name: &str, action: &str, verb: &str) -> PyErr {
@@ -119,7 +133,7 @@ impl Proxy {
         if text.starts_with('_') {
             return Err(private_name_refused(text, "set", "submit(setattr, proxy, name, value)"));
         }
-        call::invoke(slf, &Last::SetAttribute { name, value }, Want::Auto).map(drop)
+        change(slf, &Last::SetAttribute { name, value })
     }
 
     fn __delattr__<'py>(slf: &Bound<'py, Self>, name: &Bound<'py, PyString>) -> PyResult<()> {
@@ -127,7 +141,7 @@ impl Proxy {
         if text.starts_with('_') {
             return Err(private_name_refused(text, "deleted", "submit(delattr, proxy, name)"));
         }
-        call::invoke(slf, &Last::DeleteAttribute { name }, Want::Auto).map(drop)
+        change(slf, &Last::DeleteAttribute { name })
     }
 
     #[pyo3(signature = (*args, **kwargs))]
@@ -138,8 +152,17 @@ impl Proxy {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let last = Last::Call { args, kwargs };
-        if slf.get().is_coroutine_function(py) {
-            return Ok(crate::future::Future::send(slf, &last)?.into_any());
+        match &slf.get().options.view {
+            View::Plain if !slf.get().is_coroutine_function(py) => {}
+            View::Plain => return Ok(Future::send(slf, &last)?.into_any()),
+            View::Futures(failures) => {
+                failures.check()?;
+                return Ok(Future::send(slf, &last)?.into_any());
+            }
+            View::Lazy => {
+                let step = Step::Call { args: args.clone().unbind(), kwargs: kwargs.map(|it| it.clone().unbind()) };
+                return Ok(Self::after(slf, step)?.into_any());
+            }
         }
         call::invoke(slf, &last, Want::Auto)
     }
@@ -149,11 +172,11 @@ impl Proxy {
     }
 
     fn __setitem__<'py>(slf: &Bound<'py, Self>, key: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> PyResult<()> {
-        call::invoke(slf, &Last::SetItem { key, value }, Want::Auto).map(drop)
+        change(slf, &Last::SetItem { key, value })
     }
 
     fn __delitem__<'py>(slf: &Bound<'py, Self>, key: &Bound<'py, PyAny>) -> PyResult<()> {
-        call::invoke(slf, &Last::DeleteItem { key }, Want::Auto).map(drop)
+        change(slf, &Last::DeleteItem { key })
     }
 
     fn __len__(slf: &Bound<'_, Self>) -> PyResult<usize> {
@@ -169,11 +192,13 @@ impl Proxy {
     }
 
     fn __iter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.get().options.view.ensure_waits()?;
         let last = Last::Operate { operation: Operation::Iter, operands: &[] };
         Stream::around(&call::invoke(slf, &last, Want::Reference)?)
     }
 
     fn __next__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.get().options.view.ensure_waits()?;
         let last = Last::Operate { operation: Operation::Next, operands: &[] };
         crate::stream::step(&call::send(slf, &last, Want::Auto, elsewhere_engine::Expect::Answer)?, slf.py())
     }
@@ -233,7 +258,8 @@ impl Proxy {
 
     /// The names of the object; empty where it cannot be asked within half a second.
     fn __dir__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        let bounded = Self::with_timeout(slf, Some(deadline::DIR_PATIENCE))?;
+        let options = Options { timeout: Some(deadline::DIR_PATIENCE), ..slf.get().options.clone() };
+        let bounded = Self::with_options(slf, options)?;
         match operate(&bounded, Operation::Dir, &[]) {
             Ok(names) => Ok(names),
             Err(error) if crate::decode::is_ordinary(slf.py(), &error) => {
@@ -316,6 +342,7 @@ impl Proxy {
         operate(slf, Operation::LengthHint, &[])
     }
     fn __reversed__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.get().options.view.ensure_waits()?;
         let last = Last::Operate { operation: Operation::Reversed, operands: &[] };
         Stream::around(&call::invoke(slf, &last, Want::Reference)?)
     }

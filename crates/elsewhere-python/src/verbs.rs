@@ -6,13 +6,12 @@
 use std::sync::Arc;
 
 use elsewhere_engine::Expect;
-use elsewhere_proto::{ErrorKind, Want};
-use pyo3::exceptions::PyTypeError;
+use elsewhere_proto::Want;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::call::{self, Last, Sent};
-use crate::errors;
 use crate::future::Future;
 use crate::host;
 use crate::path::{self, Place, Step};
@@ -20,6 +19,7 @@ use crate::peer::Peer;
 use crate::proxy::Proxy;
 use crate::read_ahead::ReadAhead;
 use crate::reference::Ref;
+use crate::view::{Options, View};
 use crate::{deadline, stream as streams};
 
 /// The default of `get`, or word that there is none.
@@ -44,19 +44,22 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Fallback {
 pub(crate) fn get<'py>(path: &Bound<'py, PyAny>, default: Fallback) -> PyResult<Bound<'py, PyAny>> {
     let Ok(proxy) = path.cast_exact::<Proxy>() else { return Ok(path.clone()) };
     let py = path.py();
-    match default {
+    let (last, fallback) = match default {
         Fallback::Value(default) if matches!(proxy.get().place, Place::Path { .. }) => {
-            let sent = call::send(proxy, &Last::GetOrMissing, Want::Value, Expect::Answer)?;
-            let arrival = sent.wait_until(py, None)?.expect("a wait without a limit ends with an arrival");
-            let elsewhere_engine::Arrival::Error(body) = arrival else { return sent.value(py, arrival) };
-            let record = errors::read_record(py, &sent.peer, &body)?;
-            if record.kind == ErrorKind::Missing {
-                return Ok(default.into_bound(py));
-            }
-            Err(record.into_error(py, &sent.peer, &sent.subject.text(py)))
+            (Last::GetOrMissing, Some(default))
         }
-        Fallback::None | Fallback::Value(_) => call::invoke(proxy, &Last::Get, Want::Value),
+        Fallback::None | Fallback::Value(_) => (Last::Get, None),
+    };
+    let view = &proxy.get().options.view;
+    if let View::Futures(failures) = view {
+        failures.check()?;
     }
+    let sent = call::send(proxy, &last, Want::Value, Expect::Answer)?;
+    if matches!(view, View::Futures(_)) {
+        return Ok(Future::with_fallback(py, sent, fallback)?.into_any());
+    }
+    let arrival = sent.wait_until(py, None)?.expect("a wait without a limit ends with an arrival");
+    sent.value_or(py, arrival, fallback.as_ref())
 }
 
 /// Start a call and give its Future. With a plain function, it runs in the host of its first proxy argument.
@@ -218,10 +221,52 @@ pub(crate) fn attribute<'py>(proxy: &Bound<'py, Proxy>, name: Bound<'py, PyStrin
     Proxy::after(proxy, Step::Attribute(name.unbind()))
 }
 
-/// The same object or path, each call through which may take `timeout` seconds (None: as long as it takes).
+/// The same object or path, with other options for each call through it.
+///
+/// `result` is "auto", "value" or "proxy". `None` for `options` keeps what the proxy has.
 #[pyfunction]
-#[pyo3(signature = (proxy, timeout, /))]
-pub(crate) fn with_timeout<'py>(proxy: &Bound<'py, Proxy>, timeout: Option<f64>) -> PyResult<Bound<'py, Proxy>> {
-    let timeout = timeout.map(deadline::checked).transpose()?;
-    Proxy::with_timeout(proxy, timeout)
+#[pyo3(signature = (proxy, /, **options))]
+pub(crate) fn with_options<'py>(
+    proxy: &Bound<'py, Proxy>,
+    options: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, Proxy>> {
+    let mut changed = proxy.get().options.clone();
+    for (name, value) in options.into_iter().flat_map(|options| options.iter()) {
+        match name.extract::<String>()?.as_str() {
+            "timeout" => {
+                changed.timeout = value.extract::<Option<f64>>()?.map(deadline::checked).transpose()?;
+            }
+            "result" => changed.want = want_named(&value)?,
+            other => return Err(PyTypeError::new_err(format!("options() takes timeout and result, not {other}"))),
+        }
+    }
+    Proxy::with_options(proxy, changed)
+}
+
+fn want_named(name: &Bound<'_, PyAny>) -> PyResult<Want> {
+    match name.extract::<String>().as_deref() {
+        Ok("auto") => Ok(Want::Auto),
+        Ok("value") => Ok(Want::Value),
+        Ok("proxy") => Ok(Want::Reference),
+        _ => Err(PyValueError::new_err(format!("result must be 'auto', 'value' or 'proxy', not {}", name.repr()?))),
+    }
+}
+
+/// A view in which every call and `get` gives a Future at once, and setting and deleting do not wait.
+#[pyfunction]
+#[pyo3(signature = (proxy, /))]
+pub(crate) fn futures<'py>(proxy: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Proxy>> {
+    viewed(proxy, View::Futures(Arc::default()))
+}
+
+/// A view in which names, keys and calls extend the path; `get` evaluates all of it in one trip.
+#[pyfunction]
+#[pyo3(signature = (proxy, /))]
+pub(crate) fn lazy<'py>(proxy: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Proxy>> {
+    viewed(proxy, View::Lazy)
+}
+
+fn viewed<'py>(proxy: &Bound<'py, PyAny>, view: View) -> PyResult<Bound<'py, Proxy>> {
+    let Ok(proxy) = proxy.cast_exact::<Proxy>() else { return Err(expected_proxy(proxy)) };
+    Proxy::with_options(proxy, Options { view, ..proxy.get().options.clone() })
 }

@@ -1,0 +1,158 @@
+"""Views and options: the same object, with calls made as futures, later, or with another rule for results."""
+
+from __future__ import annotations
+
+import pytest
+
+import elsewhere
+from elsewhere import futures, get, lazy, options, ref
+from kennel import Dog
+
+
+class Counter:
+    """Counts how often it is asked."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def ask(self, step=1):
+        self.asked += step
+        return self
+
+    def value(self):
+        return self.asked
+
+
+@pytest.fixture
+def dog(host):
+    return host.spawn(Dog, "rex", age=3)
+
+
+def test_futures_view_gives_a_future_for_each_call(dog):
+    view = futures(dog)
+
+    future = view.bark(loud=True)
+
+    assert isinstance(future, elsewhere.Future)
+    assert future.result() == "WOOF"
+
+
+def test_futures_view_gives_a_future_for_get(dog):
+    view = futures(dog)
+
+    assert get(view.age).result() == 3
+    assert get(view.tail, default="none").result() == "none"
+    with pytest.raises(AttributeError):
+        get(view.tail).result()
+
+
+def test_setting_through_a_futures_view_keeps_its_order(dog):
+    view = futures(dog)
+
+    view.age = 9
+    view["sit"] = 1
+    del view["sit"]
+
+    assert get(view.age).result() == 9
+    assert get(dog.tricks) == {}
+
+
+def test_failed_set_of_a_futures_view_is_raised_by_its_next_call(dog, caplog):
+    view = futures(dog)
+    del view["unknown"]
+    get(futures(dog).age).result()  # a later call of the same host: the failure has arrived
+    failure = None
+    while failure is None:  # it is told by the service thread
+        try:
+            view.bark().result()
+        except KeyError as error:
+            failure = error
+
+    assert failure.args == ("unknown",)
+    assert view.bark().result() == "woof"
+    assert "futures view" in caplog.text
+
+
+@pytest.mark.parametrize("operation", [len, bool, iter, next, lambda view: view + 1, lambda view: view < 1, reversed])
+def test_operator_of_a_futures_view_is_a_type_error(dog, operation):
+    with pytest.raises(TypeError, match="futures view"):
+        operation(futures(dog))
+
+
+def test_lazy_view_takes_calls_as_steps_of_one_trip(host):
+    counter = host.spawn(Counter)
+
+    path = lazy(counter).ask().ask(step=2).value()
+
+    assert get(counter.asked) == 0
+    assert get(path) == 3
+    assert get(path) == 6
+
+
+def test_lazy_path_is_evaluated_where_it_is_passed(host):
+    counter, dog = host.spawn(Counter), host.spawn(Dog, "rex")
+
+    assert dog.echo(lazy(counter).ask(5).value()) == 5
+    assert dog.echo([lazy(counter).ask(step=1).value(), {}]) == [6, {}]
+
+
+def test_lazy_path_can_be_pinned(host):
+    counter = host.spawn(Counter)
+
+    assert ref(lazy(counter).ask()) == counter
+
+
+def test_lazy_path_says_what_it_is(host):
+    counter = host.spawn(Counter)
+
+    assert repr(lazy(counter).ask(1).value).startswith("<path Counter.ask(…).value in ")
+
+
+def test_failing_step_of_a_lazy_path_is_raised_when_it_is_evaluated(dog):
+    path = lazy(dog).fail(ValueError("no")).name
+
+    with pytest.raises(ValueError, match="no"):
+        get(path)
+
+
+def test_views_are_equal_to_what_they_view(dog):
+    assert futures(dog) == dog or pytest.fail("a futures view differs")
+    assert lazy(dog) == dog
+    assert hash(lazy(dog)) == hash(dog)
+
+
+def test_views_take_proxies_only():
+    with pytest.raises(TypeError, match="expected a proxy"):
+        futures([])
+    with pytest.raises(TypeError, match="expected a proxy"):
+        lazy([])
+
+
+def test_result_proxy_gives_a_proxy_of_what_could_be_copied(host):
+    names = host.send({"a": [1]})
+
+    inner = options(names, result="proxy").get("a")
+    inner.append(2)
+
+    assert elsewhere.is_proxy(inner)
+    assert get(names) == {"a": [1, 2]}
+
+
+def test_result_value_makes_what_cannot_be_copied_an_error_that_names_it(dog):
+    with pytest.raises(elsewhere.ResultError, match=r"\[1\]") as caught:
+        options(dog, result="value").mixed()
+
+    assert caught.value.outcome == "finished"
+
+
+def test_options_that_are_not_named_stay(dog):
+    bounded = options(options(dog, timeout=0.05), result="proxy")
+
+    with pytest.raises(elsewhere.CallTimeout):
+        bounded.sleep(1)
+
+
+@pytest.mark.parametrize("wrong", [{"result": "copy"}, {"timeout": -1}, {"timeout": float("nan")}])
+def test_wrong_option_is_refused(dog, wrong):
+    with pytest.raises(ValueError, match=r"result must be|number of seconds"):
+        options(dog, **wrong)
