@@ -323,8 +323,8 @@ impl Proxy {
         operate(slf, Operation::Complex, &[])
     }
     #[pyo3(signature = (ndigits=None, /))]
-    fn __round__<'py>(slf: &Bound<'py, Self>, ndigits: Option<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
-        operate(slf, Operation::Round, ndigits.as_slice())
+    fn __round__<'py>(slf: &Bound<'py, Self>, ndigits: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+        operate(slf, Operation::Round, ndigits.map_or(&[], std::slice::from_ref))
     }
     fn __trunc__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         operate(slf, Operation::Trunc, &[])
