@@ -28,15 +28,15 @@ dependencies() {
 fuzz() {
   tool cargo-fuzz 0.13.2 cargo-fuzz || return
   local target status=0
-  for target in $(cargo +nightly fuzz list); do
-    cargo +nightly fuzz run "$target" -- \
+  for target in $(cargo fuzz list); do
+    cargo fuzz run -O --debug-assertions -s none "$target" -- \
       -max_total_time="$FUZZ_SECONDS" -rss_limit_mb=512 -timeout=1 -max_len=65536 -print_final_stats=1 || status=1
   done
   return $status
 }
 
 simulation() {
-  ELSEWHERE_SEEDS=$SIMULATION_SEEDS cargo test --release --package elsewhere-proto -- --nocapture simulation
+  ELSEWHERE_SEEDS=$SIMULATION_SEEDS cargo test --release --package elsewhere-proto --test simulation -- --nocapture
 }
 
 one_core() {
