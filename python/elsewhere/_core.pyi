@@ -7,6 +7,8 @@ from typing import Any, Generic, Never, ParamSpec, Self, TypeVar, final, overloa
 
 from typing_extensions import disjoint_base  # every type checker has it, whether it is installed or not
 
+from ._host import Host
+
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _D = TypeVar("_D")
@@ -300,7 +302,7 @@ def ref(x: _T, /) -> _T:
 def is_proxy(x: object, /) -> bool:
     """Whether `x` is a proxy: an object elsewhere, or a path that starts at one."""
 
-def host_of(proxy: object, /) -> Any:
+def host_of(proxy: object, /) -> Host:
     """The Host that an object lives in: always the same object for the same host."""
 
 def close(proxy: object, /, *, timeout: float = 5.0) -> None:
