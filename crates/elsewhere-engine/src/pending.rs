@@ -10,6 +10,7 @@ use std::time::Instant;
 use elsewhere_proto::CallId;
 
 use crate::error::Arrival;
+use crate::link::Mark;
 use crate::lock::lock;
 use crate::observer::Observer;
 
@@ -29,11 +30,15 @@ pub struct Items {
     pub count: u32,
     /// The values, one after another.
     pub body: Vec<u8>,
+    /// See [`Link::decoded_items`](crate::Link::decoded_items).
+    pub(crate) mark: Mark,
 }
 
 #[derive(Debug, Default)]
 struct State {
     arrival: Option<Arrival>,
+    /// Of the arrival, until it is decoded.
+    mark: Mark,
     items: VecDeque<Items>,
     is_done: bool,
     is_forgotten: bool,
@@ -53,6 +58,7 @@ pub(crate) struct Told {
 /// What is left of a call that nobody wants any more.
 pub(crate) struct Remains {
     pub(crate) bodies: Vec<Vec<u8>>,
+    pub(crate) marks: Vec<Mark>,
     pub(crate) observers: usize,
 }
 
@@ -96,6 +102,11 @@ impl Pending {
         lock(&self.state).arrival.take()
     }
 
+    /// Takes the mark of an arrival that is decoded now.
+    pub(crate) fn take_mark(&self) -> Mark {
+        lock(&self.state).mark.take()
+    }
+
     /// Takes the oldest items of a stream. Take them all before the end of the call.
     #[must_use]
     pub fn take_items(&self) -> Option<Items> {
@@ -103,7 +114,7 @@ impl Pending {
     }
 
     /// Ends the call. An arrival that finds it ended or forgotten comes back, to be released.
-    pub(crate) fn complete(&self, arrival: Arrival) -> Result<Told, Arrival> {
+    pub(crate) fn complete(&self, arrival: Arrival, mark: Mark) -> Result<Told, Arrival> {
         let mut state = lock(&self.state);
         if state.is_done || state.is_forgotten {
             state.is_done = true;
@@ -111,6 +122,7 @@ impl Pending {
         }
         state.is_done = true;
         state.arrival = Some(arrival);
+        state.mark = mark;
         Ok(state.told())
     }
 
@@ -147,11 +159,13 @@ impl Pending {
     pub(crate) fn forget(&self) -> Remains {
         let mut state = lock(&self.state);
         state.is_forgotten = true;
+        let mut marks = vec![state.mark.take()];
+        marks.extend(state.items.iter().map(|items| items.mark));
         let mut bodies: Vec<_> = state.items.drain(..).map(|items| items.body).collect();
         if let Some(Arrival::Reply(body) | Arrival::Error(body)) = state.arrival.take() {
             bodies.push(body);
         }
-        Remains { bodies, observers: std::mem::take(&mut state.observers).len() }
+        Remains { bodies, marks, observers: std::mem::take(&mut state.observers).len() }
     }
 }
 

@@ -292,7 +292,8 @@ fn submit(
 ) -> Result<(Option<Arc<Pending>>, ChainId), Refusal> {
     let inside = INSIDE.get();
     let chain = inside.map_or_else(next_chain, |(chain, _)| chain);
-    let nested = inside.is_some_and(|(_, link)| link == peer.link.id());
+    // Whichever link the chain came in by: the peer may be the one that waits for us through a third.
+    let nested = inside.is_some();
     let (lane, number) = LANE.with(|(lane, number)| (*lane, number.replace(number.get().wrapping_add(1))));
     loop {
         let request = Request { lane, number, chain, nested, deadline, body, expect };
@@ -444,6 +445,9 @@ impl Sent {
             if let Some(found) = take(&self.pending) {
                 return Ok(Some(found));
             }
+            if self.run_at_once(py) {
+                continue;
+            }
             match py.detach(|| link.wait(&self.pending, until, tick, self.chain)) {
                 Wake::Arrived => {}
                 Wake::Call(incoming) => calls_in::run(py, &incoming),
@@ -454,9 +458,31 @@ impl Sent {
         }
     }
 
+    /// In a local host, a call that is made from inside another one, and a call back from it, run at once in the thread
+    /// that waits: no other thread would. False if this is none of these, or has begun.
+    fn run_at_once(&self, py: Python<'_>) -> bool {
+        let Some(twin) = self.peer.twin() else { return false };
+        let is_back = self.peer.near.get().is_some();
+        let is_nested = INSIDE.get().is_some_and(|(_, link)| link == twin.link.id() || link == self.peer.link.id());
+        if !is_back && !is_nested {
+            return false;
+        }
+        twin.link.drain();
+        match twin.link.take_call(self.pending.call()) {
+            Some(incoming) => calls_in::run(py, &incoming),
+            None => return false,
+        }
+        true
+    }
+
     /// Drops the interest in the answer: what it brings is released when it comes.
     pub(crate) fn forget(&self) {
         self.peer.link.forget(&self.pending);
+    }
+
+    /// To be held while the answer is decoded.
+    pub(crate) fn decoding<'py>(&self, py: Python<'py>) -> Decoded<'_, 'py> {
+        Decoded { sent: self, py }
     }
 
     /// The same, but word that the path's last step is missing gives `fallback`.
@@ -467,6 +493,7 @@ impl Sent {
         fallback: Option<&Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (Arrival::Error(body), Some(fallback)) = (&arrival, fallback) else { return self.value(py, arrival) };
+        let _decoded = self.decoding(py);
         let record = errors::read_record(py, &self.peer, body)?;
         if record.kind == ErrorKind::Missing {
             return Ok(fallback.bind(py).clone());
@@ -480,6 +507,7 @@ impl Sent {
     }
 
     fn value_here<'py>(&self, py: Python<'py>, arrival: Arrival) -> PyResult<Bound<'py, PyAny>> {
+        let _decoded = self.decoding(py);
         match arrival {
             Arrival::Reply(body) => self.decode(py, &body),
             Arrival::Error(body) => Err(errors::from_record(py, &self.peer, &body, &self.subject)),
@@ -501,6 +529,20 @@ impl Sent {
             }
             Undecodable::Malformed(error) => errors::protocol(py, &self.peer, &error.to_string()),
         })
+    }
+}
+
+/// When it goes, the answer of a call has been decoded: what the peer let go of behind it may go too.
+pub(crate) struct Decoded<'a, 'py> {
+    sent: &'a Sent,
+    py: Python<'py>,
+}
+
+impl Drop for Decoded<'_, '_> {
+    fn drop(&mut self) {
+        if self.sent.peer.link.decoded(&self.sent.pending) {
+            self.sent.peer.drop_released(self.py);
+        }
     }
 }
 

@@ -398,11 +398,11 @@ pub(crate) fn start_local_host(py: Python<'_>, core: &Bound<'_, HostCore>, name:
     peer::sweep(py);
     let here = config(Capabilities::CHUNKS, py);
     let there = config(Capabilities::CHUNKS.with(Capabilities::SERIAL), py);
-    let (near, far) = Link::pair(here, service::process_inbox(), there, Inbox::new())?;
+    let (near, far) = Link::pair(here, Inbox::new(), there, Inbox::new())?;
     let label = label(name, None);
     let near = Peer::new(near, None, label, true);
     let far = Peer::new(far, None, "this process".to_owned(), false);
-    if near.far.set(far).is_err() {
+    if far.near.set(Arc::downgrade(&near)).is_err() || near.far.set(far).is_err() {
         unreachable!("the peer is new");
     }
     HostCore::attach(core, &near)

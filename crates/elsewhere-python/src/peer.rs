@@ -43,6 +43,8 @@ pub(crate) struct Peer {
     pub(crate) process: Option<Arc<HostProcess>>,
     /// The far end of a local host, which whoever waits here pumps.
     pub(crate) far: OnceLock<Arc<Self>>,
+    /// The near end, at the far end of a local host.
+    pub(crate) near: OnceLock<Weak<Self>>,
     /// "host 4711", for texts.
     pub(crate) label: String,
     /// Whether the host ends with our last handle.
@@ -167,6 +169,7 @@ impl Peer {
             link,
             process,
             far: OnceLock::new(),
+            near: OnceLock::new(),
             label,
             owned,
             tables: Mutex::default(),
@@ -199,6 +202,11 @@ impl Peer {
     /// Whether the peer is a host of ours.
     pub(crate) fn is_owned(&self) -> bool {
         self.owned
+    }
+
+    /// The other end of a local host.
+    pub(crate) fn twin(&self) -> Option<Arc<Self>> {
+        self.far.get().cloned().or_else(|| self.near.get().and_then(Weak::upgrade))
     }
 
     /// Whether the host was made for one object.

@@ -126,7 +126,11 @@ impl ReadAhead {
                 items.or_else(|| if is_done { pending.take().map(News::End) } else { None })
             })?;
             match news {
-                Some(News::Items(items)) => self.fill(py, &items)?,
+                Some(News::Items(items)) => {
+                    let filled = self.fill(py, &items);
+                    self.sent.peer.link.decoded_items(&items);
+                    filled?;
+                }
                 Some(News::End(arrival)) => return Err(self.end(py, arrival)),
                 None => unreachable!("a wait without a limit ends with news"),
             }

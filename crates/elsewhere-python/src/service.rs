@@ -98,10 +98,15 @@ fn handle_here(py: Python<'_>, work: Work) {
     }
 }
 
-/// Runs one piece of work of a local host's far end; false if there was none.
+/// Runs one piece of work of a local host, what its objects want of this side last; false if there was none.
 pub(crate) fn pump(py: Python<'_>, far: &Arc<Peer>) -> bool {
     far.link.drain();
-    match far.link.inbox().try_pop() {
+    let work = far.link.inbox().try_pop().or_else(|| {
+        let near = far.near.get()?.upgrade()?;
+        near.link.drain();
+        near.link.inbox().try_pop()
+    });
+    match work {
         Some(work) => {
             handle(py, work);
             true

@@ -57,6 +57,7 @@ pub(crate) fn proxy_of<'py>(value: &Bound<'py, PyAny>) -> Option<Bound<'py, Prox
 pub(crate) fn step<'py>(sent: &Sent, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
     let arrival = sent.wait_until(py, None)?.expect("a wait without a limit ends with an arrival");
     let elsewhere_engine::Arrival::Error(body) = arrival else { return sent.value(py, arrival) };
+    let _decoded = sent.decoding(py);
     let record = errors::read_record(py, &sent.peer, &body)?;
     if record.kind == ErrorKind::Raised && record.qualname == "StopIteration" {
         let value = match &record.original {

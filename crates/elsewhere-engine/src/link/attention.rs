@@ -35,6 +35,7 @@ pub(super) struct Flags {
     activity: AtomicU64,
     is_serving: AtomicBool,
     is_exporting: AtomicBool,
+    has_exported: AtomicBool,
     is_closing: AtomicBool,
     is_blocked: AtomicBool,
     is_congested: AtomicBool,
@@ -60,6 +61,14 @@ impl Watched {
 impl Flags {
     pub(super) fn set_exporting(&self, exporting: bool) {
         self.is_exporting.store(exporting, Ordering::SeqCst);
+        if exporting {
+            self.has_exported.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Whether the peer was ever given an object of ours.
+    pub(super) fn has_exported(&self) -> bool {
+        self.has_exported.load(Ordering::SeqCst)
     }
 
     pub(super) fn set_closing(&self) {

@@ -73,6 +73,15 @@ impl State {
     }
 }
 
+/// What is known of a peer whose link ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PeerFate {
+    /// It ended its stream or is dead, and everything it sent was taken in.
+    Ended,
+    /// The link was given up from this side; the peer may go on with all it got.
+    MayGoOn,
+}
+
 impl Link {
     /// Why the link is no more; None while it lives.
     #[must_use]
@@ -141,7 +150,7 @@ impl Link {
         let reason = "the call belongs to the process that this one was forked from".to_owned();
         let loss = Arc::new(Loss::Disconnected { reason });
         // It may have ended before the fork.
-        let _ = pending.complete(Arrival::Lost { loss, outcome: Outcome::Unknown });
+        let _ = pending.complete(Arrival::Lost { loss, outcome: Outcome::Unknown }, None);
     }
 
     /// Ends one or both halves of the stream.
@@ -195,8 +204,14 @@ impl Link {
         self.end.is_input_over()
     }
 
-    /// Why a link without a process of ours ended.
-    pub(crate) fn plain_loss(&self) -> Loss {
+    /// The end of a link without a process of ours.
+    pub(crate) fn end_as_plain(self: &Arc<Self>) {
+        let loss = self.plain_loss();
+        let is_seen = matches!(loss, Loss::Disconnected { .. } | Loss::Refused { .. });
+        self.end_with(loss, if is_seen { PeerFate::Ended } else { PeerFate::MayGoOn });
+    }
+
+    fn plain_loss(&self) -> Loss {
         if let Some(text) = self.violation() {
             return Loss::Violated { text };
         }
@@ -211,7 +226,9 @@ impl Link {
 
     /// The end: every open call ends with `loss`, every waiter and observer is told, the stream is closed. A second time
     /// does nothing. Only the watch thread comes here, after it took in everything that had arrived.
-    pub(crate) fn end_with(self: &Arc<Self>, loss: Loss) {
+    ///
+    /// Only of a peer that ended its stream, or is dead, is it known how far it got.
+    pub(crate) fn end_with(self: &Arc<Self>, loss: Loss, fate: PeerFate) {
         if self.end.loss.set(Arc::new(loss)).is_err() {
             return;
         }
@@ -220,7 +237,10 @@ impl Link {
         self.drop_watched();
         lock(&self.reader).transport = None;
         self.with_wire(|wire| {
-            wire.protocol.disconnect();
+            match fate {
+                PeerFate::Ended => wire.protocol.disconnect(),
+                PeerFate::MayGoOn => wire.protocol.abandon(),
+            }
             wire.transport = None;
         });
         lock(&self.roles).drop_transport();

@@ -11,6 +11,7 @@ mod end;
 mod objects;
 mod route;
 mod submit;
+mod undecoded;
 mod wait;
 mod wire;
 
@@ -27,8 +28,9 @@ use crate::lock::lock;
 use crate::transport::Transport;
 use crate::watch::{self, Bell};
 
-pub(crate) use end::Kind;
+pub(crate) use end::{Kind, PeerFate};
 pub use submit::{Expect, Request};
+pub(crate) use undecoded::Mark;
 pub use wait::{InboxWake, Wake};
 
 /// One connection to one peer. All methods may be called from any thread; those that wait say so.
@@ -46,8 +48,9 @@ pub struct Link {
     attention: attention::Flags,
     /// References to give back. Filled by drops that may happen anywhere, so without a lock.
     releases: SegQueue<(ObjectId, u32)>,
-    /// Own objects that the peer let go of, and whether the inbox was told.
-    released: Mutex<Vec<ObjectId>>,
+    /// Answers on their way to be decoded, and own objects that the peer let go of.
+    undecoded: Mutex<undecoded::Undecoded>,
+    /// Whether the inbox was told of the latter.
     is_release_told: AtomicBool,
     hello: OnceLock<Hello>,
     end: end::State,
@@ -112,7 +115,7 @@ impl Link {
             watched: Mutex::new(attention::Watched::new(Arc::clone(&transport))),
             attention: attention::Flags::default(),
             releases: SegQueue::new(),
-            released: Mutex::default(),
+            undecoded: Mutex::default(),
             is_release_told: AtomicBool::new(false),
             hello: OnceLock::new(),
             end: end::State::new(kind),

@@ -4,11 +4,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
-use elsewhere_proto::{ObjectId, UnknownExport, offered_references};
+use elsewhere_proto::{CallId, ObjectId, UnknownExport, offered_references};
 
 use super::Link;
-use crate::inbox::Work;
+use super::undecoded::Mark;
+use crate::chains;
+use crate::inbox::{Incoming, Work};
 use crate::lock::lock;
+use crate::pending::{Items, Pending};
 
 impl Link {
     /// Gives an own object an id on this link, with one reference.
@@ -58,10 +61,43 @@ impl Link {
         self.send_releases();
     }
 
-    /// Own objects that the peer let go of since the last time, to be dropped by the caller.
+    /// Takes a call of the peer that nobody has begun out of its turn. In a pair whoever makes a call from inside another
+    /// one is the only thread that can run it.
+    #[must_use]
+    pub fn take_call(&self, call: CallId) -> Option<Incoming> {
+        chains::remove_call(self, &self.inbox, call)
+    }
+
+    /// Own objects that the peer let go of since the last time and that no answer still to be decoded can name, to be
+    /// dropped by the caller. Objects that have to wait are handed out later; see [`Self::decoded`].
     #[must_use]
     pub fn take_released(&self) -> Vec<ObjectId> {
-        std::mem::take(&mut *lock(&self.released))
+        lock(&self.undecoded).take()
+    }
+
+    /// The end of `pending` was made a value, or an error, so it names objects of ours no more. To be called after each
+    /// [`Pending::take`] that gave an answer.
+    /// Returns whether objects may have been waiting for it.
+    pub fn decoded(&self, pending: &Pending) -> bool {
+        let mark = pending.take_mark();
+        self.end_mark(mark);
+        mark.is_some()
+    }
+
+    /// The same for items of a stream.
+    pub fn decoded_items(&self, items: &Items) {
+        self.end_mark(items.mark);
+    }
+
+    /// A mark for an answer that is about to be told.
+    pub(super) fn begin_mark(&self) -> Mark {
+        self.attention.has_exported().then(|| lock(&self.undecoded).begin())
+    }
+
+    pub(super) fn end_mark(&self, mark: Mark) {
+        if let Some(mark) = mark {
+            lock(&self.undecoded).end(mark);
+        }
     }
 
     /// To be called with the [`Work::Released`] that announced it, before [`Self::take_released`].
@@ -70,7 +106,7 @@ impl Link {
     }
 
     pub(super) fn on_released(self: &Arc<Self>, object: ObjectId) {
-        lock(&self.released).push(object);
+        lock(&self.undecoded).release(object);
         {
             let wire = lock(&self.wire);
             self.attention.set_exporting(wire.protocol.stats().exports > 0);

@@ -33,7 +33,9 @@ impl Link {
                 let loss = self.loss().unwrap_or_else(|| Arc::new(Loss::Closed));
                 self.complete(&token, Arrival::Lost { loss, outcome });
             }
-            Event::Items { token, count, body, .. } => self.add_items(&token, Items { count, body }),
+            Event::Items { token, count, body, .. } => {
+                self.add_items(&token, Items { count, body, mark: self.begin_mark() });
+            }
             Event::Late { body, .. } => self.discard(&body),
             Event::Call(call) => self.on_call(call),
             Event::Cancelled { call, interrupt } => self.on_cancelled(call, interrupt),
@@ -50,23 +52,28 @@ impl Link {
 
     /// Ends a call and tells everybody who wants to know. Returns whether this arrival is its end.
     pub(super) fn complete(self: &Arc<Self>, pending: &Arc<Pending>, arrival: Arrival) -> bool {
-        match pending.complete(arrival) {
+        let mark = if matches!(arrival, Arrival::Reply(_) | Arrival::Error(_)) { self.begin_mark() } else { None };
+        let refused = match pending.complete(arrival, mark) {
             Ok(told) => {
                 self.tell(pending, told);
-                true
+                return true;
             }
-            Err(Arrival::Reply(body) | Arrival::Error(body)) => {
-                self.discard(&body);
-                false
-            }
-            Err(_) => false,
+            Err(refused) => refused,
+        };
+        self.end_mark(mark);
+        if let Arrival::Reply(body) | Arrival::Error(body) = refused {
+            self.discard(&body);
         }
+        false
     }
 
     fn add_items(self: &Arc<Self>, pending: &Arc<Pending>, items: Items) {
         match pending.add_items(items) {
             Ok(told) => self.tell(pending, told),
-            Err(items) => self.discard(&items.body),
+            Err(items) => {
+                self.end_mark(items.mark);
+                self.discard(&items.body);
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use rustix::process::{Signal, getpid, kill_process};
 use super::{Ask, Bell};
 use crate::clock;
 use crate::error::Loss;
-use crate::link::{Kind, Link};
+use crate::link::{Kind, Link, PeerFate};
 use crate::transport::{Half, PeerEnd};
 
 /// How long a link must be quiet before it is armed.
@@ -156,7 +156,7 @@ impl Watcher {
         let Some(link) = super::link(id) else { return };
         link.read_to_end();
         if let Some(text) = link.violation() {
-            link.end_with(Loss::Violated { text });
+            link.end_with(Loss::Violated { text }, PeerFate::MayGoOn);
         }
         let is_orderly = link.is_peer_closing() && link.peer_end() != PeerEnd::Gone;
         match link.kind() {
@@ -166,7 +166,7 @@ impl Watcher {
                 link.pass_end();
                 link.end_input();
             }
-            Kind::Plain => link.end_with(link.plain_loss()),
+            Kind::Plain => link.end_as_plain(),
             Kind::Owner => self.on_owner_gone(),
         }
     }
@@ -179,7 +179,7 @@ impl Watcher {
                 process.expect_exit();
                 self.fire_timers();
             }
-            None => link.end_with(link.plain_loss()),
+            None => link.end_as_plain(),
         }
     }
 
@@ -193,7 +193,7 @@ impl Watcher {
         link.read_to_end();
         process.unwatch(self.bell.epoll());
         super::remove_process(id);
-        link.end_with(process.loss());
+        link.end_with(process.loss(), PeerFate::Ended);
         process.set_done();
     }
 
@@ -208,7 +208,7 @@ impl Watcher {
         for link in super::links() {
             if Some(link.id()) == owner {
                 link.read_to_end();
-                link.end_with(link.plain_loss());
+                link.end_as_plain();
             } else {
                 link.shut(Half::Both);
             }

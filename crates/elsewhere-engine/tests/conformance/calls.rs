@@ -21,6 +21,7 @@ conformance! {
     threads_share_a_link
     stream_delivers_under_credit_and_ends
     references_in_answers_that_nobody_takes_are_released
+    object_that_an_answer_may_name_outlives_its_release
     releases_of_many_threads_all_arrive
     full_window_is_told_and_waited_for
     window_of_posts_opens_as_they_finish
@@ -228,6 +229,31 @@ fn references_in_answers_that_nobody_takes_are_released(mechanism: Mechanism) {
         released += far.take_released().len();
     }
     assert_eq!(released, 4);
+}
+
+fn object_that_an_answer_may_name_outlives_its_release(mechanism: Mechanism) {
+    let _watchdog = Watchdog::new("object_that_an_answer_may_name_outlives_its_release");
+    let (near, far) = links(mechanism);
+    let object = near.export();
+    far.imported(object);
+    let peer = serve(far, move |incoming| {
+        answer(incoming, b"names the object");
+        incoming.link.push_release(object, 1);
+    });
+    let pending = Call::new(b"").submit(&near);
+
+    while near.stats().exports > 0 {
+        assert!(matches!(near.wait(&pending, None, None, ChainId(0)), Wake::Arrived));
+        near.drain();
+    }
+
+    assert_eq!(near.take_released(), []);
+    assert!(matches!(pending.take(), Some(Arrival::Reply(_))));
+    assert_eq!(near.take_released(), []);
+    assert!(near.decoded(&pending));
+    assert_eq!(near.take_released(), [object]);
+    near.close();
+    peer.join().unwrap();
 }
 
 fn releases_of_many_threads_all_arrive(mechanism: Mechanism) {

@@ -1,0 +1,76 @@
+"""Calls that lead back to where they came from."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import elsewhere
+from kennel import Dog
+
+
+class Pong:
+    """Calls back as often as it is told."""
+
+    def hit(self, count, back):
+        return 0 if count == 0 else 1 + back(count - 1)
+
+
+class Ping:
+    """Calls a Pong, and hears from it on which thread it is called back."""
+
+    def __init__(self, pong):
+        self.pong = pong
+        self.threads = set()
+
+    def hit(self, count):
+        self.threads.add(threading.get_ident())
+        return self.pong.hit(count, self.hit)
+
+
+def test_chain_of_fifty_callbacks_runs_in_the_thread_that_waits(host):
+    ping = Ping(host.spawn(Pong))
+
+    depth = ping.hit(50)
+
+    assert depth == 50
+    assert ping.threads == {threading.get_ident()}
+
+
+def test_callback_runs_although_other_calls_are_queued(host):
+    ping = Ping(host.spawn(Pong))
+    dog = host.spawn(Dog, "rex")
+
+    first = elsewhere.submit(ping.pong.hit, 3, ping.hit)
+    queued = [elsewhere.submit(dog.grow) for _ in range(20)]
+
+    assert first.result() == 3
+    assert [future.result() for future in queued] == list(range(1, 21))
+
+
+def test_object_that_comes_home_is_itself_in_every_thread(process_host):
+    dog = process_host.spawn(Dog, "rex")
+
+    def swap(_):
+        own = object()
+        return all(dog.echo(elsewhere.ref(own)) is own for _ in range(300))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(swap, range(4)))
+
+
+def test_proxy_works_in_a_third_process_through_this_one():
+    with elsewhere.Host() as first, elsewhere.Host() as second:
+        names = first.send(["rex"])
+        holder = second.send({})
+
+        holder["names"] = names
+
+        assert second.run(_append_through, holder, "tom") == 2
+        assert elsewhere.get(names) == ["rex", "tom"]
+        assert holder.get("names") == names
+
+
+def _append_through(holder, name):
+    holder["names"].append(name)
+    return len(holder["names"])
