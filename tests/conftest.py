@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import threading
@@ -72,12 +73,14 @@ def _footprint() -> dict[str, object]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _warm_up() -> None:
-    """Start what stays for the process's life: the watch thread, the service thread, their descriptors."""
+    """Start what stays for the process's life: watch thread, service thread, local event loop, their descriptors."""
     with elsewhere.Host() as host:
         proxy = host.spawn(dict)
         done = threading.Event()
         elsewhere.submit(proxy.update, a=1).add_done_callback(lambda _: done.set())
         done.wait()
+    with elsewhere.Host(start="local") as host:
+        host.run(asyncio.sleep, 0)
 
 
 @pytest.fixture(autouse=True)

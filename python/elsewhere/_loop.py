@@ -7,13 +7,15 @@ A watcher is one descriptor in the loop's selector; whoever routes an answer put
 from __future__ import annotations
 
 import asyncio
+import atexit
+import contextlib
 import weakref
 
 from . import _core
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Generator
+    from collections.abc import Coroutine, Generator, Iterator
     from typing import Any, TypeVar
 
     from ._core import Future, ReadAhead
@@ -126,8 +128,39 @@ _runner: asyncio.Runner | None = None
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end on this host's loop, which is made for the first one."""
+    """Run a coroutine to its end on this host's loop, which is made for the first one.
+
+    A loop that this thread runs already stands still meanwhile: the caller's, where the host is a local one, or the
+    host's own, where a coroutine waits for a call that comes back here.
+    """
     global _runner
     if _runner is None:
-        _runner = asyncio.Runner()
-    return _runner.run(coroutine)
+        _runner = _new_runner()
+        atexit.register(_runner.close)
+    with _nothing_running():
+        if not _runner.get_loop().is_running():
+            return _runner.run(coroutine)
+        with _new_runner() as inner:
+            return inner.run(coroutine)
+
+
+def _new_runner() -> asyncio.Runner:
+    return asyncio.Runner(loop_factory=asyncio.new_event_loop)  # with a factory, the thread's own loop stays as it is
+
+
+@contextlib.contextmanager
+def _nothing_running() -> Iterator[None]:
+    """Make this thread look as if it ran no loop and no task."""
+    loop = asyncio._get_running_loop()
+    if loop is None:
+        yield
+        return
+    swap: Any = getattr(asyncio.tasks, "_swap_current_task", None)  # since 3.12
+    task = swap(loop, None) if swap else None
+    asyncio._set_running_loop(None)
+    try:
+        yield
+    finally:
+        asyncio._set_running_loop(loop)
+        if swap:
+            swap(loop, task)

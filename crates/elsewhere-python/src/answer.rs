@@ -1,47 +1,39 @@
 //! Answers to calls that came in: results by value or by reference, and errors with all that is known of them.
 //!
-//! Owns: the rule for results, the memory of what cannot be copied. Must not know: how calls are evaluated, frames.
+//! Owns: the rule for results. Must not know: how calls are evaluated, frames.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use elsewhere_proto::{AnswerRefused, ErrorKind, IncomingCall, ObjectId, Outcome, Want};
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 
-use crate::calls_in::{Receiver, write_result};
+use crate::calls_in::{Found, Receiver, Source, write_result};
 use crate::encode::{Encoder, is_immutable_value};
 use crate::path::Place;
 use crate::peer::Peer;
 use crate::proxy::Proxy;
 use crate::reference::Ref;
-use crate::{errors, lifecycle};
+use crate::{errors, lifecycle, verdicts};
 
 /// A pickled exception beyond this many bytes stays where it was raised; its text travels.
 const EXCEPTION_MAX: usize = 1 << 20;
 
-/// Types whose objects turned out not to be copyable, by address, each held so that its address stays its own.
-static UNCOPYABLE: Mutex<BTreeMap<usize, Py<PyType>>> = Mutex::new(BTreeMap::new());
-
 /// Answers with a value.
-pub(crate) fn value<'py>(
-    py: Python<'py>,
-    peer: &Arc<Peer>,
-    incoming: &IncomingCall,
-    value: &Bound<'py, PyAny>,
-    receiver: Receiver,
-    want: Want,
-) {
+pub(crate) fn value<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingCall, found: &Found<'py>, want: Want) {
     let mut body = Vec::with_capacity(64);
     let mut encoder = Encoder::new(py, peer, &mut body, false);
     let written = match want {
-        Want::Value => write_result(&mut encoder, value),
-        Want::Reference => write_reference(&mut encoder, value, receiver),
-        _ => write_auto(&mut encoder, value, receiver),
+        Want::Value => write_result(&mut encoder, &found.value),
+        Want::Reference => write_reference(&mut encoder, &found.value, found.receiver),
+        _ => write_auto(&mut encoder, found, incoming.head.target),
     };
     match written {
         Ok(()) => {
+            if found.source == Source::Coroutine {
+                encoder.nil(); // a second value behind the first is the mark of a coroutine, see `Sent::decode`
+            }
             let granted = encoder.into_granted();
             reply(py, peer, incoming, body, granted);
         }
@@ -84,16 +76,20 @@ fn write_reference<'py>(encoder: &mut Encoder<'_, 'py>, value: &Bound<'py, PyAny
 }
 
 /// The rule for results: the receiver or what the peer holds → that proxy; a copy; a proxy where no copy can be made.
-fn write_auto<'py>(encoder: &mut Encoder<'_, 'py>, value: &Bound<'py, PyAny>, receiver: Receiver) -> PyResult<()> {
+fn write_auto<'py>(encoder: &mut Encoder<'_, 'py>, found: &Found<'py>, target: ObjectId) -> PyResult<()> {
+    let value = &found.value;
+    // What `Host.run` runs is another function each time.
+    let name = found.name.as_ref().filter(|_| target != ObjectId::BOOTSTRAP);
+    let has_elements = has_elements(value);
     if !is_immutable_value(value) {
-        match receiver {
+        match found.receiver {
             Receiver::Root => {
                 encoder.receiver();
                 return Ok(());
             }
             Receiver::Place => return encoder.offer(value),
             Receiver::No if encoder.holds(value) => return encoder.offer(value),
-            Receiver::No if is_known_uncopyable(value) => return encoder.offer_uncopyable(value),
+            Receiver::No if !has_elements && verdicts::is_known(value, name) => return encoder.offer_uncopyable(value),
             Receiver::No => {}
         }
     }
@@ -104,11 +100,20 @@ fn write_auto<'py>(encoder: &mut Encoder<'_, 'py>, value: &Bound<'py, PyAny>, re
         Err(error) => return Err(error),
     };
     encoder.roll_back(mark);
-    log_uncopyable(value, &error);
-    write_elements(encoder, value)
+    if verdicts::remember(value, name) {
+        log_uncopyable(value, &error);
+    }
+    if has_elements { write_elements(encoder, value) } else { encoder.offer_uncopyable(value) }
 }
 
-/// An exact list, tuple or dict gets proxies for those of its elements that cannot be copied; anything else is one.
+/// Whether the elements of `value` are looked at one by one where the whole cannot be copied.
+fn has_elements(value: &Bound<'_, PyAny>) -> bool {
+    value.is_exact_instance_of::<PyList>()
+        || value.is_exact_instance_of::<PyTuple>()
+        || value.is_exact_instance_of::<PyDict>()
+}
+
+/// An exact list, tuple or dict gets proxies for those of its elements that cannot be copied.
 fn write_elements<'py>(encoder: &mut Encoder<'_, 'py>, value: &Bound<'py, PyAny>) -> PyResult<()> {
     if let Ok(list) = value.cast_exact::<PyList>() {
         encoder.begin_list(list.len())?;
@@ -123,8 +128,7 @@ fn write_elements<'py>(encoder: &mut Encoder<'_, 'py>, value: &Bound<'py, PyAny>
             write_element(encoder, &element)
         })
     } else {
-        remember_uncopyable(value);
-        encoder.offer_uncopyable(value)
+        unreachable!("only containers come here")
     }
 }
 
@@ -138,23 +142,6 @@ fn write_element<'py>(encoder: &mut Encoder<'_, 'py>, element: &Bound<'py, PyAny
         }
         Err(error) => Err(error),
     }
-}
-
-fn is_known_uncopyable(value: &Bound<'_, PyAny>) -> bool {
-    let known = UNCOPYABLE.lock().unwrap_or_else(PoisonError::into_inner);
-    !known.is_empty() && known.contains_key(&(value.get_type().as_ptr() as usize))
-}
-
-/// Only a type that has no state of its own in Python is remembered: of others, one object may be copyable and the
-/// next not.
-fn remember_uncopyable(value: &Bound<'_, PyAny>) {
-    if value.hasattr("__dict__").unwrap_or(true) {
-        return;
-    }
-    let kind = value.get_type();
-    let pointer = kind.as_ptr() as usize;
-    let before = UNCOPYABLE.lock().unwrap_or_else(PoisonError::into_inner).insert(pointer, kind.unbind());
-    drop(before);
 }
 
 fn log_uncopyable(value: &Bound<'_, PyAny>, error: &PyErr) {

@@ -15,6 +15,7 @@ use elsewhere_proto::{CallHead, ChainId, ErrorKind, LaneId, ObjectId, Op, Operat
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
+use crate::calls_in::Source;
 use crate::decode::{Decoder, Undecodable};
 use crate::encode::Encoder;
 use crate::path;
@@ -509,7 +510,7 @@ impl Sent {
     fn value_here<'py>(&self, py: Python<'py>, arrival: Arrival) -> PyResult<Bound<'py, PyAny>> {
         let _decoded = self.decoding(py);
         match arrival {
-            Arrival::Reply(body) => self.decode(py, &body),
+            Arrival::Reply(body) => self.decode(py, &body).map(|(value, _)| value),
             Arrival::Error(body) => Err(errors::from_record(py, &self.peer, &body, &self.subject)),
             Arrival::Lost { loss, outcome } => {
                 Err(errors::lost(py, &self.peer, &loss, Some(outcome), Some(&self.subject.text(py))))
@@ -519,16 +520,17 @@ impl Sent {
         }
     }
 
-    /// Makes the body of a reply a value.
-    pub(crate) fn decode<'py>(&self, py: Python<'py>, body: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    /// Makes the body of a reply a value, and tells where it comes from: of a coroutine's a second value, nil, follows.
+    pub(crate) fn decode<'py>(&self, py: Python<'py>, body: &[u8]) -> PyResult<(Bound<'py, PyAny>, Source)> {
         let receiver = self.subject.receiver(py);
         let mut decoder = Decoder::new(py, &self.peer, body, receiver.as_ref());
-        decoder.value().map_err(|failure| match failure {
+        let value = decoder.value().map_err(|failure| match failure {
             Undecodable::Raised(error) | Undecodable::Evaluated(error) => {
                 errors::result_unreadable(py, &self.peer, &self.subject.text(py), error)
             }
             Undecodable::Malformed(error) => errors::protocol(py, &self.peer, &error.to_string()),
-        })
+        })?;
+        Ok((value, if decoder.is_empty() { Source::Path } else { Source::Coroutine }))
     }
 }
 

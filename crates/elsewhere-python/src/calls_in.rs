@@ -20,7 +20,7 @@ use crate::{answer, errands, lifecycle, read_ahead};
 
 /// How the evaluation of a call ended.
 enum Evaluated<'py> {
-    Value(Bound<'py, PyAny>, Receiver),
+    Value(Found<'py>),
     /// An argument could not be rebuilt; the method was not called.
     ArgumentFailed(PyErr),
     /// The object is not held here.
@@ -33,6 +33,15 @@ enum Evaluated<'py> {
     },
 }
 
+/// A value, and what is known of how it was found.
+pub(crate) struct Found<'py> {
+    pub(crate) value: Bound<'py, PyAny>,
+    pub(crate) receiver: Receiver,
+    pub(crate) source: Source,
+    /// The last name on the path.
+    pub(crate) name: Option<Bound<'py, PyString>>,
+}
+
 /// Whether a value is the object that the call was made on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Receiver {
@@ -42,6 +51,15 @@ pub(crate) enum Receiver {
     Root,
     /// It is the object at the path that the last attribute was looked up on.
     Place,
+}
+
+/// Where a value comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The path itself.
+    Path,
+    /// A coroutine that the path gave, and that was run to its end.
+    Coroutine,
 }
 
 /// Runs one call and answers it.
@@ -69,9 +87,9 @@ fn respond<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingCall, eval
         return;
     }
     match evaluated {
-        Evaluated::Value(value, receiver) => match incoming.head.want {
-            Want::Stream => read_ahead::produce(py, peer, incoming, &value),
-            want => answer::value(py, peer, incoming, &value, receiver, want),
+        Evaluated::Value(found) => match incoming.head.want {
+            Want::Stream => read_ahead::produce(py, peer, incoming, &found.value),
+            want => answer::value(py, peer, incoming, &found, want),
         },
         Evaluated::Raised { error, outcome } => answer::raised(py, peer, incoming, ErrorKind::Raised, outcome, &error),
         Evaluated::Missing(error) => {
@@ -95,10 +113,10 @@ fn evaluate<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingCall) -> 
     };
     let Some(start) = start else { return Evaluated::Gone(target) };
     let mut decoder = Decoder::new(py, peer, incoming.steps(), None);
-    let mut walk = Walk { current: start.clone(), receiver: None, remaining: incoming.head.steps, is_in_place: false };
+    let mut walk = Walk::new(start.clone(), incoming.head.steps);
     match decoder.guarded(|decoder| walk.take_steps(decoder)) {
         Ok(()) => match finish_coroutine(&walk.current) {
-            Ok(value) => {
+            Ok((value, source)) => {
                 let is_operand = walk.is_in_place && walk.receiver.as_ref().is_some_and(|operand| operand.is(&value));
                 let receiver = if target != ObjectId::BOOTSTRAP && (value.is(&start) || is_operand) {
                     Receiver::Root
@@ -107,7 +125,7 @@ fn evaluate<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingCall) -> 
                 } else {
                     Receiver::No
                 };
-                Evaluated::Value(value, receiver)
+                Evaluated::Value(Found { value, receiver, source, name: walk.name })
             }
             Err(error) => Evaluated::Raised { error, outcome: Outcome::Finished },
         },
@@ -118,11 +136,12 @@ fn evaluate<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingCall) -> 
 }
 
 /// A coroutine is run to its end, as a serial host does with each call.
-fn finish_coroutine<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+fn finish_coroutine<'py>(value: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyAny>, Source)> {
     if !operate::is_coroutine(value)? {
-        return Ok(value.clone());
+        return Ok((value.clone(), Source::Path));
     }
-    value.py().import("elsewhere._loop")?.getattr("run")?.call1((value,))
+    let result = value.py().import("elsewhere._loop")?.getattr("run")?.call1((value,))?;
+    Ok((result, Source::Coroutine))
 }
 
 /// Why a step could not be taken.
@@ -137,12 +156,18 @@ struct Walk<'py> {
     current: Bound<'py, PyAny>,
     /// What the last attribute was looked up on.
     receiver: Option<Bound<'py, PyAny>>,
+    /// The last attribute's name.
+    name: Option<Bound<'py, PyString>>,
     remaining: u16,
     /// Whether the last step was an in-place operation, whose result may be its operand.
     is_in_place: bool,
 }
 
 impl<'py> Walk<'py> {
+    fn new(start: Bound<'py, PyAny>, steps: u16) -> Self {
+        Self { current: start, receiver: None, name: None, remaining: steps, is_in_place: false }
+    }
+
     fn take_steps(&mut self, decoder: &mut Decoder<'_, 'py>) -> Result<(), StepFailure> {
         while self.remaining > 0 {
             self.remaining -= 1;
@@ -165,6 +190,7 @@ impl<'py> Walk<'py> {
                 let found = self.current.getattr(&name);
                 let found = self.or_missing(decoder, found)?;
                 self.receiver = Some(std::mem::replace(&mut self.current, found));
+                self.name = Some(name);
                 return Ok(());
             }
             Op::Item => {
@@ -257,7 +283,7 @@ pub(crate) fn walk<'py>(
     start: Bound<'py, PyAny>,
     steps: u16,
 ) -> Result<Bound<'py, PyAny>, Undecodable> {
-    let mut walk = Walk { current: start, receiver: None, remaining: steps, is_in_place: false };
+    let mut walk = Walk::new(start, steps);
     walk.take_steps(decoder)?;
     Ok(walk.current)
 }

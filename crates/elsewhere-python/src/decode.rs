@@ -201,6 +201,11 @@ impl<'r, 'py> Decoder<'r, 'py> {
         }
     }
 
+    /// Whether everything was read.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.reader.is_empty()
+    }
+
     /// Reads a value of plain data.
     pub(crate) fn plain(&mut self) -> Result<Bound<'py, PyAny>, Undecodable> {
         self.next()
@@ -280,7 +285,12 @@ fn proxy_for(py: Python<'_>, import: Arc<Import>) -> PyResult<Bound<'_, PyAny>> 
     if import.class.flags & class_flag::STREAM != 0 {
         return Ok(Bound::new(py, Stream::new(py, import)?)?.into_any());
     }
-    Ok(Bound::new(py, Proxy::root(import))?.into_any())
+    let is_async_stream = import.class.flags & class_flag::ASYNC_STREAM != 0;
+    let proxy = Bound::new(py, Proxy::root(import))?.into_any();
+    if is_async_stream {
+        return py.import("elsewhere._async_stream")?.getattr("AsyncStream")?.call1((proxy,));
+    }
+    Ok(proxy)
 }
 
 /// The root of a proxy's path, as a proxy.

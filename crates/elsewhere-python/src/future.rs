@@ -73,6 +73,12 @@ impl Future {
         Bound::new(py, future)
     }
 
+    /// The future of a call whose value is here already.
+    pub(crate) fn finished<'py>(sent: Sent, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+        let state = Mutex::new(State::Done(value.clone().unbind()));
+        Bound::new(value.py(), Self { sent, fallback: None, _lease: None, state, watchers: Mutex::default() })
+    }
+
     /// Sends a call on `proxy` and gives its future.
     pub(crate) fn send<'py>(proxy: &Bound<'py, Proxy>, last: &Last<'_, 'py>) -> PyResult<Bound<'py, Self>> {
         Self::new(proxy.py(), call::send(proxy, last, Want::Auto, Expect::Answer)?)

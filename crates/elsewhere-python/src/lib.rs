@@ -30,6 +30,7 @@ mod reference;
 mod service;
 mod stream;
 mod verbs;
+mod verdicts;
 mod view;
 
 use pyo3::prelude::*;

@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
 
 use elsewhere_engine::{HostProcess, Link};
 use elsewhere_proto::ObjectId;
@@ -35,6 +36,9 @@ pub(crate) enum Reason {
     /// It is a result that could not be copied.
     Uncopyable,
 }
+
+/// How long to look away while another thread notices that a link ended.
+const GLANCE: Duration = Duration::from_micros(50);
 
 /// A connection to a peer, and the tables that belong to it.
 pub(crate) struct Peer {
@@ -125,6 +129,9 @@ pub(crate) fn finish_local(py: Python<'_>, near: &Arc<Link>, far: &Arc<Peer>) {
     while near.loss().is_none() && service::pump(py, far) {}
     near.close();
     near.abandon();
+    while near.loss().is_none() {
+        py.detach(|| std::thread::sleep(GLANCE)); // whoever reads the link at this moment tells its end
+    }
     sweep(py);
 }
 
@@ -403,23 +410,33 @@ impl ClassInfo {
 /// CO_COROUTINE of CPython's code flags.
 const CO_COROUTINE: u32 = 0x80;
 
-/// The names of the `async def` methods of a class, from its own and its bases' namespaces.
+/// The names of the `async def` methods of a class, static and class methods too. A name belongs to the first class
+/// of its method resolution order that has it.
 fn coroutine_names(kind: &Bound<'_, PyType>) -> PyResult<Vec<String>> {
     let mut names = Vec::new();
+    let mut seen = HashSet::new();
     for class in kind.getattr("__mro__")?.cast_into::<PyTuple>()? {
         if class.getattr("__module__").is_ok_and(|module| module.eq("builtins").unwrap_or(false)) {
             continue;
         }
         for item in class.getattr("__dict__")?.call_method0("items")?.try_iter()? {
             let (name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item?.extract()?;
-            let flags =
-                value.getattr("__code__").and_then(|code| code.getattr("co_flags")).and_then(|flags| flags.extract());
-            if flags.is_ok_and(|flags: u32| flags & CO_COROUTINE != 0) {
-                names.extend(name.extract::<String>());
+            let Ok(name) = name.extract::<String>() else { continue };
+            let is_first = seen.insert(name.clone());
+            if is_first && is_coroutine_function(&value) {
+                names.push(name);
             }
         }
     }
     Ok(names)
+}
+
+/// Whether what stands in a class's namespace is an `async def` function, or a static or class method around one.
+fn is_coroutine_function(value: &Bound<'_, PyAny>) -> bool {
+    let function = value.getattr("__func__").unwrap_or_else(|_| value.clone());
+    let flags =
+        function.getattr("__code__").and_then(|code| code.getattr("co_flags")).and_then(|flags| flags.extract::<u32>());
+    flags.is_ok_and(|flags| flags & CO_COROUTINE != 0)
 }
 
 type Registry = HashMap<u64, Arc<Peer>>;

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use elsewhere_engine::{Arrival, Expect};
 use elsewhere_proto::{Operation, Want};
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyAttributeError, PyTypeError};
@@ -14,6 +15,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::call::{self, Last};
+use crate::calls_in::Source;
 use crate::future::Future;
 use crate::path::{self, Place, Step};
 use crate::peer::Import;
@@ -164,7 +166,11 @@ impl Proxy {
                 return Ok(Self::after(slf, step)?.into_any());
             }
         }
-        call::invoke(slf, &last, Want::Auto)
+        let sent = call::send(slf, &last, Want::Auto, Expect::Answer)?;
+        let arrival = sent.wait_until(py, None)?.expect("a wait without a limit ends with an arrival");
+        let Arrival::Reply(body) = arrival else { return sent.value(py, arrival) };
+        let (value, source) = sent.decode(py, &body)?;
+        if source == Source::Coroutine { Ok(Future::finished(sent, &value)?.into_any()) } else { Ok(value) }
     }
 
     fn __getitem__<'py>(slf: &Bound<'py, Self>, key: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
@@ -200,7 +206,7 @@ impl Proxy {
     fn __next__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         slf.get().options.view.ensure_waits()?;
         let last = Last::Operate { operation: Operation::Next, operands: &[] };
-        crate::stream::step(&call::send(slf, &last, Want::Auto, elsewhere_engine::Expect::Answer)?, slf.py())
+        crate::stream::step(&call::send(slf, &last, Want::Auto, Expect::Answer)?, slf.py())
     }
 
     fn __richcmp__<'py>(
@@ -281,6 +287,20 @@ impl Proxy {
     ) -> PyResult<Bound<'py, PyAny>> {
         // A traceback object cannot travel; the exception can.
         operate(slf, Operation::Exit, &[kind, value, crate::encode::none(slf.py())])
+    }
+
+    fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Future>> {
+        Future::send(slf, &Last::Operate { operation: Operation::Aenter, operands: &[] })
+    }
+
+    fn __aexit__<'py>(
+        slf: &Bound<'py, Self>,
+        kind: Bound<'py, PyAny>,
+        value: Bound<'py, PyAny>,
+        _traceback: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Future>> {
+        let operands = [kind, value, crate::encode::none(slf.py())];
+        Future::send(slf, &Last::Operate { operation: Operation::Aexit, operands: &operands })
     }
 
     fn __copy__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, Self> {

@@ -1,0 +1,67 @@
+"""`AsyncStream`: an async generator elsewhere, advanced one item at a time.
+
+Owns: the asynchronous iterator protocol over a proxy. Must not know: how calls are made, how items travel.
+Nothing runs there before it is asked for. An item travels in a tuple, so that an empty one can tell the end.
+"""
+
+from __future__ import annotations
+
+from . import _core
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+
+class AsyncStream:
+    """An async generator elsewhere. `async for`, `asend`, `athrow` and `aclose` work as on one that is here."""
+
+    __slots__ = ("__weakref__", "_proxy")
+
+    def __init__(self, proxy: Any) -> None:
+        self._proxy = proxy
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        return await self._resume("__anext__")
+
+    async def asend(self, value: Any, /) -> Any:
+        """Resume the generator with a value; gives its next item."""
+        return await self._resume("asend", value)
+
+    async def athrow(self, exception: BaseException, /) -> Any:
+        """Raise an exception where the generator stands; gives its next item."""
+        return await self._resume("athrow", exception)
+
+    async def aclose(self) -> None:
+        """End the generator: its `finally` blocks run there, before this returns."""
+        await _core.submit(_close, self._proxy)
+
+    async def _resume(self, how: str, *operands: Any) -> Any:
+        found = await _core.submit(_resume, self._proxy, how, *operands)
+        if not found:
+            raise StopAsyncIteration
+        return found[0]
+
+    def __repr__(self) -> str:
+        return repr(self._proxy).replace("<proxy of", "<stream of")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _itself, (self._proxy,)
+
+
+async def _resume(generator: Any, how: str, *operands: Any) -> tuple[Any, ...]:
+    try:
+        return (await getattr(generator, how)(*operands),)
+    except StopAsyncIteration:
+        return ()
+
+
+async def _close(generator: Any) -> None:
+    await generator.aclose()
+
+
+def _itself(generator: Any) -> Any:
+    return generator

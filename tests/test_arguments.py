@@ -1,0 +1,378 @@
+"""How arguments travel: by copy, by reference, as streams, and what cannot."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import threading
+
+import pytest
+
+import elsewhere
+from elsewhere import get, ref
+from kennel import Dog
+from workshop import Keeper, Locked, kept_busy
+
+
+@pytest.fixture
+def keeper(host: elsewhere.Host) -> Keeper:
+    return host.spawn(Keeper)
+
+
+@pytest.fixture
+def dog(host: elsewhere.Host) -> Dog:
+    return host.spawn(Dog, "rex", age=3)
+
+
+@pytest.fixture
+def other():
+    with elsewhere.Host() as host:
+        yield host
+
+
+class Listener:
+    """Has bound methods to hand over."""
+
+    def __init__(self) -> None:
+        self.heard: list[object] = []
+
+    def hear(self, what: object) -> int:
+        self.heard.append(what)
+        return len(self.heard)
+
+    @classmethod
+    def make(cls) -> str:
+        return cls.__name__
+
+    @staticmethod
+    def shout(what: str) -> str:
+        return what.upper()
+
+
+class Box:
+    """Something that pickles with what is in it."""
+
+    def __init__(self, content: object) -> None:
+        self.content = content
+
+
+def test_plain_argument_is_a_copy(keeper):
+    numbers = [1, 2]
+
+    keeper.keep(numbers)
+    numbers.append(3)
+
+    assert get(keeper.thing) == [1, 2]
+
+
+def test_object_of_a_class_is_a_copy(keeper):
+    box = Box(5)
+
+    keeper.keep(box)
+    box.content = 6
+
+    assert get(keeper.thing.content) == 5
+
+
+def test_ref_travels_by_reference(keeper):
+    listener = Listener()
+
+    keeper.keep(ref(listener))
+    keeper.thing.hear("word")
+
+    assert listener.heard == ["word"]
+
+
+def test_ref_coming_home_is_the_object_itself(keeper):
+    listener = Listener()
+    keeper.keep(ref(listener))
+
+    assert keeper.give() is listener
+
+
+def test_root_travels_by_reference_and_is_the_object_there(keeper, dog):
+    keeper.keep(dog)
+
+    assert keeper.kind(dog) == "Dog"
+    assert keeper.is_kept(dog)
+    assert keeper.give() == dog
+
+
+def test_path_of_the_same_host_is_read_at_the_start_of_the_call(keeper, dog):
+    dog.age = 8
+
+    assert keeper.path_of(dog.age) == 8
+
+
+def test_path_of_the_same_host_is_sent_with_the_call(host, keeper, dog):
+    with kept_busy(host):  # a trip to read it could not be answered
+        future = elsewhere.submit(keeper.same, dog.friends, dog.friends)
+
+    assert future.result()
+
+
+def test_missing_path_as_an_argument_raises_what_reading_it_raises(keeper, dog):
+    with pytest.raises(AttributeError, match="no_such_thing"):
+        keeper.path_of(dog.no_such_thing)
+
+
+def test_path_of_another_host_is_read_beforehand(keeper, other):
+    tom = other.spawn(Dog, "tom", age=4)
+
+    assert keeper.path_of(tom.age) == 4
+    assert keeper.kind(tom.tricks) == "dict"
+
+
+def test_path_of_another_host_that_cannot_be_copied_travels_as_a_proxy(keeper, other):
+    tom = other.spawn(Dog, "tom")
+
+    keeper.keep(tom.lock)
+
+    assert keeper.kind(tom.lock) == "Proxy"
+    assert not keeper.thing.locked()
+
+
+def test_root_of_another_host_travels_by_reference(keeper, other):
+    tom = other.spawn(Dog, "tom", age=4)
+
+    keeper.keep(tom)
+    keeper.thing.grow()
+
+    assert get(tom.age) == 5
+
+
+def test_bound_method_of_a_python_class_goes_by_reference(keeper):
+    listener = Listener()
+
+    assert keeper.call(listener.hear, "word") == 1
+    assert listener.heard == ["word"]
+
+
+def test_bound_method_within_a_list_goes_by_reference(keeper):
+    listener = Listener()
+
+    keeper.keep([listener.hear])
+    keeper.thing[0]("word")
+
+    assert listener.heard == ["word"]
+
+
+def test_bound_method_within_an_object_goes_by_reference(keeper):
+    listener = Listener()
+
+    keeper.keep(Box({"deep": [listener.hear]}))
+    keeper.thing.content["deep"][0]("word")
+
+    assert listener.heard == ["word"]
+
+
+def test_bound_method_within_a_partial_goes_by_reference(keeper):
+    listener = Listener()
+
+    keeper.call(functools.partial(listener.hear, "word"))
+
+    assert listener.heard == ["word"]
+
+
+def test_class_and_static_methods_are_copied(keeper):
+    assert keeper.call(Listener.make) == "Listener"
+    assert keeper.call(Listener.shout, "word") == "WORD"
+
+
+def test_bound_method_of_a_builtin_is_copied(keeper):
+    numbers = [1]
+
+    keeper.call(numbers.append, 2)
+
+    assert numbers == [1]
+
+
+def test_method_given_to_run_is_copied_with_its_object(host):
+    listener = Listener()
+
+    assert host.run(listener.hear, "word") == 1
+    assert listener.heard == [] or "local" not in repr(host)
+
+
+def test_method_given_to_spawn_is_copied_with_its_object(process_host):
+    box = process_host.spawn(Box(7).__reduce_ex__, 2)
+
+    assert elsewhere.is_proxy(box)
+
+
+def test_root_and_ref_within_containers_keep_being_references(keeper, dog):
+    listener = Listener()
+
+    keeper.keep({"dog": dog, "list": [ref(listener), dog]})
+    keeper.thing["list"][0].hear("x")
+
+    assert listener.heard == ["x"]
+    assert keeper.same(keeper.thing["dog"], dog)
+    assert keeper.same(keeper.thing["list"][1], dog)
+
+
+def test_root_and_path_within_a_pickled_object_are_references_and_values(keeper, dog):
+    keeper.keep(Box([dog, dog.age]))
+
+    assert keeper.same(keeper.thing.content[0], dog)
+    assert get(keeper.thing.content[1]) == 3
+
+
+def test_proxy_of_another_host_within_a_pickled_object_is_a_reference(keeper, other):
+    tom = other.spawn(Dog, "tom")
+
+    keeper.keep(Box([tom]))
+    keeper.thing.content[0].grow(6)
+
+    assert get(tom.age) == 6
+
+
+def test_generator_argument_is_a_lockstep_stream(keeper):
+    asked: list[int] = []
+
+    def numbers():
+        for number in range(100):
+            asked.append(number)
+            yield number
+
+    assert keeper.take(numbers(), 3) == [0, 1, 2]
+    assert asked == [0, 1, 2]
+
+
+def test_generator_within_a_pickled_object_is_a_stream(keeper):
+    keeper.keep(Box(number * 2 for number in range(5)))
+
+    assert keeper.take(keeper.thing.content, 3) == [0, 2, 4]
+
+
+def test_uncopyable_argument_is_refused_with_path_and_hint(keeper):
+    with pytest.raises(elsewhere.ArgumentError) as caught:
+        keeper.keep(Locked())
+
+    assert caught.value.outcome == "not_started"
+    assert "inner" in str(caught.value)
+    assert "['deep'][0]" in str(caught.value)
+    assert "_thread.lock" in str(caught.value)
+    assert "ref(x)" in str(caught.value)
+    assert caught.value.method == "Keeper.keep"
+    assert isinstance(caught.value, TypeError)
+
+
+def test_uncopyable_argument_leaves_nothing_started(keeper):
+    keeper.keep("before")
+
+    with pytest.raises(elsewhere.ArgumentError):
+        keeper.keep(threading.Lock())
+
+    assert keeper.give() == "before"
+
+
+def test_references_beside_an_uncopyable_argument_are_taken_back(host, keeper):
+    listener = Listener()
+    before = host.stats()["exports"]
+
+    with pytest.raises(elsewhere.ArgumentError):
+        keeper.call(ref(listener), [listener.hear], threading.Lock())
+
+    assert host.stats()["exports"] == before
+
+
+def test_uncopyable_keyword_is_named(keeper):
+    with pytest.raises(elsewhere.ArgumentError, match="cause"):
+        keeper.open("x", cause=threading.Lock())
+
+
+def test_uncopyable_value_to_set_is_refused(keeper):
+    with pytest.raises(elsewhere.ArgumentError, match=r"ref\(x\)"):
+        keeper.thing = threading.Lock()
+
+
+def test_uncopyable_argument_of_submit_post_and_stream_is_told_at_once(keeper):
+    for verb in (elsewhere.submit, elsewhere.post, elsewhere.stream):
+        with pytest.raises(elsewhere.ArgumentError):
+            verb(keeper.keep, threading.Lock())
+
+
+def test_lambda_and_closure_are_copied(keeper):
+    factor = 3
+
+    assert keeper.call(lambda number: number * factor, 5) == 15
+
+
+def test_closure_over_an_uncopyable_is_refused_with_the_variables_name(keeper):
+    lock = threading.Lock()
+
+    with pytest.raises(elsewhere.ArgumentError, match="variable lock"):
+        keeper.call(lambda: lock.locked())
+
+
+def test_local_class_and_its_instances_are_copied(keeper):
+    class Local:
+        def double(self, number: int) -> int:
+            return number * 2
+
+    assert keeper.call(Local().double, 4) == 8
+    assert keeper.call(lambda: Local().double(4)) == 8
+    assert keeper.kind(Local()).endswith("Local")
+
+
+def test_argument_that_raises_while_it_is_pickled_is_refused(keeper):
+    with pytest.raises(elsewhere.ArgumentError, match="I do not travel"):
+        keeper.keep(Stubborn())
+
+    assert keeper.give() is None
+
+
+class Stubborn:
+    def __reduce__(self):
+        raise RuntimeError("I do not travel")
+
+
+def test_argument_that_cannot_be_rebuilt_there_did_not_start_the_call(keeper):
+    with pytest.raises(elsewhere.ArgumentError, match="I do not arrive") as caught:
+        keeper.keep(Fragile())
+
+    assert caught.value.outcome == "not_started"
+    assert keeper.give() is None
+
+
+def explode() -> None:
+    raise RuntimeError("I do not arrive")
+
+
+class Fragile:
+    def __reduce__(self):
+        return explode, ()
+
+
+def test_recursive_argument_arrives_as_it_is(keeper):
+    loop: list[object] = [1]
+    loop.append(loop)
+
+    keeper.keep(loop)
+
+    assert keeper.same(keeper.thing, keeper.thing[1])
+
+
+def test_reference_is_given_back_when_the_host_drops_it(process_host):
+    keeper = process_host.spawn(Keeper)
+    listener = Listener()
+    keeper.keep(ref(listener))
+    assert process_host.stats()["exports"] == 1
+
+    keeper.keep(None)
+    keeper.give()
+    gc.collect()
+
+    released = threading.Event()
+    while process_host.stats()["exports"]:
+        keeper.give()
+        assert not released.wait(0.001)
+
+
+def test_many_references_of_one_object_are_one_export(host, keeper):
+    listener = Listener()
+
+    keeper.keep([ref(listener) for _ in range(10)])
+
+    assert host.stats()["exports_by_type"] == {f"{__name__}.Listener": 1}

@@ -1,0 +1,243 @@
+"""`with` a proxy, and `using` one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import pytest
+
+import elsewhere
+from elsewhere import get, using
+from kennel import Dog
+from workshop import AsyncDoor, Door, SelfDoor
+
+
+@pytest.fixture
+def door(host: elsewhere.Host) -> Door:
+    return host.spawn(Door)
+
+
+def events_of(proxy: object) -> list[str]:
+    return [event.split(" ")[0] + " " + event.split(" ")[1] if " " in event else event for event in get(proxy.events)]
+
+
+def test_with_enters_and_leaves_there(door):
+    with door as entered:
+        assert entered == "inside"
+
+    assert get(door.events) == ["enter", "exit nothing None None"]
+
+
+def test_with_ends_nothing(host, door):
+    with door:
+        pass
+
+    assert host.alive
+    assert len(get(door.events)) == 2
+
+
+def test_with_on_an_object_without_a_context_is_a_type_error(host):
+    dog = host.spawn(Dog, "rex")
+
+    with pytest.raises(TypeError, match="context manager"), dog:
+        pass
+
+
+def test_exception_of_the_block_is_seen_there_without_its_traceback(door):
+    with pytest.raises(ValueError, match="mine"), door:
+        raise ValueError("mine")
+
+    assert get(door.events)[-1] == "exit ValueError ValueError('mine') None"
+
+
+def test_context_there_may_swallow_the_blocks_exception(host):
+    with host.spawn(Door, swallows=True):
+        raise ValueError("mine")
+
+
+def test_with_on_a_path_enters_the_object_there(host):
+    lock = host.spawn(Dog, "rex").lock
+    with lock:
+        assert lock.locked()
+
+    assert not lock.locked()
+
+
+def test_async_with_forwards(host):
+    door = host.spawn(AsyncDoor)
+
+    async def enter() -> object:
+        async with door as entered:
+            return entered
+
+    assert asyncio.run(enter()) == "inside"
+    assert get(door.events) == ["enter", "exit nothing"]
+
+
+def test_async_with_on_an_object_without_one_is_a_type_error(host):
+    dog = host.spawn(Dog, "rex")
+
+    async def enter() -> None:
+        async with dog:
+            pass
+
+    with pytest.raises(TypeError, match="asynchronous context manager"):
+        asyncio.run(enter())
+
+
+def test_using_gives_what_entering_gave(host):
+    with using(host.spawn(Door)) as entered:
+        assert entered == "inside"
+
+
+def test_using_an_object_that_enters_itself_gives_its_proxy(host):
+    door = host.spawn(SelfDoor)
+
+    with using(door) as entered:
+        assert entered == door
+
+
+def test_using_an_object_without_a_context_gives_its_proxy(host):
+    dog = host.spawn(Dog, "rex")
+
+    with using(dog) as same:
+        assert same is dog
+
+
+def test_using_leaves_the_objects_context(host, tmp_path):
+    keeper = host.send({})
+    door = host.spawn(Door)
+    keeper["events"] = door.events
+
+    path = elsewhere.ref(door.events)
+    with using(door):
+        pass
+
+    assert get(path) == ["enter", "exit nothing None None"]
+
+
+def test_using_closes_the_proxy(host):
+    dog = host.spawn(Dog, "rex")
+
+    with using(dog):
+        pass
+
+    with pytest.raises(elsewhere.ElsewhereError):
+        dog.bark()
+    assert host.alive
+
+
+def test_using_a_private_host_ends_it():
+    with using(elsewhere.spawn(Dog, "rex")) as dog:
+        host = elsewhere.host_of(dog)
+        pid = host.pid
+
+    assert host.wait()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_blocks_own_exception_wins_over_a_failing_exit(host):
+    door = host.spawn(Door, jams=True)
+
+    with pytest.raises(ValueError, match="mine") as caught, using(door):
+        raise ValueError("mine")
+
+    assert "the door jams" in "".join(caught.value.__notes__)
+
+
+def test_failing_exit_is_raised_where_the_block_went_well(host):
+    door = host.spawn(Door, jams=True)
+
+    with pytest.raises(OSError, match="the door jams"), using(door):
+        pass
+
+
+def test_using_swallows_what_the_objects_context_swallows(host):
+    with using(host.spawn(Door, swallows=True)):
+        raise ValueError("mine")
+
+
+def test_block_that_loses_the_host_keeps_its_own_exception(process_host):
+    door = process_host.spawn(Door)
+
+    def lose_within() -> None:
+        with using(door):
+            process_host.kill()
+            process_host.wait()
+            raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine") as caught:
+        lose_within()
+
+    assert "HostDied" in "".join(caught.value.__notes__)
+
+
+def test_using_takes_proxies_only():
+    with pytest.raises(TypeError, match="takes a proxy"):
+        using(Dog("rex"))
+
+
+def test_failing_enter_closes_the_proxy(host):
+    door = host.spawn(Stuck)
+
+    with pytest.raises(OSError, match="stuck"), using(door):
+        pass
+
+    with pytest.raises(elsewhere.ElsewhereError):
+        get(door.events)
+
+
+class Stuck(Door):
+    def __enter__(self) -> str:
+        raise OSError("stuck")
+
+
+def test_async_using_enters_an_async_context(host):
+    door = host.spawn(AsyncDoor)
+    events = elsewhere.ref(door.events)
+
+    async def enter() -> object:
+        async with using(door) as entered:
+            return entered
+
+    assert asyncio.run(enter()) == "inside"
+    assert get(events) == ["enter", "exit nothing"]
+
+
+def test_async_using_enters_a_plain_context(host):
+    door = host.spawn(Door)
+    events = elsewhere.ref(door.events)
+
+    async def enter() -> object:
+        async with using(door) as entered:
+            return entered
+
+    assert asyncio.run(enter()) == "inside"
+    assert len(get(events)) == 2
+
+
+def test_async_using_closes_the_proxy(host):
+    dog = host.spawn(Dog, "rex")
+
+    async def enter() -> None:
+        async with using(dog):
+            pass
+
+    asyncio.run(enter())
+
+    with pytest.raises(elsewhere.ElsewhereError):
+        dog.bark()
+
+
+def test_async_block_keeps_its_exception_over_a_failing_exit(host):
+    door = host.spawn(AsyncDoor, jams=True)
+
+    async def enter() -> None:
+        async with using(door):
+            raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine") as caught:
+        asyncio.run(enter())
+    assert "the door jams" in "".join(caught.value.__notes__)

@@ -1,0 +1,244 @@
+"""Classes and functions of `__main__`: in scripts, through a pipe, in a notebook's cells."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+CELL_RUNNER = """
+import sys, types
+main = sys.modules["__main__"]
+cells = {cells!r}
+for number, cell in enumerate(cells):
+    exec(compile(cell, f"<cell {{number}}>", "exec"), main.__dict__)
+"""
+
+
+def as_script(source: str, directory: Path) -> str:
+    script = directory / "script.py"
+    script.write_text(source)
+    return run([sys.executable, str(script)])
+
+
+def through_a_pipe(source: str, directory: Path) -> str:
+    return run([sys.executable, "-"], source)
+
+
+def as_cells(source: str, directory: Path) -> str:
+    cells = source.split("# cell\n")
+    return run([sys.executable, "-c", CELL_RUNNER.format(cells=cells)])
+
+
+def by_option(source: str, directory: Path) -> str:
+    return run([sys.executable, "-c", source])
+
+
+def run(command: list[str], text: str = "") -> str:
+    result = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    return result.stdout
+
+
+@pytest.fixture(params=[as_script, through_a_pipe, as_cells, by_option])
+def play(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]:
+    return lambda source: request.param(textwrap.dedent(source), tmp_path)
+
+
+def test_class_of_main_lives_elsewhere(play):
+    output = play("""
+        import elsewhere, os
+        # cell
+        class Dog:
+            def __init__(self, name): self.name = name
+            def bark(self): return self.name + " barks"
+            def pid(self): return os.getpid()
+        # cell
+        dog = elsewhere.spawn(Dog, "rex")
+        print(dog.bark(), dog.pid() != os.getpid())
+        # cell
+        elsewhere.close(dog)
+    """)
+
+    assert output == "rex barks True\n"
+
+
+def test_instance_comes_home_as_the_same_class_with_untouched_methods(play):
+    output = play("""
+        import elsewhere
+        class Dog:
+            def __init__(self, name): self.name = name
+            def twin(self): return Dog(self.name + "2")
+        # cell
+        bark = Dog.twin
+        host = elsewhere.Host()
+        dog = host.spawn(Dog, "rex")
+        twin = dog.twin()
+        print(type(twin) is Dog, Dog.twin is bark, twin.name, twin.twin().name)
+        # cell
+        print(isinstance(elsewhere.get(dog), Dog), type(dog.twin()) is type(dog.twin()))
+        host.close()
+    """)
+
+    assert output == "True True rex2 rex22\nTrue True\n"
+
+
+def test_methods_changed_here_afterwards_stay_changed(play):
+    output = play("""
+        import elsewhere
+        class Dog:
+            def bark(self): return "woof"
+            def twin(self): return Dog()
+        # cell
+        host = elsewhere.Host()
+        dog = host.spawn(Dog)
+        dog.twin()
+        Dog.bark = lambda self: "changed"
+        print(dog.twin().bark(), Dog().bark())
+        host.close()
+    """)
+
+    assert output == "changed changed\n"
+
+
+def test_functions_lambdas_and_closures_of_main_travel(play):
+    output = play("""
+        import elsewhere
+        FACTOR = 3
+        def times(number): return number * FACTOR
+        def adder(step):
+            def add(number): return times(number) + step
+            return add
+        # cell
+        with elsewhere.Host() as host:
+            print(host.run(times, 2), host.run(adder(1), 2), host.run(lambda: times(5)))
+            numbers = host.send([1])
+            print(elsewhere.submit(lambda numbers: len(numbers) + FACTOR, numbers).result())
+    """)
+
+    assert output == "6 7 15\n4\n"
+
+
+def test_instances_of_main_are_arguments_and_results(play):
+    output = play("""
+        import elsewhere, dataclasses, enum
+        @dataclasses.dataclass
+        class Point:
+            x: int
+            y: int
+        class Colour(enum.Enum):
+            RED = 1
+        # cell
+        with elsewhere.Host() as host:
+            points = host.send([Point(1, 2)])
+            points.append(Point(3, 4))
+            back = elsewhere.get(points)
+            print(back, all(type(point) is Point for point in back))
+            print(points[0] == Point(1, 2), host.run(lambda: Colour.RED) is Colour.RED)
+    """)
+
+    assert output == "[Point(x=1, y=2), Point(x=3, y=4)] True\nTrue True\n"
+
+
+def test_exception_of_main_comes_home_as_itself(play):
+    output = play("""
+        import elsewhere
+        class Bad(Exception):
+            pass
+        def fail(): raise Bad("no")
+        # cell
+        with elsewhere.Host() as host:
+            try:
+                host.run(fail)
+            except Bad as error:
+                print("caught", error)
+    """)
+
+    assert output == "caught no\n"
+
+
+def test_main_is_not_run_again_in_the_host(play):
+    output = play("""
+        print("running", flush=True)
+        import elsewhere
+        class Dog:
+            def main(self):
+                import sys
+                return hasattr(sys.modules["__main__"], "Dog")
+        # cell
+        dog = elsewhere.spawn(Dog)
+        print(dog.main())
+        elsewhere.close(dog)
+    """)
+
+    assert output == "running\nFalse\n"
+
+
+def test_isinstance_holds_in_the_host_across_messages(play):
+    output = play("""
+        import elsewhere
+        class Dog:
+            def is_dog(self, other): return isinstance(other, Dog)
+        # cell
+        with elsewhere.Host() as host:
+            dog = host.spawn(Dog)
+            print(dog.is_dog(Dog()), dog.is_dog(host.spawn(Dog)), dog.is_dog(5))
+    """)
+
+    assert output == "True True False\n"
+
+
+def test_callback_of_main_is_called_here(play):
+    output = play("""
+        import elsewhere
+        heard = []
+        class Ear:
+            def hear(self, what): heard.append(what)
+        # cell
+        def repeat(callback, times):
+            for number in range(times): callback(number)
+        with elsewhere.Host() as host:
+            host.run(repeat, Ear().hear, 2)
+            host.run(repeat, elsewhere.ref(heard.append), 2)
+        print(heard)
+    """)
+
+    assert output == "[0, 1, 0, 1]\n"
+
+
+def test_generator_of_main_is_streamed(play):
+    output = play("""
+        import elsewhere
+        class Counter:
+            def count(self, number): yield from range(number)
+        # cell
+        counter = elsewhere.spawn(Counter)
+        print(list(counter.count(3)), sum(elsewhere.stream(counter.count, 1000)))
+        elsewhere.close(counter)
+    """)
+
+    assert output == "[0, 1, 2] 499500\n"
+
+
+def test_function_sees_the_globals_of_main_as_they_were_sent(play):
+    output = play("""
+        import elsewhere
+        counter = 0
+        def count():
+            global counter
+            counter += 1
+            return counter
+        # cell
+        with elsewhere.Host() as host:
+            print(host.run(count), host.run(count), counter)
+    """)
+
+    assert output.endswith("0\n")
