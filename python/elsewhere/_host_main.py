@@ -92,6 +92,9 @@ def main() -> None:
     """Be a host until the owner is done with this process."""
     _close_inherited()
     _ignore_interrupts()
+    if sys.stdout is not None:
+        # The owner's stdout may be a pipe: what is printed here is to come out when it is printed, and not be lost.
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     _core.adopt_owner()
     _core._serve_owner()
 

@@ -7,6 +7,7 @@ the objects reduce themselves to `(_core._reference, (index,))`; outside they re
 
 from __future__ import annotations
 
+import copyreg
 import io
 import pickle
 import types
@@ -22,17 +23,6 @@ if TYPE_CHECKING:
 GENERATORS = (types.GeneratorType, types.AsyncGeneratorType)
 
 
-class _ArgumentPickler(pickle.Pickler):
-    """Pickles arguments: bound methods of Python classes and generators go by reference, as outside of a pickle."""
-
-    kept: Any = None
-
-    def reducer_override(self, obj: Any) -> Any:
-        if _travels_by_reference(obj) and obj is not self.kept:
-            return _core._offer(obj)
-        return NotImplemented
-
-
 def _travels_by_reference(obj: Any) -> bool:
     kind = type(obj)
     if kind is types.MethodType:
@@ -40,13 +30,39 @@ def _travels_by_reference(obj: Any) -> bool:
     return kind in GENERATORS
 
 
+def _reduce_method(method: types.MethodType) -> Any:
+    return _core._offer(method) if _travels_by_reference(method) else method.__reduce__()
+
+
+_reducers: dict[type, Callable[[Any], Any]] = {}
+"""What arguments are reduced with, by type: copyreg's table, and references for bound methods and generators.
+
+A table costs nothing where it does not apply; a `reducer_override` would be called for each object.
+"""
+
+
+def _argument_reducers() -> dict[type, Callable[[Any], Any]]:
+    if len(_reducers) != len(copyreg.dispatch_table) + 1 + len(GENERATORS):
+        _reducers.update(copyreg.dispatch_table)
+        _reducers[types.MethodType] = _reduce_method
+        _reducers.update(dict.fromkeys(GENERATORS, _core._offer))
+    return _reducers
+
+
 def dumps_argument(value: Any, buffer_callback: Callable[[PickleBuffer], Any] | None = None, kept: Any = None) -> bytes:
     """Pickle `value` with protocol 5; bound methods and generators go by reference, all but `kept`."""
     file = io.BytesIO()
-    pickler = _ArgumentPickler(file, 5, buffer_callback=buffer_callback)
-    pickler.kept = kept
+    pickler = pickle.Pickler(file, 5, buffer_callback=buffer_callback)
+    reducers = _argument_reducers()
+    if type(kept) is types.MethodType:
+        reducers = {**reducers, types.MethodType: lambda method: _reduce_unless(method, kept)}
+    pickler.dispatch_table = reducers
     pickler.dump(value)
     return file.getvalue()
+
+
+def _reduce_unless(method: types.MethodType, kept: types.MethodType) -> Any:
+    return method.__reduce__() if method is kept else _reduce_method(method)
 
 
 def dumps_by_value(value: Any, buffer_callback: Callable[[PickleBuffer], Any] | None = None, kept: Any = None) -> bytes:
@@ -67,7 +83,7 @@ def _by_value_pickler() -> Any:
         import cloudpickle
 
         class ByValuePickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle has no types
-            """cloudpickle with the same references as `_ArgumentPickler`."""
+            """cloudpickle with the same references as `dumps_argument`."""
 
             kept: Any = None
 

@@ -11,8 +11,8 @@ use elsewhere_proto::{ObjectId, Op};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{
-    PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PyNone, PySet, PyString,
-    PyTuple, PyType,
+    PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyFloat, PyFrozenSet, PyInt, PyIterator, PyList, PyNone, PySet,
+    PyString, PyTuple, PyType,
 };
 
 use crate::path::{self, Place};
@@ -519,7 +519,8 @@ fn goes_by_reference(py: Python<'_>, value: &Bound<'_, PyAny>, is_argument: bool
         let owner = value.getattr("__self__")?;
         return Ok(!owner.is_instance_of::<PyType>() && !owner.get_type().is(&kinds.module));
     }
-    Ok(kind.is(&kinds.module) || is_stream_type(py, &kind)?)
+    // The slot is asked first: nearly no result is an iterator, and a failed attribute lookup makes an exception.
+    Ok(kind.is(&kinds.module) || value.cast::<PyIterator>().is_ok() && is_stream_type(py, &kind)?)
 }
 
 /// Whether all that one can do with objects of `kind` is to iterate them: generators, and built-in iterators without a

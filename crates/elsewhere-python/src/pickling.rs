@@ -108,7 +108,7 @@ fn attempt(
     let collect = buffers.getattr("append")?;
     WRITING.with_borrow_mut(|stack| stack.push(Writing { references: Vec::new(), is_argument }));
     let data = match flavour {
-        Flavour::Pickle if is_argument => module(py)?.getattr("dumps_argument")?.call1((value, collect, kept)),
+        Flavour::Pickle if is_argument => argument_dumps(py)?.call1((value, collect, kept)),
         Flavour::Pickle => {
             let kwargs = PyDict::new(py);
             kwargs.set_item("buffer_callback", collect)?;
@@ -141,11 +141,11 @@ pub(crate) fn loads<'py>(
     READING.with_borrow_mut(|stack| stack.push(references));
     let value = match flavour {
         Flavour::Pickle => {
-            let kwargs = PyDict::new(py);
-            if !buffers.is_empty() {
+            let kwargs = if buffers.is_empty() { None } else { Some(PyDict::new(py)) };
+            if let Some(kwargs) = &kwargs {
                 kwargs.set_item("buffers", buffers)?;
             }
-            pickle_loads(py)?.call((data,), Some(&kwargs))
+            pickle_loads(py)?.call((data,), kwargs.as_ref())
         }
         Flavour::Cloudpickle => module(py)?.getattr("loads")?.call1((data, buffers.try_iter()?)),
     };
@@ -156,6 +156,11 @@ pub(crate) fn loads<'py>(
 
 fn module(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
     py.import("elsewhere._pickle")
+}
+
+fn argument_dumps(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    DUMPS.import(py, "elsewhere._pickle", "dumps_argument")
 }
 
 fn pickle_dumps(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
