@@ -89,6 +89,7 @@ lint-walls: build
 	$(call say,walls and shape of the sources)
 	$(BIN)/python -m checks.walls
 	$(BIN)/python -m checks.sources
+	$(BIN)/python -m checks.proto_lints
 	$(BIN)/python -m checks.public_names
 
 lint-python: build
