@@ -10,7 +10,7 @@ from __future__ import annotations
 import builtins
 import types
 
-from . import _errors
+from . import _core, _errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,6 +61,10 @@ def _is_plain(error: BaseException) -> bool:
     return all(_uses_builtin_code(one) for one in _chain(error))
 
 
+_PLAIN = (str, int, float, bytes, bool, type(None), _core.Ref, _core.Proxy)
+"""Types of arguments that print and pickle without code of others; references need the connection to pickle."""
+
+
 def _uses_builtin_code(error: BaseException) -> bool:
     for cls in type(error).__mro__:
         if cls.__module__ in ("builtins", "elsewhere"):
@@ -76,7 +80,7 @@ def _uses_builtin_code(error: BaseException) -> bool:
         ):
             if name in cls.__dict__:
                 return False
-    return all(type(argument) in (str, int, float, bytes, bool, type(None)) for argument in error.args)
+    return all(type(argument) in _PLAIN for argument in error.args)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -107,6 +111,8 @@ def _class_names(error: BaseException) -> tuple[str, str, list[str]]:
 
 def _text_of(error: BaseException) -> str:
     try:
+        if any(isinstance(argument, _core.Proxy) for argument in error.args) and _uses_builtin_code(error):
+            return _cut(", ".join(map(repr, error.args)))  # `str` of a proxy would be a call
         return _cut(str(error))
     except BaseException as failure:  # noqa: BLE001 - a text must come out whatever __str__ raises
         return f"<str() of the exception raised {type(failure).__name__}>"
@@ -255,12 +261,20 @@ def rebuild(
     else:
         error = stand_in_class(module, qualname, tuple(bases))(message, outcome="finished", host=host, method=method)
         error.type_name, error.message, error.traceback = f"{module}.{qualname}", message, traceback
+    _repair_notes(error)
     for note in notes:
         if note not in getattr(error, "__notes__", ()):
             error.add_note(note)
     shown = f":\n{traceback.rstrip()}" if TRACEBACK_HEAD in traceback else ""  # without frames it says nothing new
     error.add_note(f"\nraised in {host} by {method}{shown}")
     return error  # type: ignore[no-any-return]
+
+
+def _repair_notes(error: BaseException) -> None:
+    """Make a list of `__notes__` that are none: `add_note` takes no others."""
+    notes = getattr(error, "__notes__", None)
+    if notes is not None and not isinstance(notes, list):
+        error.__notes__ = [str(notes)] if isinstance(notes, str) else []
 
 
 def _is_original(original: object, module: str, qualname: str) -> bool:
