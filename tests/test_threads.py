@@ -146,6 +146,32 @@ def test_reference_dropped_while_an_answer_brings_it_again_stays_alive(process_h
     assert process_host.stats()["imports"] <= 3
 
 
+def test_argument_offered_again_while_its_last_reference_comes_home_stays_alive(process_host) -> None:  # row 41
+    dog = process_host.spawn(Dog, "rex")
+    end = time.monotonic() + 1.5
+    ours = threading.Lock()
+
+    def work(thread: int) -> None:
+        while time.monotonic() < end:
+            assert dog.echo(elsewhere.ref(ours)) is ours
+
+    in_threads(4, work)
+
+
+def test_answer_that_nobody_fetches_holds_back_no_release(process_host) -> None:  # row 41
+    dog = process_host.spawn(Dog, "rex")
+    ours = elsewhere.submit(dog.echo, 1)
+    dog.echo(elsewhere.ref(threading.Lock()))
+    unfetched = elsewhere.submit(dog.echo, 2)
+
+    for _ in range(20):
+        dog.echo(elsewhere.ref(threading.Lock()))
+    dog.bark()
+
+    assert process_host.stats()["exports_by_type"] == {}
+    assert (ours.result(), unfetched.result()) == (1, 2)
+
+
 class Node:
     """Part of a reference cycle that holds a proxy."""
 

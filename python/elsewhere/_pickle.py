@@ -90,6 +90,9 @@ def _by_value_pickler() -> Any:
             def reducer_override(self, obj: Any) -> Any:
                 if _travels_by_reference(obj) and obj is not self.kept and _core._is_pickling_argument():
                     return _core._offer(obj)
+                if isinstance(obj, io.TextIOWrapper):  # cloudpickle would send what it contains
+                    text = f"cannot pickle '{type(obj).__name__}' object"
+                    raise TypeError(text)
                 return super().reducer_override(obj)
 
         _ByValuePickler = ByValuePickler
@@ -140,6 +143,13 @@ def loads(data: bytes, buffers: Iterator[Any] | None = None) -> Any:
     return pickle.loads(data, buffers=buffers)  # noqa: S301 - bytes come from an authenticated peer
 
 
+DEPTH_LIMIT = 200
+"""Parts within parts that are looked at: what is nested deeper fails because of that."""
+
+PATH_LIMIT = 80
+"""Characters of the path to something nested too deeply that are shown."""
+
+
 def culprit(value: Any, path: str) -> str:
     """The path, from `path`, of the innermost part of `value` that cannot be pickled, with its type's name.
 
@@ -147,6 +157,8 @@ def culprit(value: Any, path: str) -> str:
     """
     seen: set[int] = set()
     while True:
+        if len(seen) == DEPTH_LIMIT:
+            return f"{path[:PATH_LIMIT]}…, nested too deeply"
         seen.add(id(value))
         parts = _argument_parts(*value) if path == "arguments" else _parts(value, path)
         for part, name in parts:

@@ -351,7 +351,7 @@ mod ids;
 mod message;
 mod violation;
 
-pub use codec::{Limits, offered_references};
+pub use codec::{Limits, home_references, offered_references};
 pub use connection::event::{Event, IncomingCall};
 pub use connection::{Config, Connection, State, Stats, WINDOW_BYTES, WINDOW_CALLS};
 pub use ids::{CallId, ChainId, LaneId, ObjectId, Timestamp};

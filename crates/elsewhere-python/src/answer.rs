@@ -55,9 +55,7 @@ pub(crate) fn nothing(peer: &Arc<Peer>, incoming: &IncomingCall) {
 
 fn reply(py: Python<'_>, peer: &Arc<Peer>, incoming: &IncomingCall, mut body: Vec<u8>, granted: Vec<ObjectId>) {
     let Err(refusal) = peer.link.reply(incoming.call, incoming.lane, &mut body) else { return };
-    for object in granted {
-        peer.link.ungrant(object);
-    }
+    peer.ungrant(py, granted);
     if let AnswerRefused::TooLarge { len, max } = refusal {
         let text = format!("the result takes {len} bytes, and one message may have {max}");
         fail(py, peer, incoming, ErrorKind::Result, Outcome::Finished, &text);

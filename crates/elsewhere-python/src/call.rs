@@ -259,9 +259,7 @@ fn transmit<'py>(
         SCRATCH.set(body);
     }
     result.map_err(|refusal| {
-        for object in granted {
-            peer.link.ungrant(object);
-        }
+        peer.ungrant(py, granted);
         refusal.into_error(py, peer, &describe(py))
     })
 }
@@ -524,13 +522,18 @@ impl Sent {
     pub(crate) fn decode<'py>(&self, py: Python<'py>, body: &[u8]) -> PyResult<(Bound<'py, PyAny>, Source)> {
         let receiver = self.subject.receiver(py);
         let mut decoder = Decoder::new(py, &self.peer, body, receiver.as_ref());
-        let value = decoder.value().map_err(|failure| match failure {
+        let value = decoder.value().map_err(|failure| self.unreadable(py, failure))?;
+        Ok((value, if decoder.is_empty() { Source::Path } else { Source::Coroutine }))
+    }
+
+    /// The error of an answer that cannot be made a value.
+    pub(crate) fn unreadable(&self, py: Python<'_>, failure: Undecodable) -> PyErr {
+        match failure {
             Undecodable::Raised(error) | Undecodable::Evaluated(error) => {
                 errors::result_unreadable(py, &self.peer, &self.subject.text(py), error)
             }
             Undecodable::Malformed(error) => errors::protocol(py, &self.peer, &error.to_string()),
-        })?;
-        Ok((value, if decoder.is_empty() { Source::Path } else { Source::Coroutine }))
+        }
     }
 }
 

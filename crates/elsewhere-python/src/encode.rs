@@ -85,9 +85,8 @@ impl<'w, 'py> Encoder<'w, 'py> {
     }
 
     fn roll_back_grants(&mut self, keep: usize) {
-        for object in self.granted.drain(keep..) {
-            self.peer.link.ungrant(object);
-        }
+        let granted = self.granted.split_off(keep.min(self.granted.len()));
+        self.peer.ungrant(self.py, granted);
     }
 
     pub(crate) fn op(&mut self, op: Op) {

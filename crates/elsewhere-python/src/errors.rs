@@ -4,7 +4,7 @@
 
 use elsewhere_engine::{Loss, SubmitError};
 use elsewhere_proto::{ErrorKind, ObjectId, Outcome};
-use pyo3::exceptions::{PyBaseException, PyException};
+use pyo3::exceptions::{PyBaseException, PyException, PyKeyboardInterrupt};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
@@ -212,8 +212,8 @@ pub(crate) fn argument(py: Python<'_>, peer: &Peer, method: &str, error: PyErr) 
 
 /// A result came, but making it raised.
 pub(crate) fn result_unreadable(py: Python<'_>, peer: &Peer, method: &str, error: PyErr) -> PyErr {
-    if !error.is_instance_of::<PyException>(py) && !error.is_instance_of::<pyo3::exceptions::PySystemExit>(py) {
-        return error;
+    if error.is_instance_of::<PyKeyboardInterrupt>(py) {
+        return error; // the user's own, most likely
     }
     let text = format!(
         "{method} in {} finished, but its result could not be rebuilt here: {}: {}",

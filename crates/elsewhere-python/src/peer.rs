@@ -285,9 +285,20 @@ impl Peer {
     /// Drops what the peer gave back since the last time.
     pub(crate) fn drop_released(&self, py: Python<'_>) {
         let released = self.link.take_released();
-        if released.is_empty() {
-            return;
+        if !released.is_empty() {
+            self.drop_exported(py, released);
         }
+    }
+
+    /// Takes back references that were not sent after all.
+    pub(crate) fn ungrant(&self, py: Python<'_>, granted: Vec<ObjectId>) {
+        let last: Vec<_> = granted.into_iter().filter(|object| self.link.ungrant(*object)).collect();
+        if !last.is_empty() {
+            self.drop_exported(py, last);
+        }
+    }
+
+    fn drop_exported(&self, py: Python<'_>, released: Vec<ObjectId>) {
         let mut dropped = Vec::with_capacity(released.len());
         let mut tables = self.tables();
         for object in released {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use elsewhere_engine::{Arrival, Items, Link, Observer, Work};
-use elsewhere_proto::{CallId, ErrorKind, IncomingCall, LaneId, Outcome};
+use elsewhere_proto::{CallId, ErrorKind, IncomingCall, LaneId, ObjectId, Outcome};
 use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
 
@@ -41,6 +41,8 @@ struct Consumer {
     /// Items taken since credit was last given.
     consumed: u32,
     is_over: bool,
+    /// Why the item after those that are ready could not be rebuilt.
+    failure: Option<PyErr>,
 }
 
 enum News {
@@ -73,19 +75,40 @@ impl ReadAhead {
         Some(item)
     }
 
-    fn fill(&self, py: Python<'_>, items: &Items) -> PyResult<()> {
-        errands::run(py, || self.fill_here(py, items))
+    fn fill(&self, py: Python<'_>, items: &Items) {
+        errands::run(py, || self.fill_here(py, items));
     }
 
-    fn fill_here(&self, py: Python<'_>, items: &Items) -> PyResult<()> {
-        let mut decoder = Decoder::new(py, &self.sent.peer, &items.body, None);
+    fn fill_here(&self, py: Python<'_>, items: &Items) {
+        let peer = &self.sent.peer;
+        let mut decoder = Decoder::new(py, peer, &items.body, None);
         let mut fresh = Vec::with_capacity(items.count as usize);
+        let mut failure = None;
         for _ in 0..items.count {
-            let item = decoder.value().map_err(|failure| failure.into_error(py, &self.sent.peer))?;
-            fresh.push(item.unbind());
+            match decoder.value() {
+                Ok(item) => fresh.push(item.unbind()),
+                Err(broken) => {
+                    failure = Some(self.sent.unreadable(py, broken));
+                    break;
+                }
+            }
         }
-        self.state().ready.extend(fresh);
-        Ok(())
+        peer.link.decoded_items(items);
+        let mut state = self.state();
+        state.ready.extend(fresh);
+        state.failure = failure;
+    }
+
+    /// The error of an item that could not be rebuilt, which ends the stream.
+    fn take_failure(&self) -> Option<PyErr> {
+        let failure = {
+            let mut state = self.state();
+            state.is_over |= state.failure.is_some();
+            state.failure.take()?
+        };
+        self.sent.peer.link.cancel(&self.sent.pending, false);
+        self.sent.forget();
+        Some(failure)
     }
 
     fn end(&self, py: Python<'_>, arrival: Arrival) -> PyErr {
@@ -117,6 +140,9 @@ impl ReadAhead {
             if let Some(item) = self.take_ready() {
                 return Ok(item);
             }
+            if let Some(failure) = self.take_failure() {
+                return Err(failure);
+            }
             if self.state().is_over {
                 return Err(PyStopIteration::new_err(()));
             }
@@ -126,11 +152,7 @@ impl ReadAhead {
                 items.or_else(|| if is_done { pending.take().map(News::End) } else { None })
             })?;
             match news {
-                Some(News::Items(items)) => {
-                    let filled = self.fill(py, &items);
-                    self.sent.peer.link.decoded_items(&items);
-                    filled?;
-                }
+                Some(News::Items(items)) => self.fill(py, &items),
                 Some(News::End(arrival)) => return Err(self.end(py, arrival)),
                 None => unreachable!("a wait without a limit ends with news"),
             }
@@ -242,7 +264,7 @@ fn turn(py: Python<'_>, link: &Arc<Link>, call: CallId, producer: &Arc<Mutex<Pro
     };
     let (batch, end) = fill_batch(py, &peer, iterator.bind(py), budget);
     let sent = batch.count;
-    send_batch(link, call, lane, batch);
+    send_batch(py, &peer, call, lane, batch);
     if let Some(end) = end {
         finish(py, link, call, &end);
         return;
@@ -259,6 +281,8 @@ fn turn(py: Python<'_>, link: &Arc<Link>, call: CallId, producer: &Arc<Mutex<Pro
 struct Batch {
     body: Vec<u8>,
     count: u32,
+    /// The references in it, which go back if it is not sent.
+    granted: Vec<ObjectId>,
 }
 
 /// Takes items until the budget, the batch or the iterator is over; gives what ended the iterator, if anything did.
@@ -286,15 +310,17 @@ fn fill_batch<'py>(
             batch.body.truncate(length);
             return (batch, Some(error));
         }
+        let granted = encoder.into_granted();
+        batch.granted.extend(granted);
         batch.count += 1;
     }
     (batch, None)
 }
 
-fn send_batch(link: &Arc<Link>, call: CallId, lane: LaneId, mut batch: Batch) {
-    if batch.count > 0 {
-        // Refused means that the consumer is gone or gave the stream up, and the producer hears of that.
-        let _ = link.items(call, lane, batch.count, &mut batch.body);
+fn send_batch(py: Python<'_>, peer: &Peer, call: CallId, lane: LaneId, mut batch: Batch) {
+    // Refused means that the consumer is gone or gave the stream up, and the producer hears of that.
+    if batch.count > 0 && peer.link.items(call, lane, batch.count, &mut batch.body).is_err() {
+        peer.ungrant(py, batch.granted);
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
-use elsewhere_proto::{CallId, ObjectId, UnknownExport, offered_references};
+use elsewhere_proto::{CallId, ObjectId, UnknownExport, home_references, offered_references};
 
 use super::Link;
 use super::undecoded::Mark;
@@ -89,9 +89,11 @@ impl Link {
         self.end_mark(items.mark);
     }
 
-    /// A mark for an answer that is about to be told.
-    pub(super) fn begin_mark(&self) -> Mark {
-        self.attention.has_exported().then(|| lock(&self.undecoded).begin())
+    /// A mark for an answer that is about to be told, if it names objects of ours. One that names none would hold others
+    /// back for as long as nobody wants it.
+    pub(super) fn begin_mark(&self, body: &[u8]) -> Mark {
+        let names_any = || home_references(body, self.limits).is_ok_and(|objects| !objects.is_empty());
+        (self.attention.has_exported() && names_any()).then(|| lock(&self.undecoded).begin())
     }
 
     pub(super) fn end_mark(&self, mark: Mark) {

@@ -34,7 +34,8 @@ impl Link {
                 self.complete(&token, Arrival::Lost { loss, outcome });
             }
             Event::Items { token, count, body, .. } => {
-                self.add_items(&token, Items { count, body, mark: self.begin_mark() });
+                let mark = self.begin_mark(&body);
+                self.add_items(&token, Items { count, body, mark });
             }
             Event::Late { body, .. } => self.discard(&body),
             Event::Call(call) => self.on_call(call),
@@ -52,7 +53,10 @@ impl Link {
 
     /// Ends a call and tells everybody who wants to know. Returns whether this arrival is its end.
     pub(super) fn complete(self: &Arc<Self>, pending: &Arc<Pending>, arrival: Arrival) -> bool {
-        let mark = if matches!(arrival, Arrival::Reply(_) | Arrival::Error(_)) { self.begin_mark() } else { None };
+        let mark = match &arrival {
+            Arrival::Reply(body) | Arrival::Error(body) => self.begin_mark(body),
+            _ => None,
+        };
         let refused = match pending.complete(arrival, mark) {
             Ok(told) => {
                 self.tell(pending, told);

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use elsewhere_proto::ObjectId;
 
-/// The mark of an answer; None on a link that never exported anything, where no answer can name an object of ours.
+/// The mark of an answer; None for one that names no object of ours.
 pub(crate) type Mark = Option<u64>;
 
 #[derive(Debug, Default)]

@@ -11,7 +11,7 @@ mod writer;
 
 // A namespace of its own: those who write walkers over values import from here.
 pub use reader::{Limits, Reader};
-pub use references::offered_references;
+pub use references::{home_references, offered_references};
 pub use token::{Flavour, ReferenceHead, Token, ViewHead};
 pub use value::Value;
 pub use writer::Writer;

@@ -1,4 +1,4 @@
-//! The references in a body that nobody will look at.
+//! The references in a body, for whoever has to count them.
 //! Owns: finding them without making values. Must not know: tables.
 
 use super::token::{ReferenceHead, Token};
@@ -10,16 +10,38 @@ use crate::ids::ObjectId;
 /// # Errors
 /// [`CodecError`] if it is not a sequence of values; then nothing can be said about it.
 pub fn offered_references(body: &[u8], limits: Limits) -> Result<Vec<ObjectId>, CodecError> {
-    let mut offered = Vec::new();
+    references(body, limits, |head| match head {
+        ReferenceHead::Offer { object, .. } => Some(*object),
+        _ => None,
+    })
+}
+
+/// The objects of the receiver that the values in `body` name, one entry for each time.
+///
+/// # Errors
+/// As [`offered_references`].
+pub fn home_references(body: &[u8], limits: Limits) -> Result<Vec<ObjectId>, CodecError> {
+    references(body, limits, |head| match head {
+        ReferenceHead::Home { object } | ReferenceHead::Place { object, .. } => Some(*object),
+        _ => None,
+    })
+}
+
+fn references(
+    body: &[u8],
+    limits: Limits,
+    pick: impl Fn(&ReferenceHead) -> Option<ObjectId>,
+) -> Result<Vec<ObjectId>, CodecError> {
+    let mut found = Vec::new();
     let mut reader = Reader::new(body, limits);
     while !reader.is_empty() {
         reader.walk(|token| {
-            if let Token::Reference(ReferenceHead::Offer { object, .. }) = token {
-                offered.push(*object);
+            if let Token::Reference(head) = token {
+                found.extend(pick(head));
             }
         })?;
     }
-    Ok(offered)
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -48,6 +70,7 @@ mod tests {
         let offered = offered_references(&body, Limits::default()).unwrap();
 
         assert_eq!(offered, [ObjectId(1), ObjectId(2), ObjectId(1)]);
+        assert_eq!(home_references(&body, Limits::default()).unwrap(), [ObjectId(7)]);
     }
 
     #[test]
