@@ -1,4 +1,4 @@
-"""Arguments and results that cannot be pickled, unpickled or found: a clear error, nothing half done, the host lives."""
+"""Arguments and results that cannot be pickled, rebuilt or found: a clear error, nothing half done, the host lives."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ def test_argument_of_a_module_that_is_not_there_says_so(dog, tmp_path, monkeypat
     monkeypatch.syspath_prepend(tmp_path)
     import only_here  # noqa: PLC0415 - it exists from now on
 
-    with pytest.raises(elsewhere.ArgumentError, match="No module named 'only_here'.*importable in the host") as caught:
+    with pytest.raises(elsewhere.ArgumentError, match=r"No module named 'only_here'.*importable in the host") as caught:
         dog.echo(only_here.Thing())
 
     assert caught.value.outcome == "not_started"
