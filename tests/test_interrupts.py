@@ -1,0 +1,289 @@
+"""Ctrl-C and other signals, in every wait: KeyboardInterrupt here, and every later answer is the right one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from conftest import children
+from kennel import Dog
+from programs import finish, has_ended, start
+
+import elsewhere
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+class Sleeper:
+    """Tells that a call runs, and sleeps."""
+
+    def nap(self, there, seconds: float) -> str:
+        there()
+        time.sleep(seconds)
+        return "nap"
+
+    def nap_and_bring(self, there, seconds: float) -> object:
+        there()
+        time.sleep(seconds)
+        return threading.Lock()
+
+    def items(self, there, seconds: float):
+        yield 1
+        there()
+        time.sleep(seconds)
+        yield 2
+
+    def echo(self, value):
+        return value
+
+
+@pytest.fixture
+def sleeper(process_host):
+    return process_host.spawn(Sleeper)
+
+
+@pytest.fixture
+def interrupt() -> Iterator[Callable[[], None]]:
+    """Sends this process a Ctrl-C from another thread."""
+    assert threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield lambda: os.kill(os.getpid(), signal.SIGINT)
+    signal.signal(signal.SIGINT, before)
+
+
+def assert_right_answers(sleeper, number: int = 100) -> None:
+    assert [sleeper.echo(n) for n in range(number)] == list(range(number))
+
+
+def test_interrupt_while_waiting_for_a_call(process_host, sleeper, interrupt) -> None:  # row 29
+    before = process_host.stats()
+
+    with pytest.raises(KeyboardInterrupt):
+        sleeper.nap(elsewhere.ref(interrupt), 0.1)
+
+    assert_right_answers(sleeper)
+    assert process_host.stats()["calls"] == before["calls"]
+
+
+def test_late_answer_of_an_interrupted_call_is_released(process_host, sleeper, interrupt) -> None:  # row 29
+    before = process_host.stats()
+
+    for _ in range(5):
+        with pytest.raises(KeyboardInterrupt):
+            sleeper.nap_and_bring(elsewhere.ref(interrupt), 0.02)
+
+    assert_right_answers(sleeper)
+    assert {key: process_host.stats()[key] for key in ("calls", "imports")} == {"calls": 0, "imports": before["imports"]}
+
+
+@pytest.mark.parametrize("delay", [0.0001, 0.0005, 0.002, 0.01])
+def test_interrupt_at_any_moment_of_many_calls_swaps_no_answer(sleeper, interrupt, delay: float) -> None:  # row 29
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    interrupts = 0
+    try:
+        for number in range(300):
+            signal.setitimer(signal.ITIMER_REAL, delay)
+            try:
+                assert sleeper.echo(number) == number
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except KeyboardInterrupt:
+                interrupts += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+    assert_right_answers(sleeper)
+    del interrupts
+
+
+def test_interrupt_while_waiting_for_a_future_leaves_the_call_going(sleeper, interrupt) -> None:  # row 29
+    future = elsewhere.submit(sleeper.nap, elsewhere.ref(interrupt), 0.1)
+
+    with pytest.raises(KeyboardInterrupt):
+        future.result()
+
+    assert future.result() == "nap"
+    assert_right_answers(sleeper)
+
+
+def test_interrupt_while_iterating_a_stream_ends_the_stream(process_host, sleeper, interrupt) -> None:  # row 29
+    items = elsewhere.stream(sleeper.items, elsewhere.ref(interrupt), 0.1)
+
+    with pytest.raises(KeyboardInterrupt):
+        list(items)
+
+    assert_right_answers(sleeper)
+    del items
+    sleeper.echo(1)
+    assert process_host.stats()["calls"] == 0
+
+
+def test_interrupt_while_iterating_a_plain_generator(sleeper, interrupt) -> None:  # row 29
+    items = sleeper.items(elsewhere.ref(interrupt), 0.1)
+    assert next(items) == 1
+
+    with pytest.raises(KeyboardInterrupt):
+        next(items)
+
+    assert_right_answers(sleeper)
+
+
+def test_interrupt_while_a_host_starts_leaves_nothing(tmp_path, interrupt) -> None:  # row 29
+    (tmp_path / "slow_preload.py").write_text(
+        "import os, signal, time; os.kill(os.getppid(), signal.SIGINT); time.sleep(3600)"
+    )
+    before = children()
+
+    with pytest.raises(KeyboardInterrupt):
+        elsewhere.Host(preload=["slow_preload"], path=[str(tmp_path)])
+
+    assert children() == before
+
+
+def test_interrupt_while_closing_closes_all_the_same(interrupt) -> None:  # row 29
+    host = elsewhere.Host()
+    sleeper = host.spawn(Sleeper)
+    elsewhere.post(sleeper.nap, elsewhere.ref(interrupt), 0.2)
+
+    with pytest.raises(KeyboardInterrupt):
+        host.close()
+
+    host.close()
+    assert host.exitcode == 0
+
+
+def test_interrupt_while_killing_time_in_wait(process_host, interrupt) -> None:  # row 29
+    timer = threading.Timer(0.05, interrupt)
+    timer.start()
+
+    with pytest.raises(KeyboardInterrupt):
+        process_host.wait()
+
+    timer.join()
+    assert process_host.alive
+
+
+def test_interrupt_while_other_threads_call_disturbs_them_not(sleeper, interrupt) -> None:  # row 29
+    failures: list[BaseException] = []
+    over = threading.Event()
+
+    def work(thread: int) -> None:
+        number = 0
+        try:
+            while not over.is_set():
+                number += 1
+                assert sleeper.echo((thread, number)) == (thread, number)
+        except BaseException as error:
+            failures.append(error)
+
+    workers = [threading.Thread(target=work, args=(thread,)) for thread in range(4)]
+    for worker in workers:
+        worker.start()
+    for _ in range(5):
+        with pytest.raises(KeyboardInterrupt):
+            sleeper.nap(elsewhere.ref(interrupt), 0.02)
+    over.set()
+    for worker in workers:
+        worker.join()
+
+    assert failures == []
+
+
+def test_handler_of_another_signal_runs_while_a_call_waits(sleeper) -> None:  # row 37
+    handled: list[bool] = []
+    before = signal.signal(
+        signal.SIGUSR1, lambda *_: handled.append(threading.current_thread() is threading.main_thread())
+    )
+    try:
+        assert sleeper.nap(elsewhere.ref(lambda: os.kill(os.getpid(), signal.SIGUSR1)), 0.05) == "nap"
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+    assert handled == [True]
+
+
+def test_handler_may_call_the_host_that_is_waited_for(process_host) -> None:  # row 37
+    dog = process_host.spawn(Dog, "rex")
+    answers: list[object] = []
+    before = signal.signal(signal.SIGUSR1, lambda *_: answers.append(elsewhere.submit(dog.grow)))
+    try:
+        dog.call(elsewhere.ref(lambda: os.kill(os.getpid(), signal.SIGUSR1)))
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+    assert [answer.result() for answer in answers] == [1]
+
+
+def test_storm_of_signals_loses_no_answer(sleeper) -> None:  # row 36
+    handled = 0
+
+    def count(*_: object) -> None:
+        nonlocal handled
+        handled += 1
+
+    before = signal.signal(signal.SIGALRM, count)
+    end = time.monotonic() + 1.5
+    number = 0
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+        while time.monotonic() < end:
+            number += 1
+            value = (number, bytes(number % 3 * 40_000))
+            assert sleeper.echo(value) == value
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+    assert handled > 0
+
+
+def test_ctrl_c_at_the_terminal_reaches_the_owner_alone() -> None:  # row 30
+    program = start(
+        """
+        import os, signal, sys, time
+        import elsewhere
+
+        class Worker:
+            def nap(self, there):
+                there()
+                time.sleep(0.3)
+                return "awake"
+            def spawn(self):
+                self.child = elsewhere.spawn(Worker)
+                return elsewhere.host_of(self.child).pid
+
+        worker, other = elsewhere.spawn(Worker), elsewhere.spawn(Worker)
+        print(elsewhere.host_of(worker).pid, worker.spawn(), elsewhere.host_of(other).pid, flush=True)
+        future = elsewhere.submit(worker.nap, elsewhere.ref(lambda: os.killpg(0, signal.SIGINT)))
+        try:
+            other.nap(elsewhere.ref(lambda: None))
+            time.sleep(60)
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
+        print(future.result(), other.nap(elsewhere.ref(lambda: None)), flush=True)
+        os.killpg(0, signal.SIGINT)
+        time.sleep(60)
+        """,
+        start_new_session=True,
+    )
+    pids = [int(word) for word in program.stdout.readline().split()]
+
+    code, printed, complaints = finish(program)
+
+    assert printed == "interrupted\nawake awake\n"
+    assert code == -signal.SIGINT
+    assert complaints.count("Traceback") == 1
+    assert complaints.endswith("KeyboardInterrupt\n")
+    assert [has_ended(pid) for pid in pids] == [True] * 3
+
+
+def test_signal_in_the_waiting_thread_of_a_host_does_not_end_it(process_host, sleeper) -> None:  # row 30
+    for _ in range(20):
+        os.kill(process_host.pid, signal.SIGINT)
+
+    assert_right_answers(sleeper)
