@@ -9,32 +9,39 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+
+import elsewhere
 from conftest import children
 from kennel import Dog
 from programs import finish, has_ended, start
 
-import elsewhere
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+
+def tell(there) -> None:
+    """Call back from a thread of its own: not the owner's waiting thread runs it, but its service thread."""
+    teller = threading.Thread(target=there)
+    teller.start()
+    teller.join()
 
 
 class Sleeper:
     """Tells that a call runs, and sleeps."""
 
     def nap(self, there, seconds: float) -> str:
-        there()
+        tell(there)
         time.sleep(seconds)
         return "nap"
 
     def nap_and_bring(self, there, seconds: float) -> object:
-        there()
+        tell(there)
         time.sleep(seconds)
         return threading.Lock()
 
     def items(self, there, seconds: float):
         yield 1
-        there()
+        tell(there)
         time.sleep(seconds)
         yield 2
 
@@ -78,7 +85,10 @@ def test_late_answer_of_an_interrupted_call_is_released(process_host, sleeper, i
             sleeper.nap_and_bring(elsewhere.ref(interrupt), 0.02)
 
     assert_right_answers(sleeper)
-    assert {key: process_host.stats()[key] for key in ("calls", "imports")} == {"calls": 0, "imports": before["imports"]}
+    assert {key: process_host.stats()[key] for key in ("calls", "imports")} == {
+        "calls": 0,
+        "imports": before["imports"],
+    }
 
 
 @pytest.mark.parametrize("delay", [0.0001, 0.0005, 0.002, 0.01])
@@ -99,6 +109,15 @@ def test_interrupt_at_any_moment_of_many_calls_swaps_no_answer(sleeper, interrup
 
     assert_right_answers(sleeper)
     del interrupts
+
+
+def test_interrupt_in_a_callback_of_the_waiting_thread_is_its_own(process_host, interrupt) -> None:  # row 29
+    dog = process_host.spawn(Dog, "rex")
+
+    with pytest.raises(KeyboardInterrupt):
+        dog.call(elsewhere.ref(interrupt))
+
+    assert [dog.echo(n) for n in range(100)] == list(range(100))
 
 
 def test_interrupt_while_waiting_for_a_future_leaves_the_call_going(sleeper, interrupt) -> None:  # row 29

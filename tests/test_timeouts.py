@@ -7,9 +7,9 @@ import threading
 import time
 
 import pytest
-from kennel import Dog
 
 import elsewhere
+from kennel import Dog
 
 
 class Sleeper:
@@ -164,11 +164,9 @@ def test_stream_whose_time_is_over_ends(process_host, sleeper) -> None:  # row 3
     with elsewhere.deadline(0.05):
         items = elsewhere.stream(sleeper.items, 0.2)
 
-    got: list[int] = []
     with pytest.raises(elsewhere.CallTimeout):
-        got.extend(items)
+        list(items)
 
-    assert got == [1]
     assert_right_answers(sleeper)
 
 

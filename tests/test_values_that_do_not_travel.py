@@ -38,22 +38,22 @@ def fail() -> None:
     raise ValueError("broken in transit")
 
 
-def fail_in_owner() -> object:
+def fail_in_owner(owner: int) -> object:
     """Rebuild in the host, and raise in the process that runs the tests."""
-    if "elsewhere._host_main" in sys.modules:
-        return OnlyPickles(fail_in_owner)
+    if os.getpid() != owner:
+        return OnlyPickles(fail_in_owner, owner)
     raise ValueError("broken on the way home")
 
 
-def exit_in_owner() -> object:
-    if "elsewhere._host_main" in sys.modules:
-        return OnlyPickles(exit_in_owner)
+def exit_in_owner(owner: int) -> object:
+    if os.getpid() != owner:
+        return OnlyPickles(exit_in_owner, owner)
     sys.exit(3)
 
 
-def interrupt_in_owner() -> object:
-    if "elsewhere._host_main" in sys.modules:
-        return OnlyPickles(interrupt_in_owner)
+def interrupt_in_owner(owner: int) -> object:
+    if os.getpid() != owner:
+        return OnlyPickles(interrupt_in_owner, owner)
     raise GeneratorExit("broken on the way home")
 
 
@@ -104,7 +104,7 @@ def put_lock(kennel: dict) -> None:
 @pytest.mark.parametrize("make", [fail_in_owner, exit_in_owner, interrupt_in_owner])
 def test_result_whose_unpickling_raises_here_is_a_result_error(dog, make) -> None:  # row 18
     with pytest.raises(elsewhere.ResultError) as caught:
-        dog.call(make)
+        dog.call(make, os.getpid())
 
     assert caught.value.outcome == "finished"
     assert isinstance(caught.value.__cause__, BaseException)
@@ -114,7 +114,7 @@ def test_result_whose_unpickling_raises_here_is_a_result_error(dog, make) -> Non
 @pytest.mark.parametrize("make", [fail_in_owner, exit_in_owner])
 def test_result_whose_unpickling_raises_disturbs_no_other_call(dog, make) -> None:  # row 18
     futures = [
-        elsewhere.submit(dog.call, make) if number % 4 == 0 else elsewhere.submit(dog.echo, number)
+        elsewhere.submit(dog.call, make, os.getpid()) if number % 4 == 0 else elsewhere.submit(dog.echo, number)
         for number in range(64)
     ]
 
@@ -126,7 +126,7 @@ def test_result_whose_unpickling_raises_disturbs_no_other_call(dog, make) -> Non
 
 
 def test_item_whose_unpickling_raises_here_is_a_result_error(dog) -> None:  # row 18
-    items = elsewhere.stream(dog.call, yield_broken)
+    items = elsewhere.stream(dog.call, yield_broken, os.getpid())
 
     assert next(items) == 1
     with pytest.raises(elsewhere.ResultError):
@@ -134,10 +134,10 @@ def test_item_whose_unpickling_raises_here_is_a_result_error(dog) -> None:  # ro
     assert dog.bark() == "woof"
 
 
-def yield_broken():
+def yield_broken(owner: int):
     yield 1
     time.sleep(0.01)  # makes it another batch
-    yield OnlyPickles(fail_in_owner)
+    yield OnlyPickles(fail_in_owner, owner)
 
 
 def test_result_that_is_too_deep_is_brought_by_reference(dog) -> None:  # row 24

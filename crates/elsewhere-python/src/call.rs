@@ -314,7 +314,7 @@ fn make_room(py: Python<'_>, peer: &Arc<Peer>, chain: ChainId) -> Result<(), Ref
         return Err(Refusal::WouldBlockLoop);
     }
     match py.detach(|| peer.link.wait_window(Some(TICK), chain)) {
-        Wake::Call(incoming) => calls_in::run(py, &incoming),
+        Wake::Call(incoming) => calls_in::run_waiting(py, &incoming).map_err(Refusal::Interrupted)?,
         Wake::Pump => service::pump_far(py, peer),
         Wake::Arrived | Wake::TimedOut | Wake::Tick => {}
     }
@@ -449,7 +449,7 @@ impl Sent {
             }
             match py.detach(|| link.wait(&self.pending, until, tick, self.chain)) {
                 Wake::Arrived => {}
-                Wake::Call(incoming) => calls_in::run(py, &incoming),
+                Wake::Call(incoming) => calls_in::run_waiting(py, &incoming)?,
                 Wake::Pump => service::pump_far(py, &self.peer),
                 Wake::TimedOut => return Ok(None),
                 Wake::Tick => py.check_signals()?,

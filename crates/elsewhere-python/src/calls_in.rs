@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use elsewhere_engine::{Incoming, exit};
 use elsewhere_proto::{ErrorKind, IncomingCall, ObjectId, Op, Operation, Outcome, Want};
-use pyo3::exceptions::{PyAttributeError, PyIndexError, PyKeyError};
+use pyo3::exceptions::{PyAttributeError, PyIndexError, PyKeyError, PyKeyboardInterrupt};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
@@ -62,20 +62,44 @@ pub(crate) enum Source {
     Coroutine,
 }
 
+/// Runs one call and answers it, in a thread that waits for an answer of its own.
+///
+/// # Errors
+/// The user's Ctrl-C that came while it ran: it is the answer, but it means the waiting thread as well.
+pub(crate) fn run_waiting(py: Python<'_>, incoming: &Incoming) -> PyResult<()> {
+    let interrupt = run_told(py, incoming);
+    interrupt.map_or(Ok(()), Err)
+}
+
 /// Runs one call and answers it.
 pub(crate) fn run(py: Python<'_>, incoming: &Incoming) {
+    run_told(py, incoming);
+}
+
+fn run_told(py: Python<'_>, incoming: &Incoming) -> Option<PyErr> {
     // A link without a peer here was lost and swept; nobody is there to take an answer.
-    let Some(peer) = peer::of_link(&incoming.link) else { return };
+    let peer = peer::of_link(&incoming.link)?;
     peer.drop_released(py);
     errands::run(py, || {
         call::inside(incoming.call.chain, peer.link.id(), || {
             let evaluated = evaluate(py, &peer, &incoming.call);
             if exit::has_begun() && !call::is_main_thread() {
-                return; // what it raised is most likely what brought this thread home
+                return None; // what it raised is most likely what brought this thread home
             }
+            let interrupt = evaluated.interrupt(py);
             respond(py, &peer, &incoming.call, evaluated);
-        });
-    });
+            interrupt
+        })
+    })
+}
+
+impl Evaluated<'_> {
+    /// The Ctrl-C of the user, which hosts never see.
+    fn interrupt(&self, py: Python<'_>) -> Option<PyErr> {
+        let Self::Raised { error, .. } = self else { return None };
+        let is_interrupt = error.is_instance_of::<PyKeyboardInterrupt>(py);
+        (is_interrupt && call::is_main_thread() && lifecycle::owner().is_none()).then(|| error.clone_ref(py))
+    }
 }
 
 fn respond<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingCall, evaluated: Evaluated<'py>) {
