@@ -150,7 +150,7 @@ def test_result_that_is_too_deep_is_brought_by_reference(dog) -> None:  # row 24
 # Arguments
 
 
-@pytest.mark.parametrize("value", [threading.Lock(), PickleRaises(), open(os.devnull)])  # noqa: SIM115
+@pytest.mark.parametrize("value", [threading.Lock(), PickleRaises(), open(os.devnull)])
 def test_argument_that_cannot_be_pickled_names_itself_and_a_way_out(host, value) -> None:  # row 19
     dog = host.spawn(Dog, "rex")
     before = host.stats()

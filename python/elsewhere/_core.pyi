@@ -236,7 +236,7 @@ class HostCore:
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the process has ended, at most `timeout` seconds; whether it has."""
 
-    def on_death(self, callback: Callable[[Any], object], /) -> None:
+    def on_death(self, callback: Callable[[Self], object], /) -> None:
         """Call `callback(host)` once, when the host has ended or was closed: on the service thread, or at once."""
 
     def stats(self) -> dict[str, Any]:

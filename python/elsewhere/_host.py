@@ -217,9 +217,9 @@ def _directory(cwd: object) -> str | None:
         return None
     import os
 
-    directory = os.fspath(cwd)  # type: ignore[call-overload]
+    directory = os.fspath(cwd) if isinstance(cwd, (str, os.PathLike)) else cwd
     if not isinstance(directory, str):
-        text = f"cwd must be a str path, not {type(directory).__qualname__}"
+        text = f"cwd must be a path as a str, not {type(directory).__qualname__}"
         raise TypeError(text)
     if not os.path.isdir(directory):
         text = f"cwd {directory!r} is not a directory"
