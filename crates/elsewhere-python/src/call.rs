@@ -520,9 +520,10 @@ impl Sent {
 
     /// Makes the body of a reply a value, and tells where it comes from: of a coroutine's a second value, nil, follows.
     pub(crate) fn decode<'py>(&self, py: Python<'py>, body: &[u8]) -> PyResult<(Bound<'py, PyAny>, Source)> {
+        let _decoded = self.decoding(py);
         let receiver = self.subject.receiver(py);
         let mut decoder = Decoder::new(py, &self.peer, body, receiver.as_ref());
-        let value = decoder.value().map_err(|failure| self.unreadable(py, failure))?;
+        let value = errands::run(py, || decoder.value()).map_err(|failure| self.unreadable(py, failure))?;
         Ok((value, if decoder.is_empty() { Source::Path } else { Source::Coroutine }))
     }
 
