@@ -111,11 +111,6 @@ class Host(_core.HostCore):
         """Run a function in the host and give its result, by the rule for results."""
         return self._call("run", _callable(function), args, kwargs, by_reference=False)  # type: ignore[no-any-return]
 
-    @property
-    def responsive(self) -> bool:
-        """Whether the host can be reached; a stopped process counts as one that can."""
-        return self.alive
-
     def __enter__(self) -> Self:
         return self
 
