@@ -81,6 +81,8 @@ def _warm_up() -> None:
         done.wait()
     with elsewhere.Host(start="local") as host:
         host.run(asyncio.sleep, 0)
+    gc.collect()
+    gc.freeze()  # what is loaded by now is not looked through twice for each test
 
 
 @pytest.fixture(autouse=True)
