@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import threading
@@ -49,8 +50,11 @@ def open_descriptors() -> dict[int, str]:
 
 def children() -> set[int]:
     """The process ids of this process's children."""
-    text = "".join(path.read_text() for path in Path("/proc/self/task").glob("*/children"))
-    return {int(pid) for pid in text.split()}
+    found: set[int] = set()
+    for path in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # of a thread that ended meanwhile
+            found.update(int(pid) for pid in path.read_text().split())
+    return found
 
 
 def threads() -> set[str]:
