@@ -92,17 +92,25 @@ def test_late_answer_of_an_interrupted_call_is_released(process_host, sleeper, i
 
 
 @pytest.mark.parametrize("delay", [0.0001, 0.0005, 0.002, 0.01])
-def test_interrupt_at_any_moment_of_many_calls_swaps_no_answer(sleeper, interrupt, delay: float) -> None:  # row 29
-    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+def test_interrupt_at_any_moment_of_many_calls_swaps_no_answer(sleeper, delay: float) -> None:  # row 29
+    is_armed = False
+
+    def handler(*_: object) -> None:
+        if is_armed:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, handler)
     try:
         for number in range(300):
-            signal.setitimer(signal.ITIMER_REAL, delay)
             try:
+                is_armed = True
+                signal.setitimer(signal.ITIMER_REAL, delay)
                 assert sleeper.echo(number) == number
-                signal.setitimer(signal.ITIMER_REAL, 0)
+                is_armed = False
             except KeyboardInterrupt:
-                continue
+                is_armed = False
     finally:
+        is_armed = False
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
