@@ -74,3 +74,27 @@ def test_proxy_works_in_a_third_process_through_this_one():
 def _append_through(holder, name):
     holder["names"].append(name)
     return len(holder["names"])
+
+
+class Busy:
+    """Knows how many calls it runs at a time."""
+
+    def __init__(self):
+        self.running = 0
+        self.most = 0
+
+    def work(self):
+        self.running += 1
+        self.most = max(self.most, self.running)
+        total = sum(range(20_000))
+        self.running -= 1
+        return total
+
+
+def test_host_is_serial_for_all_threads(host):
+    busy = host.spawn(Busy)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: busy.work(), range(100)))
+
+    assert elsewhere.get(busy.most) == 1

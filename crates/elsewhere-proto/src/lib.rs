@@ -45,7 +45,7 @@
 //! |---|---|---|---|---|---|---|
 //! | 1 | HELLO | magic | capabilities | 0 | version | map, at most 480 bytes |
 //! | 2 | CALL | call | chain | lane | number in its lane | head of 16 bytes, steps |
-//! | 3 | REPLY | call | 0 | lane of the call | 0 | one value |
+//! | 3 | REPLY | call | 0 | lane of the call | 0 | one value, or one and nil (section 4) |
 //! | 4 | ERROR | call | 0 | lane of the call | 0 | error record |
 //! | 5 | CANCEL | call | 0 | 0 | bit 0: interrupt | none |
 //! | 6 | RELEASE | 0 | 0 | 0 | entries | entries of 12 bytes |
@@ -166,6 +166,10 @@
 //! Every call but a post is answered exactly once, by REPLY or ERROR, also when it was cancelled. An answer to a call
 //! that is not open, or of which not the whole CALL was sent, is a violation; so is a second one. A caller that has given
 //! up keeps the slot until the answer comes, and releases whatever a late answer offers.
+//!
+//! The body of a REPLY is the result. A second value, nil, behind it says that the result is that of a coroutine which
+//! the receiver ran to its end: a caller that hands out futures for coroutines hands out a finished one. A receiver of
+//! the REPLY that does not care ignores it.
 //!
 //! # 5. Errors and outcomes
 //!

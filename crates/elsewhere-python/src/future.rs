@@ -17,6 +17,7 @@ use pyo3::types::PyList;
 use crate::call::{self, Last, Sent};
 use crate::peer::Lease;
 use crate::proxy::Proxy;
+use crate::service::Pumped;
 use crate::{deadline, errands, lifecycle, service};
 
 /// How long to look away while another thread turns the answer into a value.
@@ -186,7 +187,7 @@ impl Future {
     fn run_local(slf: &Bound<'_, Self>) -> bool {
         let this = slf.get();
         let Some(far) = this.sent.peer.far.get() else { return false };
-        while !this.sent.pending.is_done() && service::pump(slf.py(), far) {}
+        while !this.sent.pending.is_done() && service::pump(slf.py(), far) != Pumped::Nothing {}
         Self::look(slf);
         this.is_settled()
     }

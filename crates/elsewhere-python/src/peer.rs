@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::thread::ThreadId;
 use std::time::Duration;
 
 use elsewhere_engine::{HostProcess, Link};
@@ -14,6 +15,7 @@ use elsewhere_proto::ObjectId;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
+use crate::service::Pumped;
 use crate::{errors, read_ahead, service};
 
 /// What a class descriptor says of the objects of its class.
@@ -47,6 +49,8 @@ pub(crate) struct Peer {
     pub(crate) process: Option<Arc<HostProcess>>,
     /// The far end of a local host, which whoever waits here pumps.
     pub(crate) far: OnceLock<Arc<Self>>,
+    /// The thread that runs a call of a local host, at its far end: such a host is serial over all threads.
+    pub(crate) turn: Mutex<Option<ThreadId>>,
     /// The near end, at the far end of a local host.
     pub(crate) near: OnceLock<Weak<Self>>,
     /// "host 4711", for texts.
@@ -126,7 +130,13 @@ impl Drop for Lease {
 
 /// Runs what a local host accepted, and ends it.
 pub(crate) fn finish_local(py: Python<'_>, near: &Arc<Link>, far: &Arc<Peer>) {
-    while near.loss().is_none() && service::pump(py, far) {}
+    loop {
+        match service::pump(py, far) {
+            Pumped::Ran => {}
+            Pumped::Busy if near.loss().is_none() => {}
+            Pumped::Busy | Pumped::Nothing => break,
+        }
+    }
     near.close();
     near.abandon();
     while near.loss().is_none() {
@@ -176,6 +186,7 @@ impl Peer {
             link,
             process,
             far: OnceLock::new(),
+            turn: Mutex::default(),
             near: OnceLock::new(),
             label,
             owned,

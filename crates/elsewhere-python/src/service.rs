@@ -98,8 +98,36 @@ fn handle_here(py: Python<'_>, work: Work) {
     }
 }
 
-/// Runs one piece of work of a local host, what its objects want of this side last; false if there was none.
-pub(crate) fn pump(py: Python<'_>, far: &Arc<Peer>) -> bool {
+/// What came of an attempt to run work of a local host.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pumped {
+    Ran,
+    Nothing,
+    /// Another thread runs a call of this host.
+    Busy,
+}
+
+/// How long to look away while another thread has its turn.
+const GLANCE: Duration = Duration::from_micros(200);
+
+/// Runs one piece of work of a local host, what its objects want of this side last.
+pub(crate) fn pump(py: Python<'_>, far: &Arc<Peer>) -> Pumped {
+    let me = std::thread::current().id();
+    let before = {
+        let mut turn = far.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if turn.is_some_and(|thread| thread != me) {
+            drop(turn);
+            py.detach(|| std::thread::sleep(GLANCE));
+            return Pumped::Busy;
+        }
+        turn.replace(me)
+    };
+    let pumped = pump_in_turn(py, far);
+    *far.turn.lock().unwrap_or_else(PoisonError::into_inner) = before;
+    pumped
+}
+
+fn pump_in_turn(py: Python<'_>, far: &Arc<Peer>) -> Pumped {
     far.link.drain();
     let work = far.link.inbox().try_pop().or_else(|| {
         let near = far.near.get()?.upgrade()?;
@@ -109,9 +137,9 @@ pub(crate) fn pump(py: Python<'_>, far: &Arc<Peer>) -> bool {
     match work {
         Some(work) => {
             handle(py, work);
-            true
+            Pumped::Ran
         }
-        None => false,
+        None => Pumped::Nothing,
     }
 }
 
