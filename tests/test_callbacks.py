@@ -112,7 +112,7 @@ def test_callback_runs_although_nobody_waits(process_host):
 
     elsewhere.post(caller.call, ref(heard.set))
 
-    heard.wait()
+    assert heard.wait()
 
 
 def test_argument_of_a_callback_is_copied_to_here(host):

@@ -21,7 +21,7 @@ def doomed(process_host):
 
 
 class TestClose:
-    """Closing, in every state, from everywhere."""  # row 11
+    """Closing, in every state, from everywhere."""
 
     def test_close_finishes_what_was_accepted(self) -> None:
         host = elsewhere.Host()

@@ -29,7 +29,7 @@ def failure_of(call, *args) -> elsewhere.HostDied:
     return caught.value
 
 
-def test_call_that_exits_its_process_raises_host_died_with_the_code(process_host, doomed) -> None:  # row 1
+def test_call_that_exits_its_process_raises_host_died_with_the_code(process_host, doomed) -> None:
     error = failure_of(doomed.exit, 7)
 
     assert (error.exitcode, error.signal, error.outcome) == (7, None, "unknown")
@@ -37,7 +37,7 @@ def test_call_that_exits_its_process_raises_host_died_with_the_code(process_host
     assert "exited with code 7" in str(error)
 
 
-def test_calls_queued_behind_a_death_have_not_started(doomed) -> None:  # row 1
+def test_calls_queued_behind_a_death_have_not_started(doomed) -> None:
     futures = [elsewhere.submit(doomed.bark) for _ in range(3)]
     futures.append(elsewhere.submit(doomed.exit, 7))
     futures += [elsewhere.submit(doomed.bark) for _ in range(5)]
@@ -49,7 +49,7 @@ def test_calls_queued_behind_a_death_have_not_started(doomed) -> None:  # row 1
     assert outcomes == ["unknown"] + ["not_started"] * 5
 
 
-def test_proxies_of_a_dead_host_raise_at_each_use_and_still_print(doomed) -> None:  # row 1
+def test_proxies_of_a_dead_host_raise_at_each_use_and_still_print(doomed) -> None:
     failure_of(doomed.exit, 7)
 
     for use in (
@@ -65,7 +65,7 @@ def test_proxies_of_a_dead_host_raise_at_each_use_and_still_print(doomed) -> Non
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.0005, 0.002, 0.01])
-def test_call_in_flight_ends_when_its_host_is_killed(process_host, doomed, delay: float) -> None:  # rows 2 and 5
+def test_call_in_flight_ends_when_its_host_is_killed(process_host, doomed, delay: float) -> None:
     running = threading.Event()
     killer = threading.Thread(target=lambda: (running.wait(), time.sleep(delay), os.kill(process_host.pid, 9)))
     killer.start()
@@ -79,7 +79,7 @@ def test_call_in_flight_ends_when_its_host_is_killed(process_host, doomed, delay
 
 
 @pytest.mark.parametrize(("method", "number"), [("segfault", signal.SIGSEGV), ("abort", signal.SIGABRT)])
-def test_crash_in_c_is_told_with_its_signal_and_last_words(method: str, number: int) -> None:  # row 3
+def test_crash_in_c_is_told_with_its_signal_and_last_words(method: str, number: int) -> None:
     with elsewhere.Host() as host:
         doomed = host.spawn(Doomed)
         host.run(enable_faulthandler)
@@ -95,21 +95,21 @@ def enable_faulthandler() -> None:
     faulthandler.enable()
 
 
-def test_last_four_kilobytes_of_stderr_are_kept(doomed) -> None:  # row 3
+def test_last_four_kilobytes_of_stderr_are_kept(doomed) -> None:
     error = failure_of(doomed.say_and_exit, "x" * 10_000 + "the end")
 
     assert error.stderr_tail.endswith("the end")
     assert len(error.stderr_tail) <= 4096
 
 
-def test_memory_error_reaches_the_caller_and_the_host_lives(doomed) -> None:  # row 4
+def test_memory_error_reaches_the_caller_and_the_host_lives(doomed) -> None:
     with pytest.raises(MemoryError):
         doomed.eat_memory()
 
     assert doomed.bark() == "woof"
 
 
-def test_idle_host_that_is_killed_is_noticed_once_by_itself() -> None:  # row 6
+def test_idle_host_that_is_killed_is_noticed_once_by_itself() -> None:
     told: list[elsewhere.Host] = []
     noticed = threading.Semaphore(0)
     host = elsewhere.Host()
@@ -127,7 +127,7 @@ def test_idle_host_that_is_killed_is_noticed_once_by_itself() -> None:  # row 6
     assert told == [host]
 
 
-def test_on_death_after_the_death_is_called_at_once(process_host) -> None:  # row 6
+def test_on_death_after_the_death_is_called_at_once(process_host) -> None:
     process_host.kill()
     process_host.wait()
     told: list[elsewhere.Host] = []
@@ -137,7 +137,7 @@ def test_on_death_after_the_death_is_called_at_once(process_host) -> None:  # ro
     assert told == [process_host]
 
 
-def test_on_death_is_called_once_when_the_host_is_closed() -> None:  # row 6
+def test_on_death_is_called_once_when_the_host_is_closed() -> None:
     told: list[elsewhere.Host] = []
     noticed = threading.Semaphore(0)
     host = elsewhere.Host()
@@ -151,7 +151,7 @@ def test_on_death_is_called_once_when_the_host_is_closed() -> None:  # row 6
     assert told == [host]
 
 
-def test_each_on_death_callback_is_called_also_behind_one_that_raises(process_host, caplog) -> None:  # row 6
+def test_each_on_death_callback_is_called_also_behind_one_that_raises(process_host, caplog) -> None:
     noticed = threading.Semaphore(0)
 
     def fail(host: elsewhere.Host) -> None:
@@ -177,7 +177,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("fault", BROKEN)
-def test_host_whose_preload_fails_does_not_start_and_leaves_nothing(tmp_path, fault: str) -> None:  # row 7
+def test_host_whose_preload_fails_does_not_start_and_leaves_nothing(tmp_path, fault: str) -> None:
     source, word = BROKEN[fault]
     if source is not None:
         (tmp_path / "broken_preload.py").write_text(source)
@@ -191,7 +191,7 @@ def test_host_whose_preload_fails_does_not_start_and_leaves_nothing(tmp_path, fa
     assert children() == before
 
 
-def test_host_that_hangs_at_its_start_is_given_up(tmp_path) -> None:  # row 7
+def test_host_that_hangs_at_its_start_is_given_up(tmp_path) -> None:
     (tmp_path / "hanging_preload.py").write_text("import os, time; os.write(2, b'on my way'); time.sleep(3600)")
     before = children()
 
@@ -211,7 +211,7 @@ def test_host_that_hangs_at_its_start_is_given_up(tmp_path) -> None:  # row 7
         ("/etc/passwd", "/etc/passwd"),
     ],
 )
-def test_interpreter_that_is_none_is_a_start_error(monkeypatch, program: str, word: str) -> None:  # row 7
+def test_interpreter_that_is_none_is_a_start_error(monkeypatch, program: str, word: str) -> None:
     monkeypatch.setattr(sys, "executable", program)
     before = children()
 
@@ -222,7 +222,7 @@ def test_interpreter_that_is_none_is_a_start_error(monkeypatch, program: str, wo
     assert children() == before
 
 
-def test_interpreter_that_never_speaks_is_given_up_and_killed(monkeypatch, tmp_path) -> None:  # row 7
+def test_interpreter_that_never_speaks_is_given_up_and_killed(monkeypatch, tmp_path) -> None:
     silent = tmp_path / "silent"
     silent.write_text("#!/bin/sh\necho who is there >&2\nexec sleep 3600\n")
     silent.chmod(0o755)
@@ -236,7 +236,7 @@ def test_interpreter_that_never_speaks_is_given_up_and_killed(monkeypatch, tmp_p
     assert children() == before
 
 
-def test_interpreter_that_speaks_another_language_is_a_start_error(monkeypatch, tmp_path) -> None:  # row 7
+def test_interpreter_that_speaks_another_language_is_a_start_error(monkeypatch, tmp_path) -> None:
     babbler = tmp_path / "babbler"
     babbler.write_text("#!/bin/sh\necho HTTP/1.1 200 OK and so on and so forth >&0\nexec sleep 3600\n")
     babbler.chmod(0o755)
@@ -276,7 +276,7 @@ time.sleep(3600)
 
 
 @pytest.mark.parametrize("state", ["idle", "sleep", "spin", "hold"])
-def test_hosts_and_their_hosts_end_when_the_owner_is_killed(state: str) -> None:  # row 8
+def test_hosts_and_their_hosts_end_when_the_owner_is_killed(state: str) -> None:
     with start(FAMILY, state) as owner:
         pids = [*numbers(owner.stdout.readline())]
         assert owner.stdout.readline() == "ready\n"
@@ -286,7 +286,7 @@ def test_hosts_and_their_hosts_end_when_the_owner_is_killed(state: str) -> None:
         assert [has_ended(pid) for pid in pids] == [True, True]
 
 
-def test_death_is_noticed_although_a_grandchild_keeps_the_descriptors(process_host, doomed) -> None:  # row 10
+def test_death_is_noticed_although_a_grandchild_keeps_the_descriptors(process_host, doomed) -> None:
     grandchild = doomed.start_grandchild()
     running = threading.Event()
     future = elsewhere.submit(doomed.enter, elsewhere.ref(running.set))
@@ -299,7 +299,7 @@ def test_death_is_noticed_although_a_grandchild_keeps_the_descriptors(process_ho
     assert (type(error), error.signal) == (elsewhere.HostDied, 9)
 
 
-def test_clean_end_is_noticed_although_a_grandchild_keeps_the_descriptors() -> None:  # row 10
+def test_clean_end_is_noticed_although_a_grandchild_keeps_the_descriptors() -> None:
     with elsewhere.Host() as host:
         doomed = host.spawn(Doomed)
         grandchild = doomed.start_grandchild()
@@ -349,7 +349,7 @@ def test_awaited_call_raises_host_died(process_host, doomed) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_two_hundred_starts_and_deaths_leave_nothing() -> None:  # row 12
+def test_two_hundred_starts_and_deaths_leave_nothing() -> None:
     def live_and_die(number: int) -> None:
         host = elsewhere.Host()
         proxy = host.spawn(dict)

@@ -103,7 +103,7 @@ def raiser(process_host):
 @pytest.mark.parametrize(
     "make", [make_awkward, make_keyword_only, make_slotted, make_unicode, make_os, make_sqlite, make_group]
 )
-def test_exception_is_raised_as_its_own_class_with_its_text_and_traceback(raiser, make) -> None:  # row 16
+def test_exception_is_raised_as_its_own_class_with_its_text_and_traceback(raiser, make) -> None:
     expected = make()
 
     error = raised(raiser.throw, make)
@@ -114,7 +114,7 @@ def test_exception_is_raised_as_its_own_class_with_its_text_and_traceback(raiser
     assert raiser.fine() == "fine"
 
 
-def test_attributes_of_an_exception_with_a_constructor_of_its_own_come_along(raiser) -> None:  # row 16
+def test_attributes_of_an_exception_with_a_constructor_of_its_own_come_along(raiser) -> None:
     error = raised(raiser.throw, make_awkward)
 
     assert (error.code, error.reason) == (3, "hungry")
@@ -160,7 +160,7 @@ STRANGE = {
 
 
 @pytest.mark.parametrize("name", STRANGE)
-def test_what_is_no_plain_exception_arrives_wrapped_and_the_host_lives(host, name: str) -> None:  # rows 22 and 23
+def test_what_is_no_plain_exception_arrives_wrapped_and_the_host_lives(host, name: str) -> None:
     raiser = host.spawn(Raiser)
 
     error = raised(raiser.throw, STRANGE[name])
@@ -173,7 +173,7 @@ def test_what_is_no_plain_exception_arrives_wrapped_and_the_host_lives(host, nam
 
 
 @pytest.mark.parametrize("name", STRANGE)
-def test_what_is_no_plain_exception_arrives_wrapped_in_a_future(host, name: str) -> None:  # rows 22 and 23
+def test_what_is_no_plain_exception_arrives_wrapped_in_a_future(host, name: str) -> None:
     raiser = host.spawn(Raiser)
     future = elsewhere.submit(raiser.throw, STRANGE[name])
     concurrent.futures.wait([future])
@@ -188,7 +188,7 @@ def test_what_is_no_plain_exception_arrives_wrapped_in_a_future(host, name: str)
 @pytest.mark.parametrize("name", STRANGE)
 @pytest.mark.parametrize("is_done", [False, True])
 def test_what_is_no_plain_exception_arrives_wrapped_in_an_await(host, name: str, is_done: bool) -> None:
-    # rows 22 and 23
+
     raiser = host.spawn(Raiser)
 
     async def main() -> None:
@@ -203,7 +203,7 @@ def test_what_is_no_plain_exception_arrives_wrapped_in_an_await(host, name: str,
     assert type(error).__name__ == name
 
 
-def test_system_exit_in_an_argument_or_a_callback_does_not_end_anybody(process_host) -> None:  # row 22
+def test_system_exit_in_an_argument_or_a_callback_does_not_end_anybody(process_host) -> None:
     dog = process_host.spawn(Dog, "rex")
 
     error = raised(dog.call, elsewhere.ref(lambda: sys.exit(3)))
@@ -217,7 +217,7 @@ def recurse(depth: int = 0) -> int:
     return recurse(depth + 1)
 
 
-def test_endless_recursion_there_is_a_recursion_error_here(host) -> None:  # row 24
+def test_endless_recursion_there_is_a_recursion_error_here(host) -> None:
     with pytest.raises(RecursionError):
         host.run(recurse)
 
@@ -383,7 +383,7 @@ EVIL = [
 
 
 @pytest.mark.parametrize("make", EVIL, ids=lambda make: make.__name__)
-def test_evil_exception_arrives_as_some_exception_and_the_host_lives(raiser, make) -> None:  # rows 25 and 26
+def test_evil_exception_arrives_as_some_exception_and_the_host_lives(raiser, make) -> None:
     error = raised(raiser.throw, make)
 
     assert isinstance(error, Exception)
@@ -399,14 +399,14 @@ def test_evil_exception_arrives_as_some_exception_and_the_host_lives(raiser, mak
 
 
 @pytest.mark.parametrize("make", [evil_group, evil_long_chain, StrSleeps, ReduceSleeps], ids=lambda make: make.__name__)
-def test_evil_exception_under_an_innocent_one_does_no_harm(raiser, make) -> None:  # row 25
+def test_evil_exception_under_an_innocent_one_does_no_harm(raiser, make) -> None:
     error = raised(raiser.throw_from, make_awkward, make)
 
     assert type(error).__name__ == "Awkward"
     assert raiser.fine() == "fine"
 
 
-def test_text_of_a_hundred_megabytes_is_cut(raiser) -> None:  # row 26
+def test_text_of_a_hundred_megabytes_is_cut(raiser) -> None:
     error = raised(raiser.throw, evil_long_text)
 
     whole = "".join(traceback.format_exception(error))
@@ -425,7 +425,7 @@ def dig(depth: int) -> None:
     deep(depth)
 
 
-def test_traceback_of_many_thousand_frames_is_cut(process_host) -> None:  # row 26
+def test_traceback_of_many_thousand_frames_is_cut(process_host) -> None:
     error = raised(process_host.run, dig, 20_000)
 
     assert isinstance(error, (ValueError, RecursionError))
@@ -450,7 +450,7 @@ class Owner:
         return "owner"
 
 
-def test_reference_inside_an_exception_arrives_as_a_proxy(process_host) -> None:  # row 27
+def test_reference_inside_an_exception_arrives_as_a_proxy(process_host) -> None:
     owner = process_host.spawn(Owner)
 
     error = raised(owner.throw_itself)
@@ -460,7 +460,7 @@ def test_reference_inside_an_exception_arrives_as_a_proxy(process_host) -> None:
     assert error.args[0].name() == "owner"
 
 
-def test_own_object_inside_an_exception_comes_home(process_host) -> None:  # row 27
+def test_own_object_inside_an_exception_comes_home(process_host) -> None:
     owner = process_host.spawn(Owner)
     ours = threading.Lock()
 
@@ -470,7 +470,7 @@ def test_own_object_inside_an_exception_comes_home(process_host) -> None:  # row
     assert error.args[0] is ours
 
 
-def test_exception_of_a_class_that_is_not_here_is_a_stand_in_under_its_builtin_base(process_host) -> None:  # row 16
+def test_exception_of_a_class_that_is_not_here_is_a_stand_in_under_its_builtin_base(process_host) -> None:
     error = raised(process_host.run, raise_unknown)
 
     assert isinstance(error, elsewhere.RemoteError)

@@ -185,15 +185,15 @@ def ends(source: str, *, runs: int = AT_ONCE) -> list[tuple[int, str, str]]:
 @pytest.mark.slow
 @pytest.mark.timeout(100)
 @pytest.mark.parametrize("state", STATES)
-def test_program_ends_quietly_with_its_hosts(state: str) -> None:  # row 47
+def test_program_ends_quietly_with_its_hosts(state: str) -> None:
     assert ends(STATES[state]) == [(0, "", "")] * AT_ONCE
 
 
-def test_exit_code_of_sys_exit_is_kept() -> None:  # row 47
+def test_exit_code_of_sys_exit_is_kept() -> None:
     assert ends("elsewhere.submit(worker.nap, 0.01); sys.exit(7)") == [(7, "", "")] * AT_ONCE
 
 
-def test_uncaught_exception_ends_with_its_own_traceback_and_code() -> None:  # row 47
+def test_uncaught_exception_ends_with_its_own_traceback_and_code() -> None:
     (end,) = ends("future = elsewhere.submit(worker.nap, 0.01)\n1 / 0", runs=1)
 
     assert end[0] == 1
@@ -201,17 +201,17 @@ def test_uncaught_exception_ends_with_its_own_traceback_and_code() -> None:  # r
     assert end[2].endswith("ZeroDivisionError: division by zero\n")
 
 
-def test_exit_code_of_os_exit_is_kept_with_calls_in_flight() -> None:  # row 47
+def test_exit_code_of_os_exit_is_kept_with_calls_in_flight() -> None:
     assert ends("future = elsewhere.submit(worker.nap, 60); os._exit(9)") == [(9, "", "")] * AT_ONCE
 
 
-def test_calls_work_in_atexit_handlers() -> None:  # row 47
+def test_calls_work_in_atexit_handlers() -> None:
     source = "atexit.register(lambda: print(worker.echo(5)))"
 
     assert ends(source, runs=1) == [(0, "5\n", "")]
 
 
-def test_calls_work_in_finalizers_at_exit() -> None:  # row 47
+def test_calls_work_in_finalizers_at_exit() -> None:
     source = """
     class Thing: pass
     thing = Thing()
@@ -221,7 +221,7 @@ def test_calls_work_in_finalizers_at_exit() -> None:  # row 47
     assert ends(source, runs=1) == [(0, "6\n", "")]
 
 
-def test_calls_after_our_own_exit_handler_raise_host_closed() -> None:  # row 47
+def test_calls_after_our_own_exit_handler_raise_host_closed() -> None:
     source = """
     import atexit
 
@@ -243,7 +243,7 @@ def test_calls_after_our_own_exit_handler_raise_host_closed() -> None:  # row 47
     assert printed.splitlines()[0] == "HostClosed"
 
 
-def test_program_killed_by_sigterm_takes_its_hosts_along() -> None:  # row 47
+def test_program_killed_by_sigterm_takes_its_hosts_along() -> None:
     program = start(PROLOGUE + "future = elsewhere.submit(worker.nap, 60)\nprint('go', flush=True)\nthere.wait()")
     pid = int(program.stdout.readline())
     program.stdout.readline()

@@ -181,7 +181,7 @@ def test_callback_of_a_cancelled_future_runs(host, dog):
         future.cancel()
         future.add_done_callback(lambda _: called.set())
 
-        called.wait()
+        assert called.wait()
 
 
 def test_callback_may_call_the_host(distant_dog):

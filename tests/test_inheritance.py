@@ -54,7 +54,7 @@ def sockets() -> list[str]:
     return [kind for kind in open_descriptors().values() if kind.startswith("socket:")]
 
 
-def test_program_started_with_every_descriptor_has_none_of_ours(process_host) -> None:  # row 45
+def test_program_started_with_every_descriptor_has_none_of_ours(process_host) -> None:
     process_host.spawn(Dog, "rex").bark()
 
     printed = subprocess.check_output([sys.executable, "-c", LIST], close_fds=False, text=True)
@@ -63,7 +63,7 @@ def test_program_started_with_every_descriptor_has_none_of_ours(process_host) ->
     assert "anon_inode" not in printed
 
 
-def test_program_started_by_posix_spawn_has_none_of_ours(process_host) -> None:  # row 45
+def test_program_started_by_posix_spawn_has_none_of_ours(process_host) -> None:
     process_host.spawn(Dog, "rex").bark()
     readable, writable = os.pipe()
 
@@ -79,14 +79,14 @@ def test_program_started_by_posix_spawn_has_none_of_ours(process_host) -> None: 
     assert "anon_inode" not in printed
 
 
-def test_program_started_by_a_host_has_none_of_its_descriptors(process_host) -> None:  # row 45
+def test_program_started_by_a_host_has_none_of_its_descriptors(process_host) -> None:
     printed = process_host.run(subprocess.check_output, [sys.executable, "-c", LIST], close_fds=False, text=True)
 
     assert "socket" not in printed
     assert "anon_inode" not in printed
 
 
-def test_fork_has_no_socket_of_ours_open(process_host) -> None:  # row 45
+def test_fork_has_no_socket_of_ours_open(process_host) -> None:
     dog = process_host.spawn(Dog, "rex")
     before = len(sockets())
 
@@ -109,7 +109,7 @@ def test_fork_has_no_socket_of_ours_open(process_host) -> None:  # row 45
     ],
     ids=["call", "get", "submit", "post", "spawn", "stream"],
 )
-def test_use_of_a_proxy_in_a_fork_raises_and_says_why(process_host, use) -> None:  # row 45
+def test_use_of_a_proxy_in_a_fork_raises_and_says_why(process_host, use) -> None:
     dog = process_host.spawn(Dog, "rex")
 
     text = in_fork(lambda: use(process_host, dog))
@@ -119,7 +119,7 @@ def test_use_of_a_proxy_in_a_fork_raises_and_says_why(process_host, use) -> None
     assert [dog.echo(number) for number in range(10)] == list(range(10))
 
 
-def test_future_in_a_fork_raises_and_the_parents_goes_on(process_host) -> None:  # row 45
+def test_future_in_a_fork_raises_and_the_parents_goes_on(process_host) -> None:
     dog = process_host.spawn(Dog, "rex")
     future = elsewhere.submit(dog.echo, 5)
 
@@ -129,7 +129,7 @@ def test_future_in_a_fork_raises_and_the_parents_goes_on(process_host) -> None: 
     assert future.result() == 5
 
 
-def test_fork_may_drop_print_and_close_what_it_inherited(process_host) -> None:  # row 45
+def test_fork_may_drop_print_and_close_what_it_inherited(process_host) -> None:
     held = [process_host.spawn(Dog, "rex"), process_host]
     dog = held[0]
 
@@ -146,7 +146,7 @@ def test_fork_may_drop_print_and_close_what_it_inherited(process_host) -> None: 
     assert dog.bark() == "woof"
 
 
-def test_fork_may_have_hosts_of_its_own(process_host) -> None:  # row 45
+def test_fork_may_have_hosts_of_its_own(process_host) -> None:
     dog = process_host.spawn(Dog, "rex")
 
     def use() -> object:
@@ -160,7 +160,7 @@ def test_fork_may_have_hosts_of_its_own(process_host) -> None:  # row 45
     assert dog.bark() == "woof"
 
 
-def test_fork_of_a_pseudo_terminal_touches_nothing_of_the_parent(process_host) -> None:  # row 45
+def test_fork_of_a_pseudo_terminal_touches_nothing_of_the_parent(process_host) -> None:
     dog = process_host.spawn(Dog, "rex")
 
     pid, terminal = pty.fork()
@@ -178,7 +178,7 @@ def test_fork_of_a_pseudo_terminal_touches_nothing_of_the_parent(process_host) -
 
 
 @pytest.mark.timeout(60)
-def test_forks_while_other_threads_call_disturb_nobody(process_host) -> None:  # row 45
+def test_forks_while_other_threads_call_disturb_nobody(process_host) -> None:
     dog = process_host.spawn(Dog, "rex")
     failures: list[BaseException] = []
     over = threading.Event()
@@ -205,7 +205,7 @@ def test_forks_while_other_threads_call_disturb_nobody(process_host) -> None:  #
     assert all(text.startswith("elsewhere.ConnectionLost") for text in texts)
 
 
-def test_fork_that_lives_on_does_not_hide_the_parents_end() -> None:  # row 45
+def test_fork_that_lives_on_does_not_hide_the_parents_end() -> None:
     program = """
     import os, time
     import elsewhere
@@ -224,7 +224,7 @@ def test_fork_that_lives_on_does_not_hide_the_parents_end() -> None:  # row 45
         os.killpg(owner.pid, 9)
 
 
-def test_program_that_forks_under_multiprocessing_works(process_host) -> None:  # row 45
+def test_program_that_forks_under_multiprocessing_works(process_host) -> None:
     program = """
     import multiprocessing
     import elsewhere
@@ -252,7 +252,7 @@ def test_program_that_forks_under_multiprocessing_works(process_host) -> None:  
     assert run(program) == (0, "True 2\n[2] 0\n", "")
 
 
-def test_host_reads_the_end_of_its_input_and_eats_nothing_of_the_owners() -> None:  # row 46
+def test_host_reads_the_end_of_its_input_and_eats_nothing_of_the_owners() -> None:
     program = """
     import sys
     import elsewhere
@@ -271,11 +271,11 @@ def test_host_reads_the_end_of_its_input_and_eats_nothing_of_the_owners() -> Non
     assert run(program, given="first\n" + "x" * 100_000) == (0, "('EOF', '') ('EOF', '')\nTrue\n", "")
 
 
-def test_program_started_by_a_host_reads_the_end_of_its_input(process_host) -> None:  # row 46
+def test_program_started_by_a_host_reads_the_end_of_its_input(process_host) -> None:
     assert process_host.run(subprocess.check_output, ["cat"]) == b""
 
 
-def test_owner_without_standard_streams_can_start_hosts() -> None:  # row 46
+def test_owner_without_standard_streams_can_start_hosts() -> None:
     program = """
     import os
     for descriptor in (0, 1):

@@ -67,7 +67,7 @@ def assert_right_answers(sleeper, number: int = 100) -> None:
     assert [sleeper.echo(n) for n in range(number)] == list(range(number))
 
 
-def test_interrupt_while_waiting_for_a_call(process_host, sleeper, interrupt) -> None:  # row 29
+def test_interrupt_while_waiting_for_a_call(process_host, sleeper, interrupt) -> None:
     before = process_host.stats()
 
     with pytest.raises(KeyboardInterrupt):
@@ -77,7 +77,7 @@ def test_interrupt_while_waiting_for_a_call(process_host, sleeper, interrupt) ->
     assert process_host.stats()["calls"] == before["calls"]
 
 
-def test_late_answer_of_an_interrupted_call_is_released(process_host, sleeper, interrupt) -> None:  # row 29
+def test_late_answer_of_an_interrupted_call_is_released(process_host, sleeper, interrupt) -> None:
     before = process_host.stats()
 
     for _ in range(5):
@@ -92,7 +92,7 @@ def test_late_answer_of_an_interrupted_call_is_released(process_host, sleeper, i
 
 
 @pytest.mark.parametrize("delay", [0.0001, 0.0005, 0.002, 0.01])
-def test_interrupt_at_any_moment_of_many_calls_swaps_no_answer(sleeper, delay: float) -> None:  # row 29
+def test_interrupt_at_any_moment_of_many_calls_swaps_no_answer(sleeper, delay: float) -> None:
     is_armed = False
 
     def handler(*_: object) -> None:
@@ -117,7 +117,7 @@ def test_interrupt_at_any_moment_of_many_calls_swaps_no_answer(sleeper, delay: f
     assert_right_answers(sleeper)
 
 
-def test_interrupt_in_a_callback_of_the_waiting_thread_is_its_own(process_host, interrupt) -> None:  # row 29
+def test_interrupt_in_a_callback_of_the_waiting_thread_is_its_own(process_host, interrupt) -> None:
     dog = process_host.spawn(Dog, "rex")
 
     with pytest.raises(KeyboardInterrupt):
@@ -126,7 +126,7 @@ def test_interrupt_in_a_callback_of_the_waiting_thread_is_its_own(process_host, 
     assert [dog.echo(n) for n in range(100)] == list(range(100))
 
 
-def test_interrupt_while_waiting_for_a_future_leaves_the_call_going(sleeper, interrupt) -> None:  # row 29
+def test_interrupt_while_waiting_for_a_future_leaves_the_call_going(sleeper, interrupt) -> None:
     future = elsewhere.submit(sleeper.nap, elsewhere.ref(interrupt), 0.1)
 
     with pytest.raises(KeyboardInterrupt):
@@ -136,7 +136,7 @@ def test_interrupt_while_waiting_for_a_future_leaves_the_call_going(sleeper, int
     assert_right_answers(sleeper)
 
 
-def test_interrupt_while_iterating_a_stream_ends_the_stream(process_host, sleeper, interrupt) -> None:  # row 29
+def test_interrupt_while_iterating_a_stream_ends_the_stream(process_host, sleeper, interrupt) -> None:
     items = elsewhere.stream(sleeper.items, elsewhere.ref(interrupt), 0.1)
 
     with pytest.raises(KeyboardInterrupt):
@@ -148,7 +148,7 @@ def test_interrupt_while_iterating_a_stream_ends_the_stream(process_host, sleepe
     assert process_host.stats()["calls"] == 0
 
 
-def test_interrupt_while_iterating_a_plain_generator(sleeper, interrupt) -> None:  # row 29
+def test_interrupt_while_iterating_a_plain_generator(sleeper, interrupt) -> None:
     items = sleeper.items(elsewhere.ref(interrupt), 0.1)
     assert next(items) == 1
 
@@ -158,7 +158,7 @@ def test_interrupt_while_iterating_a_plain_generator(sleeper, interrupt) -> None
     assert_right_answers(sleeper)
 
 
-def test_interrupt_while_a_host_starts_leaves_nothing(tmp_path, interrupt) -> None:  # row 29
+def test_interrupt_while_a_host_starts_leaves_nothing(tmp_path, interrupt) -> None:
     (tmp_path / "slow_preload.py").write_text(
         "import os, signal, time; os.kill(os.getppid(), signal.SIGINT); time.sleep(3600)"
     )
@@ -170,7 +170,7 @@ def test_interrupt_while_a_host_starts_leaves_nothing(tmp_path, interrupt) -> No
     assert children() == before
 
 
-def test_interrupt_while_closing_closes_all_the_same(interrupt) -> None:  # row 29
+def test_interrupt_while_closing_closes_all_the_same(interrupt) -> None:
     host = elsewhere.Host()
     sleeper = host.spawn(Sleeper)
     elsewhere.post(sleeper.nap, elsewhere.ref(interrupt), 0.2)
@@ -182,7 +182,7 @@ def test_interrupt_while_closing_closes_all_the_same(interrupt) -> None:  # row 
     assert host.exitcode == 0
 
 
-def test_interrupt_while_killing_time_in_wait(process_host, interrupt) -> None:  # row 29
+def test_interrupt_while_killing_time_in_wait(process_host, interrupt) -> None:
     timer = threading.Timer(0.05, interrupt)
     timer.start()
 
@@ -193,7 +193,7 @@ def test_interrupt_while_killing_time_in_wait(process_host, interrupt) -> None: 
     assert process_host.alive
 
 
-def test_interrupt_while_other_threads_call_disturbs_them_not(sleeper, interrupt) -> None:  # row 29
+def test_interrupt_while_other_threads_call_disturbs_them_not(sleeper, interrupt) -> None:
     failures: list[BaseException] = []
     over = threading.Event()
 
@@ -219,7 +219,7 @@ def test_interrupt_while_other_threads_call_disturbs_them_not(sleeper, interrupt
     assert failures == []
 
 
-def test_handler_of_another_signal_runs_while_a_call_waits(sleeper) -> None:  # row 37
+def test_handler_of_another_signal_runs_while_a_call_waits(sleeper) -> None:
     handled: list[bool] = []
     before = signal.signal(
         signal.SIGUSR1, lambda *_: handled.append(threading.current_thread() is threading.main_thread())
@@ -232,7 +232,7 @@ def test_handler_of_another_signal_runs_while_a_call_waits(sleeper) -> None:  # 
     assert handled == [True]
 
 
-def test_handler_may_call_the_host_that_is_waited_for(process_host) -> None:  # row 37
+def test_handler_may_call_the_host_that_is_waited_for(process_host) -> None:
     dog = process_host.spawn(Dog, "rex")
     answers: list[object] = []
     before = signal.signal(signal.SIGUSR1, lambda *_: answers.append(elsewhere.submit(dog.grow)))
@@ -244,7 +244,7 @@ def test_handler_may_call_the_host_that_is_waited_for(process_host) -> None:  # 
     assert [answer.result() for answer in answers] == [1]
 
 
-def test_storm_of_signals_loses_no_answer(sleeper) -> None:  # row 36
+def test_storm_of_signals_loses_no_answer(sleeper) -> None:
     handled = 0
 
     def count(*_: object) -> None:
@@ -267,7 +267,7 @@ def test_storm_of_signals_loses_no_answer(sleeper) -> None:  # row 36
     assert handled > 0
 
 
-def test_ctrl_c_at_the_terminal_reaches_the_owner_alone() -> None:  # row 30
+def test_ctrl_c_at_the_terminal_reaches_the_owner_alone() -> None:
     program = start(
         """
         import os, signal, sys, time
@@ -307,7 +307,7 @@ def test_ctrl_c_at_the_terminal_reaches_the_owner_alone() -> None:  # row 30
     assert [has_ended(pid) for pid in pids] == [True] * 3
 
 
-def test_signal_in_the_waiting_thread_of_a_host_does_not_end_it(process_host, sleeper) -> None:  # row 30
+def test_signal_in_the_waiting_thread_of_a_host_does_not_end_it(process_host, sleeper) -> None:
     for _ in range(20):
         os.kill(process_host.pid, signal.SIGINT)
 

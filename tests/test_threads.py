@@ -78,7 +78,7 @@ class Factory:
 
 
 @pytest.mark.timeout(60)
-def test_sixty_four_threads_get_their_own_answers_in_their_own_order(process_host) -> None:  # row 42
+def test_sixty_four_threads_get_their_own_answers_in_their_own_order(process_host) -> None:
     ledger = process_host.spawn(Ledger)
 
     def work(thread: int) -> None:
@@ -91,7 +91,7 @@ def test_sixty_four_threads_get_their_own_answers_in_their_own_order(process_hos
 
 
 @pytest.mark.timeout(60)
-def test_futures_of_many_threads_keep_each_threads_order(process_host) -> None:  # row 42
+def test_futures_of_many_threads_keep_each_threads_order(process_host) -> None:
     ledger = process_host.spawn(Ledger)
 
     def work(thread: int) -> None:
@@ -104,7 +104,7 @@ def test_futures_of_many_threads_keep_each_threads_order(process_host) -> None: 
     assert elsewhere.get(ledger.seen) == {thread: list(range(300)) for thread in range(16)}
 
 
-def test_class_that_several_threads_meet_first_is_known_to_all(process_host) -> None:  # row 41
+def test_class_that_several_threads_meet_first_is_known_to_all(process_host) -> None:
     factory = process_host.spawn(Factory)
 
     def work(thread: int) -> None:
@@ -114,7 +114,7 @@ def test_class_that_several_threads_meet_first_is_known_to_all(process_host) -> 
     in_threads(4, work)
 
 
-def test_class_is_known_after_the_answer_that_brought_it_was_given_up(process_host) -> None:  # row 41
+def test_class_is_known_after_the_answer_that_brought_it_was_given_up(process_host) -> None:
     factory = process_host.spawn(Factory)
     process_host.run(time.sleep, 0)
     elsewhere.submit(factory.make, 1).cancel()
@@ -128,7 +128,7 @@ def test_class_is_known_after_the_answer_that_brought_it_was_given_up(process_ho
 
 
 @pytest.mark.parametrize("method", ["keep", "fresh"])
-def test_reference_dropped_while_an_answer_brings_it_again_stays_alive(process_host, method: str) -> None:  # row 41
+def test_reference_dropped_while_an_answer_brings_it_again_stays_alive(process_host, method: str) -> None:
     cupboard = process_host.spawn(Cupboard)
     end = time.monotonic() + 1.5
 
@@ -146,7 +146,7 @@ def test_reference_dropped_while_an_answer_brings_it_again_stays_alive(process_h
     assert process_host.stats()["imports"] <= 3
 
 
-def test_argument_offered_again_while_its_last_reference_comes_home_stays_alive(process_host) -> None:  # row 41
+def test_argument_offered_again_while_its_last_reference_comes_home_stays_alive(process_host) -> None:
     dog = process_host.spawn(Dog, "rex")
     end = time.monotonic() + 1.5
     ours = threading.Lock()
@@ -158,7 +158,7 @@ def test_argument_offered_again_while_its_last_reference_comes_home_stays_alive(
     in_threads(4, work)
 
 
-def test_answer_that_nobody_fetches_holds_back_no_release(process_host) -> None:  # row 41
+def test_answer_that_nobody_fetches_holds_back_no_release(process_host) -> None:
     dog = process_host.spawn(Dog, "rex")
     ours = elsewhere.submit(dog.echo, 1)
     dog.echo(elsewhere.ref(threading.Lock()))
@@ -180,7 +180,7 @@ class Node:
         self.itself = self
 
 
-def test_proxies_in_cycles_are_released_by_collections_in_any_thread(process_host) -> None:  # row 40
+def test_proxies_in_cycles_are_released_by_collections_in_any_thread(process_host) -> None:
     cupboard = process_host.spawn(Cupboard)
     before = process_host.stats()
 
@@ -197,7 +197,7 @@ def test_proxies_in_cycles_are_released_by_collections_in_any_thread(process_hos
     assert process_host.stats() == before
 
 
-def test_proxies_dropped_inside_a_callback_and_a_destructor_are_released(process_host) -> None:  # row 40
+def test_proxies_dropped_inside_a_callback_and_a_destructor_are_released(process_host) -> None:
     cupboard = process_host.spawn(Cupboard)
     dog = process_host.spawn(Dog, "rex")
     before = process_host.stats()["imports"]
@@ -222,7 +222,7 @@ def test_proxies_dropped_inside_a_callback_and_a_destructor_are_released(process
     assert process_host.stats()["imports"] == before
 
 
-def test_references_are_released_while_other_threads_call(process_host) -> None:  # row 40
+def test_references_are_released_while_other_threads_call(process_host) -> None:
     cupboard = process_host.spawn(Cupboard)
     before = process_host.stats()["imports"]
     over = threading.Event()
@@ -246,7 +246,7 @@ def test_references_are_released_while_other_threads_call(process_host) -> None:
     assert process_host.stats()["imports"] == before
 
 
-def test_host_lives_on_after_the_thread_that_started_it() -> None:  # row 9
+def test_host_lives_on_after_the_thread_that_started_it() -> None:
     hosts: list[elsewhere.Host] = []
     starter = threading.Thread(target=lambda: hosts.append(elsewhere.Host()))
 

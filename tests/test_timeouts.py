@@ -43,7 +43,7 @@ def assert_right_answers(sleeper, number: int = 100) -> None:
     assert [sleeper.echo(n) for n in range(number)] == list(range(number))
 
 
-def test_answers_after_a_timeout_are_the_right_ones(sleeper) -> None:  # row 31
+def test_answers_after_a_timeout_are_the_right_ones(sleeper) -> None:
     with pytest.raises(elsewhere.CallTimeout) as caught:
         elsewhere.options(sleeper, timeout=0.02).nap(0.1)
 
@@ -53,7 +53,7 @@ def test_answers_after_a_timeout_are_the_right_ones(sleeper) -> None:  # row 31
     assert_right_answers(sleeper)
 
 
-def test_timeout_is_never_early(sleeper) -> None:  # row 31
+def test_timeout_is_never_early(sleeper) -> None:
     for limit in (0.01, 0.05, 0.1):
         begin = time.monotonic()
         with pytest.raises(elsewhere.CallTimeout), elsewhere.deadline(limit):
@@ -62,7 +62,7 @@ def test_timeout_is_never_early(sleeper) -> None:  # row 31
         assert time.monotonic() - begin >= limit
 
 
-def test_table_sizes_are_back_after_many_timeouts(process_host, sleeper) -> None:  # row 31
+def test_table_sizes_are_back_after_many_timeouts(process_host, sleeper) -> None:
     before = process_host.stats()
     quick = elsewhere.options(sleeper, timeout=0.0002)
     timeouts = 0
@@ -82,7 +82,7 @@ def test_table_sizes_are_back_after_many_timeouts(process_host, sleeper) -> None
     assert process_host.stats() == before
 
 
-def test_call_whose_time_is_over_before_its_turn_never_runs(process_host, sleeper) -> None:  # row 31
+def test_call_whose_time_is_over_before_its_turn_never_runs(process_host, sleeper) -> None:
     blocker = elsewhere.submit(sleeper.nap, 0.2)
 
     with pytest.raises(elsewhere.CallTimeout):
@@ -92,7 +92,7 @@ def test_call_whose_time_is_over_before_its_turn_never_runs(process_host, sleepe
     assert elsewhere.get(sleeper.runs) == 1
 
 
-def test_timeout_of_one_thread_leaves_the_calls_of_others_alone(sleeper) -> None:  # row 31
+def test_timeout_of_one_thread_leaves_the_calls_of_others_alone(sleeper) -> None:
     answers: list[object] = []
     others = [threading.Thread(target=lambda n=n: answers.append(sleeper.echo(n))) for n in range(8)]
 
@@ -108,7 +108,7 @@ def test_timeout_of_one_thread_leaves_the_calls_of_others_alone(sleeper) -> None
     assert future.result() == "nap"
 
 
-def test_future_result_that_times_out_leaves_the_call_going(sleeper) -> None:  # row 31
+def test_future_result_that_times_out_leaves_the_call_going(sleeper) -> None:
     future = elsewhere.submit(sleeper.nap, 0.1)
 
     with pytest.raises(TimeoutError) as caught:
@@ -118,7 +118,7 @@ def test_future_result_that_times_out_leaves_the_call_going(sleeper) -> None:  #
     assert future.result() == "nap"
 
 
-def test_timeout_covers_operators_get_and_setting(sleeper) -> None:  # row 31
+def test_timeout_covers_operators_get_and_setting(sleeper) -> None:
     blocker = elsewhere.submit(sleeper.nap, 0.3)
     quick = elsewhere.options(sleeper, timeout=0.01)
 
@@ -135,7 +135,7 @@ def test_timeout_covers_operators_get_and_setting(sleeper) -> None:  # row 31
     assert blocker.result() == "nap"
 
 
-def test_deadline_holds_for_an_awaited_call(sleeper) -> None:  # row 31
+def test_deadline_holds_for_an_awaited_call(sleeper) -> None:
     async def main() -> None:
         with elsewhere.deadline(0.02):
             await elsewhere.submit(sleeper.nap, 0.2)
@@ -146,7 +146,7 @@ def test_deadline_holds_for_an_awaited_call(sleeper) -> None:  # row 31
     assert_right_answers(sleeper)
 
 
-def test_wait_for_that_times_out_cancels_the_call(process_host, sleeper) -> None:  # row 31
+def test_wait_for_that_times_out_cancels_the_call(process_host, sleeper) -> None:
     async def main() -> None:
         await asyncio.wait_for(elsewhere.submit(sleeper.nap, 0.1), 0.02)
 
@@ -157,7 +157,7 @@ def test_wait_for_that_times_out_cancels_the_call(process_host, sleeper) -> None
     assert process_host.stats()["calls"] == 0
 
 
-def test_stream_whose_time_is_over_ends(process_host, sleeper) -> None:  # row 31
+def test_stream_whose_time_is_over_ends(process_host, sleeper) -> None:
     with elsewhere.deadline(0.05):
         items = elsewhere.stream(sleeper.items, 0.2)
 
@@ -167,7 +167,7 @@ def test_stream_whose_time_is_over_ends(process_host, sleeper) -> None:  # row 3
     assert_right_answers(sleeper)
 
 
-def test_zero_seconds_are_over_at_once(process_host) -> None:  # row 31
+def test_zero_seconds_are_over_at_once(process_host) -> None:
     dog = process_host.spawn(Dog, "rex")
 
     for _ in range(20):

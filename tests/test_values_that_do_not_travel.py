@@ -72,14 +72,14 @@ def dog(process_host):
 # Results
 
 
-def test_result_that_cannot_be_copied_is_a_proxy(dog) -> None:  # row 17
+def test_result_that_cannot_be_copied_is_a_proxy(dog) -> None:
     lock = dog.make_lock()
 
     assert elsewhere.is_proxy(lock)
     assert lock.locked() is False
 
 
-def test_get_of_what_cannot_be_copied_names_the_culprit(dog) -> None:  # row 17
+def test_get_of_what_cannot_be_copied_names_the_culprit(dog) -> None:
     with pytest.raises(elsewhere.ResultError) as caught:
         elsewhere.get(dog.lock)
 
@@ -87,7 +87,7 @@ def test_get_of_what_cannot_be_copied_names_the_culprit(dog) -> None:  # row 17
     assert caught.value.outcome == "finished"
 
 
-def test_get_names_the_path_to_the_culprit(process_host) -> None:  # row 17
+def test_get_names_the_path_to_the_culprit(process_host) -> None:
     kennel = process_host.spawn(dict, a=[1, 2, {"b": 3}])
     process_host.run(put_lock, kennel)
 
@@ -102,7 +102,7 @@ def put_lock(kennel: dict) -> None:
 
 
 @pytest.mark.parametrize("make", [fail_in_owner, exit_in_owner, interrupt_in_owner])
-def test_result_whose_unpickling_raises_here_is_a_result_error(dog, make) -> None:  # row 18
+def test_result_whose_unpickling_raises_here_is_a_result_error(dog, make) -> None:
     with pytest.raises(elsewhere.ResultError) as caught:
         dog.call(make, os.getpid())
 
@@ -112,7 +112,7 @@ def test_result_whose_unpickling_raises_here_is_a_result_error(dog, make) -> Non
 
 
 @pytest.mark.parametrize("make", [fail_in_owner, exit_in_owner])
-def test_result_whose_unpickling_raises_disturbs_no_other_call(dog, make) -> None:  # row 18
+def test_result_whose_unpickling_raises_disturbs_no_other_call(dog, make) -> None:
     futures = [
         elsewhere.submit(dog.call, make, os.getpid()) if number % 4 == 0 else elsewhere.submit(dog.echo, number)
         for number in range(64)
@@ -125,7 +125,7 @@ def test_result_whose_unpickling_raises_disturbs_no_other_call(dog, make) -> Non
             assert future.result() == number
 
 
-def test_item_whose_unpickling_raises_here_is_a_result_error(dog) -> None:  # row 18
+def test_item_whose_unpickling_raises_here_is_a_result_error(dog) -> None:
     items = elsewhere.stream(dog.call, yield_broken, os.getpid())
 
     assert next(items) == 1
@@ -140,7 +140,7 @@ def yield_broken(owner: int):
     yield OnlyPickles(fail_in_owner, owner)
 
 
-def test_result_that_is_too_deep_is_brought_by_reference(dog) -> None:  # row 24
+def test_result_that_is_too_deep_is_brought_by_reference(dog) -> None:
     value = dog.call(nested_list, 5000)
 
     assert elsewhere.is_proxy(value[0])  # a list gets proxies for those of its elements that cannot be copied
@@ -151,7 +151,7 @@ def test_result_that_is_too_deep_is_brought_by_reference(dog) -> None:  # row 24
 
 
 @pytest.mark.parametrize("value", [threading.Lock(), PickleRaises(), open(os.devnull)])
-def test_argument_that_cannot_be_pickled_names_itself_and_a_way_out(host, value) -> None:  # row 19
+def test_argument_that_cannot_be_pickled_names_itself_and_a_way_out(host, value) -> None:
     dog = host.spawn(Dog, "rex")
     before = host.stats()
 
@@ -165,7 +165,7 @@ def test_argument_that_cannot_be_pickled_names_itself_and_a_way_out(host, value)
     assert host.stats() == before
 
 
-def test_nothing_is_sent_of_arguments_of_which_the_last_fails(process_host, dog) -> None:  # row 19
+def test_nothing_is_sent_of_arguments_of_which_the_last_fails(process_host, dog) -> None:
     before = process_host.stats()
 
     with pytest.raises(elsewhere.ArgumentError):
@@ -175,7 +175,7 @@ def test_nothing_is_sent_of_arguments_of_which_the_last_fails(process_host, dog)
     assert process_host.stats() == before
 
 
-def test_argument_whose_pickling_exits_is_no_call(process_host, dog) -> None:  # row 19
+def test_argument_whose_pickling_exits_is_no_call(process_host, dog) -> None:
     before = process_host.stats()
 
     with pytest.raises(SystemExit):
@@ -186,7 +186,7 @@ def test_argument_whose_pickling_exits_is_no_call(process_host, dog) -> None:  #
 
 
 @pytest.mark.parametrize("depth", [5000, 100_000])
-def test_argument_that_is_too_deep_is_an_argument_error(dog, depth: int) -> None:  # row 24
+def test_argument_that_is_too_deep_is_an_argument_error(dog, depth: int) -> None:
     value = nested_list(depth)
 
     with pytest.raises(elsewhere.ArgumentError) as caught:
@@ -197,13 +197,13 @@ def test_argument_that_is_too_deep_is_an_argument_error(dog, depth: int) -> None
     assert dog.bark() == "woof"
 
 
-def test_argument_that_is_deep_but_fits_arrives(dog) -> None:  # row 24
+def test_argument_that_is_deep_but_fits_arrives(dog) -> None:
     value = nested_list(300)
 
     assert dog.echo(value) == value
 
 
-def test_argument_whose_unpickling_raises_there_is_an_argument_error(host) -> None:  # row 20
+def test_argument_whose_unpickling_raises_there_is_an_argument_error(host) -> None:
     dog = host.spawn(Dog, "rex")
 
     with pytest.raises(elsewhere.ArgumentError, match="ValueError: broken in transit") as caught:
@@ -214,7 +214,7 @@ def test_argument_whose_unpickling_raises_there_is_an_argument_error(host) -> No
     assert elsewhere.get(dog.age) == 0
 
 
-def test_argument_of_a_module_that_is_not_there_says_so(dog, tmp_path, monkeypatch) -> None:  # row 20
+def test_argument_of_a_module_that_is_not_there_says_so(dog, tmp_path, monkeypatch) -> None:
     (tmp_path / "only_here.py").write_text("class Thing: pass")
     monkeypatch.syspath_prepend(tmp_path)
     import only_here  # noqa: PLC0415 - it exists from now on
@@ -226,7 +226,7 @@ def test_argument_of_a_module_that_is_not_there_says_so(dog, tmp_path, monkeypat
     assert dog.bark() == "woof"
 
 
-def test_class_of_a_module_that_is_not_there_cannot_be_spawned(process_host, tmp_path, monkeypatch) -> None:  # row 20
+def test_class_of_a_module_that_is_not_there_cannot_be_spawned(process_host, tmp_path, monkeypatch) -> None:
     (tmp_path / "also_only_here.py").write_text("class Thing: pass")
     monkeypatch.syspath_prepend(tmp_path)
     import also_only_here  # noqa: PLC0415 - it exists from now on
@@ -237,7 +237,7 @@ def test_class_of_a_module_that_is_not_there_cannot_be_spawned(process_host, tmp
     assert process_host.run(abs, -1) == 1
 
 
-def test_failed_spawn_of_a_host_of_its_own_leaves_no_host(tmp_path) -> None:  # row 20
+def test_failed_spawn_of_a_host_of_its_own_leaves_no_host(tmp_path) -> None:
     with pytest.raises(elsewhere.ArgumentError):
         elsewhere.spawn(OnlyPickles, threading.Lock())
     with pytest.raises(ZeroDivisionError):
@@ -248,7 +248,7 @@ def divide(a: int, b: int) -> float:
     return a / b
 
 
-def test_classes_and_functions_of_main_travel() -> None:  # row 20
+def test_classes_and_functions_of_main_travel() -> None:
     program = """
     import elsewhere
 
@@ -264,7 +264,7 @@ def test_classes_and_functions_of_main_travel() -> None:  # row 20
     assert run(program) == (0, "2 5 True\n", "")
 
 
-def test_argument_whose_unpickling_exits_is_delivered_and_the_host_lives(dog) -> None:  # row 21
+def test_argument_whose_unpickling_exits_is_delivered_and_the_host_lives(dog) -> None:
     with pytest.raises(elsewhere.ElsewhereError, match="SystemExit") as caught:
         dog.grow(OnlyPickles(sys.exit, 3))
 
@@ -272,7 +272,7 @@ def test_argument_whose_unpickling_exits_is_delivered_and_the_host_lives(dog) ->
     assert elsewhere.get(dog.age) == 0
 
 
-def test_argument_whose_unpickling_ends_the_process_is_a_death(dog) -> None:  # row 21
+def test_argument_whose_unpickling_ends_the_process_is_a_death(dog) -> None:
     with pytest.raises(elsewhere.HostDied) as caught:
         dog.grow(OnlyPickles(os._exit, 3))
 
@@ -282,7 +282,7 @@ def test_argument_whose_unpickling_ends_the_process_is_a_death(dog) -> None:  # 
 # References
 
 
-def test_references_in_results_arguments_and_closures_arrive_as_what_they_are(host) -> None:  # row 27
+def test_references_in_results_arguments_and_closures_arrive_as_what_they_are(host) -> None:
     dog, other = host.spawn(Dog, "rex"), host.spawn(Dog, "bello")
 
     dog.befriend(other)
@@ -295,7 +295,7 @@ def test_references_in_results_arguments_and_closures_arrive_as_what_they_are(ho
     assert host.run(lambda names: names[dog], {dog: "a key"}) == "a key"
 
 
-def test_references_that_came_in_containers_are_released(process_host) -> None:  # row 27
+def test_references_that_came_in_containers_are_released(process_host) -> None:
     dog = process_host.spawn(Dog, "rex")
     before = process_host.stats()
 
@@ -313,7 +313,7 @@ def test_references_that_came_in_containers_are_released(process_host) -> None: 
 # Calls that cannot be made
 
 
-def test_missing_method_wrong_arguments_and_forbidden_names_leave_the_host_alive(host) -> None:  # row 28
+def test_missing_method_wrong_arguments_and_forbidden_names_leave_the_host_alive(host) -> None:
     dog = host.spawn(Dog, "rex")
 
     for call, error in (
@@ -331,7 +331,7 @@ def test_missing_method_wrong_arguments_and_forbidden_names_leave_the_host_alive
     assert dog.bark() == "woof"
 
 
-def test_released_object_is_gone_and_the_host_lives(process_host) -> None:  # row 28
+def test_released_object_is_gone_and_the_host_lives(process_host) -> None:
     dog, other = process_host.spawn(Dog, "rex"), process_host.spawn(Dog, "bello")
 
     elsewhere.close(dog)
@@ -345,7 +345,7 @@ def test_released_object_is_gone_and_the_host_lives(process_host) -> None:  # ro
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_message_that_is_too_large_is_not_sent(process_host) -> None:  # row 55
+def test_message_that_is_too_large_is_not_sent(process_host) -> None:
     dog = process_host.spawn(Dog, "rex")
     with pytest.raises(elsewhere.MessageTooLarge) as caught:
         dog.echo(bytes((1 << 30) + 1))
@@ -356,7 +356,7 @@ def test_message_that_is_too_large_is_not_sent(process_host) -> None:  # row 55
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_result_that_is_too_large_is_an_error_of_its_call(process_host) -> None:  # row 55
+def test_result_that_is_too_large_is_an_error_of_its_call(process_host) -> None:
     dog = process_host.spawn(Dog, "rex")
     with pytest.raises(elsewhere.ElsewhereError) as caught:
         dog.call(bytes, (1 << 30) + 1)
