@@ -215,7 +215,7 @@ class TestClose:
 
         assert has_ended(pid)
 
-    def test_host_that_cannot_end_is_made_to_when_its_last_proxy_goes(self) -> None:  # also row 15
+    def test_host_that_cannot_end_is_made_to_when_its_last_proxy_goes(self) -> None:
         program = """
         import elsewhere, threading, time, os
         class Stubborn:
