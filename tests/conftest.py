@@ -68,7 +68,9 @@ def shared_memory() -> set[str]:
 
 def _footprint() -> dict[str, object]:
     return {
-        "descriptors": sorted(kind.partition(":")[0] for kind in open_descriptors().values()),
+        "descriptors": sorted(
+            kind.partition(":")[0] if not kind.startswith("anon") else kind for kind in open_descriptors().values()
+        ),
         "children": children(),
         "threads": threads(),
         "shared memory": shared_memory(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import gc
 import sqlite3
 import sys
@@ -74,7 +75,8 @@ def make_os() -> Exception:
 
 
 def make_sqlite() -> Exception:
-    return raised(sqlite3.connect(":memory:").execute, "nonsense")
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        return raised(connection.execute, "nonsense")
 
 
 def make_group() -> Exception:

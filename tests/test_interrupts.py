@@ -273,6 +273,8 @@ def test_ctrl_c_at_the_terminal_reaches_the_owner_alone() -> None:
         import os, signal, sys, time
         import elsewhere
 
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever this was started by
+
         class Worker:
             def nap(self, there):
                 there()
