@@ -6,6 +6,8 @@ import os
 import threading
 import time
 
+import elsewhere
+
 
 class Dog:
     """Something with attributes, methods, items and operators."""
@@ -85,6 +87,11 @@ class Dog:
 
     def call(self, function, *args):
         return function(*args)
+
+    def post_each(self, function, count):
+        """Call `function` for each number, without waiting."""
+        for number in range(count):
+            elsewhere.post(function, number)
 
     async def fetch(self, value):
         return value

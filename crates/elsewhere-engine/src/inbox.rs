@@ -80,6 +80,12 @@ impl Inbox {
         inbox
     }
 
+    /// Makes an inbox that came over a fork known again, empty.
+    pub fn reopen(self: &Arc<Self>) {
+        lock(&self.state).waiters.clear();
+        chains::add_inbox(self);
+    }
+
     /// Adds work at the end and wakes one thread that waits for it.
     pub fn push(&self, work: Work) {
         let mut state = lock(&self.state);

@@ -121,6 +121,11 @@ pub(crate) fn inside<T>(chain: ChainId, link: u64, body: impl FnOnce() -> T) -> 
     result
 }
 
+/// Whether this thread runs a call that came in by `link`.
+pub(crate) fn is_inside(link: u64) -> bool {
+    INSIDE.get().is_some_and(|(_, came_by)| came_by == link)
+}
+
 /// Makes a call on `proxy` and waits for its value.
 pub(crate) fn invoke<'py>(proxy: &Bound<'py, Proxy>, last: &Last<'_, 'py>, want: Want) -> PyResult<Bound<'py, PyAny>> {
     send(proxy, last, want, Expect::Answer)?.wait(proxy.py())

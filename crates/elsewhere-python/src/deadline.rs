@@ -2,7 +2,7 @@
 //!
 //! Owns: the context variable of the block. Must not know: who keeps the time (the engine does).
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::PyValueError;
@@ -20,13 +20,17 @@ static OPEN_BLOCKS: AtomicUsize = AtomicUsize::new(0);
 
 /// When the block that encloses this code must be over.
 #[pyclass(frozen, module = "elsewhere._core")]
-struct Moment(Instant);
+struct Moment {
+    limit: Instant,
+    /// Tasks that were made inside the block keep its variable; the block itself may be over.
+    is_over: AtomicBool,
+}
 
 /// A block in which every call has to be over by one moment. Made by `elsewhere.deadline`.
 #[pyclass(frozen, module = "elsewhere._core")]
 pub(crate) struct Deadline {
     seconds: f64,
-    token: std::sync::Mutex<Option<Py<PyAny>>>,
+    token: std::sync::Mutex<Option<(Py<PyAny>, Py<Moment>)>>,
 }
 
 #[pymethods]
@@ -42,9 +46,10 @@ impl Deadline {
         let py = slf.py();
         let own = Instant::now() + duration(slf.get().seconds);
         let limit = block_limit(py)?.map_or(own, |outer| outer.min(own));
-        let token = variable(py)?.call_method1("set", (Bound::new(py, Moment(limit))?,))?.unbind();
+        let moment = Bound::new(py, Moment { limit, is_over: AtomicBool::new(false) })?;
+        let token = variable(py)?.call_method1("set", (&moment,))?.unbind();
         OPEN_BLOCKS.fetch_add(1, Ordering::Relaxed); // Relaxed: this thread sees its own store, others have no block of ours
-        *slf.get().token.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(token);
+        *slf.get().token.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some((token, moment.unbind()));
         Ok(())
     }
 
@@ -52,7 +57,8 @@ impl Deadline {
     fn __exit__(slf: &Bound<'_, Self>, _exception: &Bound<'_, pyo3::types::PyTuple>) -> PyResult<()> {
         let py = slf.py();
         let token = slf.get().token.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-        if let Some(token) = token {
+        if let Some((token, moment)) = token {
+            moment.get().is_over.store(true, Ordering::Relaxed); // Relaxed: as in __enter__
             OPEN_BLOCKS.fetch_sub(1, Ordering::Relaxed); // Relaxed: as in __enter__
             variable(py)?.call_method1("reset", (token,))?;
         }
@@ -74,7 +80,8 @@ fn block_limit(py: Python<'_>) -> PyResult<Option<Instant>> {
         return Ok(None); // Relaxed: see __enter__
     }
     let moment = variable(py)?.call_method1("get", (crate::encode::none(py),))?;
-    Ok(moment.cast_exact::<Moment>().ok().map(|moment| moment.get().0))
+    let open = moment.cast_exact::<Moment>().ok().filter(|moment| !moment.get().is_over.load(Ordering::Relaxed));
+    Ok(open.map(|moment| moment.get().limit))
 }
 
 /// When a call that is made now must be over; `timeout` is its proxy's, in seconds.

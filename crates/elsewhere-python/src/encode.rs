@@ -454,7 +454,7 @@ impl<'w, 'py> Encoder<'w, 'py> {
     /// Writes `value` as a pickle, with the references in it beside it.
     /// Of arguments, `kept` is copied although it may be a bound method.
     pub(crate) fn pickle(&mut self, value: &Bound<'py, PyAny>, kept: Option<&Bound<'py, PyAny>>) -> PyResult<()> {
-        let frame = pickling::dumps(value, self.is_argument, kept).inspect_err(|_| {
+        let frame = pickling::dumps(value, self.is_argument, kept, Some(self.peer.link.id())).inspect_err(|_| {
             if !self.is_argument {
                 pickling::find_culprit(value, "result");
             }

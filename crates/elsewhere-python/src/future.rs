@@ -112,39 +112,56 @@ impl Future {
             Err(error) if is_cancelled => State::Cancelled(error.into_value(py)),
             Err(error) => State::Failed(error.into_value(py)),
         };
-        let before = std::mem::replace(&mut *guard(&this.state), state);
-        drop(before);
-        if let Err(error) = Self::tell(slf) {
-            lifecycle::report(py, &error, "the watchers of a future could not be told");
+        if let Err(error) = Self::publish(slf, state) {
+            lifecycle::report(py, &error, "the waiters of a future could not be told");
         }
-    }
-
-    /// Tells condition, waiters and callbacks that the future is done.
-    fn tell(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let (condition, waiters) = {
-            let watchers = guard(&slf.get().watchers);
-            (
-                watchers.condition.as_ref().map(|it| it.clone_ref(py)),
-                watchers.waiters.as_ref().map(|it| it.clone_ref(py)),
-            )
-        };
-        if let Some(condition) = condition {
-            let condition = condition.bind(py);
-            condition.call_method0("__enter__")?;
-            let told = Self::tell_waiters(slf, waiters.as_ref());
-            condition.call_method0("notify_all")?;
-            condition.call_method1("__exit__", (py.None(), py.None(), py.None()))?;
-            told?;
-        }
-        let callbacks = std::mem::take(&mut guard(&slf.get().watchers).callbacks);
+        let callbacks = std::mem::take(&mut guard(&this.watchers).callbacks);
         for callback in callbacks {
             Self::call_back(slf, callback.bind(py));
         }
-        Ok(())
     }
 
-    fn tell_waiters(slf: &Bound<'_, Self>, waiters: Option<&Py<PyList>>) -> PyResult<()> {
+    /// Sets the state and tells the waiters, under the condition that they read the state under: who finds the future
+    /// running is told, who finds it done is not.
+    fn publish(slf: &Bound<'_, Self>, state: State) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let watchers = guard(&this.watchers);
+        let Some(condition) = watchers.condition.as_ref().map(|it| it.clone_ref(py)) else {
+            // Under the lock that a condition is made under: one that is made later reads the state as it is set here.
+            let before = std::mem::replace(&mut *guard(&this.state), state);
+            drop(watchers);
+            drop(before);
+            return Ok(());
+        };
+        drop(watchers);
+        let mut state = Some(state);
+        let mut set = || {
+            if let Some(state) = state.take() {
+                let before = std::mem::replace(&mut *guard(&this.state), state);
+                drop(before);
+            }
+        };
+        let told = Self::with_condition(condition.bind(py), || {
+            set();
+            Self::tell_waiters(slf)
+        });
+        set(); // also where the condition could not be entered
+        told
+    }
+
+    fn with_condition(condition: &Bound<'_, PyAny>, body: impl FnOnce() -> PyResult<()>) -> PyResult<()> {
+        let py = condition.py();
+        condition.call_method0("__enter__")?;
+        let told = body();
+        let notified = condition.call_method0("notify_all");
+        condition.call_method1("__exit__", (py.None(), py.None(), py.None()))?;
+        notified?;
+        told
+    }
+
+    fn tell_waiters(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let waiters = guard(&slf.get().watchers).waiters.as_ref().map(|it| it.clone_ref(slf.py()));
         let Some(waiters) = waiters else { return Ok(()) };
         let method = match *guard(&slf.get().state) {
             State::Cancelled(_) => "add_cancelled",
@@ -339,7 +356,10 @@ impl Future {
 
     #[getter]
     fn _state(slf: &Bound<'_, Self>) -> &'static str {
-        Self::look(slf);
+        // Who holds the condition relies on states that stand still; the service thread settles futures then.
+        if guard(&slf.get().watchers).condition.is_none() {
+            Self::look(slf);
+        }
         match *guard(&slf.get().state) {
             State::Waiting | State::Settling => "RUNNING",
             State::Done(_) | State::Failed(_) | State::Cleared => "FINISHED",

@@ -87,6 +87,7 @@ pub(crate) fn _after_fork_in_child(py: Python<'_>) -> PyResult<()> {
     service::forget_thread();
     errands::forget();
     let inherited = fork::child();
+    service::forget_work(); // after the tables of the engine are free again
     // Kept for ever: their drops would act on the parent's connections.
     INHERITED.lock().unwrap_or_else(PoisonError::into_inner).extend(crate::peer::all());
     if inherited.is_empty() {

@@ -122,8 +122,17 @@ impl Drop for Lease {
     fn drop(&mut self) {
         self.link.close();
         if let Some(far) = &self.far {
-            // Nobody else will run what a local host accepted.
-            Python::attach(|py| finish_local(py, &self.link, far));
+            if self.link.is_inherited() {
+                return; // it belongs to the process that this one was forked from
+            }
+            // Nobody else will run what a local host accepted. A handle may go while an exception is on its way.
+            Python::attach(|py| {
+                let pending = PyErr::take(py);
+                finish_local(py, &self.link, far);
+                if let Some(pending) = pending {
+                    pending.restore(py);
+                }
+            });
         }
     }
 }

@@ -11,6 +11,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyMemoryView, PyTuple};
 
+use crate::peer::Peer;
+
 /// A finished pickle.
 pub(crate) struct Pickle {
     pub(crate) flavour: Flavour,
@@ -28,6 +30,8 @@ pub(crate) enum Buffer {
 /// The references of a pickle that is being written, and what it is for.
 struct Writing {
     references: Vec<Py<PyAny>>,
+    /// The link that the message goes to; None while nothing is sent.
+    link: Option<u64>,
     is_argument: bool,
 }
 
@@ -52,7 +56,7 @@ pub(crate) fn find_culprit(value: &Bound<'_, PyAny>, name: &str) {
 /// Whether `value` can be pickled for a peer.
 #[pyfunction]
 pub(crate) fn _pickles(value: &Bound<'_, PyAny>) -> bool {
-    dumps(value, true, None).is_ok()
+    dumps(value, true, None, None).is_ok()
 }
 
 /// Pickles `value`; what only lives in `__main__` or in a function travels by value.
@@ -61,18 +65,23 @@ pub(crate) fn _pickles(value: &Bound<'_, PyAny>) -> bool {
 /// What the first pickler raised, if none can do it.
 ///
 /// `is_argument`: bound methods and generators in it go by reference, all but `kept`.
-pub(crate) fn dumps(value: &Bound<'_, PyAny>, is_argument: bool, kept: Option<&Bound<'_, PyAny>>) -> PyResult<Pickle> {
+pub(crate) fn dumps(
+    value: &Bound<'_, PyAny>,
+    is_argument: bool,
+    kept: Option<&Bound<'_, PyAny>>,
+    link: Option<u64>,
+) -> PyResult<Pickle> {
     let py = value.py();
-    match attempt(value, Flavour::Pickle, is_argument, kept) {
+    match attempt(value, Flavour::Pickle, is_argument, kept, link) {
         Ok(pickle) if names_main(pickle.data.bind(py).as_bytes()) => {
-            attempt(value, Flavour::Cloudpickle, is_argument, kept)
+            attempt(value, Flavour::Cloudpickle, is_argument, kept, link)
         }
         Ok(pickle) => Ok(pickle),
         Err(first) if first.is_instance_of::<pyo3::exceptions::PyException>(py) => {
             if !is_argument && is_uncopyable(py, &first) {
                 return Err(first);
             }
-            attempt(value, Flavour::Cloudpickle, is_argument, kept).map_err(|_| first)
+            attempt(value, Flavour::Cloudpickle, is_argument, kept, link).map_err(|_| first)
         }
         Err(first) => Err(first),
     }
@@ -102,19 +111,25 @@ fn attempt(
     flavour: Flavour,
     is_argument: bool,
     kept: Option<&Bound<'_, PyAny>>,
+    link: Option<u64>,
 ) -> PyResult<Pickle> {
     let py = value.py();
     let buffers = PyList::empty(py);
     let collect = buffers.getattr("append")?;
-    WRITING.with_borrow_mut(|stack| stack.push(Writing { references: Vec::new(), is_argument }));
-    let data = match flavour {
-        Flavour::Pickle if is_argument => argument_dumps(py)?.call1((value, collect, kept)),
+    // All that can fail for other reasons comes before the frame is pushed.
+    let kwargs = PyDict::new(py);
+    let dumps = match flavour {
+        Flavour::Pickle if is_argument => argument_dumps(py)?.clone(),
         Flavour::Pickle => {
-            let kwargs = PyDict::new(py);
-            kwargs.set_item("buffer_callback", collect)?;
-            pickle_dumps(py)?.call((value, 5), Some(&kwargs))
+            kwargs.set_item("buffer_callback", &collect)?;
+            pickle_dumps(py)?.clone()
         }
-        Flavour::Cloudpickle => module(py)?.getattr("dumps_by_value")?.call1((value, collect, kept)),
+        Flavour::Cloudpickle => module(py)?.getattr("dumps_by_value")?,
+    };
+    WRITING.with_borrow_mut(|stack| stack.push(Writing { references: Vec::new(), link, is_argument }));
+    let data = match flavour {
+        Flavour::Pickle if !is_argument => dumps.call((value, 5), Some(&kwargs)),
+        Flavour::Pickle | Flavour::Cloudpickle => dumps.call1((value, collect, kept)),
     };
     let writing = WRITING.with_borrow_mut(Vec::pop).expect("the frame pushed above is still there");
     let data = data?.cast_into::<PyBytes>()?.unbind();
@@ -138,17 +153,16 @@ pub(crate) fn loads<'py>(
     buffers: &Bound<'py, PyList>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = data.py();
-    READING.with_borrow_mut(|stack| stack.push(references));
-    let value = match flavour {
-        Flavour::Pickle => {
-            let kwargs = if buffers.is_empty() { None } else { Some(PyDict::new(py)) };
-            if let Some(kwargs) = &kwargs {
-                kwargs.set_item("buffers", buffers)?;
-            }
-            pickle_loads(py)?.call((data,), kwargs.as_ref())
-        }
-        Flavour::Cloudpickle => module(py)?.getattr("loads")?.call1((data, buffers.try_iter()?)),
+    let kwargs = if buffers.is_empty() { None } else { Some(PyDict::new(py)) };
+    if let Some(kwargs) = &kwargs {
+        kwargs.set_item("buffers", buffers)?;
+    }
+    let loads = match flavour {
+        Flavour::Pickle => pickle_loads(py)?.clone(),
+        Flavour::Cloudpickle => module(py)?.getattr("loads")?,
     };
+    READING.with_borrow_mut(|stack| stack.push(references));
+    let value = loads.call((data,), kwargs.as_ref());
     let table = READING.with_borrow_mut(Vec::pop);
     drop(table);
     value
@@ -187,6 +201,19 @@ pub(crate) fn reduce_reference<'py>(object: &Bound<'py, PyAny>, refusal: &str) -
     let Some(index) = index else { return Err(PyTypeError::new_err(refusal.to_owned())) };
     let loader = py.import("elsewhere._core")?.getattr("_reference")?;
     Ok(PyTuple::new(py, [loader, PyTuple::new(py, [index])?.into_any()])?.into_any())
+}
+
+/// Whether the pickle that is being written on this thread goes to another peer than `peer`.
+pub(crate) fn is_for_another(peer: &Peer) -> bool {
+    WRITING
+        .with_borrow(|stack| stack.last().and_then(|writing| writing.link).is_some_and(|link| link != peer.link.id()))
+}
+
+/// What a value is rebuilt with that stands in a pickle for something else.
+#[pyfunction]
+#[pyo3(signature = (value, /))]
+pub(crate) fn _itself(value: Bound<'_, PyAny>) -> Bound<'_, PyAny> {
+    value
 }
 
 /// Takes the reference at `index` of the pickle that is being read on this thread.

@@ -237,7 +237,9 @@ impl Proxy {
         if let Some(hash) = import.hash.get() {
             return Ok(*hash);
         }
-        let hash = operate(slf, Operation::Hash, &[])?.extract()?;
+        // Also through a futures view: views hash like what they view.
+        let last = Last::Operate { operation: Operation::Hash, operands: &[] };
+        let hash = call::invoke(slf, &last, Want::Value)?.extract()?;
         Ok(*import.hash.get_or_init(|| hash))
     }
 
@@ -312,6 +314,14 @@ impl Proxy {
     }
 
     fn __reduce_ex__<'py>(slf: &Bound<'py, Self>, _protocol: i32) -> PyResult<Bound<'py, PyAny>> {
+        if let Place::Path { .. } = slf.get().place
+            && pickling::is_for_another(&path::root(slf.get()).peer)
+        {
+            // As outside of a pickle: a path on another host is evaluated beforehand.
+            let value = call::evaluate_path(slf)?;
+            let itself = slf.py().import("elsewhere._core")?.getattr("_itself")?;
+            return Ok((itself, (value,)).into_pyobject(slf.py())?.into_any());
+        }
         pickling::reduce_reference(
             slf.as_any(),
             "a proxy cannot be pickled: its object lives in a host that only this process is connected to; \

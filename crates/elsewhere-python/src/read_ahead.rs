@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use elsewhere_engine::{Arrival, Items, Link, Observer, Work};
-use elsewhere_proto::{CallId, ErrorKind, IncomingCall, LaneId, ObjectId, Outcome};
+use elsewhere_proto::{AnswerRefused, CallId, ErrorKind, IncomingCall, LaneId, ObjectId, Outcome};
 use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
 
@@ -18,7 +18,7 @@ use crate::decode::Decoder;
 use crate::encode::Encoder;
 use crate::loop_queue::LoopQueue;
 use crate::peer::{Lease, Peer};
-use crate::{answer, calls_in, errands};
+use crate::{answer, calls_in, errands, errors};
 
 /// How many items the producer may be ahead of the consumer.
 pub(crate) const CREDIT: u32 = 256;
@@ -48,6 +48,8 @@ struct Consumer {
 enum News {
     Items(Items),
     End(Arrival),
+    /// Another thread took the end, or closed the stream.
+    Gone,
 }
 
 impl ReadAhead {
@@ -149,11 +151,14 @@ impl ReadAhead {
             let news = self.sent.wait_event(py, None, |pending| {
                 let is_done = pending.is_done(); // asked first: no items come after the end
                 let items = pending.take_items().map(News::Items);
-                items.or_else(|| if is_done { pending.take().map(News::End) } else { None })
-            })?;
+                items.or_else(|| is_done.then(|| pending.take().map_or(News::Gone, News::End)))
+            });
+            // After an interrupt the call is cancelled, so nothing more comes.
+            let news = news.inspect_err(|_| self.state().is_over = true)?;
             match news {
                 Some(News::Items(items)) => self.fill(py, &items),
                 Some(News::End(arrival)) => return Err(self.end(py, arrival)),
+                Some(News::Gone) => self.state().is_over = true,
                 None => unreachable!("a wait without a limit ends with news"),
             }
         }
@@ -207,7 +212,8 @@ impl ReadAhead {
 struct Producer {
     peer: Arc<Peer>,
     incoming: IncomingCall,
-    iterator: Py<PyAny>,
+    /// None while the call that makes it still runs.
+    iterator: Option<Py<PyAny>>,
     credit: u32,
     /// Whether it waits in the inbox for its next turn, or has it.
     is_queued: bool,
@@ -226,20 +232,37 @@ fn producers() -> MutexGuard<'static, Producers> {
     PRODUCERS.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Makes the producer of a call that wants a stream, before the call is run: the first credit may overtake its result.
+pub(crate) fn expect(peer: &Arc<Peer>, incoming: &IncomingCall) {
+    let producer =
+        Producer { peer: Arc::clone(peer), incoming: head_of(incoming), iterator: None, credit: 0, is_queued: false };
+    producers().insert((peer.link.id(), incoming.call), Arc::new(Mutex::new(producer)));
+}
+
+/// The call that was to make a stream failed, and was answered.
+pub(crate) fn expect_no_more(peer: &Peer, incoming: &IncomingCall) {
+    let producer = producers().remove(&(peer.link.id(), incoming.call));
+    drop(producer); // after the lock
+}
+
 /// Begins to produce the items of `value` for a call that wants a stream.
 pub(crate) fn produce(py: Python<'_>, peer: &Arc<Peer>, incoming: &IncomingCall, value: &Bound<'_, PyAny>) {
-    match value.try_iter() {
-        Ok(iterator) => {
-            let producer = Producer {
-                peer: Arc::clone(peer),
-                incoming: head_of(incoming),
-                iterator: iterator.into_any().unbind(),
-                credit: 0,
-                is_queued: false,
-            };
-            producers().insert((peer.link.id(), incoming.call), Arc::new(Mutex::new(producer)));
+    let iterator = match value.try_iter() {
+        Ok(iterator) => iterator.into_any().unbind(),
+        Err(error) => {
+            expect_no_more(peer, incoming);
+            answer::raised(py, peer, incoming, ErrorKind::Raised, Outcome::Finished, &error);
+            return;
         }
-        Err(error) => answer::raised(py, peer, incoming, ErrorKind::Raised, Outcome::Finished, &error),
+    };
+    // Gone if the consumer gave up meanwhile.
+    let Some(producer) = producers().get(&(peer.link.id(), incoming.call)).cloned() else { return };
+    let mut producer = producer.lock().unwrap_or_else(PoisonError::into_inner);
+    producer.iterator = Some(iterator);
+    producer.is_queued = producer.credit > 0;
+    if producer.is_queued {
+        let link = Arc::clone(&peer.link);
+        peer.link.inbox().push(Work::Credit { link, call: incoming.call, count: 0 });
     }
 }
 
@@ -249,7 +272,7 @@ pub(crate) fn credit(py: Python<'_>, link: &Arc<Link>, call: CallId, count: u32)
     {
         let mut producer = producer.lock().unwrap_or_else(PoisonError::into_inner);
         producer.credit = producer.credit.saturating_add(count);
-        if count > 0 && std::mem::replace(&mut producer.is_queued, true) {
+        if producer.iterator.is_none() || count > 0 && std::mem::replace(&mut producer.is_queued, true) {
             return; // its turn comes
         }
     }
@@ -260,12 +283,13 @@ pub(crate) fn credit(py: Python<'_>, link: &Arc<Link>, call: CallId, count: u32)
 fn turn(py: Python<'_>, link: &Arc<Link>, call: CallId, producer: &Arc<Mutex<Producer>>) {
     let (peer, iterator, budget, lane) = {
         let producer = producer.lock().unwrap_or_else(PoisonError::into_inner);
-        (Arc::clone(&producer.peer), producer.iterator.clone_ref(py), producer.credit, producer.incoming.lane)
+        let Some(iterator) = &producer.iterator else { return };
+        (Arc::clone(&producer.peer), iterator.clone_ref(py), producer.credit, producer.incoming.lane)
     };
     let (batch, end) = fill_batch(py, &peer, iterator.bind(py), budget);
     let sent = batch.count;
-    send_batch(py, &peer, call, lane, batch);
-    if let Some(end) = end {
+    let refused = send_batch(py, &peer, call, lane, batch);
+    if let Some(end) = refused.or(end) {
         finish(py, link, call, &end);
         return;
     }
@@ -317,11 +341,17 @@ fn fill_batch<'py>(
     (batch, None)
 }
 
-fn send_batch(py: Python<'_>, peer: &Peer, call: CallId, lane: LaneId, mut batch: Batch) {
-    // Refused means that the consumer is gone or gave the stream up, and the producer hears of that.
-    if batch.count > 0 && peer.link.items(call, lane, batch.count, &mut batch.body).is_err() {
-        peer.ungrant(py, batch.granted);
+/// Sends a batch; gives what it was refused for if the stream ends with that.
+fn send_batch(py: Python<'_>, peer: &Peer, call: CallId, lane: LaneId, mut batch: Batch) -> Option<PyErr> {
+    if batch.count == 0 {
+        return None;
     }
+    let refusal = peer.link.items(call, lane, batch.count, &mut batch.body).err()?;
+    peer.ungrant(py, batch.granted);
+    // Refused otherwise means that the consumer is gone or gave the stream up, and the producer hears of that.
+    let AnswerRefused::TooLarge { len, max } = refusal else { return None };
+    let text = format!("{} items of a stream take {len} bytes, and one message may have {max}", batch.count);
+    Some(errors::make(py, "ResultError", &text, Some(Outcome::Finished), None, None))
 }
 
 /// Ends a stream: exhausted, or with what the iterator raised.

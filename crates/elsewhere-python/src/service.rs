@@ -49,6 +49,16 @@ pub(crate) fn ensure(py: Python<'_>) -> PyResult<()> {
     start().inspect_err(|_| STARTED.store(false, Ordering::SeqCst))
 }
 
+/// What waits for the service thread of a forked child's parent is the parent's to do.
+pub(crate) fn forget_work() {
+    let inbox = process_inbox();
+    while let Some(work) = inbox.try_pop() {
+        std::mem::forget(work);
+    }
+    inbox.reopen();
+    std::mem::forget(std::mem::take(&mut *watched()));
+}
+
 /// A forked child has no service thread.
 pub(crate) fn forget_thread() {
     STARTED.store(false, Ordering::SeqCst);

@@ -96,10 +96,27 @@ pub(crate) fn stream<'py>(
     target: &Bound<'py, PyAny>,
     args: &Bound<'py, PyTuple>,
     kwargs: Option<&Bound<'py, PyDict>>,
-) -> PyResult<Bound<'py, ReadAhead>> {
+) -> PyResult<Bound<'py, PyAny>> {
     let py = target.py();
+    let peer = match target.cast_exact::<Proxy>() {
+        Ok(proxy) => Arc::clone(&path::root(proxy.get()).peer),
+        Err(_) if target.is_callable() => peer_among(target, args, kwargs)?,
+        Err(_) => return Err(neither_proxy_nor_function(target)),
+    };
+    if peer.is_owned() && call::is_inside(peer.link.id()) {
+        // The host's one thread waits for this very call: it answers calls of the chain, but takes no turns for streams.
+        let sent = send(target, args, kwargs, Want::Reference, Expect::Answer)?.expect("an answer is expected");
+        return sent.wait(py)?.try_iter().map(Bound::into_any);
+    }
     let sent = send(target, args, kwargs, Want::Stream, Expect::Items)?;
-    ReadAhead::new(py, sent.expect("items are expected"))
+    Ok(ReadAhead::new(py, sent.expect("items are expected"))?.into_any())
+}
+
+fn neither_proxy_nor_function(target: &Bound<'_, PyAny>) -> PyErr {
+    match target.get_type().fully_qualified_name() {
+        Ok(kind) => PyTypeError::new_err(format!("expected a proxy or a function, not an object of type {kind}")),
+        Err(error) => error,
+    }
 }
 
 fn send<'py>(
@@ -114,8 +131,7 @@ fn send<'py>(
         return call::send(proxy, &Last::Call { args, kwargs }, want, expect).map(Some);
     }
     if !target.is_callable() {
-        let kind = target.get_type().fully_qualified_name()?;
-        return Err(PyTypeError::new_err(format!("expected a proxy or a function, not an object of type {kind}")));
+        return Err(neither_proxy_nor_function(target));
     }
     let peer = peer_among(target, args, kwargs)?;
     call::send_to_host(py, &peer, "run", (Some(target), args, kwargs), want, expect, None)
