@@ -9,12 +9,14 @@ import signal
 import sys
 import threading
 import time
+import weakref
 
 import pytest
 
 import elsewhere
 from conftest import children, open_descriptors
 from doomed import Doomed
+from kennel import Dog
 from programs import has_ended, numbers, start
 
 
@@ -164,6 +166,31 @@ def test_each_on_death_callback_is_called_also_behind_one_that_raises(process_ho
 
     assert noticed.acquire(timeout=20)
     assert "on_death" in caplog.text
+
+
+class Bulky:
+    """Cannot be copied, so it travels by reference."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+
+def test_what_a_callback_gives_to_a_host_that_died_meanwhile_is_let_go(process_host) -> None:  # row 6
+    dog = process_host.spawn(Dog, "rex")
+    given: list[weakref.ref] = []
+    over = threading.Event()
+
+    def give() -> Bulky:
+        process_host.kill()
+        process_host.close()
+        bulky = Bulky()
+        given.append(weakref.ref(bulky, lambda _: over.set()))
+        return bulky
+
+    future = elsewhere.submit(dog.call, elsewhere.ref(give))
+
+    assert over.wait(20)
+    assert isinstance(future.exception(), (elsewhere.HostDied, elsewhere.HostClosed))
 
 
 BROKEN = {

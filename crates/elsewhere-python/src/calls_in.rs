@@ -91,6 +91,9 @@ fn run_told(py: Python<'_>, incoming: &Incoming) -> Option<PyErr> {
             }
             let interrupt = evaluated.interrupt(py);
             respond(py, &peer, &incoming.call, evaluated);
+            if peer.link.loss().is_some() {
+                peer.clear(py); // what was just offered to it came too late to be let go of with the rest
+            }
             interrupt
         })
     })

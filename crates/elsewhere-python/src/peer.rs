@@ -410,7 +410,7 @@ impl Peer {
     }
 
     /// Lets go of everything that is held for a peer that is gone.
-    fn clear(&self, py: Python<'_>) {
+    pub(crate) fn clear(&self, py: Python<'_>) {
         let tables = std::mem::take(&mut *self.tables());
         tables.exported.into_values().for_each(|held| held.object.drop_ref(py));
         for class in tables.classes.into_values().filter_map(Arc::into_inner) {

@@ -179,6 +179,9 @@ impl Link {
 
     /// The answer alone, for where locks are held.
     pub(super) fn answer_quietly(self: &Arc<Self>, operation: impl FnOnce(&mut Protocol) -> Answered) -> Answered {
-        self.with_wire(|wire| if wire.transport.is_some() { operation(&mut wire.protocol) } else { Ok(()) })
+        self.with_wire(|wire| match wire.transport {
+            Some(_) => operation(&mut wire.protocol),
+            None => Err(AnswerRefused::NotOpen),
+        })
     }
 }
