@@ -154,7 +154,7 @@ def test_callback_in_a_thread_of_the_host_begins_a_chain_of_its_own(process_host
 
     starter.start(ref(heard.set))
 
-    heard.wait()
+    assert heard.wait()
     starter.join()
 
 

@@ -245,6 +245,8 @@ def test_closing_twice_is_fine(host):
     host.close()
     close(shared)
 
+    assert not host.alive
+
 
 def test_closing_a_path_is_a_type_error(host):
     dog = host.spawn(Dog, "rex")

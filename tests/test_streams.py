@@ -287,6 +287,8 @@ def test_closing_a_stream_twice_is_fine(producer):
     numbers.close()
     elsewhere.close(numbers)
 
+    assert list(numbers) == []
+
 
 def test_dropping_a_read_ahead_stream_closes_the_generator(producer):
     numbers = stream(producer.endless)
