@@ -7,6 +7,7 @@ import concurrent.futures
 import os
 import sys
 import threading
+import weakref
 
 import pytest
 
@@ -26,6 +27,9 @@ class Viewer:
     def stream_from(self, source):
         return list(stream(source.slowly, 3))
 
+    def give_up(self, source):
+        stream(source.kept_in_sight, 10**9).close()
+
     def call(self, function):
         return function()
 
@@ -34,12 +38,19 @@ class Viewer:
 
 
 class Source:
-    def __init__(self):
+    def __init__(self, *, seconds=0.0):
+        self.seconds = seconds
         self.go = threading.Event()
+        self.made = []
 
     def slowly(self, number):
-        self.go.wait(0.2)  # longer than the credit of the stream takes to arrive
+        self.go.wait(self.seconds)
         return iter(range(number))
+
+    def kept_in_sight(self, number):
+        generator = (item for item in range(number))
+        self.made.append(weakref.ref(generator))
+        return generator
 
 
 def test_local_handle_may_go_while_an_exception_is_on_its_way():
@@ -65,10 +76,24 @@ def test_stream_that_was_closed_by_another_thread_ends(process_host):
     assert list(numbers) == []
 
 
-def test_credit_may_come_before_the_iterable_does(process_host):
+@pytest.mark.parametrize("seconds", [0, 0.2])  # the credit of the stream arrives in the middle, or long before
+def test_credit_may_come_before_the_iterable_does(process_host, seconds):
     viewer = process_host.spawn(Viewer)
+    source = ref(Source(seconds=seconds))
 
-    assert viewer.stream_from(ref(Source())) == [0, 1, 2]
+    for _ in range(2 if seconds else 200):
+        assert viewer.stream_from(source) == [0, 1, 2]
+
+
+def test_stream_that_is_given_up_as_it_begins_is_let_go(process_host):
+    viewer = process_host.spawn(Viewer)
+    source = Source()
+
+    for _ in range(100):
+        viewer.give_up(ref(source))
+
+    while any(generator() is not None for generator in source.made):
+        viewer.kinds()
 
 
 def test_callback_may_stream_from_the_host_that_waits_for_it(process_host):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import os
 import threading
 
 import pytest
@@ -56,6 +57,13 @@ class Producer:
         for _ in range(count):
             self.made += 1
             yield b"x" * size
+
+    def echoing(self, path: str, times: int):
+        """Some items at once, and some more for each line of the file."""
+        yield from ((0, part) for part in range(times))
+        with open(path) as lines:
+            for number, _ in enumerate(lines, start=1):
+                yield from ((number, part) for part in range(times))
 
 
 @pytest.fixture
@@ -238,6 +246,19 @@ def test_read_ahead_takes_any_iterable(producer, host):
 def test_read_ahead_of_what_is_not_iterable_is_a_type_error(producer):
     with pytest.raises(TypeError, match="not iterable"):
         list(stream(producer.not_iterable))
+
+
+def test_item_arrives_before_the_next_one_is_made(process_host, tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    answers = process_host.spawn(Producer)
+
+    lines = stream(answers.echoing, str(tmp_path / "fifo"), 3)
+
+    with open(tmp_path / "fifo", "w", buffering=1) as fifo:
+        for number in range(20):
+            assert [next(lines) for _ in range(3)] == [(number, 0), (number, 1), (number, 2)]
+            print("go on", file=fifo)
+    assert len(list(lines)) == 3  # of the last line
 
 
 def test_read_ahead_rests_at_its_credit(producer):

@@ -82,9 +82,6 @@ fn run_told(py: Python<'_>, incoming: &Incoming) -> Option<PyErr> {
     peer.drop_released(py);
     errands::run(py, || {
         call::inside(incoming.call.chain, peer.link.id(), || {
-            if incoming.call.head.want == Want::Stream {
-                read_ahead::expect(&peer, &incoming.call);
-            }
             let evaluated = evaluate(py, &peer, &incoming.call);
             if exit::has_begun() && !call::is_main_thread() {
                 return None; // what it raised is most likely what brought this thread home
@@ -115,9 +112,6 @@ fn respond<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingCall, eval
         }
         peer.link.finish(incoming.call);
         return;
-    }
-    if incoming.head.want == Want::Stream && !matches!(evaluated, Evaluated::Value(_)) {
-        read_ahead::expect_no_more(peer, incoming);
     }
     match evaluated {
         Evaluated::Value(found) => match incoming.head.want {

@@ -1,7 +1,7 @@
 //! Streams that are read ahead: items pushed under credit on one side, taken in batches on the other.
 //!
 //! Owns: `ReadAhead` (the consumer) and the producers of this process. Must not know: how frames carry items.
-//! A producer runs as work of the inbox that its call came by: one batch at a time, then it queues up again behind
+//! A producer runs as work of the inbox that its call came by: a millisecond at a time, then it queues up again behind
 //! whatever else came. Without credit it rests.
 
 use std::collections::{HashMap, VecDeque};
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use elsewhere_engine::{Arrival, Items, Link, Observer, Work};
-use elsewhere_proto::{AnswerRefused, CallId, ErrorKind, IncomingCall, LaneId, ObjectId, Outcome};
+use elsewhere_proto::{AnswerRefused, CallId, ErrorKind, IncomingCall, LaneId, Outcome};
 use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
 
@@ -23,9 +23,11 @@ use crate::{answer, calls_in, errands, errors};
 /// How many items the producer may be ahead of the consumer.
 pub(crate) const CREDIT: u32 = 256;
 
-/// A batch ends with the item that passes this many bytes, or this much time.
-const BATCH_BYTES: usize = 64 * 1024;
-const BATCH_TIME: Duration = Duration::from_millis(1);
+/// A turn of a producer ends with the item that passes this much time.
+const TURN_TIME: Duration = Duration::from_millis(1);
+
+/// Items that come so soon after one that was sent are gathered and sent together: a write costs as much as many items.
+const GATHER_TIME: Duration = Duration::from_micros(200);
 
 /// An iterator elsewhere whose items are fetched ahead. Made by `elsewhere.stream`.
 #[pyclass(frozen, weakref, module = "elsewhere")]
@@ -212,9 +214,7 @@ impl ReadAhead {
 struct Producer {
     peer: Arc<Peer>,
     incoming: IncomingCall,
-    /// None while the call that makes it still runs.
-    iterator: Option<Py<PyAny>>,
-    credit: u32,
+    iterator: Py<PyAny>,
     /// Whether it waits in the inbox for its next turn, or has it.
     is_queued: bool,
 }
@@ -232,133 +232,129 @@ fn producers() -> MutexGuard<'static, Producers> {
     PRODUCERS.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Makes the producer of a call that wants a stream, before the call is run: the first credit may overtake its result.
-pub(crate) fn expect(peer: &Arc<Peer>, incoming: &IncomingCall) {
-    let producer =
-        Producer { peer: Arc::clone(peer), incoming: head_of(incoming), iterator: None, credit: 0, is_queued: false };
-    producers().insert((peer.link.id(), incoming.call), Arc::new(Mutex::new(producer)));
-}
-
-/// The call that was to make a stream failed, and was answered.
-pub(crate) fn expect_no_more(peer: &Peer, incoming: &IncomingCall) {
-    let producer = producers().remove(&(peer.link.id(), incoming.call));
-    drop(producer); // after the lock
+fn lock(producer: &Mutex<Producer>) -> MutexGuard<'_, Producer> {
+    producer.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Begins to produce the items of `value` for a call that wants a stream.
+///
+/// Credit and cancel are told to another thread than this one, perhaps, and before there is a producer. So neither is
+/// counted here: the producer is made known, and then the link is asked what the peer wants by now.
 pub(crate) fn produce(py: Python<'_>, peer: &Arc<Peer>, incoming: &IncomingCall, value: &Bound<'_, PyAny>) {
     let iterator = match value.try_iter() {
         Ok(iterator) => iterator.into_any().unbind(),
         Err(error) => {
-            expect_no_more(peer, incoming);
             answer::raised(py, peer, incoming, ErrorKind::Raised, Outcome::Finished, &error);
             return;
         }
     };
-    // Gone if the consumer gave up meanwhile.
-    let Some(producer) = producers().get(&(peer.link.id(), incoming.call)).cloned() else { return };
-    let mut producer = producer.lock().unwrap_or_else(PoisonError::into_inner);
-    producer.iterator = Some(iterator);
-    producer.is_queued = producer.credit > 0;
-    if producer.is_queued {
-        let link = Arc::clone(&peer.link);
-        peer.link.inbox().push(Work::Credit { link, call: incoming.call, count: 0 });
+    let producer = Producer { peer: Arc::clone(peer), incoming: head_of(incoming), iterator, is_queued: false };
+    let producer = Arc::new(Mutex::new(producer));
+    producers().insert((peer.link.id(), incoming.call), Arc::clone(&producer));
+    match peer.link.granted(incoming.call) {
+        Some(0) => {} // its first credit is on the way
+        Some(_) => queue(&peer.link, incoming.call, &producer),
+        None => cancel(py, &peer.link, incoming.call),
+    }
+}
+
+/// Lets a producer take its turn behind whatever else came, unless it is waiting for one.
+fn queue(link: &Arc<Link>, call: CallId, producer: &Mutex<Producer>) {
+    if !std::mem::replace(&mut lock(producer).is_queued, true) {
+        link.inbox().push(Work::Credit { link: Arc::clone(link), call, count: 0 });
     }
 }
 
 /// The consumer of a stream granted `count` more items; 0 is the producer's own next turn.
 pub(crate) fn credit(py: Python<'_>, link: &Arc<Link>, call: CallId, count: u32) {
+    // Not there yet, or no more; `produce` sees what was granted before.
     let Some(producer) = producers().get(&(link.id(), call)).cloned() else { return };
-    {
-        let mut producer = producer.lock().unwrap_or_else(PoisonError::into_inner);
-        producer.credit = producer.credit.saturating_add(count);
-        if producer.iterator.is_none() || count > 0 && std::mem::replace(&mut producer.is_queued, true) {
-            return; // its turn comes
-        }
+    if count > 0 && std::mem::replace(&mut lock(&producer).is_queued, true) {
+        return; // its turn comes
     }
     turn(py, link, call, &producer);
 }
 
-/// Produces one batch.
+/// Produces for a while.
 fn turn(py: Python<'_>, link: &Arc<Link>, call: CallId, producer: &Arc<Mutex<Producer>>) {
-    let (peer, iterator, budget, lane) = {
-        let producer = producer.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(iterator) = &producer.iterator else { return };
-        (Arc::clone(&producer.peer), iterator.clone_ref(py), producer.credit, producer.incoming.lane)
+    let (peer, iterator, lane) = {
+        let producer = lock(producer);
+        (Arc::clone(&producer.peer), producer.iterator.clone_ref(py), producer.incoming.lane)
     };
-    let (batch, end) = fill_batch(py, &peer, iterator.bind(py), budget);
-    let sent = batch.count;
-    let refused = send_batch(py, &peer, call, lane, batch);
-    if let Some(end) = refused.or(end) {
+    // A stream that the consumer gave up is ended by the work that says so.
+    let budget = link.granted(call).unwrap_or(0);
+    let end = Turn { py, peer: &peer, call, lane }.produce(iterator.bind(py), budget);
+    if let Err(end) = end {
         finish(py, link, call, &end);
         return;
     }
-    let mut producer = producer.lock().unwrap_or_else(PoisonError::into_inner);
-    producer.credit = producer.credit.saturating_sub(sent);
-    producer.is_queued = producer.credit > 0;
-    if producer.is_queued {
-        link.inbox().push(Work::Credit { link: Arc::clone(link), call, count: 0 });
+    lock(producer).is_queued = false; // before the look at what is granted: credit that comes after it finds it so
+    if link.granted(call).is_some_and(|granted| granted > 0) {
+        queue(link, call, producer);
     }
 }
 
-#[derive(Default)]
-struct Batch {
-    body: Vec<u8>,
-    count: u32,
-    /// The references in it, which go back if it is not sent.
-    granted: Vec<ObjectId>,
+/// One turn of a producer.
+struct Turn<'a, 'py> {
+    py: Python<'py>,
+    peer: &'a Arc<Peer>,
+    call: CallId,
+    lane: LaneId,
 }
 
-/// Takes items until the budget, the batch or the iterator is over; gives what ended the iterator, if anything did.
-fn fill_batch<'py>(
-    py: Python<'py>,
-    peer: &Arc<Peer>,
-    iterator: &Bound<'py, PyAny>,
-    budget: u32,
-) -> (Batch, Option<PyErr>) {
-    let mut batch = Batch::default();
-    let start = Instant::now();
-    while batch.count < budget && batch.body.len() < BATCH_BYTES {
-        if batch.count > 0 && start.elapsed() >= BATCH_TIME {
-            break;
+impl<'py> Turn<'_, 'py> {
+    /// Takes and sends items until the budget, the time or the iterator is over.
+    ///
+    /// # Errors
+    /// What ended the iterator, or what its items could not be sent for.
+    fn produce(&self, iterator: &Bound<'py, PyAny>, budget: u32) -> PyResult<()> {
+        let start = Instant::now();
+        let mut last_sent = None;
+        let mut body = Vec::new();
+        for _ in 0..budget {
+            let item = iterator.call_method0("__next__")?;
+            let now = Instant::now();
+            // An item that comes alone leaves at once; what comes right behind it, together.
+            let is_alone = last_sent.is_none_or(|last| now.duration_since(last) >= GATHER_TIME);
+            if is_alone {
+                last_sent = Some(now);
+            }
+            self.send(&mut body, &item, is_alone)?;
+            if now.duration_since(start) >= TURN_TIME {
+                break;
+            }
         }
-        let item = match iterator.call_method0("__next__") {
-            Ok(item) => item,
-            Err(error) => return (batch, Some(error)),
-        };
-        let length = batch.body.len();
-        let mut encoder = Encoder::new(py, peer, &mut batch.body, false);
-        if let Err(error) = calls_in::write_item(&mut encoder, &item) {
+        Ok(())
+    }
+
+    fn send(&self, body: &mut Vec<u8>, item: &Bound<'py, PyAny>, is_alone: bool) -> PyResult<()> {
+        body.clear();
+        let mut encoder = Encoder::new(self.py, self.peer, body, false);
+        if let Err(error) = calls_in::write_item(&mut encoder, item) {
             encoder.abandon();
-            drop(encoder);
-            batch.body.truncate(length);
-            return (batch, Some(error));
+            return Err(error);
         }
         let granted = encoder.into_granted();
-        batch.granted.extend(granted);
-        batch.count += 1;
+        let link = &self.peer.link;
+        let sent = if is_alone {
+            link.items(self.call, self.lane, 1, body)
+        } else {
+            link.items_soon(self.call, self.lane, 1, body)
+        };
+        let Err(refusal) = sent else { return Ok(()) };
+        self.peer.ungrant(self.py, granted);
+        // Refused otherwise means that the consumer is gone or gave the stream up, and the producer hears of that.
+        let AnswerRefused::TooLarge { len, max } = refusal else { return Ok(()) };
+        let text = format!("an item of a stream takes {len} bytes, and one message may have {max}");
+        Err(errors::make(self.py, "ResultError", &text, Some(Outcome::Finished), None, None))
     }
-    (batch, None)
-}
-
-/// Sends a batch; gives what it was refused for if the stream ends with that.
-fn send_batch(py: Python<'_>, peer: &Peer, call: CallId, lane: LaneId, mut batch: Batch) -> Option<PyErr> {
-    if batch.count == 0 {
-        return None;
-    }
-    let refusal = peer.link.items(call, lane, batch.count, &mut batch.body).err()?;
-    peer.ungrant(py, batch.granted);
-    // Refused otherwise means that the consumer is gone or gave the stream up, and the producer hears of that.
-    let AnswerRefused::TooLarge { len, max } = refusal else { return None };
-    let text = format!("{} items of a stream take {len} bytes, and one message may have {max}", batch.count);
-    Some(errors::make(py, "ResultError", &text, Some(Outcome::Finished), None, None))
 }
 
 /// Ends a stream: exhausted, or with what the iterator raised.
 fn finish(py: Python<'_>, link: &Arc<Link>, call: CallId, end: &PyErr) {
     let Some(producer) = producers().remove(&(link.id(), call)) else { return };
     let (peer, incoming) = {
-        let producer = producer.lock().unwrap_or_else(PoisonError::into_inner);
+        let producer = lock(&producer);
         (Arc::clone(&producer.peer), head_of(&producer.incoming))
     };
     drop(producer);
@@ -373,7 +369,7 @@ fn finish(py: Python<'_>, link: &Arc<Link>, call: CallId, end: &PyErr) {
 pub(crate) fn cancel(py: Python<'_>, link: &Arc<Link>, call: CallId) {
     let Some(producer) = producers().remove(&(link.id(), call)) else { return };
     let (peer, incoming) = {
-        let producer = producer.lock().unwrap_or_else(PoisonError::into_inner);
+        let producer = lock(&producer);
         (Arc::clone(&producer.peer), head_of(&producer.incoming))
     };
     drop(producer);

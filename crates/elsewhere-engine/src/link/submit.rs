@@ -151,6 +151,39 @@ impl Link {
         self.answer(|protocol| protocol.items(call, lane, count, body))
     }
 
+    /// The same for items that more are likely to follow at once: they may stay here for a moment, at most until the
+    /// watch thread's next tick, and are sent together.
+    ///
+    /// # Errors
+    /// As [`items`](Self::items).
+    pub fn items_soon(
+        self: &Arc<Self>,
+        call: CallId,
+        lane: LaneId,
+        count: u32,
+        body: &mut Vec<u8>,
+    ) -> Result<(), AnswerRefused> {
+        if self.is_inherited() {
+            return Ok(());
+        }
+        let sent = self.with_wire_for_more(|wire| match wire.transport {
+            Some(_) => wire.protocol.items(call, lane, count, body),
+            None => Err(AnswerRefused::NotOpen),
+        });
+        self.read_far();
+        self.touch();
+        sent
+    }
+
+    /// How many items the peer takes now of a call that it wants as a stream; None once it gave the stream up, and where
+    /// no such stream is open.
+    pub fn granted(self: &Arc<Self>, call: CallId) -> Option<u32> {
+        if self.is_inherited() {
+            return None;
+        }
+        self.with_wire_for_more(|wire| wire.protocol.granted(call))
+    }
+
     /// A post of the peer is done, however it went. To be called for each of them, or the peer's window fills up.
     pub fn finish(self: &Arc<Self>, call: CallId) {
         let _ = self.answer(|protocol| {

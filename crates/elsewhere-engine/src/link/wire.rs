@@ -48,7 +48,9 @@ pub(super) struct Reader {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sending {
     Now,
-    /// At once, or together with what follows.
+    /// At once, or together with what follows while the peer has enough to do.
+    WhileBusy,
+    /// Together with what follows.
     Soon,
 }
 
@@ -80,6 +82,11 @@ impl Link {
     /// as a call otherwise does in all. What stays is sent with whatever is sent next, when somebody waits, looks or
     /// observes, or by the watch thread's next tick.
     pub(super) fn with_wire_for_call<R>(self: &Arc<Self>, operation: impl FnOnce(&mut Wire) -> R) -> R {
+        self.finish_section(lock(&self.wire), Sending::WhileBusy, operation)
+    }
+
+    /// The same for what may stay in any case, such as items that more will follow at once.
+    pub(super) fn with_wire_for_more<R>(self: &Arc<Self>, operation: impl FnOnce(&mut Wire) -> R) -> R {
         self.finish_section(lock(&self.wire), Sending::Soon, operation)
     }
 
@@ -101,7 +108,7 @@ impl Link {
 
     /// Sends what is there to send, takes the events and unlocks.
     fn leave(self: &Arc<Self>, mut wire: MutexGuard<'_, Wire>, sending: Sending, events: &mut Events) {
-        let is_held = sending == Sending::Soon && self.may_hold(&wire);
+        let is_held = sending != Sending::Now && self.may_hold(&wire, sending);
         self.attention.set_held(is_held);
         let is_newly_blocked = !is_held && self.transmit(&mut wire);
         wire.take_events(events);
@@ -137,10 +144,10 @@ impl Link {
     }
 
     /// Whether what there is to send may stay here for a moment.
-    fn may_hold(&self, wire: &Wire) -> bool {
+    fn may_hold(&self, wire: &Wire, sending: Sending) -> bool {
         let stats = wire.protocol.stats();
-        stats.calls + stats.posts >= BUSY_CALLS
-            && stats.waiting_bytes < HELD_BYTES
+        (sending == Sending::Soon || stats.calls + stats.posts >= BUSY_CALLS)
+            && (1..HELD_BYTES).contains(&stats.waiting_bytes)
             && !self.attention.is_blocked()
             && self.far.get().is_none()
     }

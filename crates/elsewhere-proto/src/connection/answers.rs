@@ -39,6 +39,8 @@ struct Slot {
     stage: Stage,
     is_stream: bool,
     is_begun: bool,
+    /// The peer gave it up.
+    is_cancelled: bool,
     lane: LaneId,
     len: usize,
     credit: u32,
@@ -76,7 +78,7 @@ pub(super) struct Answers {
     finished_len: u64,
 }
 
-/// What the peer's cancel or credit met.
+/// What the peer's credit met.
 pub(super) enum Found<'a> {
     Open(&'a mut u32),
     NoStream,
@@ -207,6 +209,23 @@ impl Answers {
         self.slot(id).filter(|slot| slot.is_stream).map(|slot| &mut slot.credit)
     }
 
+    /// The items that the peer takes for a call now; None if it is no open stream, or one that the peer gave up.
+    pub(super) fn granted(&mut self, id: CallId) -> Option<u32> {
+        self.slot(id).filter(|slot| slot.is_stream && !slot.is_cancelled).map(|slot| slot.credit)
+    }
+
+    /// The peer gave the call up. Returns whether it is still to be answered.
+    ///
+    /// # Errors
+    /// [`Violation::UnknownCall`] if the peer never used the id.
+    pub(super) fn cancel(&mut self, id: CallId) -> Result<bool, Violation> {
+        if id.0 > self.highest || id.0 == 0 {
+            return Err(Violation::UnknownCall { call: id });
+        }
+        let slot = self.slot(id);
+        Ok(slot.map(|slot| slot.is_cancelled = true).is_some())
+    }
+
     /// The call is answered. Gives the objects whose release takes effect.
     #[inline]
     pub(super) fn close(&mut self, id: CallId) -> Vec<ObjectId> {
@@ -240,7 +259,7 @@ impl Answers {
         Some((std::mem::take(&mut self.finished), std::mem::take(&mut self.finished_len)))
     }
 
-    /// What an id means that the peer names.
+    /// What an id means that the peer grants credit to.
     ///
     /// # Errors
     /// [`Violation::UnknownCall`] if the peer never used it.

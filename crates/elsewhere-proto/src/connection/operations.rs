@@ -170,7 +170,8 @@ impl<T: Clone> Connection<T> {
         Ok(own)
     }
 
-    /// Sends `count` items of a stream that a call of the peer opened. `body` is taken where it is long.
+    /// Sends `count` items of a stream that a call of the peer opened, in one frame with those before them where these
+    /// were not sent yet. `body` is taken where it is long.
     ///
     /// # Errors
     /// As [`reply`](Self::reply), and [`AnswerRefused::NoCredit`] where the peer takes fewer.
@@ -182,8 +183,14 @@ impl<T: Clone> Connection<T> {
             return Err(AnswerRefused::NoCredit { count, granted });
         }
         *credit = granted.saturating_sub(count);
-        self.output.push_message(Header { lane: lane.0, number: count, ..Header::bare(Kind::Items, call.0) }, body);
+        self.output.push_items(Header { lane: lane.0, number: count, ..Header::bare(Kind::Items, call.0) }, body);
         Ok(())
+    }
+
+    /// How many items the peer takes now of a call that it wants as a stream; None once it gave the stream up, and where
+    /// no such stream is open.
+    pub fn granted(&mut self, call: CallId) -> Option<u32> {
+        self.answers.granted(call)
     }
 
     /// A post of the peer is done, however it went. Until it is told so, it counts against the peer's window: who

@@ -162,9 +162,8 @@ impl<T: Clone> Connection<T> {
     }
 
     fn on_cancel(&mut self, call: CallId, interrupt: bool) -> Result<(), Violation> {
-        match self.answers.find(call)? {
-            Found::Open(_) | Found::NoStream => self.events.push_back(Event::Cancelled { call, interrupt }),
-            Found::Answered => {}
+        if self.answers.cancel(call)? {
+            self.events.push_back(Event::Cancelled { call, interrupt });
         }
         Ok(())
     }

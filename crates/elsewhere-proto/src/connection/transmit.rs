@@ -27,6 +27,8 @@ pub(super) struct Transmit {
     ready: Vec<u8>,
     /// How much of `ready` is sent.
     head: usize,
+    /// The frame of items at the end of `ready`, if nothing of it is sent.
+    last_items: Option<ItemsFrame>,
     /// How much was ever sent.
     sent: u64,
     lines: VecDeque<Line>,
@@ -63,6 +65,15 @@ struct Message {
     is_begun: bool,
     /// Frames that concern it and follow it at once.
     after: Vec<Header>,
+}
+
+/// A frame of items that more may be added to.
+#[derive(Clone, Copy, Debug)]
+struct ItemsFrame {
+    /// Where it begins and ends in `ready`.
+    at: usize,
+    end: usize,
+    header: Header,
 }
 
 /// A frame that passes nothing that was there before it.
@@ -127,6 +138,40 @@ impl Transmit {
         }
         self.wait(header, body);
         None
+    }
+
+    /// Queues items of a stream as [`push_message`](Self::push_message) does, in one frame with those right before them
+    /// where these are still here.
+    #[inline]
+    pub(super) fn push_items(&mut self, header: Header, body: &mut Vec<u8>) {
+        if self.extend_items(&header, body) {
+            return;
+        }
+        let at = self.ready.len();
+        if self.push_message(header, body).is_some() {
+            let end = self.ready.len();
+            self.last_items = Some(ItemsFrame { at, end, header: Header { len: body.len(), ..header } });
+        }
+    }
+
+    fn extend_items(&mut self, header: &Header, body: &[u8]) -> bool {
+        let must_wait = !self.lines.is_empty() && self.has_line(name(header));
+        let Some(frame) = &mut self.last_items else { return false };
+        let is_last = frame.end == self.ready.len() && frame.header.id == header.id;
+        let len = frame.header.len.saturating_add(body.len());
+        let number = frame.header.number.checked_add(header.number);
+        let Some((number, place)) = number.zip(self.ready.get_mut(frame.at..).and_then(<[u8]>::first_chunk_mut)) else {
+            return false;
+        };
+        if must_wait || !is_last || len > SHORT_MAX {
+            return false;
+        }
+        frame.header = Header { len, number, ..frame.header };
+        *place = frame.header.to_bytes();
+        self.ready.extend_from_slice(body);
+        frame.end = self.ready.len();
+        self.passed = self.passed.saturating_add(body.len());
+        true
     }
 
     fn has_line(&self, name: Name) -> bool {
@@ -284,6 +329,7 @@ impl Transmit {
     pub(super) fn advance(&mut self, count: usize) {
         debug_assert!(count <= self.ready_len(), "more bytes sent than there were");
         let count = count.min(self.ready_len());
+        self.last_items = None;
         self.head = self.head.saturating_add(count);
         self.sent = self.sent.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
         if self.head == self.ready.len() {

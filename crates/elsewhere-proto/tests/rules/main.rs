@@ -293,6 +293,83 @@ fn late_items_are_told_as_late() {
     assert_eq!(events(&mut near), [Event::Late { call, body: nil() }]);
 }
 
+/// A call on `near` that wants a stream and has been granted five items.
+fn stream_of_five(near: &mut Side, far: &mut Side) -> CallId {
+    let call = Make { want: Want::Stream, ..Make::default() }.on(near);
+    near.credit(call, 5);
+    carry(near, far);
+    call
+}
+
+#[test]
+fn items_that_were_not_sent_yet_become_one_frame() {
+    let (mut near, mut far) = pair();
+    let call = stream_of_five(&mut near, &mut far);
+
+    far.items(call, LANE, 1, &mut vec![1]).unwrap();
+    far.items(call, LANE, 2, &mut vec![2, 3]).unwrap();
+    carry(&mut far, &mut near);
+
+    assert_eq!(events(&mut near), [Event::Items { call, token: 0, count: 3, body: vec![1, 2, 3] }]);
+}
+
+#[test]
+fn items_that_are_sent_in_part_are_not_added_to() {
+    let (mut near, mut far) = pair();
+    let call = stream_of_five(&mut near, &mut far);
+    far.items(call, LANE, 1, &mut vec![1]).unwrap();
+    let part = far.poll_transmit().unwrap()[..5].to_vec();
+    far.transmitted(part.len());
+    near.receive(&part, at(0)).unwrap();
+
+    far.items(call, LANE, 1, &mut vec![2]).unwrap();
+    carry(&mut far, &mut near);
+
+    let items = |item| Event::Items { call, token: 0, count: 1, body: vec![item] };
+    assert_eq!(events(&mut near), [items(1), items(2)]);
+}
+
+#[test]
+fn items_do_not_pass_what_was_sent_between_them() {
+    let (mut near, mut far) = pair();
+    let first = stream_of_five(&mut near, &mut far);
+    let second = stream_of_five(&mut near, &mut far);
+
+    far.items(first, LANE, 1, &mut vec![1]).unwrap();
+    far.items(second, LANE, 1, &mut vec![2]).unwrap();
+    far.items(first, LANE, 1, &mut vec![3]).unwrap();
+    far.items(first, LANE, 1, &mut vec![0xc0; 100_000]).unwrap();
+    far.items(first, LANE, 1, &mut vec![4]).unwrap();
+    carry(&mut far, &mut near);
+
+    let items = |call, body| Event::Items { call, token: 0, count: 1, body };
+    assert_eq!(
+        events(&mut near),
+        [
+            items(first, vec![1]),
+            items(second, vec![2]),
+            items(first, vec![3]),
+            items(first, vec![0xc0; 100_000]),
+            items(first, vec![4]),
+        ]
+    );
+}
+
+#[test]
+fn what_a_stream_is_granted_is_known_until_it_is_given_up() {
+    let (mut near, mut far) = pair();
+    let call = stream_of_five(&mut near, &mut far);
+    let plain = Make::default().on(&mut near);
+    far.items(call, LANE, 2, &mut vec![1, 2]).unwrap();
+    carry(&mut near, &mut far);
+    assert_eq!((far.granted(call), far.granted(plain), far.granted(CallId(99))), (Some(3), None, None));
+
+    near.cancel(call, false);
+    carry(&mut near, &mut far);
+
+    assert_eq!(far.granted(call), None);
+}
+
 #[test]
 fn items_beyond_credit_are_refused_and_can_be_sent_later() {
     let (mut near, mut far) = pair();
