@@ -35,9 +35,10 @@ help:
 	@echo 'make build    only build and install into .venv'
 	@echo 'make lint     only the checks that run nothing: formatting, clippy, ruff, types, walls'
 	@echo 'make bench    measure against a multiprocessing.Pipe loop (BENCH="--quick" for a smoke test)'
+	@echo 'make docs     build the documentation: target/site/html/index.html'
 	@echo 'make nightly  the checks that take long or need more tools'
 	@echo 'make format   format Rust and Python'
-	@echo 'make lock     write requirements/dev.txt from dev.in (needs uv)'
+	@echo 'make lock     write requirements/*.txt from *.in (needs uv)'
 	@echo 'make clean    remove .venv, target and what was built in place'
 
 # ---------------------------------------------------------------- environment and build
@@ -98,7 +99,7 @@ lint-python: build
 	$(BIN)/ruff check .
 	$(call say,types)
 	$(BIN)/mypy
-	$(BIN)/mypy examples benches checks $(wildcard tests/typing)
+	$(BIN)/mypy examples benches checks docs $(wildcard tests/typing)
 	$(BIN)/python -m mypy.stubtest elsewhere._core --mypy-config-file pyproject.toml
 
 lint-rust: build
@@ -130,6 +131,25 @@ test-python: build
 bench: $(STAMPS)/build-optimised
 	$(BIN)/python benches/run.py $(BENCH)
 
+# ---------------------------------------------------------------- documentation
+# In an environment of its own, so that `make test` need not install it. It reads the sources and needs no build.
+DOCS_VENV := .venv-docs
+SITE := target/site
+
+$(DOCS_VENV)/requirements: requirements/docs.txt $(STAMPS)/venv
+	rm -rf $(DOCS_VENV)
+	$(BIN)/python -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/python -m pip install --quiet --require-hashes -r requirements/docs.txt
+	touch $@
+
+# Every page anew: a warning about a page that did not change would otherwise be seen only once.
+.PHONY: docs
+docs: $(DOCS_VENV)/requirements
+	rm -rf $(SITE)
+	$(DOCS_VENV)/bin/python -m sphinx --builder html --nitpicky --fail-on-warning --keep-going --quiet \
+		--doctree-dir $(SITE)/doctrees docs $(SITE)/html
+	$(DOCS_VENV)/bin/python -m checks.built_site $(SITE)/html
+
 # ---------------------------------------------------------------- what takes long
 .PHONY: nightly
 nightly:
@@ -144,8 +164,10 @@ format: $(STAMPS)/requirements
 
 .PHONY: lock
 lock:
-	cd requirements && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
-		--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' dev.in --output-file dev.txt
+	cd requirements && for name in dev docs; do \
+		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-emit-index-url \
+			--no-emit-find-links --custom-compile-command 'make lock' "$$name.in" --output-file "$$name.txt"; \
+	done
 
 .PHONY: clean
 clean:

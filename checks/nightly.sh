@@ -76,6 +76,7 @@ print(caught[0].message)')
 }
 
 step 'make test' make test
+step 'make docs' make docs
 step 'licences, sources and bans' dependencies licenses sources bans
 step 'advisories (fetches the RustSec database)' dependencies advisories
 step 'pip install .' installation

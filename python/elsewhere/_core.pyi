@@ -15,6 +15,7 @@ _D = TypeVar("_D")
 _T_co = TypeVar("_T_co", covariant=True)
 
 __version__: str
+"""The version of the package, such as "0.1.0"."""
 
 @final
 class Proxy:

@@ -6,7 +6,8 @@ Owns: the conventions that the documents follow. Must not know: pytest, and how 
 * ``python continues`` goes on where the python block before it ended: both are run as one script.
 * An HTML comment `<!-- not run: reason -->` on the line before a python block exempts it, with a reason.
 * `<!-- output -->` on the line before a ``text`` block: what the script above prints; `...` stands for any text.
-* ``console`` and ``text`` blocks are for people. Any other language, or none, is a mistake.
+* ``console`` and ``text`` blocks are for people, ``{eval-rst}`` ones for the site. Any other language, or none, is a
+  mistake.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 FENCE = re.compile(r"^```(?P<info>.*)$")
 COMMENT = re.compile(r"^<!--\s*(?P<text>.*?)\s*-->$")
-FOR_PEOPLE = frozenset({"console", "text"})
+NEVER_RUN = frozenset({"console", "text", "{eval-rst}"})
 
 
 class BlockError(Exception):
@@ -60,7 +61,7 @@ def scripts_in(text: str) -> list[Script]:
             if not scripts or scripts[-1].output is not None:
                 raise BlockError(f"line {block.line}: the output of nothing")
             scripts[-1].output = block.body
-        elif block.info not in FOR_PEOPLE:
+        elif block.info not in NEVER_RUN:
             raise BlockError(f"line {block.line}: a block in no language we know: {block.info!r}")
     return scripts
 
