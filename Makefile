@@ -101,6 +101,8 @@ lint-python: build
 	$(BIN)/mypy
 	$(BIN)/mypy examples benches checks docs $(wildcard tests/typing)
 	$(BIN)/python -m mypy.stubtest elsewhere._core --mypy-config-file pyproject.toml
+	$(BIN)/basedpyright
+	$(BIN)/basedpyright --verifytypes elsewhere
 
 lint-rust: build
 	$(call say,rustfmt)

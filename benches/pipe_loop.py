@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import pipe_server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
     from multiprocessing.connection import Connection
+    from multiprocessing.process import BaseProcess
 
     Server = Callable[[Connection[Any, Any]], None]
 
@@ -28,7 +29,8 @@ class PipeLoop:
     ) -> None:
         context = multiprocessing.get_context(start)
         self.connection, theirs = context.Pipe()
-        self._process = context.Process(target=server, args=(theirs,), daemon=True)  # type: ignore[attr-defined]  # every start method's context has it
+        make_process: Callable[..., BaseProcess] = getattr(context, "Process")  # noqa: B009 - typeshed's base of contexts lacks it
+        self._process = make_process(target=server, args=(theirs,), daemon=True)
         with main_module_hidden():
             self._process.start()
         theirs.close()
@@ -53,7 +55,7 @@ class PipeLoop:
 
 
 @contextmanager
-def main_module_hidden() -> Iterator[None]:
+def main_module_hidden() -> Generator[None]:
     """Keep the child from importing the program that starts it; that import is not the pipe's doing."""
     main: Any = sys.modules["__main__"]
     hidden = {name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__}

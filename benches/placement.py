@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 CORES = sorted(os.sched_getaffinity(0))
 
@@ -31,7 +31,7 @@ def available() -> list[Placement]:
 
 
 @contextmanager
-def placed(placement: Placement, others: list[int]) -> Iterator[None]:
+def placed(placement: Placement, others: list[int]) -> Generator[None]:
     """Pin this process and the `others` (process ids at the far end) for the block."""
     ours = {CORES[0]} if placement is not Placement.UNPINNED else set(CORES)
     theirs = {CORES[1]} if placement is Placement.TWO_CORES else ours

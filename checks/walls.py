@@ -143,8 +143,8 @@ def _manifest_forbids_unsafe(manifest: Path, workspace: Path) -> bool:
     lints = tomllib.loads(manifest.read_text(encoding="utf-8")).get("lints", {})
     if lints.get("workspace"):
         lints = tomllib.loads(workspace.read_text(encoding="utf-8")).get("workspace", {}).get("lints", {})
-    level = lints.get("rust", {}).get("unsafe_code")
-    return bool(level == "forbid" or (isinstance(level, dict) and level.get("level") == "forbid"))
+    level: str | dict[str, Any] | None = lints.get("rust", {}).get("unsafe_code")
+    return level == "forbid" or (isinstance(level, dict) and level.get("level") == "forbid")
 
 
 def _imports(path: Path) -> Iterator[tuple[str, int]]:

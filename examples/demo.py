@@ -226,7 +226,7 @@ def pipelined_rate(index: WordIndex, calls: int) -> float:
 def one_round(contenders: list[Callable[[], object]], rounds: int, calls: int) -> Iterator[list[float]]:
     """For each round the microseconds per call of each contender."""
     for _ in range(rounds):
-        taken = []
+        taken: list[float] = []
         for contender in contenders:
             began = time.perf_counter()
             for _ in range(calls):

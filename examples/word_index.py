@@ -73,7 +73,7 @@ class WordIndex:
     def files_with(self, *words: str) -> list[str]:
         """The files that contain all of the words, in order of their paths."""
         holders = [set(self._postings.get(word, ())) for word in words]
-        return sorted(set.intersection(*holders)) if holders else []
+        return sorted(holders[0].intersection(*holders)) if holders else []
 
     def search(self, word: str) -> Iterator[Hit]:
         """The lines that contain the word, one after another; nothing is collected beforehand."""

@@ -148,6 +148,16 @@ def test_callback_on_a_finished_future_runs_at_once(dog):
     assert results == [future]
 
 
+def test_callback_may_be_given_by_the_name_that_it_has_in_the_standard_library(dog):
+    future = submit(dog.bark)
+    future.result()
+    results: list[object] = []
+
+    future.add_done_callback(fn=results.append)
+
+    assert results == [future]
+
+
 def test_callbacks_run_in_the_order_they_were_added(distant_dog, process_host):
     called = threading.Event()
     order: list[int] = []

@@ -141,8 +141,8 @@ class Future(concurrent.futures.Future[_T]):
         dropped.
         """
 
-    def add_done_callback(self, callback: Callable[[Future[_T]], object], /) -> None:
-        """Call `callback(future)` when the call has ended, at once if it has; else on the service thread."""
+    def add_done_callback(self, fn: Callable[[Future[_T]], object]) -> None:
+        """Call `fn(future)` when the call has ended, at once if it has; else on the service thread."""
 
     def __await__(self) -> Generator[Any, None, _T]: ...
     def _observe(self, queue: LoopQueue, key: int) -> bool: ...

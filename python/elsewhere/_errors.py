@@ -244,4 +244,3 @@ def _host_start_error(reason: str, host: str, stderr_tail: str) -> HostStartErro
 
 for _name in __all__:
     globals()[_name].__module__ = "elsewhere"
-del _name

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
-    from typing import Literal, ParamSpec, Self, TypeVar
+    from typing import Any, Literal, ParamSpec, Self, TypeVar
 
     P = ParamSpec("P")
     T = TypeVar("T")
@@ -60,7 +60,7 @@ class Host(_core.HostCore):
         start_timeout: float = START_TIMEOUT,
     ) -> None:
         super().__init__()
-        self.name = _checked_name(name)
+        self.name: str | None = _checked_name(name)
         timeout = _checked_timeout("start_timeout", start_timeout)
         if start not in ("auto", "exec", "local"):
             text = f"start must be 'auto', 'exec' or 'local', not {start!r}"
@@ -186,7 +186,7 @@ def _checked_timeout(option: str, seconds: object) -> float:
     return float(seconds)
 
 
-def _environment(env: object) -> dict[str, str] | None:
+def _environment(env: Any) -> dict[str, str] | None:
     """The host's whole environment, or None for this process's own."""
     if env is None:
         return None
@@ -222,7 +222,7 @@ def _directory(cwd: object) -> str | None:
     return directory
 
 
-def _names(option: str, names: object) -> list[str]:
+def _names(option: str, names: Any) -> list[str]:
     if isinstance(names, str) or not hasattr(names, "__iter__"):
         text = f"{option} must be a sequence of str, not {names!r}"
         raise TypeError(text)

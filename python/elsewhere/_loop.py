@@ -15,7 +15,7 @@ from . import _core
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Generator, Iterator
+    from collections.abc import Coroutine, Generator
     from typing import Any, TypeVar
 
     from ._core import Future, ReadAhead
@@ -149,7 +149,7 @@ def _new_runner() -> asyncio.Runner:
 
 
 @contextlib.contextmanager
-def _nothing_running() -> Iterator[None]:
+def _nothing_running() -> Generator[None]:
     """Make this thread look as if it ran no loop and no task."""
     loop = asyncio._get_running_loop()
     if loop is None:

@@ -325,19 +325,19 @@ impl Future {
         true
     }
 
-    /// Call `callback(future)` when the call has ended, at once if it has; else on the service thread.
-    #[pyo3(signature = (callback, /))]
-    fn add_done_callback(slf: &Bound<'_, Self>, callback: &Bound<'_, PyAny>) -> PyResult<()> {
+    /// Call `fn(future)` when the call has ended, at once if it has; else on the service thread.
+    #[pyo3(signature = (r#fn))]
+    fn add_done_callback(slf: &Bound<'_, Self>, r#fn: &Bound<'_, PyAny>) -> PyResult<()> {
         {
             let this = slf.get();
             let state = guard(&this.state);
             if matches!(*state, State::Waiting | State::Settling) {
-                guard(&this.watchers).callbacks.push(callback.clone().unbind());
+                guard(&this.watchers).callbacks.push(r#fn.clone().unbind());
                 drop(state);
                 return Self::observe(slf);
             }
         }
-        Self::call_back(slf, callback);
+        Self::call_back(slf, r#fn);
         Ok(())
     }
 
