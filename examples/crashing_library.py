@@ -38,7 +38,7 @@ def lengths_of(texts: Iterable[bytes | None]) -> dict[bytes | None, int]:
         library = elsewhere.spawn(Library)
         print(f"started the library in {elsewhere.host_of(library)} for {len(waiting)} texts")
         calls = [(text, elsewhere.submit(library.length, text)) for text in waiting]
-        waiting = []
+        waiting = list[bytes | None]()
         for text, call in calls:
             try:
                 lengths[text] = call.result()
