@@ -29,6 +29,10 @@ def misuse(dog: Dog, host: Host) -> None:
     spawn(5)  # wrong
     host.spawn(Dog, 5)  # wrong
     host.run(score, dog)  # wrong
+    host.module(5)  # wrong
+    host.module("json", 5)  # wrong
+    host.script(b"x = 1")  # wrong
+    host.script("x = 1", "y")  # wrong
     submit(dog.bark, True)  # wrong
     submit(dog.bark, loud="yes")  # wrong
     submit(dog.bark, volume=3)  # wrong

@@ -109,7 +109,13 @@ def _of_functions(name: str, kind: str, definitions: list[Definition]) -> Entry:
     functions = [node for node in definitions if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     documentation = next((text for node in functions if (text := ast.get_docstring(node))), "")
     is_method = kind == "method"
-    return Entry(name, kind, [_signature(name, node, is_method=is_method) for node in functions], documentation)
+    # In a module the body of overloads follows them, and says nothing more of how it is called; a stub has none.
+    shown = [node for node in functions if _is_decorated(node, "overload")] or functions
+    return Entry(name, kind, [_signature(name, node, is_method=is_method) for node in shown], documentation)
+
+
+def _is_decorated(node: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> bool:
+    return any(ast.unparse(decorator) == name for decorator in node.decorator_list)
 
 
 def _signature(name: str, node: ast.FunctionDef | ast.AsyncFunctionDef, *, is_method: bool) -> str:
@@ -158,21 +164,26 @@ def _constructor(name: str, node: ast.ClassDef) -> str:
 
 def _members(body: list[ast.stmt]) -> list[Entry]:
     found: list[Entry] = []
+    methods: dict[str, list[Definition]] = {}
     for node in body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
-            found.append(_member(node))
+            methods.setdefault(node.name, []).append(node)
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name in methods:
+            found.append(_member(node.name, methods.pop(node.name)))
         elif isinstance(node, ast.AnnAssign) and not (attribute := ast.unparse(node.target)).startswith("_"):
             text = f"{attribute}: {ast.unparse(node.annotation)}"
             found.append(Entry(attribute, "attribute", [text], _documentation_after(node, body)))
     return found
 
 
-def _member(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Entry:
-    documentation = ast.get_docstring(node) or ""
-    if any(ast.unparse(decorator) == "property" for decorator in node.decorator_list):
-        annotation = f": {ast.unparse(node.returns)}" if node.returns else ""
-        return Entry(node.name, "property", [f"{node.name}{annotation}"], documentation)
-    return Entry(node.name, "method", [_signature(node.name, node, is_method=True)], documentation)
+def _member(name: str, definitions: list[Definition]) -> Entry:
+    """A method, with its overloads, or a property."""
+    last = definitions[-1]
+    if isinstance(last, ast.FunctionDef) and _is_decorated(last, "property"):
+        annotation = f": {ast.unparse(last.returns)}" if last.returns else ""
+        return Entry(name, "property", [f"{name}{annotation}"], ast.get_docstring(last) or "")
+    return _of_functions(name, "method", definitions)
 
 
 def _documentation_after(node: ast.AnnAssign, body: list[ast.stmt]) -> str:

@@ -13,12 +13,18 @@ from . import _core
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
     from types import TracebackType
-    from typing import Any, Literal, ParamSpec, Self, TypeVar
+    from typing import Any, Literal, ParamSpec, Self, TypeVar, overload
 
     P = ParamSpec("P")
     T = TypeVar("T")
+else:
+
+    def overload(function):
+        """`typing.overload` for the interpreter, which needs none and saves the import."""
+        return function
+
 
 START_TIMEOUT = 30.0
 """Seconds that a host may take to start."""
@@ -69,6 +75,7 @@ class Host(_core.HostCore):
         directory = _directory(cwd)
         modules = _names("preload", preload)
         directories = _names("path", path)
+        path_here = _import_path()
         if start == "local":
             if env is not None or cwd is not None or directories:
                 text = "env, cwd and path belong to a process of its own; a local host runs in this one"
@@ -85,7 +92,8 @@ class Host(_core.HostCore):
             directory=directory,
             name=name,
             configuration={
-                "path": [*directories, *_import_path()],
+                "path": [*directories, *path_here],
+                "own_path": [directory for directory in directories if directory not in path_here],
                 "prefix": sys.prefix,
                 "exec_prefix": sys.exec_prefix,
                 "preload": modules,
@@ -107,9 +115,57 @@ class Host(_core.HostCore):
         """
         return self._call("receive", obj, (), {}, by_reference=True)  # type: ignore[no-any-return]
 
-    def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a function in the host and give its result, by the rule for results."""
-        return self._call("run", _callable(function), args, kwargs, by_reference=False)  # type: ignore[no-any-return]
+    @overload
+    def run(self, function: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+
+    @overload
+    def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...  # noqa: F811 - an overload
+
+    def run(self, function: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: F811 - as above
+        """Run a function in the host and give its result, by the rule for results.
+
+        The function may be a lambda, a closure, one of `__main__` (it travels by value), a bound method (its object is
+        copied), `async def` (it is run to its end) or a generator function (its items come one by one). Raises what it
+        raises; ArgumentError where it or an argument cannot travel.
+        """
+        return self._call("run", _callable(function), args, kwargs, by_reference=False)
+
+    def module(self, name: str, path: str | os.PathLike[str] | None = None) -> Any:
+        """Import a module in the host and give its proxy: its functions, classes and values at any depth.
+
+        Args:
+            name: The module's full name, with dots.
+            path: The directory or file that it is loaded from, instead of the host's import path; relative to this
+                process's directory. A directory goes to the front of the host's import path, so that the modules in it
+                find each other; a file brings nothing but itself.
+
+        Calls give results as everywhere: `tools.Camera()` is a copy of the camera if that can be made, else a proxy.
+        Objects of classes that are loaded by `path` are never copied, since nobody here could import them.
+        `host.spawn(tools.Camera)` always gives a proxy.
+
+        Raises ImportError, FileNotFoundError, SyntaxError, and whatever else importing the module raises.
+        """
+        return self._ask("module", (_module_name(name), _absolute(path)), f"Host.module({name!r})")
+
+    def script(self, source: str, /, *, into: object = None) -> Any:
+        """Run Python source in the host, in a namespace of its own, and give the proxy of that namespace.
+
+        Args:
+            source: The text of the script. Indentation that all its lines share is taken off.
+            into: What `script()` or `module()` of this host gave: the source is run in that namespace, after what was
+                run there before, and its proxy is given again.
+
+        What the script defines are the attributes of the proxy, as with `module()`; objects of its classes are never
+        copied. Tracebacks show the script's own lines. The namespace stays until the host ends.
+
+        Raises SyntaxError with the line in the script, and whatever running the script raises: a new namespace is gone
+        then, one that was given keeps what was done until then.
+        """
+        if into is not None and not _core.is_proxy(into):
+            kind = type(into).__qualname__
+            text = f"into= takes what script() or module() of this host gave, not an object of type {kind}"
+            raise TypeError(text)
+        return self._ask("script", (_text("a script", source), into), "Host.script")
 
     def __enter__(self) -> Self:
         return self
@@ -232,6 +288,32 @@ def _names(option: str, names: Any) -> list[str]:
             text = f"{option} holds {name!r}, which is not a str"
             raise TypeError(text)
     return listed
+
+
+def _text(what: str, value: object) -> str:
+    if isinstance(value, str):
+        return value
+    text = f"{what} is a str, not {type(value).__qualname__}"
+    raise TypeError(text)
+
+
+def _module_name(name: object) -> str:
+    checked = _text("the name of a module", name)
+    if not checked or checked.startswith("."):
+        text = f"a module needs its full name, not {name!r}"
+        raise ValueError(text)
+    return checked
+
+
+def _absolute(path: object) -> str | None:
+    if path is None:
+        return None
+    import os
+
+    if not isinstance(path, (str, os.PathLike)):
+        text = f"path must be the path of a directory or a file, not {type(path).__qualname__}"
+        raise TypeError(text)
+    return os.path.abspath(os.fsdecode(path))
 
 
 def _callable(factory: T) -> T:

@@ -24,6 +24,10 @@ class Bootstrap:
         path = settings.get("path")
         if path is not None:
             sys.path[:] = path
+        for directory in settings.get("own_path", ()):
+            from . import _namespaces
+
+            _namespaces.own(directory)
         for name in ("prefix", "exec_prefix"):
             if settings.get(name):
                 setattr(sys, name, settings[name])
@@ -47,6 +51,18 @@ class Bootstrap:
     def run(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Run a function here."""
         return function(*args, **kwargs)
+
+    def module(self, name: str, path: str | None) -> Any:
+        """Give a module, imported if it is not yet; with `path` from there."""
+        from . import _namespaces
+
+        return _namespaces.module(name, path)
+
+    def script(self, source: str, into: Any) -> Any:
+        """Run a source text in a namespace of its own, or in the module `into`; give that."""
+        from . import _namespaces
+
+        return _namespaces.script(source, into)
 
 
 def _find(path: str) -> Any:

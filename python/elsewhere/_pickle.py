@@ -65,6 +65,30 @@ def _reduce_unless(method: types.MethodType, kept: types.MethodType) -> Any:
     return method.__reduce__() if method is kept else _reduce_method(method)
 
 
+class _Checked(pickle.Pickler):
+    """Refuses classes and functions of modules that no peer can import."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        _refuse_if_only_here(obj)
+        return NotImplemented
+
+
+def _refuse_if_only_here(obj: Any) -> None:
+    if isinstance(obj, (type, types.FunctionType)):
+        from . import _namespaces
+
+        if _namespaces.is_only_here(obj.__module__):
+            text = f"{obj.__qualname__} exists only there, in {obj.__module__}"
+            raise TypeError(text)
+
+
+def dumps_checked(value: Any, buffer_callback: Callable[[PickleBuffer], Any] | None = None, _kept: Any = None) -> bytes:
+    """Pickle a result; TypeError where it names what the peer cannot import."""
+    file = io.BytesIO()
+    _Checked(file, 5, buffer_callback=buffer_callback).dump(value)
+    return file.getvalue()
+
+
 def dumps_by_value(value: Any, buffer_callback: Callable[[PickleBuffer], Any] | None = None, kept: Any = None) -> bytes:
     """Pickle `value` with cloudpickle: classes and functions of `__main__`, lambdas and closures travel by value."""
     file = io.BytesIO()
@@ -88,6 +112,8 @@ def _by_value_pickler() -> Any:
             kept: Any = None
 
             def reducer_override(self, obj: Any) -> Any:
+                if not _core._is_pickling_argument():
+                    _refuse_if_only_here(obj)
                 if _travels_by_reference(obj) and obj is not self.kept and _core._is_pickling_argument():
                     return _core._offer(obj)
                 if isinstance(obj, io.TextIOWrapper):  # cloudpickle would send what it contains

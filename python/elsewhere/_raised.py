@@ -28,6 +28,9 @@ TRACEBACK_HEAD = "Traceback (most recent call last):\n"
 FRAME_LIMIT = 200
 """Frames of a traceback that travel: the outermost and the innermost half of it."""
 
+OWN_FILES = ("/elsewhere/_host_main.py", "/elsewhere/_namespaces.py")
+"""Files whose frames stand between a call and what it runs; no traceback shows them."""
+
 CHAIN_LIMIT = 20
 """Exceptions of a `__cause__`/`__context__` chain, and members of groups, that are described."""
 
@@ -234,7 +237,7 @@ def _frames(start: types.TracebackType | None) -> Iterator[str]:
     import traceback
 
     frames = list(traceback.walk_tb(start))
-    frames = [pair for pair in frames if "/elsewhere/_host_main.py" not in pair[0].f_code.co_filename]
+    frames = [pair for pair in frames if not _is_hidden(pair[0].f_code.co_filename)]
     if len(frames) > FRAME_LIMIT:
         half = FRAME_LIMIT // 2
         head, tail = frames[:half], frames[-half:]
@@ -242,6 +245,11 @@ def _frames(start: types.TracebackType | None) -> Iterator[str]:
         yield f"  … {len(frames) - FRAME_LIMIT} frames cut …\n"
         frames = tail
     yield from traceback.StackSummary.extract(iter(frames), limit=FRAME_LIMIT).format()
+
+
+def _is_hidden(filename: str) -> bool:
+    """Whether a frame says nothing about the call: ours, and the import system's, which Python hides too."""
+    return filename.endswith(OWN_FILES) or filename.startswith("<frozen importlib")
 
 
 def rebuild(

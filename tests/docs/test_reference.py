@@ -49,6 +49,12 @@ def test_overloads_are_shown_one_by_one() -> None:
     ]
 
 
+def test_overloads_of_a_method_are_shown_without_the_body_that_follows_them() -> None:
+    methods = [member for member in public_api.entry("Host").members if member.name == "run"]
+
+    assert [len(method.signatures) for method in methods] == [2]
+
+
 def test_class_shows_the_members_of_its_private_base() -> None:
     assert {"spawn", "close", "pid"} <= {member.name for member in public_api.entry("Host").members}
 

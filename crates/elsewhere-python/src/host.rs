@@ -88,6 +88,22 @@ impl HostCore {
         sent.expect("an answer is expected").wait(py)
     }
 
+    /// Call `method` of the host's own object with `args`; the result is a proxy. Texts call it `subject`.
+    fn _ask<'py>(
+        slf: &Bound<'py, Self>,
+        method: &str,
+        args: &Bound<'py, PyTuple>,
+        subject: String,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let method = match method {
+            "module" => "module",
+            "script" => "script",
+            other => return Err(PyRuntimeError::new_err(format!("a host has no method {other}"))),
+        };
+        call::send_named(py, &slf.get().peer()?, method, args, subject, Want::Reference)?.wait(py)
+    }
+
     /// The host was made for one object, and ends when that one is closed.
     fn _make_private(&self) -> PyResult<()> {
         self.peer()?.make_private();

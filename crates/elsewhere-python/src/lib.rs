@@ -44,7 +44,7 @@ mod _core {
         host::{HostCore, adopt_owner, start_host, start_local_host},
         lifecycle::{_after_fork_in_child, _after_fork_in_parent, _at_exit, _before_fork},
         loop_queue::LoopQueue,
-        pickling::{_is_pickling_argument, _itself, _offer, _pickles, _reference},
+        pickling::{_check_results, _is_pickling_argument, _itself, _offer, _pickles, _reference},
         proxy::{_operate_in_place, Proxy},
         read_ahead::ReadAhead,
         reference::Ref,

@@ -3,6 +3,7 @@
 //! Owns: the table of the pickle that is being written or read on this thread. Must not know: connections.
 
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use elsewhere_proto::codec::{Flavour, ViewHead};
 use pyo3::buffer::PyBuffer;
@@ -72,16 +73,22 @@ pub(crate) fn dumps(
     link: Option<u64>,
 ) -> PyResult<Pickle> {
     let py = value.py();
-    match attempt(value, Flavour::Pickle, is_argument, kept, link) {
+    let by_reference = match is_argument {
+        true => Pickler::Argument,
+        // Relaxed: see `_check_results`.
+        false if HAS_MODULES_OF_ITS_OWN.load(Ordering::Relaxed) => Pickler::Checked,
+        false => Pickler::Result,
+    };
+    match attempt(value, by_reference, kept, link) {
         Ok(pickle) if names_main(pickle.data.bind(py).as_bytes()) => {
-            attempt(value, Flavour::Cloudpickle, is_argument, kept, link)
+            attempt(value, Pickler::ByValue { is_argument }, kept, link)
         }
         Ok(pickle) => Ok(pickle),
         Err(first) if first.is_instance_of::<pyo3::exceptions::PyException>(py) => {
             if !is_argument && is_uncopyable(py, &first) {
                 return Err(first);
             }
-            attempt(value, Flavour::Cloudpickle, is_argument, kept, link).map_err(|_| first)
+            attempt(value, Pickler::ByValue { is_argument }, kept, link).map_err(|_| first)
         }
         Err(first) => Err(first),
     }
@@ -106,10 +113,32 @@ fn names_main(data: &[u8]) -> bool {
     false
 }
 
+/// Whether this process has modules that no peer can import: scripts, and files from outside of the import path.
+static HAS_MODULES_OF_ITS_OWN: AtomicBool = AtomicBool::new(false);
+
+/// From now on results are looked through for classes and functions that no peer can import.
+#[pyfunction]
+pub(crate) fn _check_results() {
+    HAS_MODULES_OF_ITS_OWN.store(true, Ordering::Relaxed); // Relaxed: the GIL orders it before any result that matters
+}
+
+/// What a value is pickled with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pickler {
+    /// Bound methods and generators go by reference.
+    Argument,
+    Result,
+    /// cloudpickle.
+    ByValue {
+        is_argument: bool,
+    },
+    /// As a result, but what only exists here is refused.
+    Checked,
+}
+
 fn attempt(
     value: &Bound<'_, PyAny>,
-    flavour: Flavour,
-    is_argument: bool,
+    pickler: Pickler,
     kept: Option<&Bound<'_, PyAny>>,
     link: Option<u64>,
 ) -> PyResult<Pickle> {
@@ -118,22 +147,25 @@ fn attempt(
     let collect = buffers.getattr("append")?;
     // All that can fail for other reasons comes before the frame is pushed.
     let kwargs = PyDict::new(py);
-    let dumps = match flavour {
-        Flavour::Pickle if is_argument => argument_dumps(py)?.clone(),
-        Flavour::Pickle => {
+    let dumps = match pickler {
+        Pickler::Argument => argument_dumps(py)?.clone(),
+        Pickler::Result => {
             kwargs.set_item("buffer_callback", &collect)?;
             pickle_dumps(py)?.clone()
         }
-        Flavour::Cloudpickle => module(py)?.getattr("dumps_by_value")?,
+        Pickler::ByValue { .. } => module(py)?.getattr("dumps_by_value")?,
+        Pickler::Checked => module(py)?.getattr("dumps_checked")?,
     };
+    let is_argument = matches!(pickler, Pickler::Argument | Pickler::ByValue { is_argument: true });
     WRITING.with_borrow_mut(|stack| stack.push(Writing { references: Vec::new(), link, is_argument }));
-    let data = match flavour {
-        Flavour::Pickle if !is_argument => dumps.call((value, 5), Some(&kwargs)),
-        Flavour::Pickle | Flavour::Cloudpickle => dumps.call1((value, collect, kept)),
+    let data = match pickler {
+        Pickler::Result => dumps.call((value, 5), Some(&kwargs)),
+        Pickler::Argument | Pickler::ByValue { .. } | Pickler::Checked => dumps.call1((value, collect, kept)),
     };
     let writing = WRITING.with_borrow_mut(Vec::pop).expect("the frame pushed above is still there");
     let data = data?.cast_into::<PyBytes>()?.unbind();
     let buffers = buffers.iter().map(|buffer| out_of_band(&buffer)).collect::<PyResult<_>>()?;
+    let flavour = if matches!(pickler, Pickler::ByValue { .. }) { Flavour::Cloudpickle } else { Flavour::Pickle };
     Ok(Pickle { flavour, data, references: writing.references, buffers })
 }
 
