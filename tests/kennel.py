@@ -96,6 +96,9 @@ class Dog:
     async def fetch(self, value):
         return value
 
+    async def fetch_nothing(self):
+        raise LookupError("nothing there")
+
 
 class Awkward(Exception):
     """An exception whose constructor takes two arguments and does not hand them on."""

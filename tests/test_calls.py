@@ -287,3 +287,21 @@ def test_more_calls_than_the_window_holds_all_run(book):
 
     assert [future.result() for future in futures] == [None] * 3000
     assert book.read() == list(range(3000))
+
+
+def test_async_method_that_fails_on_a_deeper_path_fails_in_its_future(host, dog):
+    keeper = host.spawn(Keeper, dog)
+
+    future = keeper.thing.fetch_nothing()
+
+    assert isinstance(future, elsewhere.Future)
+    assert future.done()
+    with pytest.raises(LookupError, match="nothing there"):
+        future.result()
+
+
+def test_method_that_fails_on_a_deeper_path_raises_at_once(host, dog):
+    keeper = host.spawn(Keeper, dog)
+
+    with pytest.raises(KeyError, match="at once"):
+        keeper.thing.fail(KeyError("at once"))

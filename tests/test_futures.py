@@ -536,10 +536,10 @@ def test_repr_names_call_and_host(dog):
     future.result()
 
 
-def test_import_does_not_load_concurrent_futures_asyncio_or_logging():
+def test_import_does_not_load_concurrent_futures_asyncio_trio_or_logging():
     source = (
         "import sys; before = set(sys.modules); import elsewhere; loaded = set(sys.modules) - before; "
-        "print(sorted({'concurrent.futures', 'asyncio', 'logging', 'pickle', 'cloudpickle'} & loaded))"
+        "print(sorted({'concurrent.futures', 'asyncio', 'trio', 'logging', 'pickle', 'cloudpickle'} & loaded))"
     )
 
     output = subprocess.run([sys.executable, "-c", source], check=True, capture_output=True, text=True).stdout

@@ -181,3 +181,13 @@ def kept_busy(host: elsewhere.Host) -> Iterator[None]:
             assert waiting.result() == "waited"
         finally:
             os.close(own_end)
+
+
+def submit_until_refused(function) -> tuple[list[elsewhere.Future[int]], str | None]:
+    """Submit `function(0)`, `function(1)` and so on until the window is full; gives the outcome of what was refused."""
+    futures: list[elsewhere.Future[int]] = []
+    while True:
+        try:
+            futures.append(elsewhere.submit(function, len(futures)))
+        except elsewhere.Overloaded as refused:
+            return futures, refused.outcome

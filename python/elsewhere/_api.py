@@ -5,7 +5,7 @@ Owns: the verbs' Python half. Must not know: how they are carried out (`_core` d
 
 from __future__ import annotations
 
-from . import _core, _in_place
+from . import _awaiting, _core, _in_place
 from ._core import attribute, close, futures, get, host_of, is_proxy, lazy, post, ref, stream, submit
 from ._host import Host
 
@@ -145,19 +145,15 @@ class using(_Generic["T"]):  # noqa: N801 - a verb, used like a function
         return is_swallowed
 
     async def __aenter__(self) -> T:
-        import asyncio
-
         if _has(self._proxy, "__aenter__"):
             entered: T = await submit(_enter_async, self._proxy)
             self._is_entered = True
             return entered
-        return await asyncio.to_thread(self.__enter__)
+        return await _awaiting.in_thread(self.__enter__)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
-        import asyncio
-
         if self._is_entered and _has(self._proxy, "__aexit__"):
             try:
                 return bool(await submit(_exit_async, self._proxy, kind, error))
@@ -167,8 +163,8 @@ class using(_Generic["T"]):  # noqa: N801 - a verb, used like a function
                 error.add_note(f"leaving the object's context failed: {type(failure).__name__}: {failure}")
                 return False
             finally:
-                await asyncio.to_thread(close, self._proxy)
-        return await asyncio.to_thread(self.__exit__, kind, error, traceback)
+                await _awaiting.in_thread(close, self._proxy)
+        return await _awaiting.in_thread(self.__exit__, kind, error, traceback)
 
 
 def _has(proxy: object, name: str) -> bool:

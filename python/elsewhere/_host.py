@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from . import _core
+from . import _awaiting, _core
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -181,9 +181,7 @@ class Host(_core.HostCore):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        import asyncio
-
-        await asyncio.to_thread(self.close)
+        await _awaiting.in_thread(self.close)
 
     def __repr__(self) -> str:
         try:

@@ -25,13 +25,19 @@ if TYPE_CHECKING:
 _watchers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Watcher] = weakref.WeakKeyDictionary()
 
 
+class _Waiting(dict[int, "tuple[Future[Any] | _Turn, asyncio.Future[Any]]"]):
+    """Who waits, by key. A waiter leads to its loop, so nothing but the loop may hold this: what waits goes with it."""
+
+    __slots__ = ("__weakref__",)
+
+
 class _Watcher:
     """Wakes one loop when answers arrive."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = weakref.ref(loop)
         self._queue = _core.LoopQueue()
-        self._waiting: dict[int, tuple[Future[Any] | _Turn, asyncio.Future[Any]]] = {}
+        self._waiting_ref: weakref.ref[_Waiting] | None = None
         self._next_key = 0
 
     def add(self, future: Future[Any] | _Turn) -> asyncio.Future[Any]:
@@ -41,15 +47,21 @@ class _Watcher:
         waiter: asyncio.Future[Any] = loop.create_future()
         self._next_key += 1
         key = self._next_key
-        if not self._waiting:
-            loop.add_reader(self._queue.fileno(), self._wake)
-        self._waiting[key] = (future, waiter)
+        waiting = self._waiting()
+        if waiting is None:
+            waiting = _Waiting()
+            self._waiting_ref = weakref.ref(waiting)
+            loop.add_reader(self._queue.fileno(), self._wake, waiting)
+        waiting[key] = (future, waiter)
         waiter.add_done_callback(lambda waiter: self._cancelled(key) if waiter.cancelled() else None)
         if future._observe(self._queue, key):
             self._settle(key)
         return waiter
 
-    def _wake(self) -> None:
+    def _waiting(self) -> _Waiting | None:
+        return None if self._waiting_ref is None else self._waiting_ref()
+
+    def _wake(self, _waiting: _Waiting) -> None:
         for key in self._queue.drain():
             self._settle(key)
 
@@ -70,23 +82,22 @@ class _Watcher:
             future.cancel()
 
     def _forget(self, key: int) -> tuple[Future[Any] | _Turn | None, asyncio.Future[Any] | None]:
-        pair = self._waiting.pop(key, (None, None))
+        waiting = self._waiting()
+        if waiting is None:
+            return None, None
+        pair = waiting.pop(key, (None, None))
         loop = self._loop()
-        if not self._waiting and loop is not None and not loop.is_closed():
+        if not waiting and loop is not None and not loop.is_closed():
             loop.remove_reader(self._queue.fileno())
+            self._waiting_ref = None
         return pair
 
 
 def wait(future: Future[T]) -> Generator[Any, None, T]:
-    """What `await future` iterates."""
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
-        text = "a Future is awaited under asyncio; under another loop run `future.result` in a thread"
-        raise RuntimeError(text) from None
+    """What `await future` iterates under asyncio."""
     if future.done():
         return _finished(future)
-    return _watcher(loop).add(future).__await__()
+    return _watcher(asyncio.get_running_loop()).add(future).__await__()
 
 
 def _watcher(loop: asyncio.AbstractEventLoop) -> _Watcher:

@@ -188,6 +188,8 @@
 //! 9. list of texts: notes
 //! 10. the part of an argument or result that could not travel, such as `result[3].lock`: text or nil
 //!
+//! An eleventh value, nil, says that a coroutine raised which the receiver ran, as the second value of a REPLY does.
+//!
 //! `not_started` means that the call did not begin and never will, `finished` that it ran to its end, by return or raise.
 //! Nobody may say either without knowing it.
 //!

@@ -166,7 +166,7 @@ fn result_failed(py: Python<'_>, peer: &Arc<Peer>, incoming: &IncomingCall, erro
     let culprit = crate::pickling::last_culprit().unwrap_or_else(|| "the result".to_owned());
     let name = errors::class_name(py, error);
     let text = format!("the result cannot be copied: {culprit}, cannot be pickled ({name}: {})", error.value(py));
-    record(py, peer, incoming, (ErrorKind::Result, Outcome::Finished), Some(&text), Some(error));
+    record(py, peer, incoming, (ErrorKind::Result, Outcome::Finished), Some(&text), Some(error), Source::Path);
 }
 
 /// An argument could not be rebuilt here, so the method was not called.
@@ -177,7 +177,7 @@ pub(crate) fn argument_failed(py: Python<'_>, peer: &Arc<Peer>, incoming: &Incom
         error.value(py),
         hint(py, error)
     );
-    record(py, peer, incoming, (ErrorKind::Argument, Outcome::NotStarted), Some(&text), Some(error));
+    record(py, peer, incoming, (ErrorKind::Argument, Outcome::NotStarted), Some(&text), Some(error), Source::Path);
 }
 
 /// What to do about an argument that names something which is not there.
@@ -198,7 +198,13 @@ pub(crate) fn raised(
     outcome: Outcome,
     error: &PyErr,
 ) {
-    record(py, peer, incoming, (kind, outcome), None, Some(error));
+    record(py, peer, incoming, (kind, outcome), None, Some(error), Source::Path);
+}
+
+/// Answers with an exception that ended a coroutine here: the call itself went well.
+pub(crate) fn coroutine_raised(py: Python<'_>, peer: &Arc<Peer>, incoming: &IncomingCall, error: &PyErr) {
+    let known = (ErrorKind::Raised, Outcome::Finished);
+    record(py, peer, incoming, known, None, Some(error), Source::Coroutine);
 }
 
 /// Answers with a failure that no exception belongs to.
@@ -210,7 +216,7 @@ pub(crate) fn fail(
     outcome: Outcome,
     text: &str,
 ) {
-    record(py, peer, incoming, (kind, outcome), Some(text), None);
+    record(py, peer, incoming, (kind, outcome), Some(text), None, Source::Path);
 }
 
 /// (module, qualname, bases, message, traceback, pickle, notes), as `elsewhere._raised.describe` gives it.
@@ -228,11 +234,14 @@ fn record(
     (kind, outcome): (ErrorKind, Outcome),
     text: Option<&str>,
     error: Option<&PyErr>,
+    source: Source,
 ) {
     let mut body = Vec::with_capacity(512);
     let mut encoder = Encoder::new(py, peer, &mut body, false);
-    let described = error.map(|error| describe(py, error)).transpose();
-    let written = described.and_then(|described| write_record(&mut encoder, (kind, outcome), text, described.as_ref()));
+    let written = error
+        .map(|error| describe(py, error))
+        .transpose()
+        .and_then(|described| write_record(&mut encoder, (kind, outcome), text, described.as_ref(), source));
     if let Err(failure) = written {
         encoder.abandon();
         drop(encoder);
@@ -240,7 +249,7 @@ fn record(
         let mut encoder = Encoder::new(py, peer, &mut body, false);
         let text = format!("{} (and it could not be described: {failure})", text.unwrap_or("the call failed"));
         // Writing plain texts fails only beyond the codec's size limits, which these are far from.
-        let _ = write_record(&mut encoder, (kind, outcome), Some(&text), None);
+        let _ = write_record(&mut encoder, (kind, outcome), Some(&text), None, source);
     }
     let _ = peer.link.fail(incoming.call, incoming.lane, &mut body);
 }
@@ -250,8 +259,10 @@ fn write_record<'py>(
     (kind, outcome): (ErrorKind, Outcome),
     text: Option<&str>,
     described: Option<&Described<'py>>,
+    source: Source,
 ) -> PyResult<()> {
-    encoder.begin_list(10)?;
+    let of_coroutine = source == Source::Coroutine;
+    encoder.begin_list(if of_coroutine { 11 } else { 10 })?;
     encoder.int(kind as i64);
     encoder.int(outcome as i64);
     let Some((module, qualname, bases, message, traceback, pickle, notes)) = described else {
@@ -263,6 +274,7 @@ fn write_record<'py>(
         encoder.nil();
         encoder.texts(&[])?;
         encoder.nil();
+        write_mark(encoder, of_coroutine);
         return Ok(());
     };
     encoder.text(module)?;
@@ -273,7 +285,15 @@ fn write_record<'py>(
     write_exception(encoder, pickle)?;
     encoder.texts(notes)?;
     encoder.nil();
+    write_mark(encoder, of_coroutine);
     Ok(())
+}
+
+/// An eleventh part is the mark of a coroutine, see `Record::is_of_coroutine`.
+fn write_mark(encoder: &mut Encoder<'_, '_>, of_coroutine: bool) {
+    if of_coroutine {
+        encoder.nil();
+    }
 }
 
 /// The exception itself: pickled already, to be pickled here, or not at all.

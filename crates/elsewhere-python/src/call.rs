@@ -326,11 +326,10 @@ fn make_room(py: Python<'_>, peer: &Arc<Peer>, chain: ChainId) -> Result<(), Ref
     py.check_signals().map_err(Refusal::Interrupted)
 }
 
-/// Whether this thread runs an asyncio loop at this moment.
+/// Whether this thread runs a loop of asyncio or trio at this moment.
 fn is_loop_running(py: Python<'_>) -> bool {
-    let loaded =
-        py.import("sys").and_then(|sys| sys.getattr("modules")).and_then(|modules| modules.get_item("asyncio"));
-    loaded.and_then(|asyncio| asyncio.call_method0("_get_running_loop")).is_ok_and(|running| !running.is_none())
+    let running = py.import("elsewhere._awaiting").and_then(|module| module.call_method0("is_loop_running")?.extract());
+    running.unwrap_or(false)
 }
 
 impl<'py> Last<'_, 'py> {
@@ -530,6 +529,18 @@ impl Sent {
         let mut decoder = Decoder::new(py, &self.peer, body, receiver.as_ref());
         let value = errands::run(py, || decoder.value()).map_err(|failure| self.unreadable(py, failure))?;
         Ok((value, if decoder.is_empty() { Source::Path } else { Source::Coroutine }))
+    }
+
+    /// Makes the body of an error an exception, and tells whether a coroutine raised it.
+    pub(crate) fn error(&self, py: Python<'_>, body: &[u8]) -> (PyErr, Source) {
+        let _decoded = self.decoding(py);
+        errands::run(py, || match errors::read_record(py, &self.peer, body) {
+            Ok(record) => {
+                let source = if record.is_of_coroutine { Source::Coroutine } else { Source::Path };
+                (record.into_error(py, &self.peer, &self.subject.text(py)), source)
+            }
+            Err(error) => (error, Source::Path),
+        })
     }
 
     /// The error of an answer that cannot be made a value.

@@ -29,7 +29,7 @@ enum Evaluated<'py> {
     Missing(PyErr),
     Raised {
         error: PyErr,
-        outcome: Outcome,
+        source: Source,
     },
 }
 
@@ -118,7 +118,10 @@ fn respond<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingCall, eval
             Want::Stream => read_ahead::produce(py, peer, incoming, &found.value),
             want => answer::value(py, peer, incoming, &found, want),
         },
-        Evaluated::Raised { error, outcome } => answer::raised(py, peer, incoming, ErrorKind::Raised, outcome, &error),
+        Evaluated::Raised { error, source: Source::Coroutine } => answer::coroutine_raised(py, peer, incoming, &error),
+        Evaluated::Raised { error, source: Source::Path } => {
+            answer::raised(py, peer, incoming, ErrorKind::Raised, Outcome::Finished, &error);
+        }
         Evaluated::Missing(error) => {
             answer::raised(py, peer, incoming, ErrorKind::Missing, Outcome::Finished, &error);
         }
@@ -154,11 +157,11 @@ fn evaluate<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingCall) -> 
                 };
                 Evaluated::Value(Found { value, receiver, source, name: walk.name })
             }
-            Err(error) => Evaluated::Raised { error, outcome: Outcome::Finished },
+            Err(error) => Evaluated::Raised { error, source: Source::Coroutine },
         },
         Err(StepFailure::Argument(error)) => Evaluated::ArgumentFailed(error),
         Err(StepFailure::Missing(error)) => Evaluated::Missing(error),
-        Err(StepFailure::Raised(error)) => Evaluated::Raised { error, outcome: Outcome::Finished },
+        Err(StepFailure::Raised(error)) => Evaluated::Raised { error, source: Source::Path },
     }
 }
 

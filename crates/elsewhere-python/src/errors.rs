@@ -238,6 +238,8 @@ pub(crate) struct Record<'py> {
     /// The exception itself, where it could be rebuilt.
     pub(crate) original: Option<Bound<'py, PyAny>>,
     notes: Vec<String>,
+    /// Whether it is a coroutine that failed, and not the call that made it.
+    pub(crate) is_of_coroutine: bool,
 }
 
 /// Reads an error record. A record that cannot be read is told as such: the call failed in any case.
@@ -260,7 +262,8 @@ impl<'r, 'py> Decoder<'r, 'py> {
             let original = decoder.payload()?;
             let notes = decoder.plain()?.extract()?;
             let _culprit = decoder.plain()?;
-            Ok(Record { kind, outcome, module, qualname, bases, message, traceback, original, notes })
+            let is_of_coroutine = !decoder.is_empty();
+            Ok(Record { kind, outcome, module, qualname, bases, message, traceback, original, notes, is_of_coroutine })
         })
     }
 }

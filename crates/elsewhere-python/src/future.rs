@@ -1,8 +1,8 @@
 //! `Future`: a call whose answer is fetched later.
 //!
-//! Owns: the answer once it is a value, and those who watch for it. Must not know: how it is waited for (call), asyncio
-//! (`elsewhere._loop`). Works where a `concurrent.futures.Future` does: `wait`, `as_completed` and `wrap_future` read
-//! `_condition`, `_state` and `_waiters`, and isinstance asks `__class__`.
+//! Owns: the answer once it is a value, and those who watch for it. Must not know: how it is waited for (call), asyncio and
+//! trio (`elsewhere._awaiting`). Works where a `concurrent.futures.Future` does: `wait`, `as_completed` and `wrap_future`
+//! read `_condition`, `_state` and `_waiters`, and isinstance asks `__class__`.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -78,6 +78,12 @@ impl Future {
     pub(crate) fn finished<'py>(sent: Sent, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
         let state = Mutex::new(State::Done(value.clone().unbind()));
         Bound::new(value.py(), Self { sent, fallback: None, _lease: None, state, watchers: Mutex::default() })
+    }
+
+    /// The future of a call that has failed already.
+    pub(crate) fn failed(py: Python<'_>, sent: Sent, error: PyErr) -> PyResult<Bound<'_, Self>> {
+        let state = Mutex::new(State::Failed(error.into_value(py)));
+        Bound::new(py, Self { sent, fallback: None, _lease: None, state, watchers: Mutex::default() })
     }
 
     /// Sends a call on `proxy` and gives its future.
@@ -342,7 +348,7 @@ impl Future {
     }
 
     fn __await__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.py().import("elsewhere._loop")?.getattr("wait")?.call1((slf,))
+        slf.py().import("elsewhere._awaiting")?.getattr("wait")?.call1((slf,))
     }
 
     /// Have `key` put into `queue` when the call has ended; True if it has ended already.

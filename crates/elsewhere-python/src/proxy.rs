@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
-use crate::call::{self, Last};
+use crate::call::{self, Last, Sent};
 use crate::calls_in::Source;
 use crate::future::Future;
 use crate::path::{self, Place, Step};
@@ -85,6 +85,21 @@ fn operate<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     proxy.get().options.view.ensure_waits()?;
     call::invoke(proxy, &Last::Operate { operation, operands }, Want::Auto)
+}
+
+/// The value that a call gives: of a coroutine, its future.
+fn answer_of_call(py: Python<'_>, sent: Sent, arrival: Arrival) -> PyResult<Bound<'_, PyAny>> {
+    match arrival {
+        Arrival::Reply(body) => {
+            let (value, source) = sent.decode(py, &body)?;
+            Ok(if source == Source::Coroutine { Future::finished(sent, &value)?.into_any() } else { value })
+        }
+        Arrival::Error(body) => {
+            let (error, source) = sent.error(py, &body);
+            if source == Source::Coroutine { Ok(Future::failed(py, sent, error)?.into_any()) } else { Err(error) }
+        }
+        other => sent.value(py, other),
+    }
 }
 
 /// Sets or deletes: a futures view does not wait for it.
@@ -168,9 +183,7 @@ impl Proxy {
         }
         let sent = call::send(slf, &last, Want::Auto, Expect::Answer)?;
         let arrival = sent.wait_until(py, None)?.expect("a wait without a limit ends with an arrival");
-        let Arrival::Reply(body) = arrival else { return sent.value(py, arrival) };
-        let (value, source) = sent.decode(py, &body)?;
-        if source == Source::Coroutine { Ok(Future::finished(sent, &value)?.into_any()) } else { Ok(value) }
+        answer_of_call(py, sent, arrival)
     }
 
     fn __getitem__<'py>(slf: &Bound<'py, Self>, key: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {

@@ -171,7 +171,7 @@ impl ReadAhead {
     }
 
     fn __anext__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.py().import("elsewhere._loop")?.getattr("advance")?.call1((slf,))
+        slf.py().import("elsewhere._awaiting")?.getattr("advance")?.call1((slf,))
     }
 
     /// Whether `next` gives its item or the end without waiting. Of a local host it runs the queue itself.
