@@ -153,7 +153,10 @@ class Overloaded(ElsewhereError, RuntimeError):
 
 
 class MessageTooLarge(ElsewhereError, ValueError):
-    """The arguments or the result are larger than one message may be (1 GiB). Nothing was sent."""
+    """The arguments are larger than one message may be (1 GiB). Nothing was sent.
+
+    A result that is larger is a ResultError.
+    """
 
 
 class ProtocolError(ElsewhereError, ConnectionError):
