@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import contextvars
 import weakref
 
 from . import _core
@@ -150,9 +151,9 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
         atexit.register(_runner.close)
     with _nothing_running():
         if not _runner.get_loop().is_running():
-            return _runner.run(coroutine)
+            return _runner.run(coroutine, context=contextvars.copy_context())  # its deadline stands there
         with _new_runner() as inner:
-            return inner.run(coroutine)
+            return inner.run(coroutine, context=contextvars.copy_context())
 
 
 def _new_runner() -> asyncio.Runner:

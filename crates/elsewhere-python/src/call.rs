@@ -239,6 +239,10 @@ fn transmit<'py>(
 ) -> PyResult<(Option<Arc<Pending>>, ChainId)> {
     errands::pass(py);
     errands::run(py, || peer.drop_released(py));
+    let limit = limit.filter(|_| want != Want::Nothing); // nobody waits for a post
+    if limit.is_some_and(|limit| limit <= Instant::now()) {
+        return Err(errors::expired(py, peer, &describe(py)));
+    }
     let mut body = SCRATCH.take();
     body.clear();
     let head = CallHead { target: ObjectId::BOOTSTRAP, deadline: None, want, steps: 0 };

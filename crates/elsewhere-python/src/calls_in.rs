@@ -4,6 +4,7 @@
 //! the call came from, on which thread it runs, frames.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use elsewhere_engine::{Incoming, exit};
 use elsewhere_proto::{ErrorKind, IncomingCall, ObjectId, Op, Operation, Outcome, Want};
@@ -16,7 +17,7 @@ use crate::decode::{Decoder, Undecodable};
 use crate::encode::{self, Encoder, Stop};
 use crate::operate;
 use crate::peer::{self, Peer};
-use crate::{answer, errands, lifecycle, read_ahead};
+use crate::{answer, deadline, errands, lifecycle, read_ahead};
 
 /// How the evaluation of a call ended.
 enum Evaluated<'py> {
@@ -80,9 +81,18 @@ fn run_told(py: Python<'_>, incoming: &Incoming) -> Option<PyErr> {
     // A link without a peer here was lost and swept; nobody is there to take an answer.
     let peer = peer::of_link(&incoming.link)?;
     peer.drop_released(py);
+    // Nobody waits for a post, so none comes too late.
+    let limit = elsewhere_engine::expires(&incoming.call).filter(|_| incoming.call.head.want != Want::Nothing);
+    if limit.is_some_and(|limit| limit <= Instant::now()) {
+        expired(py, &peer, &incoming.call);
+        return None;
+    }
     errands::run(py, || {
         call::inside(incoming.call.chain, peer.link.id(), || {
-            let evaluated = evaluate(py, &peer, &incoming.call);
+            let evaluated = match deadline::carry(py, limit) {
+                Ok(_carried) => evaluate(py, &peer, &incoming.call),
+                Err(error) => Evaluated::Raised { error, source: Source::Path },
+            };
             if exit::has_begun() && !call::is_main_thread() {
                 return None; // what it raised is most likely what brought this thread home
             }
@@ -94,6 +104,12 @@ fn run_told(py: Python<'_>, incoming: &Incoming) -> Option<PyErr> {
             interrupt
         })
     })
+}
+
+/// The caller has given the call up by now, or is about to: it is not begun.
+fn expired(py: Python<'_>, peer: &Arc<Peer>, incoming: &IncomingCall) {
+    let text = "its deadline had passed before it could be begun";
+    answer::fail(py, peer, incoming, ErrorKind::Expired, Outcome::NotStarted, text);
 }
 
 impl Evaluated<'_> {

@@ -1,4 +1,5 @@
-//! How long a call may take: the shorter of its proxy's timeout and the `deadline()` block it is made in.
+//! How long a call may take: the shorter of its proxy's timeout and the `deadline()` block it is made in; inside a call
+//! that came in, what is left of that one.
 //!
 //! Owns: the context variable of the block. Must not know: who keeps the time (the engine does).
 
@@ -82,6 +83,43 @@ fn block_limit(py: Python<'_>) -> PyResult<Option<Instant>> {
     let moment = variable(py)?.call_method1("get", (crate::encode::none(py),))?;
     let open = moment.cast_exact::<Moment>().ok().filter(|moment| !moment.get().is_over.load(Ordering::Relaxed));
     Ok(open.map(|moment| moment.get().limit))
+}
+
+/// What a call that came in brought along, in force until this is dropped.
+pub(crate) struct Carried<'py> {
+    token: Bound<'py, PyAny>,
+    moment: Option<Bound<'py, Moment>>,
+}
+
+impl Drop for Carried<'_> {
+    fn drop(&mut self) {
+        if let Some(moment) = &self.moment {
+            moment.get().is_over.store(true, Ordering::Relaxed); // Relaxed: as in `Deadline::__enter__`
+            OPEN_BLOCKS.fetch_sub(1, Ordering::Relaxed); // Relaxed: likewise
+        }
+        if let Ok(variable) = variable(self.token.py()) {
+            // Refused only in another context than the one it was set in, which is left behind then.
+            let _ = variable.call_method1("reset", (&self.token,));
+        }
+    }
+}
+
+/// Makes `limit` the one that holds for the calls made inside a call that came in. A call without one is not bound by the
+/// block of the thread that happens to run it: where that is meant, the call was made inside the block and has a limit.
+///
+/// # Errors
+/// Those of the interpreter, when it is out of memory.
+pub(crate) fn carry(py: Python<'_>, limit: Option<Instant>) -> PyResult<Option<Carried<'_>>> {
+    let moment = match limit {
+        Some(limit) => Some(Bound::new(py, Moment { limit, is_over: AtomicBool::new(false) })?),
+        None if block_limit(py)?.is_none() => return Ok(None),
+        None => None,
+    };
+    let token = variable(py)?.call_method1("set", (&moment,))?;
+    if moment.is_some() {
+        OPEN_BLOCKS.fetch_add(1, Ordering::Relaxed); // Relaxed: as in `Deadline::__enter__`
+    }
+    Ok(Some(Carried { token, moment }))
 }
 
 /// When a call that is made now must be over; `timeout` is its proxy's, in seconds.

@@ -165,6 +165,12 @@ pub(crate) fn timed_out(py: Python<'_>, peer: &Peer, method: &str) -> PyErr {
     make(py, "CallTimeout", &text, Some(Outcome::Unknown), Some(peer), Some(method))
 }
 
+/// The deadline of a call had passed before it was made.
+pub(crate) fn expired(py: Python<'_>, peer: &Peer, method: &str) -> PyErr {
+    let text = format!("the time for {method} in {} was over before it was made; it was not sent", peer.label);
+    make(py, "CallTimeout", &text, Some(Outcome::NotStarted), Some(peer), Some(method))
+}
+
 /// The call was cancelled.
 pub(crate) fn cancelled(py: Python<'_>, peer: &Peer, outcome: Outcome, method: &str) -> PyErr {
     factory(py, "_call_cancelled", |py| (word(outcome), peer.label.as_str(), method).into_pyobject(py))

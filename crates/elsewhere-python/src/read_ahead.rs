@@ -18,7 +18,7 @@ use crate::decode::Decoder;
 use crate::encode::Encoder;
 use crate::loop_queue::LoopQueue;
 use crate::peer::{Lease, Peer};
-use crate::{answer, calls_in, errands, errors};
+use crate::{answer, calls_in, deadline, errands, errors};
 
 /// How many items the producer may be ahead of the consumer.
 pub(crate) const CREDIT: u32 = 256;
@@ -277,13 +277,15 @@ pub(crate) fn credit(py: Python<'_>, link: &Arc<Link>, call: CallId, count: u32)
 
 /// Produces for a while.
 fn turn(py: Python<'_>, link: &Arc<Link>, call: CallId, producer: &Arc<Mutex<Producer>>) {
-    let (peer, iterator, lane) = {
+    let (peer, iterator, lane, limit) = {
         let producer = lock(producer);
-        (Arc::clone(&producer.peer), producer.iterator.clone_ref(py), producer.incoming.lane)
+        let limit = elsewhere_engine::expires(&producer.incoming);
+        (Arc::clone(&producer.peer), producer.iterator.clone_ref(py), producer.incoming.lane, limit)
     };
     // A stream that the consumer gave up is ended by the work that says so.
     let budget = link.granted(call).unwrap_or(0);
-    let end = Turn { py, peer: &peer, call, lane }.produce(iterator.bind(py), budget);
+    let end = deadline::carry(py, limit)
+        .and_then(|_carried| Turn { py, peer: &peer, call, lane }.produce(iterator.bind(py), budget));
     if let Err(end) = end {
         finish(py, link, call, &end);
         return;
