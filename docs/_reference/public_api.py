@@ -154,9 +154,11 @@ def _body_of_private_base(base: str, package: Path) -> list[ast.stmt]:
 
 
 def _constructor(name: str, node: ast.ClassDef) -> str:
-    """The class called, without its result; without parameters where its users never call it."""
+    """The class called, without its result and its overloads; without parameters where its users never call it."""
     for member in node.body:
-        if isinstance(member, ast.FunctionDef) and member.name in {"__init__", "__new__"}:
+        if not isinstance(member, ast.FunctionDef) or _is_decorated(member, "overload"):
+            continue
+        if member.name in {"__init__", "__new__"}:
             member.returns = None
             return _signature(name, member, is_method=True)
     return name

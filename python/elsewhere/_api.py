@@ -11,20 +11,35 @@ from ._host import Host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
     from types import TracebackType
-    from typing import Any, Generic, Literal, ParamSpec, TypeVar
+    from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 
     P = ParamSpec("P")
     T = TypeVar("T")
+    S = TypeVar("S")
+    Entered_co = TypeVar("Entered_co", covariant=True)
+    EnteredAsync_co = TypeVar("EnteredAsync_co", covariant=True)
 
-    class _Generic(Generic[T]):
-        pass
+    class _Generic(Generic[Entered_co, EnteredAsync_co]):
+        """What `with` and what `async with` gives."""
+
+    class _BothContexts(
+        AbstractContextManager[Entered_co, Any],
+        AbstractAsyncContextManager[EnteredAsync_co, Any],
+        Protocol[Entered_co, EnteredAsync_co],
+    ):
+        """What can be entered in both ways."""
+
 else:
 
     class _Generic:
         def __class_getitem__(cls, item):
             return cls
+
+    def overload(function):
+        return function
 
 
 __all__ = [
@@ -50,10 +65,15 @@ __all__ = [
 _in_place.install()
 
 
-def spawn(cls: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+@overload
+def spawn(cls: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+@overload
+def spawn(cls: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+def spawn(cls: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> Any:
     """Construct an object in a new host of its own: `cls(*args, **kwargs)` runs there. Gives its proxy.
 
-    The host ends with its last proxy. Raises what the constructor raises, HostStartError, ArgumentError.
+    `cls` may be any callable; an `async def` is awaited there. The host ends with its last proxy. Raises what the
+    constructor raises, HostStartError, ArgumentError.
     """
     host = Host()
     proxy = host.spawn(cls, *args, **kwargs)
@@ -97,7 +117,7 @@ def options(
 deadline = _core.Deadline
 
 
-class using(_Generic["T"]):  # noqa: N801 - a verb, used like a function
+class using(_Generic["Entered_co", "EnteredAsync_co"]):  # noqa: N801 - a verb, used like a function
     """A block that an object is used in, and closed after.
 
     `with using(p) as q`: enters the object's own context if it has one; `q` is what that gave, else `p`. At the end the
@@ -105,19 +125,26 @@ class using(_Generic["T"]):  # noqa: N801 - a verb, used like a function
     leaving or closing raises then becomes a note on it.
     """
 
-    def __init__(self, proxy: T, /) -> None:
+    @overload
+    def __init__(self: using[T, S], proxy: _BothContexts[T, S], /) -> None: ...
+    @overload
+    def __init__(self: using[T, T], proxy: AbstractContextManager[T, Any], /) -> None: ...
+    @overload
+    def __init__(self: using[Any, S], proxy: AbstractAsyncContextManager[S, Any], /) -> None: ...
+    @overload
+    def __init__(self: using[T, T], proxy: T, /) -> None: ...
+    def __init__(self, proxy: Any, /) -> None:
         if not is_proxy(proxy):
             text = f"using() takes a proxy, not an object of type {type(proxy).__qualname__}"
             raise TypeError(text)
         self._proxy = proxy
         self._is_entered = False
 
-    def __enter__(self) -> T:
-        proxy: Any = self._proxy
-        if not _has(proxy, "__enter__"):
-            return self._proxy
-        entered = self._guard(proxy.__enter__)
-        self._is_entered = True
+    def __enter__(self) -> Entered_co:
+        entered = self._proxy
+        if _has(self._proxy, "__enter__"):
+            entered = self._guard(self._proxy.__enter__)
+            self._is_entered = True
         return entered  # type: ignore[no-any-return]
 
     def _guard(self, enter: Callable[[], Any]) -> Any:
@@ -129,13 +156,12 @@ class using(_Generic["T"]):  # noqa: N801 - a verb, used like a function
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
-        proxy: Any = self._proxy
+    ) -> bool | None:
         is_swallowed = False
         try:
             try:
                 if self._is_entered:
-                    is_swallowed = bool(proxy.__exit__(kind, error, None))
+                    is_swallowed = bool(self._proxy.__exit__(kind, error, None))
             finally:
                 close(self._proxy)
         except Exception as failure:
@@ -144,16 +170,17 @@ class using(_Generic["T"]):  # noqa: N801 - a verb, used like a function
             error.add_note(f"leaving the object's context failed: {type(failure).__name__}: {failure}")
         return is_swallowed
 
-    async def __aenter__(self) -> T:
+    async def __aenter__(self) -> EnteredAsync_co:
         if _has(self._proxy, "__aenter__"):
-            entered: T = await submit(_enter_async, self._proxy)
+            entered: EnteredAsync_co = await submit(_enter_async, self._proxy)
             self._is_entered = True
             return entered
-        return await _awaiting.in_thread(self.__enter__)
+        same: Any = await _awaiting.in_thread(self.__enter__)
+        return same  # type: ignore[no-any-return]
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
+    ) -> bool | None:
         if self._is_entered and _has(self._proxy, "__aexit__"):
             try:
                 return bool(await submit(_exit_async, self._proxy, kind, error))

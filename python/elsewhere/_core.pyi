@@ -294,6 +294,11 @@ def submit(target: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> 
 def post(target: Callable[_P, object], /, *args: _P.args, **kwargs: _P.kwargs) -> None:
     """Start a call whose answer nobody wants. What it raises is reported over there."""
 
+@overload
+def stream(
+    target: Callable[_P, Coroutine[Any, Any, Iterable[_T]]], /, *args: _P.args, **kwargs: _P.kwargs
+) -> ReadAhead[_T]: ...
+@overload
 def stream(target: Callable[_P, Iterable[_T]], /, *args: _P.args, **kwargs: _P.kwargs) -> ReadAhead[_T]:
     """Call a generator function, or anything that gives an iterable, and iterate its items, read ahead."""
 
@@ -329,7 +334,7 @@ def futures(proxy: object, /) -> Any:
     operators are a TypeError.
     """
 
-def lazy(proxy: object, /) -> Any:
+def lazy(proxy: _T, /) -> _T:
     """A view in which names, keys and calls extend the path; `get` evaluates all of it in one trip.
 
     Each evaluation runs the whole recipe again.

@@ -101,12 +101,17 @@ class Host(_core.HostCore):
             timeout=timeout,
         )
 
-    def spawn(self, cls: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    @overload
+    def spawn(self, cls: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+    @overload
+    def spawn(self, cls: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+    def spawn(self, cls: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Construct an object in the host: `cls(*args, **kwargs)` runs there. Gives its proxy.
 
-        Raises what the constructor raises; ArgumentError where an argument cannot travel or `cls` is not importable.
+        `cls` may be any callable; an `async def` is awaited there. Raises what the constructor raises; ArgumentError
+        where an argument cannot travel or `cls` is not importable.
         """
-        return self._call("construct", _callable(cls), args, kwargs, by_reference=True)  # type: ignore[no-any-return]
+        return self._call("construct", _callable(cls), args, kwargs, by_reference=True)
 
     def send(self, obj: T, /) -> T:
         """Put a copy of an object into the host. Gives the copy's proxy.
@@ -117,11 +122,9 @@ class Host(_core.HostCore):
 
     @overload
     def run(self, function: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
-
     @overload
-    def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...  # noqa: F811 - an overload
-
-    def run(self, function: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: F811 - as above
+    def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+    def run(self, function: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Run a function in the host and give its result, by the rule for results.
 
         The function may be a lambda, a closure, one of `__main__` (it travels by value), a bound method (its object is

@@ -55,6 +55,10 @@ def test_overloads_of_a_method_are_shown_without_the_body_that_follows_them() ->
     assert [len(method.signatures) for method in methods] == [2]
 
 
+def test_class_with_overloads_is_shown_as_its_body_has_it() -> None:
+    assert public_api.entry("using").signatures == ["using(proxy: Any, /)"]
+
+
 def test_class_shows_the_members_of_its_private_base() -> None:
     assert {"spawn", "close", "pid"} <= {member.name for member in public_api.entry("Host").members}
 
