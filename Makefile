@@ -103,6 +103,7 @@ lint-python: build
 	$(BIN)/python -m mypy.stubtest elsewhere._core --mypy-config-file pyproject.toml
 	$(BIN)/basedpyright
 	$(BIN)/basedpyright --verifytypes elsewhere
+	$(BIN)/python -m checks.document_types
 
 lint-rust: build
 	$(call say,rustfmt)

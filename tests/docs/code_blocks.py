@@ -4,7 +4,8 @@ Owns: the conventions that the documents follow. Must not know: pytest, and how 
 
 * A ``python`` block is a script of its own: it is run as `__main__` and must end well, with nothing on stderr.
 * ``python continues`` goes on where the python block before it ended: both are run as one script.
-* An HTML comment `<!-- not run: reason -->` on the line before a python block exempts it, with a reason.
+* An HTML comment `<!-- not run: reason -->` on the line before a python block exempts it from that, with a reason.
+* What the checkers say of the types is tried of all of them (`checks/document_types.py`).
 * `<!-- output -->` on the line before a ``text`` block: what the script above prints; `...` stands for any text.
 * ``console`` and ``text`` blocks are for people, ``{eval-rst}`` ones for the site. Any other language, or none, is a
   mistake.
@@ -30,24 +31,52 @@ class BlockError(Exception):
 
 @dataclass
 class Script:
-    """One script of a document: the line of its last block, its source, and what it prints (None: anything)."""
+    """One script of a document: its blocks, and what it prints (None: anything)."""
 
-    line: int
-    source: str
+    blocks: list[Block]
     output: str | None = None
+
+    @property
+    def line(self) -> int:
+        """The line of the document that its last block begins in."""
+        return self.blocks[-1].line
+
+    @property
+    def source(self) -> str:
+        """What is run."""
+        return "\n".join(block.body for block in self.blocks)
+
+    @property
+    def is_run(self) -> bool:
+        """Whether it is run; one that is not has types all the same."""
+        return not any(block.comment.startswith("not run:") for block in self.blocks)
+
+    @property
+    def in_place(self) -> str:
+        """The source with each line at the number that it has in the document."""
+        lines: list[str] = []
+        for block in self.blocks:
+            lines += [""] * (block.line - len(lines)) + block.lines
+        return "\n".join(lines) + "\n"
 
 
 @dataclass
-class _Block:
+class Block:
+    """One block: the line of the document that its fence stands in, what stands there and before, and its lines."""
+
     line: int
     info: str
     comment: str
-    body: str = ""
-    lines: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list[str])
+
+    @property
+    def body(self) -> str:
+        """Its text."""
+        return "".join(f"{line}\n" for line in self.lines)
 
 
 def scripts_in(text: str) -> list[Script]:
-    """The scripts of a Markdown text, in order.
+    """The scripts of a Markdown text, in order, also those that are not run.
 
     Raises:
         BlockError: a block has no known language, continues nothing, or is the output of nothing.
@@ -66,32 +95,28 @@ def scripts_in(text: str) -> list[Script]:
     return scripts
 
 
-def _take_python(block: _Block, rest: str, scripts: list[Script]) -> None:
+def _take_python(block: Block, rest: str, scripts: list[Script]) -> None:
     if rest not in {"", "continues"}:
         raise BlockError(f"line {block.line}: {rest!r} means nothing here")
-    if block.comment.startswith("not run:"):
-        return
     if rest == "":
-        scripts.append(Script(block.line, block.body))
+        scripts.append(Script([block]))
     elif scripts and scripts[-1].output is None:
-        before = scripts.pop()
-        scripts.append(Script(block.line, before.source + "\n" + block.body))
+        scripts[-1].blocks.append(block)
     elif scripts:
-        scripts.append(Script(block.line, scripts[-1].source + "\n" + block.body))
+        scripts.append(Script([*scripts[-1].blocks, block]))
     else:
         raise BlockError(f"line {block.line}: continues nothing")
 
 
-def _blocks(text: str) -> Iterator[_Block]:
-    block: _Block | None = None
+def _blocks(text: str) -> Iterator[Block]:
+    block: Block | None = None
     before = ""
     for number, line in enumerate(text.splitlines(), start=1):
         fence = FENCE.match(line)
         if block is None and fence is not None:
             comment = COMMENT.match(before)
-            block = _Block(number, fence["info"].strip(), comment["text"] if comment else "")
+            block = Block(number, fence["info"].strip(), comment["text"] if comment else "")
         elif block is not None and line == "```":
-            block.body = "".join(f"{kept}\n" for kept in block.lines)
             yield block
             block = None
         elif block is not None:

@@ -21,6 +21,7 @@ def all_scripts() -> list[object]:
         pytest.param(script, id=f"{document.relative_to(ROOT)}:{script.line}")
         for document in DOCUMENTS
         for script in scripts_in(document.read_text(encoding="utf-8"))
+        if script.is_run
     ]
 
 
@@ -71,8 +72,18 @@ def test_output_belongs_to_the_script_above() -> None:
     assert [script.output for script in scripts_in(text)] == ["1\n"]
 
 
-def test_exempted_block_is_left_out() -> None:
-    assert scripts_in("<!-- not run: needs another machine -->\n```python\nboom()\n```\n") == []
+def test_exempted_block_is_not_run() -> None:
+    (script,) = scripts_in("<!-- not run: needs another machine -->\n```python\nboom()\n```\n")
+
+    assert not script.is_run
+
+
+def test_script_in_place_has_the_line_numbers_of_the_document() -> None:
+    text = "# Title\n```python\na = 1\n```\n\n```python continues\nb = 2\n```\n"
+
+    (script,) = scripts_in(text)
+
+    assert script.in_place.splitlines() == ["", "", "a = 1", "", "", "", "b = 2"]
 
 
 @pytest.mark.parametrize(
