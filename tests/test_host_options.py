@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 
 import pytest
 
@@ -112,6 +113,53 @@ def test_preloaded_modules_are_there():
         assert host.run(is_loaded, "colorsys")
     with elsewhere.Host() as host:
         assert not host.run(is_loaded, "colorsys")
+
+
+def test_preloaded_module_may_start_threads(tmp_path):
+    (tmp_path / "preload_with_a_thread.py").write_text(
+        "import threading\n"
+        "asked, answered = threading.Event(), threading.Event()\n"
+        "def serve():\n"
+        "    asked.wait()\n"
+        "    answered.set()\n"
+        "threading.Thread(target=serve, daemon=True).start()\n"
+        "def ask():\n"
+        "    asked.set()\n"
+        "    return answered.wait(20)\n"
+    )
+
+    with elsewhere.Host(preload=["preload_with_a_thread"], path=[str(tmp_path)]) as host:
+        assert host.module("preload_with_a_thread").ask()
+        assert host.run(threading.active_count) >= 1
+
+
+def test_preload_sees_the_hosts_directory_environment_and_path(tmp_path):
+    (tmp_path / "preload_that_looks.py").write_text(
+        "import os, sys\nseen = [os.getcwd(), os.environ['FROM_THERE'], sys.path[0]]\n"
+    )
+    directory = str(tmp_path)
+
+    with elsewhere.Host(
+        preload=["preload_that_looks"], path=[directory], cwd=directory, env={"FROM_THERE": "there"}
+    ) as host:
+        assert elsewhere.get(host.module("preload_that_looks").seen) == [directory, "there", directory]
+
+
+def test_preload_of_a_local_host_happens_here(tmp_path, monkeypatch):
+    (tmp_path / "preload_of_here.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    with elsewhere.Host(start="local", preload=["preload_of_here"]):
+        assert "preload_of_here" in sys.modules
+    del sys.modules["preload_of_here"]
+
+
+def test_preload_of_a_local_host_that_fails_is_a_start_error():
+    with pytest.raises(elsewhere.HostStartError, match="no_such_preload") as caught:
+        elsewhere.Host(start="local", preload=["no_such_preload"], name="shop")
+
+    assert "shop" in str(caught.value)
+    assert isinstance(caught.value.__cause__, ModuleNotFoundError)
 
 
 def is_loaded(name: str) -> bool:

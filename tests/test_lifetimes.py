@@ -395,3 +395,34 @@ def test_close_waits_for_a_busy_host(process_host):
     process_host.close()
 
     assert future.result() is None
+
+
+def test_call_that_is_cancelled_before_its_turn_gives_back_what_its_arguments_offered(host) -> None:
+    keeper = host.spawn(Keeper)
+    with kept_busy(host):
+        waiting = elsewhere.submit(keeper.keep, elsewhere.ref([1]))
+        assert waiting.cancel()
+
+    assert keeper.give() is None
+    assert host.stats()["exports"] == 0
+
+
+def test_call_that_expires_before_its_turn_gives_back_what_its_arguments_offered(process_host) -> None:
+    keeper = process_host.spawn(Keeper)
+    with kept_busy(process_host), pytest.raises(elsewhere.CallTimeout):
+        elsewhere.options(keeper, timeout=0.05).keep(elsewhere.ref([1]))
+
+    assert keeper.give() is None
+    assert process_host.stats()["exports"] == 0
+
+
+def test_call_of_an_object_that_is_gone_gives_back_what_its_arguments_offered(host) -> None:
+    numbers = host.spawn(list)
+    append = numbers.append
+    elsewhere.close(numbers)
+
+    with pytest.raises(elsewhere.ObjectGone):
+        append(elsewhere.ref([1]))
+
+    assert host.run(abs, -1) == 1
+    assert host.stats()["exports"] == 0

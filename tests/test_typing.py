@@ -55,6 +55,7 @@ def misuse(dog: Dog, host: Host) -> None:
     Host("exec")  # wrong
     Host(start="teleport")  # wrong
     Host(env={"A": 5})  # wrong
+    Host(start="local", copy="no")  # wrong
     options(dog, patience=3)  # wrong
     options(dog, timeout="long")  # wrong
     deadline("long")  # wrong

@@ -270,7 +270,7 @@ def start_host(
 ) -> None:
     """Start a host process and configure it; `core` becomes its Host."""
 
-def start_local_host(core: HostCore, *, name: str | None) -> None:
+def start_local_host(core: HostCore, *, name: str | None, copies: bool) -> None:
     """Make a host within this process; `core` becomes its Host."""
 
 def adopt_owner() -> None:

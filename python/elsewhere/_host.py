@@ -45,6 +45,8 @@ class Host(_core.HostCore):
         path: Directories that the host's import path begins with; this process's import path follows.
         preload: Modules to import before the host is ready.
         start_timeout: Seconds that all this may take.
+        copy: Of a local host: whether arguments and results are copied, as between processes; False hands them, and
+            exceptions with their tracebacks, over as they are.
 
     Raises:
         HostStartError: The host did not get ready. Nothing is left of it.
@@ -64,6 +66,7 @@ class Host(_core.HostCore):
         path: Sequence[str] = (),
         preload: Sequence[str] = (),
         start_timeout: float = START_TIMEOUT,
+        copy: bool = True,
     ) -> None:
         super().__init__()
         self.name: str | None = _checked_name(name)
@@ -75,14 +78,14 @@ class Host(_core.HostCore):
         directory = _directory(cwd)
         modules = _names("preload", preload)
         directories = _names("path", path)
+        copies = _checked_copy(copy, start)
         path_here = _import_path()
         if start == "local":
             if env is not None or cwd is not None or directories:
                 text = "env, cwd and path belong to a process of its own; a local host runs in this one"
                 raise ValueError(text)
-            for module in modules:
-                __import__(module)
-            _core.start_local_host(self, name=name)
+            _preload_here(modules, "the local host" if name is None else f"host '{name}' (local)")
+            _core.start_local_host(self, name=name, copies=copies)
             return
         _core.start_host(
             self,
@@ -214,6 +217,17 @@ def _arguments() -> list[str]:
     return [*flags, "-c", f"import sys; sys.path.append({package!r}); from elsewhere._host_main import main; main()"]
 
 
+def _preload_here(modules: list[str], label: str) -> None:
+    for module in modules:
+        try:
+            __import__(module)
+        except Exception as error:
+            from . import _errors
+
+            reason = f"{type(error).__name__}: {error}"
+            raise _errors._host_start_error(reason, label, "") from error
+
+
 def _has_editable_finders() -> bool:
     finders = (finder if isinstance(finder, type) else type(finder) for finder in sys.meta_path)
     return any(finder.__module__.startswith("__editable__") for finder in finders)
@@ -231,6 +245,16 @@ def _checked_name(name: object) -> str | None:
         return name
     text = f"name must be a str, not {type(name).__qualname__}"
     raise TypeError(text)
+
+
+def _checked_copy(copy: object, start: str) -> bool:
+    if not isinstance(copy, bool):
+        text = f"copy must be True or False, not {copy!r}"
+        raise TypeError(text)
+    if not copy and start != "local":
+        text = "copy=False belongs to a local host; what goes to another process is copied"
+        raise ValueError(text)
+    return copy
 
 
 def _checked_timeout(option: str, seconds: object) -> float:

@@ -82,6 +82,7 @@ def constructing() -> None:
 
 
 def hosts() -> None:
+    assert_type(Host(start="local", copy=False), Host)
     with Host(name="kennel", cwd="/tmp", env={"A": "b"}, preload=["json"]) as host:
         assert_type(host, Host)
         assert_type(host.spawn(Dog, "rex"), Dog)

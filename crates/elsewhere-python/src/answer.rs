@@ -10,7 +10,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 
 use crate::calls_in::{Found, Receiver, Source, write_result};
-use crate::encode::{Encoder, is_immutable_value};
+use crate::encode::Encoder;
+use crate::kinds::is_immutable_value;
 use crate::path::Place;
 use crate::peer::Peer;
 use crate::proxy::Proxy;
@@ -87,6 +88,7 @@ fn write_auto<'py>(encoder: &mut Encoder<'_, 'py>, found: &Found<'py>, target: O
             }
             Receiver::Place => return encoder.offer(value),
             Receiver::No if encoder.holds(value) => return encoder.offer(value),
+            Receiver::No if encoder.hands_over() => {}
             Receiver::No if !has_elements && verdicts::is_known(value, name) => return encoder.offer_uncopyable(value),
             Receiver::No => {}
         }
@@ -227,6 +229,14 @@ fn describe<'py>(py: Python<'py>, error: &PyErr) -> PyResult<Described<'py>> {
     py.import("elsewhere._raised")?.getattr("describe")?.call1((exception,))?.extract()
 }
 
+/// What is told of an exception that goes as it is: its class, for texts, and itself.
+fn name_only<'py>(py: Python<'py>, error: &PyErr) -> PyResult<Described<'py>> {
+    let class = error.get_type(py);
+    let exception = error.clone_ref(py).into_value(py).into_bound(py).into_any();
+    let module = class.module()?.to_string();
+    Ok((module, class.qualname()?.to_string(), Vec::new(), String::new(), String::new(), exception, Vec::new()))
+}
+
 fn record(
     py: Python<'_>,
     peer: &Arc<Peer>,
@@ -238,10 +248,12 @@ fn record(
 ) {
     let mut body = Vec::with_capacity(512);
     let mut encoder = Encoder::new(py, peer, &mut body, false);
-    let written = error
-        .map(|error| describe(py, error))
-        .transpose()
-        .and_then(|described| write_record(&mut encoder, (kind, outcome), text, described.as_ref(), source));
+    let described = match error {
+        Some(error) if peer.hands_over() && errors::goes_as_itself(py, error) => name_only(py, error).map(Some),
+        error => error.map(|error| describe(py, error)).transpose(),
+    };
+    let written =
+        described.and_then(|described| write_record(&mut encoder, (kind, outcome), text, described.as_ref(), source));
     if let Err(failure) = written {
         encoder.abandon();
         drop(encoder);
@@ -296,13 +308,16 @@ fn write_mark(encoder: &mut Encoder<'_, '_>, of_coroutine: bool) {
     }
 }
 
-/// The exception itself: pickled already, to be pickled here, or not at all.
+/// The exception itself: as it is, pickled already, to be pickled here, or not at all.
 fn write_exception<'py>(encoder: &mut Encoder<'_, 'py>, pickle: &Bound<'py, PyAny>) -> PyResult<()> {
     if let Ok(data) = pickle.cast::<PyBytes>() {
         return encoder.finished_pickle(data.as_bytes());
     }
     if pickle.is_none() {
         encoder.nil();
+        return Ok(());
+    }
+    if pickle.is_instance_of::<PyException>() && encoder.exception_itself(pickle)? {
         return Ok(());
     }
     let mark = encoder.mark();

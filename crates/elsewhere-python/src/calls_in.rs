@@ -109,6 +109,7 @@ fn run_told(py: Python<'_>, incoming: &Incoming) -> Option<PyErr> {
 /// The caller has given the call up by now, or is about to: it is not begun.
 fn expired(py: Python<'_>, peer: &Arc<Peer>, incoming: &IncomingCall) {
     let text = "its deadline had passed before it could be begun";
+    peer.link.discard(incoming.steps());
     answer::fail(py, peer, incoming, ErrorKind::Expired, Outcome::NotStarted, text);
 }
 
@@ -157,7 +158,10 @@ fn evaluate<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingCall) -> 
         ObjectId::BOOTSTRAP => lifecycle::bootstrap(py),
         object => peer.exported(py, object),
     };
-    let Some(start) = start else { return Evaluated::Gone(target) };
+    let Some(start) = start else {
+        peer.link.discard(incoming.steps());
+        return Evaluated::Gone(target);
+    };
     let mut decoder = Decoder::new(py, peer, incoming.steps(), None);
     let mut walk = Walk::new(start.clone(), incoming.head.steps);
     match decoder.guarded(|decoder| walk.take_steps(decoder)) {

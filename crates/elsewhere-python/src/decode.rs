@@ -15,7 +15,7 @@ use pyo3::types::{
 use crate::calls_in;
 use crate::errors;
 use crate::path::Place;
-use crate::peer::{ClassInfo, Import, Peer, class_flag};
+use crate::peer::{ClassInfo, HANDED_OVER, Import, Peer, class_flag};
 use crate::proxy::Proxy;
 use crate::stream::Stream;
 
@@ -237,6 +237,11 @@ impl<'r, 'py> Decoder<'r, 'py> {
     }
 
     fn offered(&mut self, object: ObjectId, class: u32, described: bool) -> Result<Bound<'py, PyAny>, Undecodable> {
+        if class == HANDED_OVER && self.peer.hands_over() {
+            self.offers += 1;
+            let found = self.peer.take_over(self.py, object);
+            return found.ok_or_else(|| Undecodable::Raised(errors::object_gone(self.py, self.peer, object)));
+        }
         let import_class = if described { Some(self.descriptor(class)?) } else { self.peer.described(class) };
         let Some(class) = import_class else {
             return Err(Undecodable::Malformed(CodecError::Unexpected("a class that was described")));

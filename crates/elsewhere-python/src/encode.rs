@@ -9,14 +9,14 @@ use std::sync::Arc;
 use elsewhere_proto::codec::{Limits, Reader, ReferenceHead, Writer};
 use elsewhere_proto::{ObjectId, Op};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{
-    PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyFloat, PyFrozenSet, PyInt, PyIterator, PyList, PyNone, PySet,
-    PyString, PyTuple, PyType,
+    PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PyNone, PySet, PyString,
+    PyTuple,
 };
 
+use crate::kinds::goes_by_reference;
 use crate::path::{self, Place};
-use crate::peer::{Peer, Reason};
+use crate::peer::{HANDED_OVER, Peer, Reason};
 use crate::pickling;
 use crate::proxy::Proxy;
 use crate::reference::Ref;
@@ -138,6 +138,11 @@ impl<'w, 'py> Encoder<'w, 'py> {
         self.out.bytes(data).map_err(unwritable)
     }
 
+    /// Whether values go to the peer as they are.
+    pub(crate) fn hands_over(&self) -> bool {
+        self.peer.hands_over()
+    }
+
     /// Whether the peer holds this very object.
     pub(crate) fn holds(&self, value: &Bound<'_, PyAny>) -> bool {
         self.peer.is_exported(value)
@@ -191,10 +196,13 @@ impl<'w, 'py> Encoder<'w, 'py> {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> Result<(), Stop> {
-        if first.is_some() {
+        if first.is_some() && !self.peer.hands_over() {
             return Err(Stop::Pickle);
         }
-        self.out.begin_list(args.len())?;
+        self.out.begin_list(args.len() + usize::from(first.is_some()))?;
+        if let Some(first) = first {
+            self.value(first)?;
+        }
         for value in args.iter_borrowed() {
             self.value(&value)?;
         }
@@ -272,7 +280,42 @@ impl<'w, 'py> Encoder<'w, 'py> {
         Ok(())
     }
 
+    /// Writes a value that goes to the other end of a local host as it is: not a copy, not what it is pickled as.
+    fn handed_over(&mut self, value: &Bound<'py, PyAny>) -> Result<(), Stop> {
+        if let Some(import) = crate::stream::import_of(value) {
+            if Arc::ptr_eq(&import.peer, self.peer) {
+                return Ok(self.import_root(&import, value)?);
+            }
+        } else if let Ok(reference) = value.cast_exact::<Ref>() {
+            let object = reference.get().object.bind(self.py);
+            return if self.is_argument { self.hand_over(object) } else { Ok(self.offer(object)?) };
+        }
+        self.hand_over(value)
+    }
+
+    fn hand_over(&mut self, value: &Bound<'py, PyAny>) -> Result<(), Stop> {
+        let object = self.peer.hand_over(value)?;
+        self.granted.push(object);
+        self.out.reference(&ReferenceHead::Offer { object, class: HANDED_OVER, described: false });
+        Ok(())
+    }
+
+    /// Hands over an exception, where values are handed over at all.
+    pub(crate) fn exception_itself(&mut self, error: &Bound<'py, PyAny>) -> PyResult<bool> {
+        if !self.peer.hands_over() {
+            return Ok(false);
+        }
+        match self.hand_over(error) {
+            Ok(()) => Ok(true),
+            Err(Stop::Failed(error)) => Err(error),
+            Err(Stop::Pickle) => Ok(false),
+        }
+    }
+
     fn compound(&mut self, value: &Bound<'py, PyAny>) -> Result<(), Stop> {
+        if self.peer.hands_over() {
+            return self.handed_over(value);
+        }
         if self.depth >= DEPTH_MAX {
             return Err(Stop::Pickle);
         }
@@ -501,80 +544,6 @@ impl<'w, 'py> Encoder<'w, 'py> {
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err takes")]
 fn unwritable(error: elsewhere_proto::codec::CodecError) -> PyErr {
     pyo3::exceptions::PyValueError::new_err(error.to_string())
-}
-
-/// Whether `value` goes by reference without being asked: generators both ways; bound methods of Python classes as
-/// arguments; built-in iterators and modules as results.
-fn goes_by_reference(py: Python<'_>, value: &Bound<'_, PyAny>, is_argument: bool) -> PyResult<bool> {
-    let kind = value.get_type();
-    let kinds = Kinds::get(py)?;
-    if kind.is(&kinds.generator) || kind.is(&kinds.async_generator) {
-        return Ok(true);
-    }
-    if is_argument {
-        if !kind.is(&kinds.method) {
-            return Ok(false);
-        }
-        let owner = value.getattr("__self__")?;
-        return Ok(!owner.is_instance_of::<PyType>() && !owner.get_type().is(&kinds.module));
-    }
-    // The slot is asked first: nearly no result is an iterator, and a failed attribute lookup makes an exception.
-    Ok(kind.is(&kinds.module) || value.cast::<PyIterator>().is_ok() && is_stream_type(py, &kind)?)
-}
-
-/// Whether all that one can do with objects of `kind` is to iterate them: generators, and built-in iterators without a
-/// public attribute (list_iterator, map, zip, …).
-pub(crate) fn is_stream_type(py: Python<'_>, kind: &Bound<'_, PyType>) -> PyResult<bool> {
-    if kind.is(&Kinds::get(py)?.generator) {
-        return Ok(true);
-    }
-    if !kind.hasattr("__next__")?
-        || !kind.getattr("__module__")?.eq("builtins")? && !kind.getattr("__module__")?.eq("itertools")?
-    {
-        return Ok(false);
-    }
-    Ok(kind.dir()?.iter().all(|name| name.extract::<String>().is_ok_and(|name| name.starts_with('_'))))
-}
-
-/// Whether objects of `kind` are async generators.
-pub(crate) fn is_async_stream_type(py: Python<'_>, kind: &Bound<'_, PyType>) -> PyResult<bool> {
-    Ok(kind.is(&Kinds::get(py)?.async_generator))
-}
-
-/// Values that are the same whoever holds them: these are always copied, even where the peer holds this very one.
-pub(crate) fn is_immutable_value(value: &Bound<'_, PyAny>) -> bool {
-    value.is_none()
-        || value.is_exact_instance_of::<PyString>()
-        || value.is_exact_instance_of::<PyInt>()
-        || value.is_exact_instance_of::<PyBool>()
-        || value.is_exact_instance_of::<PyFloat>()
-        || value.is_exact_instance_of::<PyBytes>()
-        || value.is_exact_instance_of::<PyTuple>()
-        || value.is_exact_instance_of::<PyComplex>()
-        || value.is_exact_instance_of::<PyFrozenSet>()
-}
-
-/// Types that are asked for by identity.
-struct Kinds {
-    generator: Py<PyAny>,
-    async_generator: Py<PyAny>,
-    method: Py<PyAny>,
-    module: Py<PyAny>,
-}
-
-impl Kinds {
-    fn get(py: Python<'_>) -> PyResult<&'static Self> {
-        static KINDS: PyOnceLock<Kinds> = PyOnceLock::new();
-        KINDS.get_or_try_init(py, || {
-            let types = py.import("types")?;
-            Ok(Self {
-                generator: types.getattr("GeneratorType")?.unbind(),
-                async_generator: types.getattr("AsyncGeneratorType")?.unbind(),
-                method: types.getattr("MethodType")?.unbind(),
-                module: types.getattr("ModuleType")?.unbind(),
-            })
-        })
-    }
 }
 
 /// `None` as an object, for arguments that stand for nothing.

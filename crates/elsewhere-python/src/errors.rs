@@ -4,7 +4,7 @@
 
 use elsewhere_engine::{Loss, SubmitError};
 use elsewhere_proto::{ErrorKind, ObjectId, Outcome};
-use pyo3::exceptions::{PyBaseException, PyException, PyKeyboardInterrupt};
+use pyo3::exceptions::{PyBaseException, PyException, PyKeyboardInterrupt, PyStopAsyncIteration, PyStopIteration};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
@@ -232,6 +232,13 @@ pub(crate) fn result_unreadable(py: Python<'_>, peer: &Peer, method: &str, error
     made
 }
 
+/// Whether an exception may be raised at the other end of a local host as it is: others end what waits there.
+pub(crate) fn goes_as_itself(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<PyException>(py)
+        && !error.is_instance_of::<PyStopIteration>(py)
+        && !error.is_instance_of::<PyStopAsyncIteration>(py)
+}
+
 /// What an ERROR frame says.
 pub(crate) struct Record<'py> {
     pub(crate) kind: ErrorKind,
@@ -306,6 +313,15 @@ impl<'py> Record<'py> {
 
     /// The exception that the method raised.
     fn rebuilt(self, py: Python<'py>, peer: &Arc<Peer>, method: &str) -> PyErr {
+        if peer.hands_over()
+            && let Some(original) = &self.original
+            && original.is_instance_of::<PyException>()
+        {
+            let error = PyErr::from_value(original.clone());
+            if goes_as_itself(py, &error) {
+                return error;
+            }
+        }
         let build = || -> PyResult<Bound<'py, PyAny>> {
             let bases = PyList::new(py, &self.bases)?;
             let notes = PyList::new(py, &self.notes)?;

@@ -79,6 +79,7 @@ impl HostCore {
             other => return Err(PyRuntimeError::new_err(format!("a host has no method {other}"))),
         };
         if method == "construct"
+            && !peer.hands_over()
             && let Some(path) = importable_name(first)?
         {
             return construct_named(py, &peer, &path, args, kwargs);
@@ -151,8 +152,12 @@ impl HostCore {
 
     /// Kill the process at once. Its calls end with HostDied.
     fn kill(&self, py: Python<'_>) {
-        if let Some(process) = self.process() {
+        let Some(handle) = self.slot().clone() else { return };
+        let peer = &handle.peer;
+        if let Some(process) = &peer.process {
             py.detach(|| process.kill());
+        } else if let Some(far) = peer.far.get() {
+            peer::kill_local(py, &peer.link, far); // what runs at this moment runs on: it is this process
         }
     }
 
@@ -408,9 +413,15 @@ fn configuration_failed(py: Python<'_>, peer: &Arc<Peer>, process: &Arc<HostProc
 }
 
 /// Make a host within this process; `core` becomes its Host. Calls queue, and whoever waits runs them.
+/// Without `copies` values go there and back as they are.
 #[pyfunction]
-#[pyo3(signature = (core, *, name))]
-pub(crate) fn start_local_host(py: Python<'_>, core: &Bound<'_, HostCore>, name: Option<&str>) -> PyResult<()> {
+#[pyo3(signature = (core, *, name, copies))]
+pub(crate) fn start_local_host(
+    py: Python<'_>,
+    core: &Bound<'_, HostCore>,
+    name: Option<&str>,
+    copies: bool,
+) -> PyResult<()> {
     peer::sweep(py);
     let here = config(Capabilities::CHUNKS, py);
     let there = config(Capabilities::CHUNKS.with(Capabilities::SERIAL), py);
@@ -418,6 +429,10 @@ pub(crate) fn start_local_host(py: Python<'_>, core: &Bound<'_, HostCore>, name:
     let label = label(name, None);
     let near = Peer::new(near, None, label, true);
     let far = Peer::new(far, None, "this process".to_owned(), false);
+    if !copies {
+        near.set_hands_over();
+        far.set_hands_over();
+    }
     if far.near.set(Arc::downgrade(&near)).is_err() || near.far.set(far).is_err() {
         unreachable!("the peer is new");
     }

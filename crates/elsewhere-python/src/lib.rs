@@ -18,6 +18,7 @@ mod errands;
 mod errors;
 mod future;
 mod host;
+mod kinds;
 mod lifecycle;
 mod loop_queue;
 mod operate;

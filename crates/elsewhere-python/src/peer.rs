@@ -10,13 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::ThreadId;
 use std::time::Duration;
 
-use elsewhere_engine::{HostProcess, Link};
-use elsewhere_proto::ObjectId;
+use elsewhere_engine::{HostProcess, Link, Work};
+use elsewhere_proto::{ErrorKind, ObjectId, Outcome};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
 use crate::service::Pumped;
-use crate::{errors, read_ahead, service};
+use crate::{answer, errors, read_ahead, service};
 
 /// What a class descriptor says of the objects of its class.
 pub(crate) mod class_flag {
@@ -29,6 +29,9 @@ pub(crate) mod class_flag {
 /// The most results of one connection that may live as proxies because they could not be copied: a guard against a loop
 /// that collects them without knowing.
 pub(crate) const AUTO_PROXIES_MAX: usize = 100_000;
+
+/// Stands for the class of an object that is handed over as it is, within this process.
+pub(crate) const HANDED_OVER: u32 = u32::MAX;
 
 /// Why an object is offered.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -53,6 +56,8 @@ pub(crate) struct Peer {
     pub(crate) turn: Mutex<Option<ThreadId>>,
     /// The near end, at the far end of a local host.
     pub(crate) near: OnceLock<Weak<Self>>,
+    /// Whether both ends are this process and hand values over as they are.
+    hands_over: AtomicBool,
     /// "host 4711", for texts.
     pub(crate) label: String,
     /// Whether the host ends with our last handle.
@@ -137,6 +142,28 @@ impl Drop for Lease {
     }
 }
 
+/// Ends a local host at once: what it accepted and has not begun never runs.
+pub(crate) fn kill_local(py: Python<'_>, near: &Arc<Link>, far: &Arc<Peer>) {
+    far.link.drain();
+    while let Some(work) = far.link.inbox().try_pop() {
+        if let Work::Call(incoming) = work {
+            far.link.discard(incoming.call.steps());
+            let text = "the host was killed before it began";
+            answer::fail(py, far, &incoming.call, ErrorKind::Closed, Outcome::NotStarted, text);
+        }
+    }
+    near.drain();
+    abandon_local(py, near);
+}
+
+fn abandon_local(py: Python<'_>, near: &Arc<Link>) {
+    near.abandon();
+    while near.loss().is_none() {
+        py.detach(|| std::thread::sleep(GLANCE)); // whoever reads the link at this moment tells its end
+    }
+    sweep(py);
+}
+
 /// Runs what a local host accepted, and ends it.
 pub(crate) fn finish_local(py: Python<'_>, near: &Arc<Link>, far: &Arc<Peer>) {
     loop {
@@ -147,11 +174,7 @@ pub(crate) fn finish_local(py: Python<'_>, near: &Arc<Link>, far: &Arc<Peer>) {
         }
     }
     near.close();
-    near.abandon();
-    while near.loss().is_none() {
-        py.detach(|| std::thread::sleep(GLANCE)); // whoever reads the link at this moment tells its end
-    }
-    sweep(py);
+    abandon_local(py, near);
 }
 
 /// An object of the peer that we name. All proxies of one object share one import.
@@ -197,6 +220,7 @@ impl Peer {
             far: OnceLock::new(),
             turn: Mutex::default(),
             near: OnceLock::new(),
+            hands_over: AtomicBool::new(false),
             label,
             owned,
             tables: Mutex::default(),
@@ -236,6 +260,16 @@ impl Peer {
         self.far.get().cloned().or_else(|| self.near.get().and_then(Weak::upgrade))
     }
 
+    /// Whether values go to the other end, in this process, as they are.
+    pub(crate) fn hands_over(&self) -> bool {
+        self.hands_over.load(Ordering::Relaxed) // Relaxed: set before any value goes anywhere
+    }
+
+    /// From now on values go as they are. To be called at both ends of a new local host.
+    pub(crate) fn set_hands_over(&self) {
+        self.hands_over.store(true, Ordering::Relaxed); // Relaxed: as above
+    }
+
     /// Whether the host was made for one object.
     pub(crate) fn is_private(&self) -> bool {
         self.is_private.load(Ordering::Relaxed) // Relaxed: set before any other thread knows the host
@@ -273,6 +307,24 @@ impl Peer {
         drop(tables);
         drop(replaced);
         Ok(Offer { object: object_id, class: id, described })
+    }
+
+    /// Holds `object` until the other end, which is in this process, takes it as it is.
+    pub(crate) fn hand_over(&self, object: &Bound<'_, PyAny>) -> PyResult<ObjectId> {
+        let class = self.class_of(&object.get_type())?;
+        let id = self.link.export();
+        // Not among `ids`: the other end gets the object itself, and holds no reference that an answer could name.
+        self.tables().exported.insert(id.0, Exported { object: object.clone().unbind(), class });
+        Ok(id)
+    }
+
+    /// Takes what the other end, which is in this process, hands over under `id`.
+    pub(crate) fn take_over<'py>(&self, py: Python<'py>, id: ObjectId) -> Option<Bound<'py, PyAny>> {
+        let twin = self.twin()?;
+        self.link.imported(id);
+        let object = twin.tables().exported.get(&id.0).map(|held| held.object.bind(py).clone());
+        self.link.push_release(id, 1);
+        object
     }
 
     /// What the peer is told of `kind`.
@@ -422,9 +474,9 @@ impl Peer {
 impl ClassInfo {
     fn of(kind: &Bound<'_, PyType>) -> PyResult<Self> {
         let py = kind.py();
-        let flags = if crate::encode::is_stream_type(py, kind)? {
+        let flags = if crate::kinds::is_stream_type(py, kind)? {
             class_flag::STREAM
-        } else if crate::encode::is_async_stream_type(py, kind)? {
+        } else if crate::kinds::is_async_stream_type(py, kind)? {
             class_flag::ASYNC_STREAM
         } else {
             0

@@ -98,14 +98,15 @@ impl Link {
 
     /// A call that nobody has begun never runs; for one that runs, whoever runs it is told.
     fn on_cancelled(self: &Arc<Self>, call: CallId, interrupt: bool) {
-        match chains::remove_call(self, &self.inbox, call) {
-            Some(incoming) if incoming.call.head.want != Want::Nothing => {
-                let mut body = refusal::cancelled();
-                // Refused only for a call that is not open, and this one is.
-                let _ = self.answer_quietly(|protocol| protocol.fail(call, incoming.call.lane, &mut body));
-            }
-            Some(_) => {}
-            None => self.inbox.push(Work::Cancelled { link: Arc::clone(self), call, interrupt }),
+        let Some(incoming) = chains::remove_call(self, &self.inbox, call) else {
+            self.inbox.push(Work::Cancelled { link: Arc::clone(self), call, interrupt });
+            return;
+        };
+        self.discard(incoming.call.steps());
+        if incoming.call.head.want != Want::Nothing {
+            let mut body = refusal::cancelled();
+            // Refused only for a call that is not open, and this one is.
+            let _ = self.answer_quietly(|protocol| protocol.fail(call, incoming.call.lane, &mut body));
         }
     }
 
