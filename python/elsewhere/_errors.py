@@ -190,7 +190,11 @@ def _cancelled() -> type[CallCancelled]:
 
 
 def _call_cancelled(outcome: Outcome, host: str, method: str) -> CallCancelled:
-    known = "it had not started" if outcome == "not_started" else "it may have run"
+    known = {
+        "not_started": "it had not started",
+        "unknown": "it may have run",
+        "finished": "it ran to its end all the same",
+    }[outcome]
     return _cancelled()(f"{method} on {host} was cancelled; {known}", outcome=outcome, host=host, method=method)
 
 

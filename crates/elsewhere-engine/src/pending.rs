@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use elsewhere_proto::CallId;
+use elsewhere_proto::{CallId, Outcome};
 
 use crate::error::Arrival;
 use crate::link::Mark;
@@ -42,6 +42,8 @@ struct State {
     items: VecDeque<Items>,
     is_done: bool,
     is_forgotten: bool,
+    /// What the peer said of the call after it was given up.
+    fate: Option<Outcome>,
     /// Threads that wait for this call right now.
     waiting: usize,
     observers: Vec<Observer>,
@@ -100,6 +102,19 @@ impl Pending {
     #[must_use]
     pub fn take(&self) -> Option<Arrival> {
         lock(&self.state).arrival.take()
+    }
+
+    /// What the peer said of a call that was given up here; None while it has not.
+    #[must_use]
+    pub fn fate(&self) -> Option<Outcome> {
+        lock(&self.state).fate
+    }
+
+    /// Keeps what the peer said of a call that was given up. Returns whether somebody waits to hear it.
+    pub(crate) fn set_fate(&self, outcome: Outcome) -> bool {
+        let mut state = lock(&self.state);
+        state.fate = Some(outcome);
+        state.waiting > 0
     }
 
     /// Takes the mark of an arrival that is decoded now.

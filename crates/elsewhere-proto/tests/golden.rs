@@ -201,7 +201,10 @@ fn frames_of_a_call_are_written_and_read_byte_for_byte() {
     assert_eq!(pair.pass_from_near("frame_cancel"), [Event::Cancelled { call, interrupt: true }]);
 
     pair.far.reply(call, LaneId(3), &mut vec![0xc3]).unwrap();
-    assert_eq!(pair.pass_from_far("frame_reply"), [Event::Late { call, body: vec![0xc3] }]);
+    assert_eq!(
+        pair.pass_from_far("frame_reply"),
+        [Event::Late { call, token: Some(1), outcome: Some(Outcome::Finished), body: vec![0xc3] }]
+    );
 
     let call = pair.call(Want::Value, 1);
     assert_eq!(call.0, 1025, "the slot that became free is taken first");

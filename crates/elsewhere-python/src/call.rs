@@ -331,7 +331,7 @@ fn make_room(py: Python<'_>, peer: &Arc<Peer>, chain: ChainId) -> Result<(), Ref
 }
 
 /// Whether this thread runs a loop of asyncio or trio at this moment.
-fn is_loop_running(py: Python<'_>) -> bool {
+pub(crate) fn is_loop_running(py: Python<'_>) -> bool {
     let running = py.import("elsewhere._awaiting").and_then(|module| module.call_method0("is_loop_running")?.extract());
     running.unwrap_or(false)
 }

@@ -5,10 +5,10 @@
 //! read `_condition`, `_state` and `_waiters`, and isinstance asks `__class__`.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use elsewhere_engine::{Arrival, Expect, Observer};
-use elsewhere_proto::Want;
+use elsewhere_proto::{Outcome, Want};
 use pyo3::exceptions::{PyBaseException, PyTimeoutError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -18,10 +18,13 @@ use crate::call::{self, Last, Sent};
 use crate::peer::Lease;
 use crate::proxy::Proxy;
 use crate::service::Pumped;
-use crate::{deadline, errands, lifecycle, service};
+use crate::{deadline, errands, errors, lifecycle, service};
 
 /// How long to look away while another thread turns the answer into a value.
 const GLANCE: Duration = Duration::from_micros(50);
+
+/// How long the host may take to say whether a cancelled call had begun.
+const FATE_PATIENCE: Duration = Duration::from_millis(100);
 
 /// The answer of a call that was made with `submit`, once it is here.
 #[pyclass(frozen, weakref, generic, module = "elsewhere")]
@@ -41,7 +44,8 @@ enum State {
     Settling,
     Done(Py<PyAny>),
     Failed(Py<PyBaseException>),
-    Cancelled(Py<PyBaseException>),
+    /// The error is made when it is asked for: by then the host may have said whether the call had begun.
+    Cancelled(Option<Py<PyBaseException>>),
     /// The garbage collector took it apart.
     Cleared,
 }
@@ -112,11 +116,12 @@ impl Future {
         let py = slf.py();
         let this = slf.get();
         *guard(&this.state) = State::Settling;
-        let is_cancelled = matches!(arrival, Arrival::Cancelled);
-        let state = match this.sent.value_or(py, arrival, this.fallback.as_ref()) {
-            Ok(value) => State::Done(value.unbind()),
-            Err(error) if is_cancelled => State::Cancelled(error.into_value(py)),
-            Err(error) => State::Failed(error.into_value(py)),
+        let state = match arrival {
+            Arrival::Cancelled => State::Cancelled(None),
+            arrival => match this.sent.value_or(py, arrival, this.fallback.as_ref()) {
+                Ok(value) => State::Done(value.unbind()),
+                Err(error) => State::Failed(error.into_value(py)),
+            },
         };
         if let Err(error) = Self::publish(slf, state) {
             lifecycle::report(py, &error, "the waiters of a future could not be told");
@@ -255,11 +260,40 @@ impl Future {
         }
     }
 
+    /// Makes the error of a cancelled call, once. A host tells at once of a call that it has not begun, and of one that it
+    /// runs when that is over, so it is given a moment; not where a loop would stand still meanwhile.
+    fn explain_cancel(slf: &Bound<'_, Self>) {
+        let py = slf.py();
+        let this = slf.get();
+        if !matches!(*guard(&this.state), State::Cancelled(None)) {
+            return;
+        }
+        let Sent { peer, pending, subject, .. } = &this.sent;
+        peer.link.drain();
+        let mut outcome = pending.fate();
+        if outcome.is_none() && peer.far.get().is_none() && !call::is_loop_running(py) {
+            outcome = py.detach(|| peer.link.wait_fate(pending, Instant::now() + FATE_PATIENCE));
+        }
+        let error = errors::cancelled(py, peer, outcome.unwrap_or(Outcome::Unknown), &subject.text(py));
+        let error = error.into_value(py);
+        let mut state = guard(&this.state);
+        if matches!(*state, State::Cancelled(None)) {
+            *state = State::Cancelled(Some(error));
+        } else {
+            drop(state); // another thread was faster; its error is the one
+            drop(error);
+        }
+    }
+
     fn value<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
+        Self::explain_cancel(slf);
         match &*guard(&slf.get().state) {
             State::Done(value) => Ok(value.bind(py).clone()),
-            State::Failed(error) | State::Cancelled(error) => Err(PyErr::from_value(error.bind(py).clone().into_any())),
+            State::Failed(error) | State::Cancelled(Some(error)) => {
+                Err(PyErr::from_value(error.bind(py).clone().into_any()))
+            }
+            State::Cancelled(None) => unreachable!("it was explained above"),
             State::Waiting | State::Settling | State::Cleared => {
                 unreachable!("only settled futures that somebody holds are asked for their value")
             }
@@ -290,10 +324,11 @@ impl Future {
     #[pyo3(signature = (timeout=None))]
     fn exception<'py>(slf: &Bound<'py, Self>, timeout: Option<f64>) -> PyResult<Option<Bound<'py, PyAny>>> {
         Self::wait_settled(slf, timeout)?;
+        Self::explain_cancel(slf);
         let py = slf.py();
         match &*guard(&slf.get().state) {
             State::Failed(error) => Ok(Some(error.bind(py).clone().into_any())),
-            State::Cancelled(error) => Err(PyErr::from_value(error.bind(py).clone().into_any())),
+            State::Cancelled(Some(error)) => Err(PyErr::from_value(error.bind(py).clone().into_any())),
             _ => Ok(None),
         }
     }
@@ -417,7 +452,8 @@ impl Future {
             match &*state {
                 State::Done(value) => visit.call(value)?,
                 // An error leads to its traceback, to the frames in it, and so often to this future.
-                State::Failed(error) | State::Cancelled(error) => visit.call(error)?,
+                State::Failed(error) | State::Cancelled(Some(error)) => visit.call(error)?,
+                State::Cancelled(None) => {}
                 State::Waiting | State::Settling | State::Cleared => {}
             }
         }

@@ -37,7 +37,14 @@ impl Link {
                 let mark = self.begin_mark(&body);
                 self.add_items(&token, Items { count, body, mark });
             }
-            Event::Late { body, .. } => self.discard(&body),
+            Event::Late { token, outcome, body, .. } => {
+                if let (Some(pending), Some(outcome)) = (token, outcome)
+                    && pending.set_fate(outcome)
+                {
+                    self.wake_waiters_of(&pending);
+                }
+                self.discard(&body);
+            }
             Event::Call(call) => self.on_call(call),
             Event::Cancelled { call, interrupt } => self.on_cancelled(call, interrupt),
             Event::Credit { call, n } => self.inbox.push(Work::Credit { link: Arc::clone(self), call, count: n }),

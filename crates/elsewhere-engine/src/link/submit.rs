@@ -95,6 +95,7 @@ impl Link {
             return false;
         }
         self.with_wire(|wire| wire.protocol.cancel(pending.call(), interrupt));
+        self.read_far();
         self.complete(pending, Arrival::Cancelled)
     }
 

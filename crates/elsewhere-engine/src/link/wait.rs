@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use elsewhere_proto::ChainId;
+use elsewhere_proto::{ChainId, Outcome};
 
 use super::Link;
 use crate::chains;
@@ -136,6 +136,17 @@ impl Link {
             pending.is_ready().then_some(())
         })
         .into()
+    }
+
+    /// Waits until `until` for what the peer says of a call that was given up here: whether it had begun. None where it
+    /// does not say so in time, or never will.
+    #[must_use]
+    pub fn wait_fate(self: &Arc<Self>, pending: &Arc<Pending>, until: Instant) -> Option<Outcome> {
+        if !self.is_inherited() {
+            let is_over = || (pending.fate().is_some() || self.end.is_over()).then_some(());
+            self.drive(Some(pending), ChainId(0), Patience::new(Some(until), None), is_over);
+        }
+        pending.fate()
     }
 
     /// Waits until the window has room for another call, or the link is no more. Drives the link meanwhile.

@@ -18,8 +18,10 @@ pub(super) const NOT_QUEUED: u64 = u64::MAX;
 #[derive(Debug)]
 pub(super) struct Call<T> {
     pub(super) id: CallId,
-    /// None when nobody waits: the caller gave up, or it is a post.
+    /// None when nobody ever waited for it.
     pub(super) token: Option<T>,
+    /// Whether the caller waits no longer.
+    pub(super) is_given_up: bool,
     pub(super) lane: LaneId,
     pub(super) chain: ChainId,
     /// Whether the peer may be waiting in this call's chain.
@@ -184,13 +186,17 @@ impl<T> Calls<T> {
         self.timers.next()
     }
 
-    /// The next call whose deadline has passed and that was not told yet, with what was hung on it.
-    pub(super) fn pop_expired(&mut self, now: Timestamp) -> Option<(CallId, Option<T>)> {
+    /// The next call whose deadline has passed and that was not told yet, with what was hung on it. It is given up.
+    pub(super) fn pop_expired(&mut self, now: Timestamp) -> Option<(CallId, Option<T>)>
+    where
+        T: Clone,
+    {
         while let Some((deadline, id)) = self.timers.pop_due(now) {
             let Some(call) = self.get_mut(id) else { continue };
             if call.deadline == Some(deadline) {
                 call.deadline = None;
-                let token = call.token.take();
+                call.is_given_up = true;
+                let token = call.token.clone();
                 self.disarm();
                 return Some((id, token));
             }

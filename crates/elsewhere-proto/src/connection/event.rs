@@ -46,6 +46,10 @@ pub enum Event<T> {
     Late {
         /// The call.
         call: CallId,
+        /// What was hung on it; None for a call of the peer.
+        token: Option<T>,
+        /// What the answer tells of the call that was given up; None where these are items, or a call.
+        outcome: Option<Outcome>,
         /// Values, one after another.
         body: Vec<u8>,
     },

@@ -40,6 +40,7 @@ impl<T: Clone> Connection<T> {
         let id = self.calls.insert(Call {
             id: CallId(0),
             token: token.filter(|_| !is_post),
+            is_given_up: false,
             lane,
             chain,
             is_nested: nested,
@@ -96,7 +97,7 @@ impl<T: Clone> Connection<T> {
     /// `interrupt`, to break it off. Does nothing where it is answered already.
     pub fn cancel(&mut self, call: CallId, interrupt: bool) {
         let Some(entry) = self.calls.get_mut(call).filter(|entry| entry.want != Want::Nothing) else { return };
-        entry.token = None;
+        entry.is_given_up = true;
         self.calls.forget_deadline(call);
         self.send_cancel(call, interrupt);
     }

@@ -53,7 +53,7 @@ impl<T: Clone> Connection<T> {
             let is_sent = call.end != NOT_QUEUED && call.end <= sent;
             earlier_chains.insert(call.chain);
             let outcome = if !is_sent || (is_behind && !is_inside) { Outcome::NotStarted } else { Outcome::Unknown };
-            if let Some(token) = call.token {
+            if let Some(token) = call.token.filter(|_| !call.is_given_up) {
                 self.events.push_back(Event::Lost { call: call.id, token, outcome });
             }
         }

@@ -121,7 +121,7 @@ impl<T: Clone> Connection<T> {
         let (head, body) = body.into_call()?;
         if self.last_accepted.is_some_and(|last| call.0 > last) {
             self.answers.refuse(call);
-            self.events.push_back(Event::Late { call, body });
+            self.events.push_back(Event::Late { call, token: None, outcome: None, body });
             return Ok(());
         }
         let lane = LaneId(header.lane);
@@ -135,15 +135,19 @@ impl<T: Clone> Connection<T> {
     #[inline]
     fn on_answer(&mut self, call: CallId, body: Body<'_>, is_reply: bool) -> Result<(), Violation> {
         let entry = self.calls.remove(call).ok_or(Violation::UnknownAnswer { call })?;
-        let has_run = is_reply || !matches!(ErrorRecord::peek(body.as_slice()), Ok((_, Outcome::NotStarted)));
-        if has_run {
+        let outcome = if is_reply {
+            Outcome::Finished
+        } else {
+            ErrorRecord::peek(body.as_slice()).map_or(Outcome::Unknown, |(_, outcome)| outcome)
+        };
+        if outcome != Outcome::NotStarted {
             self.calls.note_answered_in_turn(&entry);
         }
         let body = body.into_vec();
         self.events.push_back(match (entry.token, is_reply) {
-            (Some(token), true) => Event::Reply { call, token, body },
-            (Some(token), false) => Event::Failed { call, token, body },
-            (None, _) => Event::Late { call, body },
+            (Some(token), true) if !entry.is_given_up => Event::Reply { call, token, body },
+            (Some(token), false) if !entry.is_given_up => Event::Failed { call, token, body },
+            (token, _) => Event::Late { call, token, outcome: Some(outcome), body },
         });
         Ok(())
     }
@@ -152,11 +156,11 @@ impl<T: Clone> Connection<T> {
         let (call, count) = (CallId(header.id), header.number);
         let entry = self.calls.get_mut(call).ok_or(Violation::UnknownAnswer { call })?;
         entry.credit = entry.credit.checked_sub(count).ok_or(Violation::NoCredit { call })?;
-        let token = entry.token.clone();
+        let (token, is_given_up) = (entry.token.clone(), entry.is_given_up);
         let body = body.into_vec();
         self.events.push_back(match token {
-            Some(token) => Event::Items { call, token, count, body },
-            None => Event::Late { call, body },
+            Some(token) if !is_given_up => Event::Items { call, token, count, body },
+            token => Event::Late { call, token, outcome: None, body },
         });
         Ok(())
     }
@@ -235,7 +239,7 @@ impl<T: Clone> Connection<T> {
         let lost: Vec<_> = self.calls.iter().map(|call| call.id).filter(|id| *id > last).collect();
         for call in lost {
             let Some(entry) = self.calls.remove(call) else { continue };
-            if let Some(token) = entry.token {
+            if let Some(token) = entry.token.filter(|_| !entry.is_given_up) {
                 self.events.push_back(Event::Lost { call, token, outcome: Outcome::NotStarted });
             }
         }

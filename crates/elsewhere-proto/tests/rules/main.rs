@@ -260,8 +260,29 @@ fn deadline_ends_a_call_and_its_answer_is_late() {
     assert!(matches!(events(&mut far)[..], [Event::Call(_), Event::Cancelled { interrupt: false, .. }]));
     far.reply(call, LANE, &mut nil()).unwrap();
     carry(&mut far, &mut near);
-    assert_eq!(events(&mut near), [Event::Late { call, body: nil() }]);
+    assert_eq!(events(&mut near), [late(call, 5, Some(Outcome::Finished))]);
     assert_eq!(near.stats().calls, 0);
+}
+
+/// A late answer or item, nil.
+fn late(call: CallId, token: u32, outcome: Option<Outcome>) -> Event<u32> {
+    Event::Late { call, token: Some(token), outcome, body: nil() }
+}
+
+#[test]
+fn late_error_tells_what_is_known_of_the_call_that_was_given_up() {
+    let (mut near, mut far) = pair();
+    let call = Make::default().on(&mut near);
+    near.cancel(call, false);
+    carry(&mut near, &mut far);
+
+    let mut record = vec![];
+    ErrorRecord::plain(ErrorKind::Cancelled, Outcome::NotStarted, "in time").encode(&mut record).unwrap();
+    far.fail(call, LANE, &mut record).unwrap();
+    carry(&mut far, &mut near);
+
+    let [Event::Late { outcome, token, .. }] = events(&mut near)[..] else { panic!("no late answer") };
+    assert_eq!((outcome, token), (Some(Outcome::NotStarted), Some(0)));
 }
 
 #[test]
@@ -290,7 +311,7 @@ fn late_items_are_told_as_late() {
     far.items(call, LANE, 1, &mut nil()).unwrap();
     carry(&mut far, &mut near);
 
-    assert_eq!(events(&mut near), [Event::Late { call, body: nil() }]);
+    assert_eq!(events(&mut near), [late(call, 0, None)]);
 }
 
 /// A call on `near` that wants a stream and has been granted five items.
