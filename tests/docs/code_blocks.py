@@ -3,7 +3,8 @@
 Owns: the conventions that the documents follow. Must not know: pytest, and how a script is run.
 
 * A ``python`` block is a script of its own: it is run as `__main__` and must end well, with nothing on stderr.
-* ``python continues`` goes on where the python block before it ended: both are run as one script.
+* ``python continues`` goes on where the python block before it ended: both are run as one script, and what the document
+  shows as the output of the first is not shown again.
 * An HTML comment `<!-- not run: reason -->` on the line before a python block exempts it from that, with a reason.
 * What the checkers say of the types is tried of all of them (`checks/document_types.py`).
 * `<!-- output -->` on the line before a ``text`` block: what the script above prints; `...` stands for any text.
@@ -35,6 +36,7 @@ class Script:
 
     blocks: list[Block]
     output: str | None = None
+    shown_before: str = ""
 
     @property
     def line(self) -> int:
@@ -89,7 +91,7 @@ def scripts_in(text: str) -> list[Script]:
         elif block.info == "text" and block.comment == "output":
             if not scripts or scripts[-1].output is not None:
                 raise BlockError(f"line {block.line}: the output of nothing")
-            scripts[-1].output = block.body
+            scripts[-1].output = scripts[-1].shown_before + block.body
         elif block.info not in NEVER_RUN:
             raise BlockError(f"line {block.line}: a block in no language we know: {block.info!r}")
     return scripts
@@ -103,7 +105,8 @@ def _take_python(block: Block, rest: str, scripts: list[Script]) -> None:
     elif scripts and scripts[-1].output is None:
         scripts[-1].blocks.append(block)
     elif scripts:
-        scripts.append(Script([*scripts[-1].blocks, block]))
+        before = scripts[-1]
+        scripts.append(Script([*before.blocks, block], shown_before=before.output or ""))
     else:
         raise BlockError(f"line {block.line}: continues nothing")
 

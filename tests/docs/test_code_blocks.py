@@ -66,6 +66,16 @@ def test_continued_block_runs_after_the_one_before() -> None:
     assert [script.source for script in scripts_in(text)] == ["a = 1\n\nprint(a)\n"]
 
 
+def test_continued_block_prints_beyond_what_was_shown() -> None:
+    text = "```python\nprint(1)\n```\n<!-- output -->\n```text\n1\n```\n"
+    text += "```python continues\nprint(2)\n```\n<!-- output -->\n```text\n2\n```\n"
+    text += (
+        "```python continues\nprint(3)\n```\n```python continues\nprint(4)\n```\n<!-- output -->\n```text\n3\n4\n```\n"
+    )
+
+    assert [script.output for script in scripts_in(text)] == ["1\n", "1\n2\n", "1\n2\n3\n4\n"]
+
+
 def test_output_belongs_to_the_script_above() -> None:
     text = "```python\nprint(1)\n```\n<!-- output -->\n```text\n1\n```\n"
 
