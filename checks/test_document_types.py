@@ -14,6 +14,7 @@ DOCUMENTS = {
     "folder/misuse.md": SPAWN.format("a=1", "1"),
     "untyped.md": "```python\ndef f(x):\n    return x\n```\n",
     "not_run.md": '<!-- not run: it would fail -->\n```python\na: int = "1"\n```\n',
+    "no_types.md": "<!-- not run, no types: not installed -->\n```python\nimport no_such_package\n```\n",
     "continued.md": "```python\na = 1\n```\n\n```python continues\nprint(a + 1)\n```\n",
 }
 
@@ -51,6 +52,10 @@ def test_function_without_types_is_an_error_for_both_checkers(violations: list[s
 
 def test_block_that_is_not_run_has_types_all_the_same(violations: list[str]) -> None:
     assert said_of("not_run.md", violations) == {"3: mypy", "3: pyright"}
+
+
+def test_block_that_uses_what_is_not_installed_is_left_out(violations: list[str]) -> None:
+    assert said_of("no_types.md", violations) == set()
 
 
 def test_continued_block_knows_the_names_of_the_one_before(violations: list[str]) -> None:

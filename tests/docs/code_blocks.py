@@ -6,7 +6,8 @@ Owns: the conventions that the documents follow. Must not know: pytest, and how 
 * ``python continues`` goes on where the python block before it ended: both are run as one script, and what the document
   shows as the output of the first is not shown again.
 * An HTML comment `<!-- not run: reason -->` on the line before a python block exempts it from that, with a reason.
-* What the checkers say of the types is tried of all of them (`checks/document_types.py`).
+* What the checkers say of the types is tried of all of them (`checks/document_types.py`), except of those behind
+  `<!-- not run, no types: reason -->`, which use what is not installed here.
 * `<!-- output -->` on the line before a ``text`` block: what the script above prints; `...` stands for any text.
 * ``console`` and ``text`` blocks are for people, ``{eval-rst}`` ones for the site. Any other language, or none, is a
   mistake.
@@ -51,7 +52,12 @@ class Script:
     @property
     def is_run(self) -> bool:
         """Whether it is run; one that is not has types all the same."""
-        return not any(block.comment.startswith("not run:") for block in self.blocks)
+        return not any(block.comment.startswith(("not run:", "not run, no types:")) for block in self.blocks)
+
+    @property
+    def has_types(self) -> bool:
+        """Whether the type checkers can make something of it."""
+        return not any(block.comment.startswith("not run, no types:") for block in self.blocks)
 
     @property
     def in_place(self) -> str:

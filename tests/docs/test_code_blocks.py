@@ -86,6 +86,13 @@ def test_exempted_block_is_not_run() -> None:
     (script,) = scripts_in("<!-- not run: needs another machine -->\n```python\nboom()\n```\n")
 
     assert not script.is_run
+    assert script.has_types
+
+
+def test_block_that_uses_what_is_not_installed_is_neither_run_nor_typed() -> None:
+    (script,) = scripts_in("<!-- not run, no types: needs a toolkit -->\n```python\nimport toolkit\n```\n")
+
+    assert (script.is_run, script.has_types) == (False, False)
 
 
 def test_script_in_place_has_the_line_numbers_of_the_document() -> None:
