@@ -231,6 +231,15 @@ def test_calls_of_one_thread_start_in_the_order_made(book):
     assert all(future.done() for future in futures)
 
 
+def test_large_and_small_calls_keep_their_order(book):
+    lines = [bytes(500_000 if number % 3 == 0 else number) for number in range(30)]
+
+    for line in lines:
+        post(book.write, line)
+
+    assert [len(line) for line in book.read()] == [len(line) for line in lines]
+
+
 def test_get_after_post_sees_what_was_posted(dog):
     post(dog.grow, 5)
 
