@@ -1,8 +1,8 @@
 """A C library that crashes, and is started again.
 
 `strlen(NULL)` is a segmentation fault: no `try` can catch it, and in this process it would be the end. In a host of its
-own it ends that host. Each call that was under way then says what is known of it: the one that ran may be to blame and
-is left out; those queued behind it had not started, so they go to a new host.
+own it ends that host. Each call then says what is known of it: the one that was running may be to blame and is left
+out; those after it did not start, so they go to a new host.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ def lengths_of(texts: Iterable[bytes | None]) -> dict[bytes | None, int]:
     while waiting:
         library = elsewhere.spawn(Library)
         print(f"started the library in {elsewhere.host_of(library)} for {len(waiting)} texts")
-        calls = [(text, elsewhere.submit(library.length, text)) for text in waiting]
-        waiting = list[bytes | None]()
-        for text, call in calls:
+        left = list[bytes | None]()
+        for text in waiting:
             try:
-                lengths[text] = call.result()
+                lengths[text] = library.length(text)
             except elsewhere.HostDied as death:
                 if death.outcome == "not_started":
-                    waiting.append(text)
+                    left.append(text)
                 else:
                     print(f"  {text!r} ended it: {signal.Signals(death.signal or 0).name}")
+        waiting = left
     return lengths
 
 
