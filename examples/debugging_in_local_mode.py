@@ -38,13 +38,14 @@ class Account:
         return self.balance
 
 
-class Debugger(pdb.Pdb):
-    """Shows the commands that it takes from its list, as a terminal would."""
+class Keyboard(io.StringIO):
+    """Shows what is typed, as a terminal does."""
 
-    def precmd(self, line: str) -> str:
-        """Print a command before it is carried out."""
-        print(line)
-        return super().precmd(line)
+    def readline(self, size: int | None = -1, /) -> str:  # type: ignore[override]  # of two bases, one reads bytes
+        """The next command."""
+        line = super().readline(-1 if size is None else size)
+        print(line, end="")
+        return line
 
 
 def withdraw_twice(start: Literal["exec", "local"]) -> tuple[int, int]:
@@ -58,5 +59,5 @@ def withdraw_twice(start: Literal["exec", "local"]) -> tuple[int, int]:
 if __name__ == "__main__":
     print("elsewhere:", withdraw_twice("exec"))
     print(f"in process {os.getpid()}, under pdb:")
-    debugger = Debugger(stdin=io.StringIO(COMMANDS), stdout=sys.stdout, nosigint=True, readrc=False)
+    debugger = pdb.Pdb(stdin=Keyboard(COMMANDS), stdout=sys.stdout, nosigint=True, readrc=False)
     print("here:", debugger.runcall(withdraw_twice, "local"))
