@@ -102,7 +102,7 @@ lint-python: build
 	$(BIN)/mypy examples benches checks docs $(wildcard tests/typing)
 	$(BIN)/python -m mypy.stubtest elsewhere._core --mypy-config-file pyproject.toml
 	$(BIN)/basedpyright
-	$(BIN)/basedpyright --verifytypes elsewhere
+	$(BIN)/python -m checks.complete_types
 	$(BIN)/python -m checks.document_types
 
 lint-rust: build

@@ -16,6 +16,13 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST_PYTHON = "3.11"
 CACHE = ROOT / ".mypy_cache" / "as_users"
+MYPY = [
+    "--strict",
+    "--explicit-package-bases",
+    "--config-file=",
+    f"--python-version={OLDEST_PYTHON}",
+    f"--cache-dir={CACHE}",
+]
 PYRIGHT = {"typeCheckingMode": "strict", "pythonVersion": OLDEST_PYTHON, "pythonPlatform": "Linux"}
 
 
@@ -40,8 +47,7 @@ def problems_in(folder: Path) -> list[TypeProblem]:
 
 
 def _from_mypy(folder: Path) -> list[TypeProblem]:
-    options = ["--strict", "--config-file=", f"--python-version={OLDEST_PYTHON}", f"--cache-dir={CACHE}"]
-    printed = _run(["mypy", *options, "--output=json", "."], folder)
+    printed = _run(["mypy", *MYPY, "--output=json", "."], folder)
     said: list[dict[str, Any]] = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
     return [
         TypeProblem("mypy", str(one["file"]), int(one["line"]), str(one["code"]), str(one["message"]))

@@ -1,90 +1,93 @@
-"""What the type checker has to refuse: misuses of the verbs, each of which would fail at run time."""
+"""What the type checkers have to refuse (`misuses.py`), and that nothing public is without an assertion of its type.
+
+The assertions are in `tests/typing`; `make lint` runs both checkers over them.
+"""
 
 from __future__ import annotations
 
+import ast
 import re
-import subprocess
-import sys
+import shutil
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+import pytest
+from checks.type_checkers import TypeProblem, problems_in
 
-MISUSES = """# mypy: disable-error-code="empty-body"
 import elsewhere
-from elsewhere import Host, get, post, ref, send, spawn, stream, submit, using, options, close, deadline, is_proxy
 
-class Dog:
-    age: int
-    def __init__(self, name: str, age: int = 0) -> None: ...
-    def bark(self, *, loud: bool = False) -> str: ...
-    async def fetch(self, what: str) -> float: ...
-    def sniff(self, number: int) -> list[str]: ...
-
-def score(dog: Dog, factor: int) -> int: ...
-
-def misuse(dog: Dog, host: Host) -> None:
-    spawn(Dog)  # wrong
-    spawn(Dog, 5)  # wrong
-    spawn(Dog, "rex", colour="red")  # wrong
-    spawn(5)  # wrong
-    host.spawn(Dog, 5)  # wrong
-    host.run(score, dog)  # wrong
-    host.module(5)  # wrong
-    host.module("json", 5)  # wrong
-    host.script(b"x = 1")  # wrong
-    host.script("x = 1", "y")  # wrong
-    submit(dog.bark, True)  # wrong
-    submit(dog.bark, loud="yes")  # wrong
-    submit(dog.bark, volume=3)  # wrong
-    submit(dog.fetch, 5)  # wrong
-    submit(dog.age)  # wrong
-    submit(score, dog, "two")  # wrong
-    post(dog.bark, volume=3)  # wrong
-    stream(dog.bark, volume=3)  # wrong
-    stream(dog.age)  # wrong
-    stream(score, dog, 2)  # wrong
-    dog.meow()  # wrong
-    get(dog.colour)  # wrong
-    get(path=dog.age)  # wrong
-    get(dog.age, 5)  # wrong
-    text: str = get(dog.age)  # wrong
-    number: int = get(dog.age, default=None)  # wrong
-    answer: int = submit(dog.bark).result()  # wrong
-    submit(dog.bark).result("soon")  # wrong
-    Host(colour="red")  # wrong
-    Host("exec")  # wrong
-    Host(start="teleport")  # wrong
-    Host(env={"A": 5})  # wrong
-    Host(start="local", copy="no")  # wrong
-    options(dog, patience=3)  # wrong
-    options(dog, timeout="long")  # wrong
-    deadline("long")  # wrong
-    close(dog, 5.0)  # wrong
-    close(dog, timeout="long")  # wrong
-    is_proxy()  # wrong
-    host.on_death(lambda: None)  # wrong
-    submit(dog.bark, loud=True)
-    get(dog.age, default=None)
-
-async def misuse_awaiting(dog: Dog) -> None:
-    text: str = await dog.fetch("stick")  # wrong
-    await get(dog.age)  # wrong
-    await submit(dog.fetch, 5)  # wrong
-"""
+TESTS = Path(__file__).parent
+MISUSES = TESTS / "misuses.py"
+ASSERTIONS = TESTS / "typing"
+MARK = re.compile(r"  # refused: (?P<mypy>[a-z-]+), (?P<pyright>[A-Za-z]+)$")
+VERBS = [name for name in elsewhere.__all__ if name[0].islower()]
+CLASSES = (elsewhere.Host, elsewhere.Future, elsewhere._core.ReadAhead)
+MEMBERS = [f"{cls.__name__}.{name}" for cls in CLASSES for name in dir(cls) if not name.startswith("_")]
 
 
-def test_type_checker_refuses_each_misuse_and_nothing_else(tmp_path):
-    source = tmp_path / "misuses.py"
-    source.write_text(MISUSES)
-    expected = {number for number, line in enumerate(MISUSES.splitlines(), 1) if line.endswith("# wrong")}
+def marks() -> dict[int, re.Match[str]]:
+    """The marks of the misuses, by their lines."""
+    lines = enumerate(MISUSES.read_text(encoding="utf-8").splitlines(), 1)
+    return {number: mark for number, line in lines if (mark := MARK.search(line))}
 
-    result = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--config-file", "", "--cache-dir", str(tmp_path), str(source)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT / "python",
-    )
 
-    refused = {int(number) for number in re.findall(r"misuses\.py:(\d+): error:", result.stdout)}
-    assert refused == expected, result.stdout
+@pytest.fixture(scope="module")
+def problems(tmp_path_factory: pytest.TempPathFactory) -> list[TypeProblem]:
+    """What both checkers say of the misuses."""
+    folder = tmp_path_factory.mktemp("misuses")
+    shutil.copytree(ASSERTIONS, folder / "tests" / "typing")
+    shutil.copy(MISUSES, folder)
+    return [one for one in problems_in(folder) if one.file == MISUSES.name]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(150)
+@pytest.mark.parametrize("checker", ["mypy", "pyright"])
+def test_each_misuse_is_refused_by_the_rule_that_its_mark_names(checker: str, problems: list[TypeProblem]) -> None:
+    found = {(one.line, one.rule) for one in problems if one.checker == checker}
+
+    passed = {number: mark[checker] for number, mark in marks().items() if (number, mark[checker]) not in found}
+
+    assert passed == {}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(150)
+def test_nothing_but_the_misuses_is_refused(problems: list[TypeProblem]) -> None:
+    assert [one for one in problems if one.line not in marks()] == []
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_verb_has_misuses(verb: str) -> None:
+    lines = MISUSES.read_text(encoding="utf-8").splitlines()
+
+    misused = [lines[number - 1] for number in marks()]
+
+    assert [line for line in misused if re.search(rf"\b{verb}\(", line)]
+
+
+def asserted() -> set[str]:
+    """Every name that stands in an assertion of a type, attributes with a dot before them."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in ASSERTIONS.glob("*.py")]
+    calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    assertions = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "assert_type"]
+    parts = [part for assertion in assertions for part in ast.walk(assertion)]
+    names = {part.id for part in parts if isinstance(part, ast.Name)}
+    return names | {f".{part.attr}" for part in parts if isinstance(part, ast.Attribute)}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_type_of_each_verb_is_asserted(verb: str) -> None:
+    assert verb in asserted()
+
+
+@pytest.mark.parametrize("member", MEMBERS)
+def test_type_of_each_member_is_asserted(member: str) -> None:
+    assert f".{member.partition('.')[2]}" in asserted()
+
+
+def test_types_of_all_errors_are_asserted() -> None:
+    text = (ASSERTIONS / "errors.py").read_text(encoding="utf-8")
+
+    missing = [name for name in elsewhere._errors.__all__ if len(re.findall(rf"\b{name}\b", text)) < 2]
+
+    assert missing == []

@@ -268,16 +268,25 @@ def start_host(
     configuration: dict[str, Any],
     timeout: float,
 ) -> None:
-    """Start a host process and configure it; `core` becomes its Host."""
+    """Start a host process and configure it; `core` becomes its Host.
+
+    `program` and `arguments` are what is executed, `environment` the whole environment, `configuration` what the host
+    is told before anything else.
+    """
 
 def start_local_host(core: HostCore, *, name: str | None, copies: bool) -> None:
-    """Make a host within this process; `core` becomes its Host."""
+    """Make a host within this process; `core` becomes its Host. Calls queue, and whoever waits runs them.
+
+    Without `copies` values go there and back as they are.
+    """
 
 def adopt_owner() -> None:
     """Take the connection that this process inherited as standard input: it becomes a host."""
 
 @overload
 def get(path: _T, /) -> _T: ...
+@overload
+def get(path: _T, /, *, default: None) -> _T | None: ...
 @overload
 def get(path: _T, /, *, default: _D) -> _T | _D:
     """The value at a path, copied here; `default` where the path's last step is missing.
@@ -294,12 +303,9 @@ def submit(target: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> 
 def post(target: Callable[_P, object], /, *args: _P.args, **kwargs: _P.kwargs) -> None:
     """Start a call whose answer nobody wants. What it raises is reported over there."""
 
-@overload
 def stream(
-    target: Callable[_P, Coroutine[Any, Any, Iterable[_T]]], /, *args: _P.args, **kwargs: _P.kwargs
-) -> ReadAhead[_T]: ...
-@overload
-def stream(target: Callable[_P, Iterable[_T]], /, *args: _P.args, **kwargs: _P.kwargs) -> ReadAhead[_T]:
+    target: Callable[_P, Iterable[_T] | Coroutine[Any, Any, Iterable[_T]]], /, *args: _P.args, **kwargs: _P.kwargs
+) -> ReadAhead[_T]:
     """Call a generator function, or anything that gives an iterable, and iterate its items, read ahead."""
 
 def ref(x: _T, /) -> _T:

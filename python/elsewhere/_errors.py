@@ -67,9 +67,9 @@ class ElsewhereError(Exception):
         method: str | None = None,
     ) -> None:
         super().__init__(message)
-        self.outcome = outcome
-        self.host = host
-        self.method = method
+        self.outcome: Outcome | None = outcome
+        self.host: str | None = host
+        self.method: str | None = method
         self.remote = False
         """True where the error was met by the method itself, over there, and not by this call."""
 

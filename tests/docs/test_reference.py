@@ -45,6 +45,7 @@ def test_public_name_has_a_docstring_and_a_signature(entry: public_api.Entry) ->
 def test_overloads_are_shown_one_by_one() -> None:
     assert public_api.entry("get").signatures == [
         "get(path: T, /) -> T",
+        "get(path: T, /, *, default: None) -> T | None",
         "get(path: T, /, *, default: D) -> T | D",
     ]
 

@@ -27,7 +27,11 @@ struct Moment {
     is_over: AtomicBool,
 }
 
-/// A block in which every call has to be over by one moment. Made by `elsewhere.deadline`.
+/// A block in which every call has to be over by one moment: `with deadline(2.0):`.
+///
+/// Args:
+///     seconds: From the beginning of the block, 0 or more. The shorter of nested blocks and of a proxy's own timeout
+///         holds. A call that is not over by then ends with CallTimeout; there it may still run.
 #[pyclass(frozen, module = "elsewhere._core")]
 pub(crate) struct Deadline {
     seconds: f64,

@@ -311,7 +311,7 @@ impl Drop for Future {
 
 #[pymethods]
 impl Future {
-    /// The value of the call; waits for it, at most `timeout` seconds (None: as long as it takes).
+    /// Wait for the value of the call, at most `timeout` seconds (None: as long as it takes), and give it.
     ///
     /// Raises what the call raised. Raises TimeoutError when the time is over; the call goes on.
     #[pyo3(signature = (timeout=None))]
@@ -349,8 +349,10 @@ impl Future {
         matches!(*guard(&self.state), State::Cancelled(_))
     }
 
-    /// Give the call up: it ends here with CallCancelled. There it is not started any more if it still waits in the
-    /// queue; if it runs, it goes on and its result is dropped. False if it had ended already.
+    /// Give the call up: it ends here with CallCancelled. False if it had ended already.
+    ///
+    /// There it is not started any more if it still waits in the queue; if it runs, it goes on and its result is
+    /// dropped.
     fn cancel(slf: &Bound<'_, Self>) -> bool {
         Self::look(slf);
         let this = slf.get();

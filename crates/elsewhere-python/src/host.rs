@@ -133,15 +133,16 @@ impl HostCore {
         handle.is_some_and(|handle| handle.peer.link.loss().is_none())
     }
 
-    /// The exit code of the process, negative for a signal as in `subprocess`; None while it runs or if not known.
+    /// The exit code, negative for a signal as in `subprocess`; None while the process runs or if not known.
     #[getter]
     fn exitcode(&self) -> Option<i32> {
         let exit = self.process()?.status()?;
         exit.code.or(exit.signal.map(|signal| -signal))
     }
 
-    /// Close the host: nothing new is accepted, what was accepted is finished within `timeout` seconds, the rest ends
-    /// with HostClosed. After that the process is terminated, and killed a second later.
+    /// Close the host: nothing new is accepted, what was accepted is finished within `timeout` seconds.
+    ///
+    /// The rest ends with HostClosed. After that the process is terminated, and killed a second later.
     #[pyo3(signature = (timeout=5.0))]
     fn close(slf: &Bound<'_, Self>, timeout: f64) -> PyResult<()> {
         let py = slf.py();
@@ -179,7 +180,7 @@ impl HostCore {
         }
     }
 
-    /// Call `callback(host)` once when the host has ended or was closed, on the service thread; at once if it has.
+    /// Call `callback(host)` once, when the host has ended or was closed: on the service thread, or at once.
     #[pyo3(signature = (callback, /))]
     fn on_death(slf: &Bound<'_, Self>, callback: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
@@ -194,7 +195,7 @@ impl HostCore {
         Ok(())
     }
 
-    /// The counts of the connection's tables: calls, answers, exports, imports.
+    /// The counts of the connection's tables: calls, answers, exports, imports, and exports by type.
     fn stats<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
         let py = slf.py();
         let peer = slf.get().peer()?;

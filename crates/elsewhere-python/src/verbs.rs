@@ -166,8 +166,9 @@ fn peer_of(value: &Bound<'_, PyAny>) -> Option<Arc<Peer>> {
     streams::import_of(value).map(|import| Arc::clone(&import.peer))
 }
 
-/// By reference, never copied: for an object, a mark that it is to travel so; for a path, a proxy of the object that is
-/// there now.
+/// By reference, never copied.
+///
+/// For an object, a mark that it is to travel so; for a path, a proxy of the object that is there now.
 #[pyfunction]
 #[pyo3(name = "ref", signature = (x, /))]
 pub(crate) fn r#ref<'py>(x: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
@@ -203,8 +204,10 @@ fn expected_proxy(x: &Bound<'_, PyAny>) -> PyErr {
     }
 }
 
-/// Let go now: a host that has only this object drains and ends; otherwise only this reference is given up. Twice is
-/// fine.
+/// Let go now. Twice is fine.
+///
+/// A host that has only this object drains and ends, within `timeout` seconds; of a shared host only this reference is
+/// given up. TypeError for a path.
 #[pyfunction]
 #[pyo3(signature = (proxy, /, *, timeout=5.0))]
 pub(crate) fn close(proxy: &Bound<'_, PyAny>, timeout: f64) -> PyResult<()> {
@@ -237,9 +240,7 @@ pub(crate) fn attribute<'py>(proxy: &Bound<'py, Proxy>, name: Bound<'py, PyStrin
     Proxy::after(proxy, Step::Attribute(name.unbind()))
 }
 
-/// The same object or path, with other options for each call through it.
-///
-/// `result` is "auto", "value" or "proxy". `None` for `options` keeps what the proxy has.
+/// The same object or path, with other options for each call through it: `timeout`, `result`.
 #[pyfunction]
 #[pyo3(signature = (proxy, /, **options))]
 pub(crate) fn with_options<'py>(
@@ -269,6 +270,9 @@ fn want_named(name: &Bound<'_, PyAny>) -> PyResult<Want> {
 }
 
 /// A view in which every call and `get` gives a Future at once, and setting and deleting do not wait.
+///
+/// What a set or delete fails with is logged and raised by the next call or `get` of the view. Reads extend the path;
+/// operators are a TypeError.
 #[pyfunction]
 #[pyo3(signature = (proxy, /))]
 pub(crate) fn futures<'py>(proxy: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Proxy>> {
@@ -276,6 +280,8 @@ pub(crate) fn futures<'py>(proxy: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Pro
 }
 
 /// A view in which names, keys and calls extend the path; `get` evaluates all of it in one trip.
+///
+/// Each evaluation runs the whole recipe again.
 #[pyfunction]
 #[pyo3(signature = (proxy, /))]
 pub(crate) fn lazy<'py>(proxy: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Proxy>> {
