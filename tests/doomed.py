@@ -16,6 +16,10 @@ class Doomed:
     def exit(self, code: int) -> None:
         os._exit(code)
 
+    def exit_after(self, gate, code: int) -> None:
+        gate()
+        os._exit(code)
+
     def kill_itself(self) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 import elsewhere
 from kennel import Dog
 
@@ -89,6 +91,55 @@ class Busy:
         total = sum(range(20_000))
         self.running -= 1
         return total
+
+
+class Poster:
+    """Has things noted at home, without waiting for it."""
+
+    def post_many(self, noter, count):
+        for number in range(count):
+            elsewhere.post(noter.note, number)
+
+    def post_and_call(self, noter, count):
+        for number in range(0, count, 2):
+            elsewhere.post(noter.note, number)
+            noter.note(number + 1)
+
+
+class Noter:
+    def __init__(self):
+        self.noted = []
+
+    def note(self, number):
+        self.noted.append(number)
+
+
+@pytest.mark.parametrize("method", ["post_many", "post_and_call"])
+def test_posts_that_come_home_start_in_the_order_made(process_host, method):
+    work = getattr(process_host.spawn(Poster), method)
+
+    for _ in range(100):
+        noter = Noter()
+
+        work(elsewhere.ref(noter), 6)
+
+        assert noter.noted == [0, 1, 2, 3, 4, 5]
+
+
+def test_posts_that_come_home_before_it_waits_start_in_the_order_made(process_host):
+    poster = process_host.spawn(Poster)
+
+    for round_number in range(300):
+        noter = Noter()
+        future = elsewhere.submit(poster.post_many, elsewhere.ref(noter), 6)
+        for _ in range(round_number * 20):
+            pass  # so that the wait begins anywhere between the posts
+
+        future.result()
+
+        while len(noter.noted) < 6:
+            poster.post_many(elsewhere.ref(Noter()), 0)
+        assert noter.noted == [0, 1, 2, 3, 4, 5]
 
 
 def test_host_is_serial_for_all_threads(host):

@@ -41,8 +41,10 @@ def test_call_that_exits_its_process_raises_host_died_with_the_code(process_host
 
 def test_calls_queued_behind_a_death_have_not_started(doomed) -> None:
     futures = [elsewhere.submit(doomed.bark) for _ in range(3)]
-    futures.append(elsewhere.submit(doomed.exit, 7))
+    all_are_queued = threading.Event()
+    futures.append(elsewhere.submit(doomed.exit_after, elsewhere.ref(all_are_queued.wait), 7))
     futures += [elsewhere.submit(doomed.bark) for _ in range(5)]
+    all_are_queued.set()
 
     answers = [future.result() for future in futures[:3]]
     outcomes = [future.exception().outcome for future in futures[3:]]

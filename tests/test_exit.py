@@ -56,6 +56,12 @@ STATES = {
             threading.Thread(target=work, daemon=True).start()
         there.wait()
         """,
+    "a local host with proxies and posts": """
+        host = elsewhere.Host(start="local")
+        local = host.spawn(Worker)
+        elsewhere.post(local.echo, 1)
+        kept = [elsewhere.submit(local.echo, 2), local.call(threading.Lock)]
+        """,
     "futures pending that end soon": "futures = [elsewhere.submit(worker.nap, 0.005) for _ in range(20)]",
     "futures pending with callbacks": """
         for _ in range(20):

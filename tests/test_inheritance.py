@@ -224,6 +224,38 @@ def test_fork_that_lives_on_does_not_hide_the_parents_end() -> None:
         os.killpg(owner.pid, 9)
 
 
+def test_other_threads_go_on_while_the_hooks_of_a_fork_run() -> None:
+    program = """
+    import os, threading
+
+    def hook():
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+
+    os.register_at_fork(before=hook)  # runs after what is registered later
+    import elsewhere
+
+    hosts = []
+    kept = elsewhere.send([])
+
+    def work():
+        kept.append(1)
+        hosts.extend([elsewhere.Host(), elsewhere.Host(start="local")])
+        kept.extend([host.run(abs, -2) for host in hosts])
+
+    pid = os.fork()
+    if pid == 0:
+        try:
+            len(kept)
+        except elsewhere.ConnectionLost:
+            os._exit(3)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), elsewhere.get(kept))
+    """
+
+    assert run(program) == (0, "3 [1, 2, 2]\n", "")
+
+
 def test_program_that_forks_under_multiprocessing_works(process_host) -> None:
     program = """
     import multiprocessing

@@ -5,47 +5,81 @@
 //! the decision happen under one lock: the router looks for a seat and otherwise queues the call, a thread that sits
 //! down takes what is queued for its chain. So a call never lies in an inbox while the thread that its chain waits in
 //! sleeps; a serial host, whose inbox that very thread serves, would wait for ever.
+//!
+//! Calls that one thread of the peer makes in one chain start here in the order made, whoever runs them:
+//!
+//! * A thread keeps its seat for as long as it waits, also while it runs a call; what comes meanwhile waits there. What
+//!   is left when it leaves goes to the seat below, of the same thread, or to the front of the inbox.
+//! * Where several threads take calls (a shared inbox beside the seats), a call that one of them took but has not begun
+//!   is noted as [`Opening`], and until it has begun no seat hands out a later call of its lane and chain.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::atomic::{AtomicIsize, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 
-use elsewhere_proto::{CallId, ChainId};
+use elsewhere_proto::{CallId, ChainId, LaneId};
 
-use crate::inbox::{Inbox, Incoming};
+use crate::fork::PerProcess;
+use crate::inbox::{Inbox, Incoming, Work};
 use crate::link::Link;
-use crate::lock::lock;
 use crate::parker::Parker;
 
-static CHAINS: Mutex<Chains> = Mutex::new(Chains { seats: Vec::new(), inboxes: Vec::new(), next_key: 0 });
+static CHAINS: PerProcess<Chains> = PerProcess::new(Chains::new(), Chains::new);
 /// Calls that lie in seats. A hint that saves the lock: it is raised before the wake and read after it.
 static SEATED: AtomicUsize = AtomicUsize::new(0);
 /// Calls that lie in inboxes. A hint likewise: it changes under the inbox's lock, which the router holds inside ours.
 static QUEUED: AtomicIsize = AtomicIsize::new(0);
 
-pub(crate) struct Chains {
+struct Chains {
     seats: Vec<Seat>,
     inboxes: Vec<Weak<Inbox>>,
-    next_key: u64,
+    /// Calls taken from shared inboxes that have not begun, by key.
+    opening: Vec<(u64, Line)>,
+}
+
+/// Calls that have to start in order.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Line {
+    link: u64,
+    lane: LaneId,
+    chain: ChainId,
+}
+
+impl Line {
+    fn of(incoming: &Incoming) -> Self {
+        Self { link: incoming.link.id(), lane: incoming.call.lane, chain: incoming.call.chain }
+    }
+}
+
+impl Chains {
+    const fn new() -> Self {
+        Self { seats: Vec::new(), inboxes: Vec::new(), opening: Vec::new() }
+    }
 }
 
 struct Seat {
     key: u64,
     chain: ChainId,
     link: u64,
-    /// The other link of a pair in this process: what arrives there is what this thread called, not what calls it back.
-    far: Option<u64>,
     parker: Arc<Parker>,
     calls: VecDeque<Incoming>,
 }
 
-/// A thread's seat in its chain; its drop leaves it.
-pub(crate) struct Waiting {
+/// A thread's place in a chain of calls while it waits for what it called: the calls of that chain come to this thread.
+/// To be kept until the wait is over, also while the thread runs such a call, and dropped in the thread that took it.
+#[derive(Debug)]
+pub struct ChainSeat {
     key: Option<u64>,
 }
 
+/// A call that was taken to be run but has not begun; its drop says that it has.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    key: u64,
+}
+
 pub(crate) fn add_inbox(inbox: &Arc<Inbox>) {
-    let mut chains = lock(&CHAINS);
+    let mut chains = CHAINS.lock();
     chains.inboxes.retain(|inbox| inbox.strong_count() > 0);
     chains.inboxes.push(Arc::downgrade(inbox));
 }
@@ -55,11 +89,21 @@ pub(crate) fn count_queued(change: isize) {
     QUEUED.fetch_add(change, Ordering::SeqCst);
 }
 
+/// A number that was not given before, also not before a fork.
+fn next_key() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed) // Relaxed: only uniqueness matters
+}
+
 /// Hands a call to the innermost thread that waits in its chain, on the same link if one does, else to `inbox`.
 pub(crate) fn deliver(incoming: Incoming, inbox: &Inbox) {
-    let mut chains = lock(&CHAINS);
+    if incoming.link.is_pumped() {
+        // Not a call back: it comes from this process itself.
+        return inbox.push(Work::Call(incoming));
+    }
+    let mut chains = CHAINS.lock();
     let (chain, link) = (incoming.call.chain, incoming.link.id());
-    let of_chain = |seat: &Seat| seat.chain == chain && chain != ChainId(0) && seat.far != Some(link);
+    let of_chain = |seat: &Seat| seat.chain == chain && chain != ChainId(0);
     let at = (chains.seats.iter().rposition(|seat| of_chain(seat) && seat.link == link))
         .or_else(|| chains.seats.iter().rposition(of_chain));
     match at {
@@ -69,36 +113,61 @@ pub(crate) fn deliver(incoming: Incoming, inbox: &Inbox) {
             SEATED.fetch_add(1, Ordering::SeqCst); // before the wake: whoever it wakes must see it
             seat.parker.wake();
         }
-        None => inbox.push(crate::inbox::Work::Call(incoming)),
+        None => inbox.push(Work::Call(incoming)),
     }
 }
 
 /// Sits down in `chain`, with the calls of this chain that came before. Chain 0 is no chain.
-pub(crate) fn sit(chain: ChainId, link: &Link, parker: &Arc<Parker>) -> Waiting {
+pub(crate) fn sit(chain: ChainId, link: &Link, parker: &Arc<Parker>) -> ChainSeat {
     if chain == ChainId(0) {
-        return Waiting { key: None };
+        return ChainSeat::NONE;
     }
     // Held longer than the lock: the drop of an inbox may drop links, which takes other locks.
     let mut inboxes = Vec::new();
-    let far = link.far_id();
-    let mut chains = lock(&CHAINS);
+    let mut chains = CHAINS.lock();
     let mut calls = VecDeque::new();
+    for seat in chains.seats.iter_mut().filter(|seat| seat.chain == chain && Arc::ptr_eq(&seat.parker, parker)) {
+        SEATED.fetch_sub(seat.calls.len(), Ordering::SeqCst);
+        calls.append(&mut seat.calls);
+    }
     if QUEUED.load(Ordering::SeqCst) > 0 {
         inboxes.extend(chains.inboxes.iter().filter_map(Weak::upgrade));
-        calls.extend(inboxes.iter().flat_map(|inbox| inbox.take_chain(chain, far)));
+        calls.extend(inboxes.iter().flat_map(|inbox| inbox.take_chain(chain)));
     }
     SEATED.fetch_add(calls.len(), Ordering::SeqCst);
-    let key = chains.next_key;
-    chains.next_key += 1;
-    chains.seats.push(Seat { key, chain, link: link.id(), far, parker: Arc::clone(parker), calls });
+    let key = next_key();
+    chains.seats.push(Seat { key, chain, link: link.id(), parker: Arc::clone(parker), calls });
     drop(chains);
     drop(inboxes);
-    Waiting { key: Some(key) }
+    ChainSeat { key: Some(key) }
+}
+
+/// Takes the oldest work of a shared inbox, and notes a call as about to begin.
+pub(crate) fn take_shared(pop: impl FnOnce() -> Option<Work>) -> Option<Work> {
+    let mut chains = CHAINS.lock();
+    let mut work = pop();
+    if let Some(Work::Call(incoming)) = &mut work {
+        let key = next_key();
+        chains.opening.push((key, Line::of(incoming)));
+        incoming.opening = Mutex::new(Some(Opening { key }));
+    }
+    work
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        let mut chains = CHAINS.lock();
+        let Some(at) = chains.opening.iter().position(|(key, _)| *key == self.key) else { return };
+        let (_, line) = chains.opening.swap_remove(at);
+        for seat in chains.seats.iter().filter(|seat| seat.chain == line.chain && !seat.calls.is_empty()) {
+            seat.parker.wake();
+        }
+    }
 }
 
 /// Removes a call of `link` that nobody has begun, from a seat or from `inbox`.
 pub(crate) fn remove_call(link: &Link, inbox: &Inbox, call: CallId) -> Option<Incoming> {
-    let mut chains = lock(&CHAINS);
+    let mut chains = CHAINS.lock();
     let of_call = |incoming: &Incoming| incoming.call.call == call && incoming.link.id() == link.id();
     for seat in &mut chains.seats {
         if let Some(at) = seat.calls.iter().position(of_call) {
@@ -109,29 +178,42 @@ pub(crate) fn remove_call(link: &Link, inbox: &Inbox, call: CallId) -> Option<In
     inbox.remove_call(link, call)
 }
 
-impl Waiting {
+impl ChainSeat {
+    /// No chain.
+    pub const NONE: Self = Self { key: None };
+
     /// The next call to run in this thread.
     pub(crate) fn take_call(&self) -> Option<Incoming> {
         let key = self.key?;
         if SEATED.load(Ordering::SeqCst) == 0 {
             return None;
         }
-        let mut chains = lock(&CHAINS);
-        let incoming = chains.seats.iter_mut().find(|seat| seat.key == key)?.calls.pop_front();
-        if incoming.is_some() {
-            SEATED.fetch_sub(1, Ordering::SeqCst);
+        let mut chains = CHAINS.lock();
+        let Chains { seats, opening, .. } = &mut *chains;
+        let calls = &mut seats.iter_mut().find(|seat| seat.key == key)?.calls;
+        let line = Line::of(calls.front()?);
+        if opening.iter().any(|(_, other)| *other == line) {
+            return None; // woken when it has begun
         }
-        incoming
+        SEATED.fetch_sub(1, Ordering::SeqCst);
+        calls.pop_front()
     }
 }
 
-impl Drop for Waiting {
-    /// Calls left in the seat go back to the front of their inboxes, in order.
+impl Drop for ChainSeat {
+    /// Calls left in the seat go to the front of the seat below or of their inboxes, in order.
     fn drop(&mut self) {
         let Some(key) = self.key else { return };
-        let mut chains = lock(&CHAINS);
+        let mut chains = CHAINS.lock();
         let Some(at) = chains.seats.iter().rposition(|seat| seat.key == key) else { return };
         let seat = chains.seats.remove(at);
+        let is_below = |below: &&mut Seat| below.chain == seat.chain && Arc::ptr_eq(&below.parker, &seat.parker);
+        if let Some(below) = chains.seats.iter_mut().rev().find(is_below) {
+            let mut calls = seat.calls;
+            calls.append(&mut below.calls);
+            below.calls = calls;
+            return;
+        }
         SEATED.fetch_sub(seat.calls.len(), Ordering::SeqCst);
         for incoming in seat.calls.into_iter().rev() {
             let inbox = Arc::clone(incoming.link.inbox());
@@ -140,15 +222,8 @@ impl Drop for Waiting {
     }
 }
 
-/// Holds the table still across a fork.
-pub(crate) fn hold() -> MutexGuard<'static, Chains> {
-    lock(&CHAINS)
-}
-
-/// Forgets everything in a forked child: its threads and links are not here.
-pub(crate) fn clear(chains: &mut Chains) {
-    std::mem::take(&mut chains.seats).into_iter().for_each(std::mem::forget);
-    std::mem::take(&mut chains.inboxes).into_iter().for_each(std::mem::forget);
+/// In a forked child, whose tables are empty: nothing lies in them.
+pub(crate) fn reset() {
     SEATED.store(0, Ordering::SeqCst);
     QUEUED.store(0, Ordering::SeqCst);
 }

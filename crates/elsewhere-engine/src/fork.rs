@@ -1,29 +1,55 @@
 //! What `os.fork` in user code means for the engine.
-//! Owns: the generation of this process and the locks held across a fork. Must not know: why somebody forks.
+//! Owns: the generation of this process and the tables that each process has for itself. Must not know: why somebody
+//! forks.
 //!
-//! Before the fork the watch thread is stopped and the process-wide tables are locked, so the child finds them whole. The
-//! child forgets them: it joins, kills, locks and shuts down nothing of its parent's. Whatever belongs to an older
-//! generation refuses every use, and the caller puts `/dev/null` over the descriptors it is told, because an inherited
-//! socket left open would hide the parent's death from the peer.
+//! Before the fork the watch thread is stopped. No lock is held meanwhile: other hooks run between ours and the fork, and
+//! let other threads run, which may want that lock while they hold what the hooks wait for. So a child cannot rely on the
+//! tables of its parent, which a thread that is not here may have locked for ever, and begins its own. It forgets what
+//! it inherited: it joins, kills and shuts down nothing of its parent's. Whatever belongs to an older generation refuses
+//! every use, and the caller puts `/dev/null` over the descriptors it is told, because an inherited socket left open
+//! would hide the parent's death from the peer.
 
 use std::cell::RefCell;
 use std::os::fd::RawFd;
-use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 
-use crate::chains::{self, Chains};
-use crate::exit;
-use crate::watch::{self, Table};
+use crate::lock::{lock, try_lock};
+use crate::{chains, exit, watch};
 
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
-struct Held {
-    table: MutexGuard<'static, Table>,
-    chains: MutexGuard<'static, Chains>,
+thread_local! {
+    /// What was open before the fork that this thread is about to make.
+    static OPEN: RefCell<Vec<RawFd>> = const { RefCell::new(Vec::new()) };
 }
 
-thread_local! {
-    static HELD: RefCell<Option<Held>> = const { RefCell::new(None) };
+/// A table of this process, of which each forked child begins its own.
+pub(crate) struct PerProcess<T: 'static> {
+    table: Mutex<T>,
+    make: fn() -> T,
+    /// The table of a child, in the child; made there.
+    of_child: OnceLock<Box<Self>>,
+}
+
+impl<T> PerProcess<T> {
+    /// `first` is the table of the first process, and what `make` would make.
+    pub(crate) const fn new(first: T, make: fn() -> T) -> Self {
+        Self { table: Mutex::new(first), make, of_child: OnceLock::new() }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        lock(&self.after(generation()).table)
+    }
+
+    /// The parent's table as it was at the fork; None in the first process, and if a thread of the parent was using it.
+    pub(crate) fn of_parent(&self) -> Option<MutexGuard<'_, T>> {
+        try_lock(&self.after(generation().checked_sub(1)?).table)
+    }
+
+    fn after(&self, forks: u32) -> &Self {
+        (0..forks).fold(self, |table, _| table.of_child.get_or_init(|| Box::new(Self::new((self.make)(), self.make))))
+    }
 }
 
 /// How many forks lie between the first process and this one.
@@ -33,17 +59,13 @@ pub(crate) fn generation() -> u32 {
 
 /// To be called right before a fork, on the forking thread.
 pub fn prepare() {
-    let table = watch::pause();
-    let chains = chains::hold();
-    HELD.set(Some(Held { table, chains }));
+    OPEN.set(watch::pause());
 }
 
 /// To be called right after a fork in the parent, on the forking thread, also when the fork failed.
 pub fn parent() {
-    if let Some(Held { mut table, chains }) = HELD.take() {
-        drop(chains);
-        watch::resume(&mut table);
-    }
+    OPEN.take();
+    watch::resume();
 }
 
 /// To be called right after a fork in the child. Returns the inherited descriptors; put `/dev/null` over each.
@@ -51,7 +73,7 @@ pub fn parent() {
 pub fn child() -> Vec<RawFd> {
     GENERATION.fetch_add(1, Ordering::Relaxed); // the child has one thread
     exit::reset();
-    let Some(Held { mut table, mut chains }) = HELD.take() else { return Vec::new() };
-    chains::clear(&mut chains);
-    watch::abandon(&mut table)
+    chains::reset();
+    let open = OPEN.take();
+    watch::inherited().unwrap_or(open)
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use elsewhere_proto::{CallId, ChainId, IncomingCall};
 
-use crate::chains;
+use crate::chains::{self, Opening};
 use crate::exit;
 use crate::link::Link;
 use crate::lock::lock;
@@ -23,6 +23,23 @@ pub struct Incoming {
     pub link: Arc<Link>,
     /// The call.
     pub call: IncomingCall,
+    /// Held until it has begun.
+    pub(crate) opening: Mutex<Option<Opening>>,
+}
+
+impl Incoming {
+    /// A call that came by `link`.
+    #[must_use]
+    pub fn new(link: Arc<Link>, call: IncomingCall) -> Self {
+        Self { link, call, opening: Mutex::new(None) }
+    }
+
+    /// Everything that the call brought is rebuilt, and it begins now: later calls of its lane may begin after it. Said
+    /// by the drop, too; a second time does nothing.
+    pub fn begun(&self) {
+        let opening = lock(&self.opening).take();
+        drop(opening); // after the lock
+    }
 }
 
 /// Something to do for a thread that serves an inbox.
@@ -63,6 +80,8 @@ pub enum Work {
 #[derive(Debug)]
 pub struct Inbox {
     state: Mutex<State>,
+    /// Whether calls may come to other threads than the one that serves it, because threads wait in chains.
+    is_shared: bool,
 }
 
 #[derive(Debug, Default)]
@@ -72,10 +91,20 @@ struct State {
 }
 
 impl Inbox {
-    /// An empty inbox.
+    /// An empty inbox, served by the only thread that runs what its links bring.
     #[must_use]
     pub fn new() -> Arc<Self> {
-        let inbox = Arc::new(Self { state: Mutex::default() });
+        Self::create(false)
+    }
+
+    /// An empty inbox whose links bring calls for several threads: the one that serves it, and those that wait in chains.
+    #[must_use]
+    pub fn shared() -> Arc<Self> {
+        Self::create(true)
+    }
+
+    fn create(is_shared: bool) -> Arc<Self> {
+        let inbox = Arc::new(Self { state: Mutex::default(), is_shared });
         chains::add_inbox(&inbox);
         inbox
     }
@@ -107,13 +136,17 @@ impl Inbox {
     /// Takes the oldest work without waiting.
     #[must_use]
     pub fn try_pop(&self) -> Option<Work> {
-        let work = lock(&self.state).queue.pop_front();
+        let work = if self.is_shared { chains::take_shared(|| self.pop()) } else { self.pop() };
         match &work {
             Some(Work::Call(_)) => chains::count_queued(-1),
             Some(Work::Released { link }) => link.note_release_told(),
             _ => {}
         }
         work
+    }
+
+    fn pop(&self) -> Option<Work> {
+        lock(&self.state).queue.pop_front()
     }
 
     /// How many things there are to do.
@@ -160,14 +193,14 @@ impl Inbox {
         Seat { inbox: self, parker }
     }
 
-    /// Takes the queued calls of one chain, in order, except those that came over `except`. Called under the chains' lock.
-    pub(crate) fn take_chain(&self, chain: ChainId, except: Option<u64>) -> Vec<Incoming> {
+    /// Takes the queued calls of one chain, in order, except those that this process makes itself. Called under the chains' lock.
+    pub(crate) fn take_chain(&self, chain: ChainId) -> Vec<Incoming> {
         let mut state = lock(&self.state);
         let mut taken = Vec::new();
         let mut kept = VecDeque::with_capacity(state.queue.len());
         for work in state.queue.drain(..) {
             match work {
-                Work::Call(incoming) if incoming.call.chain == chain && Some(incoming.link.id()) != except => {
+                Work::Call(incoming) if incoming.call.chain == chain && !incoming.link.is_pumped() => {
                     taken.push(incoming);
                 }
                 other => kept.push_back(other),

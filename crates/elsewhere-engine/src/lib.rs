@@ -31,6 +31,7 @@ mod refusal;
 pub mod transport;
 mod watch;
 
+pub use chains::ChainSeat;
 pub use clock::expires;
 pub use error::{Arrival, Exit, Loss, StartError, SubmitError};
 pub use inbox::{Inbox, Incoming, Work};

@@ -103,7 +103,7 @@ fn obey(link: &Arc<Link>, incoming: &Incoming, streams: &mut Vec<Stream>) {
         "objects" => encoded(&Value::Int(i64::try_from(link.stats().exports).unwrap())),
         "count" => {
             let [Value::Int(left)] = arguments[..] else { panic!("a number is given") };
-            let incoming = Incoming { link: Arc::clone(link), call: incoming.call.clone() };
+            let incoming = Incoming::new(Arc::clone(link), incoming.call.clone());
             assert_eq!(incoming.call.head.want, Want::Stream);
             return streams.push(Stream { incoming, left });
         }

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use elsewhere_engine::transport::Transport;
-use elsewhere_engine::{Arrival, Inbox, Observer, SubmitError, Wake, Work};
-use elsewhere_proto::{ChainId, Want};
+use elsewhere_engine::{Arrival, ChainSeat, Inbox, Observer, SubmitError, Wake, Work};
+use elsewhere_proto::Want;
 
 use support::*;
 
@@ -66,7 +66,7 @@ fn cancels_deadlines_and_observers_leave_every_other_call_right() {
                         1 => near.forget(&pending),
                         2 => {
                             let until = Instant::now() + Duration::from_micros(random(&mut seed) % 300);
-                            let _ = near.wait(&pending, Some(until), None, ChainId(0));
+                            let _ = near.wait(&pending, Some(until), None, &ChainSeat::NONE);
                             assert_eq!(reply(near, &pending), tag);
                         }
                         3 => match arrival(near, &pending) {
@@ -163,7 +163,7 @@ fn waiters_come_and_go_and_somebody_always_reads() {
                     while !pending.is_done() {
                         let tick = Duration::from_micros(random(&mut seed) % 200);
                         assert!(matches!(
-                            near.wait(&pending, None, Some(tick), ChainId(0)),
+                            near.wait(&pending, None, Some(tick), &ChainSeat::NONE),
                             Wake::Arrived | Wake::Tick
                         ));
                     }
@@ -223,7 +223,7 @@ fn posts_of_many_threads_all_run() {
                     let post = Call { want: Want::Nothing, ..Call::new(b"post") };
                     while let Err(refused) = post.try_submit(near) {
                         assert!(matches!(refused, SubmitError::WindowFull));
-                        assert!(matches!(near.wait_window(None, ChainId(0)), Wake::Arrived));
+                        assert!(matches!(near.wait_window(None, &ChainSeat::NONE), Wake::Arrived));
                     }
                 }
             });

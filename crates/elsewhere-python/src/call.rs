@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use elsewhere_engine::{Arrival, Expect, Pending, Request, SubmitError, Wake};
+use elsewhere_engine::{Arrival, ChainSeat, Expect, Pending, Request, SubmitError, Wake};
 use elsewhere_proto::{CallHead, ChainId, ErrorKind, LaneId, ObjectId, Op, Operation, Outcome, Want};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
@@ -303,18 +303,19 @@ fn submit(
     // Whichever link the chain came in by: the peer may be the one that waits for us through a third.
     let nested = inside.is_some();
     let (lane, number) = LANE.with(|(lane, number)| (*lane, number.replace(number.get().wrapping_add(1))));
+    let mut seat = None;
     loop {
         let request = Request { lane, number, chain, nested, deadline, body, expect };
         match peer.link.submit(request) {
             Ok(pending) => return Ok((pending, chain)),
-            Err(SubmitError::WindowFull) => make_room(py, peer, chain)?,
+            Err(SubmitError::WindowFull) => make_room(py, peer, seat.get_or_insert_with(|| peer.link.sit(chain)))?,
             Err(error) => return Err(Refusal::Engine(error)),
         }
     }
 }
 
 /// Waits until the window has room.
-fn make_room(py: Python<'_>, peer: &Arc<Peer>, chain: ChainId) -> Result<(), Refusal> {
+fn make_room(py: Python<'_>, peer: &Arc<Peer>, seat: &ChainSeat) -> Result<(), Refusal> {
     if let Some(far) = peer.far.get() {
         service::pump(py, far);
         return Ok(());
@@ -322,7 +323,7 @@ fn make_room(py: Python<'_>, peer: &Arc<Peer>, chain: ChainId) -> Result<(), Ref
     if is_loop_running(py) {
         return Err(Refusal::WouldBlockLoop);
     }
-    match py.detach(|| peer.link.wait_window(Some(TICK), chain)) {
+    match py.detach(|| peer.link.wait_window(Some(TICK), seat)) {
         Wake::Call(incoming) => calls_in::run_waiting(py, &incoming).map_err(Refusal::Interrupted)?,
         Wake::Pump => service::pump_far(py, peer),
         Wake::Arrived | Wake::TimedOut | Wake::Tick => {}
@@ -448,16 +449,25 @@ impl Sent {
     ) -> PyResult<Option<T>> {
         let tick = is_main_thread().then_some(TICK);
         let link = &self.peer.link;
+        let mut seat = None;
+        let mut is_called_back = false;
         loop {
-            if let Some(found) = take(&self.pending) {
+            if !std::mem::take(&mut is_called_back)
+                && let Some(found) = take(&self.pending)
+            {
                 return Ok(Some(found));
             }
             if self.run_at_once(py) {
                 continue;
             }
-            match py.detach(|| link.wait(&self.pending, until, tick, self.chain)) {
+            let seat = &*seat.get_or_insert_with(|| link.sit(self.chain));
+            match py.detach(|| link.wait(&self.pending, until, tick, seat)) {
                 Wake::Arrived => {}
-                Wake::Call(incoming) => calls_in::run_waiting(py, &incoming)?,
+                Wake::Call(incoming) => {
+                    calls_in::run_waiting(py, &incoming)?;
+                    is_called_back = true; // what came before the answer is run before the answer is looked at
+                    continue;
+                }
                 Wake::Pump => service::pump_far(py, &self.peer),
                 Wake::TimedOut => return Ok(None),
                 Wake::Tick => py.check_signals()?,

@@ -90,7 +90,7 @@ fn run_told(py: Python<'_>, incoming: &Incoming) -> Option<PyErr> {
     errands::run(py, || {
         call::inside(incoming.call.chain, peer.link.id(), || {
             let evaluated = match deadline::carry(py, limit) {
-                Ok(_carried) => evaluate(py, &peer, &incoming.call),
+                Ok(_carried) => evaluate(py, &peer, incoming),
                 Err(error) => Evaluated::Raised { error, source: Source::Path },
             };
             if exit::has_begun() && !call::is_main_thread() {
@@ -150,8 +150,9 @@ fn respond<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingCall, eval
     }
 }
 
-fn evaluate<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingCall) -> Evaluated<'py> {
-    let target = incoming.head.target;
+fn evaluate<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &Incoming) -> Evaluated<'py> {
+    let head = incoming.call.head;
+    let target = head.target;
     let start = match target {
         // Object number 0 is there for whoever owns this host, not for the hosts that this process owns.
         ObjectId::BOOTSTRAP if peer.is_owned() => None,
@@ -159,11 +160,11 @@ fn evaluate<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingCall) -> 
         object => peer.exported(py, object),
     };
     let Some(start) = start else {
-        peer.link.discard(incoming.steps());
+        peer.link.discard(incoming.call.steps());
         return Evaluated::Gone(target);
     };
-    let mut decoder = Decoder::new(py, peer, incoming.steps(), None);
-    let mut walk = Walk::new(start.clone(), incoming.head.steps);
+    let mut decoder = Decoder::of_call(py, peer, incoming);
+    let mut walk = Walk::new(start.clone(), head.steps);
     match decoder.guarded(|decoder| walk.take_steps(decoder)) {
         Ok(()) => match finish_coroutine(&walk.current) {
             Ok((value, source)) => {
@@ -237,6 +238,9 @@ impl<'py> Walk<'py> {
             Op::Attribute => {
                 let name = decoder.name().map_err(unreadable)?;
                 check_name(&name).map_err(StepFailure::Raised)?;
+                if self.remaining == 0 {
+                    decoder.begun();
+                }
                 let found = self.current.getattr(&name);
                 let found = self.or_missing(decoder, found)?;
                 self.receiver = Some(std::mem::replace(&mut self.current, found));
@@ -245,17 +249,20 @@ impl<'py> Walk<'py> {
             }
             Op::Item => {
                 let key = decoder.plain().map_err(unreadable)?;
+                decoder.begun();
                 let found = self.current.get_item(key);
                 self.or_missing(decoder, found)
             }
             Op::Call => {
                 let (args, kwargs) = decoder.arguments().map_err(unreadable)?;
                 let kwargs = if kwargs.is_empty() { None } else { Some(&kwargs) };
+                decoder.begun();
                 self.current.call(args, kwargs).map_err(StepFailure::Raised)
             }
             Op::Operate => {
                 let code = decoder.code().map_err(unreadable)?;
                 let operands = decoder.operands().map_err(unreadable)?;
+                decoder.begun();
                 let operation = u8::try_from(code).ok().and_then(Operation::from_code);
                 self.is_in_place = operation.is_some_and(Operation::is_in_place);
                 let result = operate::perform(&self.current, operation, &operands).map_err(StepFailure::Raised)?;
@@ -276,8 +283,10 @@ impl<'py> Walk<'py> {
             check_name(&name).map_err(StepFailure::Raised)?;
             let done = if op == Op::SetAttribute {
                 let value = decoder.plain().map_err(unreadable)?;
+                decoder.begun();
                 self.current.setattr(&name, value)
             } else {
+                decoder.begun();
                 self.current.delattr(&name)
             };
             done.map_err(StepFailure::Raised)?;
@@ -286,8 +295,10 @@ impl<'py> Walk<'py> {
         let key = decoder.plain().map_err(unreadable)?;
         let done = if op == Op::SetItem {
             let value = decoder.plain().map_err(unreadable)?;
+            decoder.begun();
             self.current.set_item(key, value)
         } else {
+            decoder.begun();
             self.current.del_item(key)
         };
         done.map_err(StepFailure::Raised)?;

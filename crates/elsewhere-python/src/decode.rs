@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use elsewhere_engine::Incoming;
 use elsewhere_proto::codec::{CodecError, Flavour, Limits, Reader, ReferenceHead, Token, ViewHead};
 use elsewhere_proto::{ObjectId, codec};
 use pyo3::exceptions::PyException;
@@ -59,6 +60,8 @@ pub(crate) struct Decoder<'r, 'py> {
     reader: Reader<'r>,
     /// The proxy that the call was made on, for results that are the receiver itself.
     receiver: Option<&'r Bound<'py, Proxy>>,
+    /// The call that is read, until it is said to have begun.
+    incoming: Option<&'r Incoming>,
     /// Offers taken in so far; those behind them go back if decoding fails.
     offers: usize,
 }
@@ -70,7 +73,19 @@ impl<'r, 'py> Decoder<'r, 'py> {
         body: &'r [u8],
         receiver: Option<&'r Bound<'py, Proxy>>,
     ) -> Self {
-        Self { py, peer, body, reader: Reader::new(body, Limits::default()), receiver, offers: 0 }
+        Self { py, peer, body, reader: Reader::new(body, Limits::default()), receiver, incoming: None, offers: 0 }
+    }
+
+    /// Reads the steps of a call.
+    pub(crate) fn of_call(py: Python<'py>, peer: &'r Arc<Peer>, incoming: &'r Incoming) -> Self {
+        Self { incoming: Some(incoming), ..Self::new(py, peer, incoming.call.steps(), None) }
+    }
+
+    /// Code of the user's is about to run, so the call has begun. What the user's code may wait for must not wait for us.
+    pub(crate) fn begun(&mut self) {
+        if let Some(incoming) = self.incoming.take() {
+            incoming.begun();
+        }
     }
 
     /// Reads the next value, and gives back every reference that came with the message if that fails.
@@ -281,6 +296,7 @@ impl<'r, 'py> Decoder<'r, 'py> {
             return Err(Undecodable::Malformed(CodecError::Unexpected("the bytes of a pickle")));
         };
         let data = PyBytes::new(self.py, data);
+        self.begun();
         Ok(crate::pickling::loads(&data, flavour, references, &buffers)?)
     }
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::ThreadId;
 use std::time::Duration;
 
-use elsewhere_engine::{HostProcess, Link, Work};
+use elsewhere_engine::{HostProcess, Link, Work, exit};
 use elsewhere_proto::{ErrorKind, ObjectId, Outcome};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
@@ -158,7 +158,8 @@ pub(crate) fn kill_local(py: Python<'_>, near: &Arc<Link>, far: &Arc<Peer>) {
 
 fn abandon_local(py: Python<'_>, near: &Arc<Link>) {
     near.abandon();
-    while near.loss().is_none() {
+    // At the end of the process nobody ends links any more.
+    while near.loss().is_none() && !exit::has_begun() {
         py.detach(|| std::thread::sleep(GLANCE)); // whoever reads the link at this moment tells its end
     }
     sweep(py);

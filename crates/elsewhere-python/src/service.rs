@@ -22,7 +22,7 @@ const SIGNALS_ONLY: Duration = Duration::from_secs(86_400);
 /// The inbox of everything that is not a host's main loop or a local host.
 pub(crate) fn process_inbox() -> Arc<Inbox> {
     static INBOX: OnceLock<Arc<Inbox>> = OnceLock::new();
-    Arc::clone(INBOX.get_or_init(Inbox::new))
+    Arc::clone(INBOX.get_or_init(Inbox::shared))
 }
 
 /// Starts the service thread if an object offered to `peer` could be called with nobody there to run it.

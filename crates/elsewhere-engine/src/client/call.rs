@@ -9,6 +9,7 @@ use elsewhere_proto::codec::{CodecError, Limits, Value, Writer};
 use elsewhere_proto::{CallHead, ChainId, ErrorRecord, LaneId, ObjectId, Op, Want};
 
 use super::Error;
+use crate::chains::ChainSeat;
 use crate::error::{Arrival, SubmitError};
 use crate::inbox::Work;
 use crate::link::{Expect, Link, Request, Wake};
@@ -121,7 +122,7 @@ impl Connected {
             };
             match self.link().submit(request) {
                 Ok(pending) => return Ok(pending.expect("a call that wants an answer has a place for it")),
-                Err(SubmitError::WindowFull) => drop(self.link().wait_window(None, ChainId(0))),
+                Err(SubmitError::WindowFull) => drop(self.link().wait_window(None, &ChainSeat::NONE)),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -129,7 +130,7 @@ impl Connected {
 
     /// Waits for news of a call. Meanwhile calls of the host are turned away: nothing here could be called.
     pub(super) fn wait(&self, pending: &Arc<Pending>) {
-        if let Wake::Call(incoming) = self.link().wait(pending, None, None, ChainId(0)) {
+        if let Wake::Call(incoming) = self.link().wait(pending, None, None, &ChainSeat::NONE) {
             turn_away(Work::Call(incoming));
         }
         while let Some(work) = self.link().inbox().try_pop() {

@@ -60,7 +60,6 @@ pub struct Link {
 
 #[derive(Debug)]
 struct Far {
-    id: u64,
     link: Weak<Link>,
     pumped: Option<Arc<Inbox>>,
 }
@@ -90,8 +89,8 @@ impl Link {
         let near = Self::new(near, here, inbox_here)?;
         let far = Self::new(far, there, inbox_there)?;
         let pumped = Some(Arc::clone(&far.inbox));
-        near.far.set(Far { id: far.id, link: Arc::downgrade(&far), pumped }).expect("the link is new");
-        far.far.set(Far { id: near.id, link: Arc::downgrade(&near), pumped: None }).expect("the link is new");
+        near.far.set(Far { link: Arc::downgrade(&far), pumped }).expect("the link is new");
+        far.far.set(Far { link: Arc::downgrade(&near), pumped: None }).expect("the link is new");
         Ok((near, far))
     }
 
@@ -162,9 +161,9 @@ impl Link {
         self.generation != fork::generation()
     }
 
-    /// The id of the other link of a pair in this process.
-    pub(crate) fn far_id(&self) -> Option<u64> {
-        self.far.get().map(|far| far.id)
+    /// Whether it is the far end of a pair in this process: whoever waits at the other end runs what its inbox holds.
+    pub(crate) fn is_pumped(&self) -> bool {
+        self.far.get().is_some_and(|far| far.pumped.is_none())
     }
 
     fn far(&self) -> Option<Arc<Self>> {

@@ -100,7 +100,7 @@ impl Link {
 
     fn on_call(self: &Arc<Self>, call: IncomingCall) {
         self.attention.add_activity();
-        chains::deliver(Incoming { link: Arc::clone(self), call }, &self.inbox);
+        chains::deliver(Incoming::new(Arc::clone(self), call), &self.inbox);
     }
 
     /// A call that nobody has begun never runs; for one that runs, whoever runs it is told.

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use elsewhere_proto::{ChainId, Outcome};
 
 use super::Link;
-use crate::chains;
+use crate::chains::{self, ChainSeat};
 use crate::exit;
 use crate::inbox::{Incoming, Work};
 use crate::lock::lock;
@@ -107,10 +107,17 @@ impl Roles {
 }
 
 impl Link {
+    /// Sits down in `chain` (0: none) to wait for something that this link brings: see [`ChainSeat`]. Calls of the chain
+    /// that nobody has begun come along.
+    #[must_use]
+    pub fn sit(&self, chain: ChainId) -> ChainSeat {
+        chains::sit(chain, self, &parker::current())
+    }
+
     /// Waits for news of `pending`: its end, or items of its stream. Drives the link meanwhile.
     ///
     /// `until` bounds the caller's patience, not the call. `tick` bounds the time between two looks at signals; with a
-    /// tick a signal also ends the wait at once. Calls of `chain` (0: none) are handed out to be run in this thread.
+    /// tick a signal also ends the wait at once. Calls that come to `seat` are handed out to be run in this thread.
     /// To be called detached from Python, as everything here that waits.
     #[must_use]
     pub fn wait(
@@ -118,7 +125,7 @@ impl Link {
         pending: &Arc<Pending>,
         until: Option<Instant>,
         tick: Option<Duration>,
-        chain: ChainId,
+        seat: &ChainSeat,
     ) -> Wake {
         if self.is_inherited() {
             self.lose_inherited(pending);
@@ -126,7 +133,7 @@ impl Link {
         }
         let patience = Patience::new(until, tick);
         let deadline = pending.deadline();
-        self.drive(Some(pending), chain, patience, || {
+        self.drive(Some(pending), seat, patience, || {
             if pending.is_ready() {
                 return Some(());
             }
@@ -144,16 +151,16 @@ impl Link {
     pub fn wait_fate(self: &Arc<Self>, pending: &Arc<Pending>, until: Instant) -> Option<Outcome> {
         if !self.is_inherited() {
             let is_over = || (pending.fate().is_some() || self.end.is_over()).then_some(());
-            self.drive(Some(pending), ChainId(0), Patience::new(Some(until), None), is_over);
+            self.drive(Some(pending), &ChainSeat::NONE, Patience::new(Some(until), None), is_over);
         }
         pending.fate()
     }
 
     /// Waits until the window has room for another call, or the link is no more. Drives the link meanwhile.
     #[must_use]
-    pub fn wait_window(self: &Arc<Self>, tick: Option<Duration>, chain: ChainId) -> Wake {
+    pub fn wait_window(self: &Arc<Self>, tick: Option<Duration>, seat: &ChainSeat) -> Wake {
         self.attention.room_waiters.fetch_add(1, Ordering::SeqCst); // before the first look; see `wake_for_room`
-        let driven = self.drive(None, chain, Patience::new(None, tick), || {
+        let driven = self.drive(None, seat, Patience::new(None, tick), || {
             (self.end.is_over() || lock(&self.wire).protocol.has_room()).then_some(())
         });
         self.attention.room_waiters.fetch_sub(1, Ordering::SeqCst);
@@ -165,7 +172,7 @@ impl Link {
     pub fn wait_established(self: &Arc<Self>, until: Option<Instant>, tick: Option<Duration>) -> Wake {
         let patience = Patience::new(until, tick);
         let is_over = || (self.end.is_over() || self.hello.get().is_some()).then_some(());
-        self.drive(None, ChainId(0), patience, is_over).into()
+        self.drive(None, &ChainSeat::NONE, patience, is_over).into()
     }
 
     /// Waits for something to do for the inbox of this link, as the main thread of a host does. Drives the link
@@ -177,7 +184,7 @@ impl Link {
             self.read();
         }
         let seat = self.inbox.sit(parker::current());
-        let driven = self.drive(None, ChainId(0), Patience::new(None, tick), || {
+        let driven = self.drive(None, &ChainSeat::NONE, Patience::new(None, tick), || {
             if self.end.is_over() {
                 return Some(InboxWake::Ended);
             }
@@ -209,15 +216,15 @@ impl Link {
     fn drive<T>(
         self: &Arc<Self>,
         pending: Option<&Arc<Pending>>,
-        chain: ChainId,
+        chain: &ChainSeat,
         patience: Patience,
         look: impl Fn() -> Option<T>,
     ) -> Driven<T> {
         self.send_held();
-        let seat = Seat::take(self, pending, chain);
+        let seat = Seat::take(self, pending);
         let pumped = self.far.get().and_then(|far| far.pumped.as_deref());
         let pump_seat = pumped.map(|inbox| inbox.sit(Arc::clone(&seat.parker)));
-        let driven = self.drive_seated(&seat, pending, patience, look);
+        let driven = self.drive_seated(&seat, chain, pending, patience, look);
         drop((pump_seat, seat));
         exit::gate();
         driven
@@ -233,12 +240,13 @@ impl Link {
     fn drive_seated<T>(
         self: &Arc<Self>,
         seat: &Seat<'_>,
+        chain: &ChainSeat,
         pending: Option<&Arc<Pending>>,
         patience: Patience,
         look: impl Fn() -> Option<T>,
     ) -> Driven<T> {
         loop {
-            if let Some(incoming) = seat.chain.take_call() {
+            if let Some(incoming) = chain.take_call() {
                 return Driven::Call(incoming);
             }
             if let Some(found) = look() {
@@ -307,11 +315,10 @@ struct Seat<'a> {
     key: u64,
     parker: Arc<Parker>,
     pending: Option<&'a Arc<Pending>>,
-    chain: chains::Waiting,
 }
 
 impl<'a> Seat<'a> {
-    fn take(link: &'a Arc<Link>, pending: Option<&'a Arc<Pending>>, chain: ChainId) -> Self {
+    fn take(link: &'a Arc<Link>, pending: Option<&'a Arc<Pending>>) -> Self {
         let parker = parker::current();
         let key = {
             let mut roles = lock(&link.roles);
@@ -325,8 +332,7 @@ impl<'a> Seat<'a> {
         if let Some(pending) = pending {
             pending.begin_wait();
         }
-        let chain = chains::sit(chain, link, &parker);
-        Self { link, key, parker, pending, chain }
+        Self { link, key, parker, pending }
     }
 }
 

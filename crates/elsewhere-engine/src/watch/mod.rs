@@ -8,13 +8,13 @@ mod watcher;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
 use rustix::event::epoll;
 
+use crate::fork::PerProcess;
 use crate::link::Link;
-use crate::lock::lock;
 use crate::process::Process;
 use crate::transport::{Interest, Transport};
 
@@ -22,14 +22,16 @@ pub(crate) use bell::{Ask, Bell};
 pub(crate) use watcher::Token;
 use watcher::Watcher;
 
-static TABLE: Mutex<Table> = Mutex::new(Table::new());
+static TABLE: PerProcess<Table> = PerProcess::new(Table::new(), Table::new);
 
 /// Everything that this process watches. Its lock comes before all others of the engine.
-pub(crate) struct Table {
+struct Table {
     links: BTreeMap<u64, Entry>,
     processes: BTreeMap<u64, Arc<Process>>,
     owner: Option<Owner>,
     service: Option<Service>,
+    /// Threads that are about to fork; meanwhile the thread is not started.
+    forking: usize,
     next_id: u64,
 }
 
@@ -57,7 +59,7 @@ enum Thread {
 
 impl Table {
     const fn new() -> Self {
-        Self { links: BTreeMap::new(), processes: BTreeMap::new(), owner: None, service: None, next_id: 1 }
+        Self { links: BTreeMap::new(), processes: BTreeMap::new(), owner: None, service: None, forking: 0, next_id: 1 }
     }
 
     /// The bell of the running thread, started if need be.
@@ -72,7 +74,19 @@ impl Table {
         Ok(Arc::clone(&service.bell))
     }
 
+    fn fds(&self) -> Vec<RawFd> {
+        let Self { links, processes, owner, service, .. } = self;
+        let mut fds: Vec<RawFd> = links.values().flat_map(|entry| entry.fds.iter().copied()).collect();
+        fds.extend(processes.values().flat_map(|process| process.raw_fds()));
+        fds.extend(owner.iter().filter_map(|owner| owner.pidfd.as_ref().map(AsRawFd::as_raw_fd)));
+        fds.extend(service.iter().flat_map(|service| service.bell.raw_fds()));
+        fds
+    }
+
     fn resume(&mut self) -> io::Result<()> {
+        if self.forking > 0 {
+            return Ok(());
+        }
         let Some(service) = &mut self.service else { return Ok(()) };
         let Thread::Paused(waiting) = &mut service.thread else { return Ok(()) };
         let Some(watcher) = waiting.take() else { return Ok(()) };
@@ -93,12 +107,12 @@ impl Table {
 
 /// The bell of the watch thread, which is started if need be.
 pub(crate) fn bell() -> io::Result<Arc<Bell>> {
-    lock(&TABLE).service()
+    TABLE.lock().service()
 }
 
 /// A number that was not given before.
 pub(crate) fn next_id() -> u64 {
-    let mut table = lock(&TABLE);
+    let mut table = TABLE.lock();
     table.next_id += 1;
     table.next_id
 }
@@ -109,7 +123,7 @@ pub(crate) fn link_token(id: u64) -> epoll::EventData {
 
 /// Watches a link for its end.
 pub(crate) fn add_link(link: &Arc<Link>, transport: &Transport) -> io::Result<()> {
-    let mut table = lock(&TABLE);
+    let mut table = TABLE.lock();
     transport.watch(link.bell().epoll(), link_token(link.id()), Interest::default())?;
     table.links.insert(link.id(), Entry { link: Arc::downgrade(link), fds: transport.raw_fds() });
     Ok(())
@@ -117,30 +131,30 @@ pub(crate) fn add_link(link: &Arc<Link>, transport: &Transport) -> io::Result<()
 
 /// Forgets a link. To be called before its stream is closed.
 pub(crate) fn remove_link(id: u64) {
-    lock(&TABLE).links.remove(&id);
+    TABLE.lock().links.remove(&id);
 }
 
 /// Watches a process until it is reaped.
 pub(crate) fn add_process(process: &Arc<Process>) -> io::Result<()> {
-    let mut table = lock(&TABLE);
+    let mut table = TABLE.lock();
     process.watch(process.link().bell().epoll())?;
     table.processes.insert(process.id(), Arc::clone(process));
     Ok(())
 }
 
 fn remove_process(id: u64) {
-    let process = lock(&TABLE).processes.remove(&id);
+    let process = TABLE.lock().processes.remove(&id);
     drop(process); // without the table, which the drop of a link takes
 }
 
 /// Every process that is not reaped yet.
 pub(crate) fn processes() -> Vec<Arc<Process>> {
-    lock(&TABLE).processes.values().cloned().collect()
+    TABLE.lock().processes.values().cloned().collect()
 }
 
 /// Watches the process at the other end of `link` as the owner of this one.
 pub(crate) fn set_owner(link: &Arc<Link>, pidfd: Option<OwnedFd>) -> io::Result<()> {
-    let mut table = lock(&TABLE);
+    let mut table = TABLE.lock();
     if let Some(pidfd) = &pidfd {
         epoll::add(link.bell().epoll(), pidfd, Token::Owner.into(), epoll::EventFlags::IN)?;
     }
@@ -149,37 +163,43 @@ pub(crate) fn set_owner(link: &Arc<Link>, pidfd: Option<OwnedFd>) -> io::Result<
 }
 
 fn link(id: u64) -> Option<Arc<Link>> {
-    lock(&TABLE).links.get(&id).and_then(|entry| entry.link.upgrade())
+    TABLE.lock().links.get(&id).and_then(|entry| entry.link.upgrade())
 }
 
 fn links() -> Vec<Arc<Link>> {
-    lock(&TABLE).links.values().filter_map(|entry| entry.link.upgrade()).collect()
+    TABLE.lock().links.values().filter_map(|entry| entry.link.upgrade()).collect()
 }
 
 fn process(id: u64) -> Option<Arc<Process>> {
-    lock(&TABLE).processes.get(&id).cloned()
+    TABLE.lock().processes.get(&id).cloned()
 }
 
 fn owner_link() -> Option<u64> {
-    lock(&TABLE).owner.as_ref().map(|owner| owner.link)
+    TABLE.lock().owner.as_ref().map(|owner| owner.link)
 }
 
 /// Lets epoll forget the owner, whose end would be told again and again.
 fn unwatch_owner(bell: &Bell) {
-    if let Some(pidfd) = lock(&TABLE).owner.as_mut().and_then(|owner| owner.pidfd.take()) {
+    if let Some(pidfd) = TABLE.lock().owner.as_mut().and_then(|owner| owner.pidfd.take()) {
         let _ = epoll::delete(bell.epoll(), &pidfd);
     }
 }
 
 /// Stops the thread; it is started again by the next link.
 pub(crate) fn stop() {
-    drop(pause());
+    halt();
 }
 
-/// Stops the thread and holds the table.
-pub(crate) fn pause() -> MutexGuard<'static, Table> {
+/// Stops the thread until [`resume`]; tells the descriptors that are open for what is watched.
+pub(crate) fn pause() -> Vec<RawFd> {
+    TABLE.lock().forking += 1;
+    halt();
+    TABLE.lock().fds()
+}
+
+fn halt() {
     let running = {
-        let mut table = lock(&TABLE);
+        let mut table = TABLE.lock();
         match &mut table.service {
             Some(service) => match std::mem::replace(&mut service.thread, Thread::Paused(None)) {
                 Thread::Running(thread) => {
@@ -196,26 +216,20 @@ pub(crate) fn pause() -> MutexGuard<'static, Table> {
     };
     // Joined without the table, which the thread may want for its last steps.
     let watcher = running.and_then(|thread| thread.join().ok());
-    let mut table = lock(&TABLE);
-    if let (Some(watcher), Some(service)) = (watcher, &mut table.service) {
+    if let (Some(watcher), Some(service)) = (watcher, &mut TABLE.lock().service) {
         service.thread = Thread::Paused(Some(Box::new(watcher)));
     }
-    table
 }
 
-/// Starts the thread again after a pause, if there was one.
-pub(crate) fn resume(table: &mut Table) {
+/// Starts the thread again after a pause, when nobody else is about to fork.
+pub(crate) fn resume() {
+    let mut table = TABLE.lock();
+    table.forking = table.forking.saturating_sub(1);
     // When the system has no thread to give now, the next link tries again.
     let _ = table.resume();
 }
 
-/// Forgets everything in a forked child without closing anything, and tells the descriptors.
-pub(crate) fn abandon(table: &mut Table) -> Vec<RawFd> {
-    let Table { links, processes, owner, service, .. } = std::mem::replace(table, Table::new());
-    let mut fds: Vec<RawFd> = links.values().flat_map(|entry| entry.fds.iter().copied()).collect();
-    fds.extend(processes.values().flat_map(|process| process.raw_fds()));
-    fds.extend(owner.iter().filter_map(|owner| owner.pidfd.as_ref().map(AsRawFd::as_raw_fd)));
-    fds.extend(service.iter().flat_map(|service| service.bell.raw_fds()));
-    std::mem::forget((links, processes, owner, service));
-    fds
+/// In a forked child, the descriptors that the parent had open for what it watched. None if that is not known.
+pub(crate) fn inherited() -> Option<Vec<RawFd>> {
+    TABLE.of_parent().map(|table| table.fds())
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use elsewhere_engine::{Arrival, InboxWake, Link, SubmitError, Wake, Work};
+use elsewhere_engine::{Arrival, ChainSeat, InboxWake, Link, SubmitError, Wake, Work};
+use elsewhere_proto::Want;
 use elsewhere_proto::codec::{ReferenceHead, Writer};
-use elsewhere_proto::{ChainId, Want};
 
 use crate::raw::*;
 use crate::support::*;
@@ -162,7 +162,7 @@ fn stream_delivers_under_credit_and_ends(mechanism: Mechanism) {
 
     let mut got = Vec::new();
     while !pending.is_done() || got.len() < 10 {
-        assert!(matches!(near.wait(&pending, None, None, ChainId(0)), Wake::Arrived));
+        assert!(matches!(near.wait(&pending, None, None, &ChainSeat::NONE), Wake::Arrived));
         while let Some(items) = pending.take_items() {
             assert_eq!(items.count, 1);
             got.extend_from_slice(bytes(&items.body));
@@ -209,7 +209,7 @@ fn references_in_answers_that_nobody_takes_are_released(mechanism: Mechanism) {
     go.send(()).unwrap();
     let forgotten_late = call();
     go.send(()).unwrap();
-    assert!(matches!(near.wait(&forgotten_late, None, None, ChainId(0)), Wake::Arrived));
+    assert!(matches!(near.wait(&forgotten_late, None, None, &ChainSeat::NONE), Wake::Arrived));
     near.forget(&forgotten_late);
     let taken = call();
     go.send(()).unwrap();
@@ -245,7 +245,7 @@ fn object_that_an_answer_names_outlives_its_release(mechanism: Mechanism) {
     let pending = Call::new(b"").submit(&near);
 
     while near.stats().exports > 0 {
-        assert!(matches!(near.wait(&pending, None, None, ChainId(0)), Wake::Arrived));
+        assert!(matches!(near.wait(&pending, None, None, &ChainSeat::NONE), Wake::Arrived));
         near.drain();
     }
 
@@ -301,11 +301,11 @@ fn full_window_is_told_and_waited_for(mechanism: Mechanism) {
     }
     assert_eq!(calls.len(), 1024);
     assert!(matches!(Call::new(b"more").try_submit(&near), Err(SubmitError::WindowFull)));
-    assert!(matches!(near.wait_window(Some(Duration::from_millis(1)), ChainId(0)), Wake::Tick));
+    assert!(matches!(near.wait_window(Some(Duration::from_millis(1)), &ChainSeat::NONE), Wake::Tick));
 
     let peer = serve_echo(far);
 
-    assert!(matches!(near.wait_window(None, ChainId(0)), Wake::Arrived));
+    assert!(matches!(near.wait_window(None, &ChainSeat::NONE), Wake::Arrived));
     assert_eq!(echo(&near, b"more"), b"more");
     for call in &calls {
         assert_eq!(reply(&near, call), b"fill");
@@ -323,7 +323,7 @@ fn window_of_posts_opens_as_they_finish(mechanism: Mechanism) {
         let post = Call { want: Want::Nothing, ..Call::new(b"post") };
         while let Err(refused) = post.try_submit(&near) {
             assert!(matches!(refused, SubmitError::WindowFull));
-            assert!(matches!(near.wait_window(None, ChainId(0)), Wake::Arrived));
+            assert!(matches!(near.wait_window(None, &ChainSeat::NONE), Wake::Arrived));
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
-use elsewhere_engine::{Inbox, InboxWake, Link, Observer, Wake, Work};
+use elsewhere_engine::{ChainSeat, Inbox, InboxWake, Link, Observer, Pending, Wake, Work};
 use elsewhere_proto::ChainId;
 
 use crate::support::*;
@@ -17,6 +17,9 @@ conformance! {
     call_of_the_chain_runs_in_the_waiting_thread
     call_of_the_chain_that_came_early_is_found
     call_of_another_chain_goes_to_the_inbox
+    calls_that_come_while_one_of_their_chain_runs_wait_in_its_seat
+    calls_left_in_a_seat_go_to_the_seat_below_and_then_to_the_inbox
+    call_waits_in_its_seat_until_those_before_it_have_begun
 }
 
 fn patience_is_not_the_end_of_a_call(mechanism: Mechanism) {
@@ -25,8 +28,8 @@ fn patience_is_not_the_end_of_a_call(mechanism: Mechanism) {
     let pending = Call::new(b"slow").submit(&near);
     let until = Instant::now() + Duration::from_millis(5);
 
-    assert!(matches!(near.wait(&pending, Some(until), None, ChainId(0)), Wake::TimedOut));
-    assert!(matches!(near.wait(&pending, None, Some(Duration::from_millis(1)), ChainId(0)), Wake::Tick));
+    assert!(matches!(near.wait(&pending, Some(until), None, &ChainSeat::NONE), Wake::TimedOut));
+    assert!(matches!(near.wait(&pending, None, Some(Duration::from_millis(1)), &ChainSeat::NONE), Wake::Tick));
 
     let peer = serve_echo(far);
     assert_eq!(reply(&near, &pending), b"slow");
@@ -114,13 +117,13 @@ fn call_of_the_chain_runs_in_the_waiting_thread(mechanism: Mechanism) {
     });
     let pending = Call::new(b"go").submit(&near);
 
-    let Wake::Call(incoming) = near.wait(&pending, None, None, ChainId(chain)) else {
+    let Wake::Call(incoming) = near.wait(&pending, None, None, &near.sit(ChainId(chain))) else {
         panic!("a call of the chain came")
     };
     assert_eq!(bytes(&incoming.call.body), b"back");
     answer(&incoming, b"back to you");
 
-    assert!(matches!(near.wait(&pending, None, None, ChainId(chain)), Wake::Arrived));
+    assert!(matches!(near.wait(&pending, None, None, &near.sit(ChainId(chain))), Wake::Arrived));
     assert_eq!(reply(&near, &pending), b"forth");
     assert!(near.inbox().is_empty());
     near.close();
@@ -138,7 +141,7 @@ fn call_of_the_chain_that_came_early_is_found(mechanism: Mechanism) {
         std::thread::yield_now();
     }
 
-    let Wake::Call(incoming) = near.wait(&pending, None, None, ChainId(chain)) else {
+    let Wake::Call(incoming) = near.wait(&pending, None, None, &near.sit(ChainId(chain))) else {
         panic!("the early call is found")
     };
 
@@ -162,11 +165,91 @@ fn call_of_another_chain_goes_to_the_inbox(mechanism: Mechanism) {
     });
 
     let pending = Call::new(b"go").submit(&near);
-    assert!(matches!(near.wait(&pending, None, None, ChainId(fresh_chain())), Wake::Arrived));
+    assert!(matches!(near.wait(&pending, None, None, &near.sit(ChainId(fresh_chain()))), Wake::Arrived));
 
     service.join().unwrap();
     near.close();
     peer.join().unwrap();
+}
+
+/// Calls of one chain that came to `near`, one byte each; it has taken all of them in.
+fn calls_of(chain: u64, count: u8, far: &Arc<Link>, near: &Arc<Link>) -> Vec<Arc<Pending>> {
+    let before = near.stats().answers;
+    let calls = (0..count).map(|tag| Call { chain, ..Call::new(&[tag]) }.submit(far)).collect();
+    while near.stats().answers < before + usize::from(count) {
+        near.drain();
+        std::thread::yield_now();
+    }
+    calls
+}
+
+/// The byte of the next call that a wait in `seat` hands out, which is answered; None if there is none.
+fn next_in(seat: &ChainSeat, near: &Arc<Link>, pending: &Arc<Pending>) -> Option<u8> {
+    match near.wait(pending, None, Some(Duration::from_millis(1)), seat) {
+        Wake::Call(incoming) => {
+            answer(&incoming, b"");
+            Some(bytes(&incoming.call.body)[0])
+        }
+        _ => None,
+    }
+}
+
+fn next_of(inbox: &Inbox) -> Option<u8> {
+    let Work::Call(incoming) = inbox.try_pop()? else { return None };
+    Some(bytes(&incoming.call.body)[0])
+}
+
+fn calls_that_come_while_one_of_their_chain_runs_wait_in_its_seat(mechanism: Mechanism) {
+    let _watchdog = Watchdog::new("calls_that_come_while_one_of_their_chain_runs_wait_in_its_seat");
+    let (near, far) = links(mechanism);
+    let chain = fresh_chain();
+    let pending = Call::new(b"go").submit(&near);
+    let seat = near.sit(ChainId(chain));
+    let calls = calls_of(chain, 3, &far, &near);
+    assert_eq!(next_in(&seat, &near, &pending), Some(0));
+
+    let later = calls_of(chain, 1, &far, &near);
+
+    assert!(near.inbox().is_empty());
+    assert_eq!([(); 4].map(|()| next_in(&seat, &near, &pending)), [Some(1), Some(2), Some(0), None]);
+    drop((calls, later));
+}
+
+fn calls_left_in_a_seat_go_to_the_seat_below_and_then_to_the_inbox(mechanism: Mechanism) {
+    let _watchdog = Watchdog::new("calls_left_in_a_seat_go_to_the_seat_below_and_then_to_the_inbox");
+    let (near, far) = links(mechanism);
+    let chain = fresh_chain();
+    let pending = Call::new(b"go").submit(&near);
+    let outer = near.sit(ChainId(chain));
+    let _calls = calls_of(chain, 5, &far, &near);
+    assert_eq!(next_in(&outer, &near, &pending), Some(0));
+
+    let inner = near.sit(ChainId(chain));
+    let in_inner = next_in(&inner, &near, &pending);
+    drop(inner);
+    let in_outer = next_in(&outer, &near, &pending);
+    drop(outer);
+
+    assert_eq!((in_inner, in_outer), (Some(1), Some(2)));
+    assert_eq!((next_of(near.inbox()), next_of(near.inbox()), next_of(near.inbox())), (Some(3), Some(4), None));
+}
+
+fn call_waits_in_its_seat_until_those_before_it_have_begun(mechanism: Mechanism) {
+    let _watchdog = Watchdog::new("call_waits_in_its_seat_until_those_before_it_have_begun");
+    let (near, far) = links(mechanism);
+    let chain = fresh_chain();
+    let pending = Call::new(b"go").submit(&near);
+    let _early = calls_of(chain, 1, &far, &near);
+    let Some(Work::Call(first)) = near.inbox().try_pop() else { panic!("the early call is there") };
+    let seat = near.sit(ChainId(chain));
+    let _later = calls_of(chain, 1, &far, &near);
+    assert_eq!(next_in(&seat, &near, &pending), None);
+
+    let beginner = std::thread::spawn(move || first.begun());
+    let Wake::Call(second) = near.wait(&pending, None, None, &seat) else { panic!("the later call may begin") };
+
+    assert_eq!(bytes(&second.call.body), [0]);
+    beginner.join().unwrap();
 }
 
 #[test]
@@ -179,7 +262,7 @@ fn pair_in_one_process_is_pumped_by_whoever_waits() {
     let calls: Vec<_> = (0..3_u8).map(|tag| Call { chain, ..Call::new(&[tag]) }.submit(&near)).collect();
 
     while !calls[2].is_done() {
-        match near.wait(&calls[2], None, None, ChainId(chain)) {
+        match near.wait(&calls[2], None, None, &near.sit(ChainId(chain))) {
             Wake::Pump => {
                 let Some(Work::Call(incoming)) = far_inbox.try_pop() else { panic!("a call is there") };
                 runs.fetch_add(1, Ordering::Relaxed);
@@ -210,7 +293,7 @@ fn waiters_of_a_pair_find_work_that_others_submit() {
                 for _ in 0..200 {
                     let pending = Call { lane: u32::from(thread), ..Call::new(&[thread]) }.submit(near);
                     while !pending.is_done() {
-                        if matches!(near.wait(&pending, None, None, ChainId(0)), Wake::Pump)
+                        if matches!(near.wait(&pending, None, None, &ChainSeat::NONE), Wake::Pump)
                             && let Some(Work::Call(incoming)) = far_inbox.try_pop()
                         {
                             answer(&incoming, bytes(&incoming.call.body));

@@ -8,7 +8,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use elsewhere_engine::transport::Transport;
-use elsewhere_engine::{Arrival, Expect, Inbox, InboxWake, Incoming, Link, Pending, Request, SubmitError, Wake, Work};
+use elsewhere_engine::{
+    Arrival, ChainSeat, Expect, Inbox, InboxWake, Incoming, Link, Pending, Request, SubmitError, Wake, Work,
+};
 use elsewhere_proto::codec::{Limits, Reader, Token, Writer};
 use elsewhere_proto::{CallHead, ChainId, Config, LaneId, ObjectId, Op, Want};
 
@@ -45,7 +47,7 @@ pub fn config() -> Config {
 }
 
 pub fn link(transport: Transport) -> Arc<Link> {
-    Link::new(transport, config(), Inbox::new()).expect("the system has descriptors left")
+    Link::new(transport, config(), Inbox::shared()).expect("the system has descriptors left")
 }
 
 pub fn links(mechanism: Mechanism) -> (Arc<Link>, Arc<Link>) {
@@ -122,7 +124,7 @@ impl<'a> Call<'a> {
         loop {
             match self.try_submit(link) {
                 Ok(pending) => return pending.expect("an answer is expected"),
-                Err(SubmitError::WindowFull) => drop(link.wait_window(None, ChainId(0))),
+                Err(SubmitError::WindowFull) => drop(link.wait_window(None, &ChainSeat::NONE)),
                 Err(error) => panic!("{error}"),
             }
         }
@@ -135,7 +137,7 @@ pub fn arrival(link: &Arc<Link>, pending: &Arc<Pending>) -> Arrival {
         if let Some(arrival) = pending.take() {
             return arrival;
         }
-        assert!(matches!(link.wait(pending, None, None, ChainId(0)), Wake::Arrived));
+        assert!(matches!(link.wait(pending, None, None, &ChainSeat::NONE), Wake::Arrived));
     }
 }
 
