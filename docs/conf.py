@@ -32,7 +32,7 @@ maximum_signature_line_length = 90
 add_module_names = False
 python_display_short_literal_types = True
 
-smartquotes = False
+smartquotes_action = "De"  # dashes, and quotes as they are written
 
 html_theme = "furo"
 html_title = f"elsewhere {release}"

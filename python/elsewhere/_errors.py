@@ -52,11 +52,16 @@ __all__ = [
 
 
 class ElsewhereError(Exception):
-    """Base of all errors that elsewhere raises on its own account.
+    """Base of all errors that elsewhere raises on its own account."""
 
-    `outcome` is what is known of the call, `host` the label of the host it went to (e.g. "host 4711"), `method` the
-    path that was called (e.g. "Dog.bark"); each is None where there was no call, no host, no method.
-    """
+    outcome: Outcome | None
+    """What is known of the call; None where there was none."""
+    host: str | None
+    """The label of the host that it went to, such as "host 4711"; None where there was none."""
+    method: str | None
+    """The path that was called, such as "Dog.bark"; None where there was none."""
+    remote: bool
+    """Whether the error was met by the method itself, over there, and not by this call."""
 
     def __init__(
         self,
@@ -71,7 +76,6 @@ class ElsewhereError(Exception):
         self.host: str | None = host
         self.method: str | None = method
         self.remote = False
-        """True where the error was met by the method itself, over there, and not by this call."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         cls = CallCancelled if isinstance(self, CallCancelled) else type(self)

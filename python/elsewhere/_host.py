@@ -56,6 +56,9 @@ class Host(_core.HostCore):
     As a context manager it is closed at the end of the block.
     """
 
+    name: str | None
+    """How texts call the host, beside its process id."""
+
     def __init__(
         self,
         *,
@@ -69,7 +72,7 @@ class Host(_core.HostCore):
         copy: bool = True,
     ) -> None:
         super().__init__()
-        self.name: str | None = _checked_name(name)
+        self.name = _checked_name(name)
         timeout = _checked_timeout("start_timeout", start_timeout)
         if start not in ("auto", "exec", "local"):
             text = f"start must be 'auto', 'exec' or 'local', not {start!r}"
