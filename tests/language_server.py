@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 SERVER = Path(sys.executable).with_name("basedpyright-langserver")
-ABILITIES = {"textDocument": {"hover": {"contentFormat": ["plaintext"]}}}
+ABILITIES = {"textDocument": {"hover": {"contentFormat": ["plaintext"]}}, "workspace": {"configuration": True}}
 SETTINGS = {"python": {"pythonPath": sys.executable}}
 
 
