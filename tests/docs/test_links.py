@@ -41,6 +41,15 @@ def test_every_link_of_a_document_leads_somewhere(document: Path) -> None:
     assert dead_links(document) == []
 
 
+def test_every_page_stands_in_the_table_of_contents() -> None:
+    listed = re.findall(
+        r"^:::\{toctree\}\n(.*?)^:::$", (ROOT / "docs" / "index.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    pages = {str(path.relative_to(ROOT / "docs").with_suffix("")) for path in ROOT.glob("docs/**/*.md")} - {"index"}
+
+    assert {line for table in listed for line in table.splitlines() if line and not line.startswith(":")} == pages
+
+
 def test_dead_links_are_found(tmp_path: Path) -> None:
     document = tmp_path / "a.md"
     document.write_text(
