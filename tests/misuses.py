@@ -4,6 +4,7 @@ A mark names the rule of mypy and the rule of pyright that refuse the line, so t
 `tests/test_typing.py` reads the marks and runs both checkers; nothing here is ever run.
 """
 
+import asyncio
 import concurrent.futures
 from typing import Any
 
@@ -195,6 +196,7 @@ def streaming(dog: Dog) -> None:
     stream(dog.sniff(3))  # refused: arg-type, reportCallIssue
     stream(dog.weigh, "kg")  # refused: arg-type, reportCallIssue
     stream(dog.fetch, "stick")  # refused: arg-type, reportArgumentType
+    stream(dog.smells)  # refused: arg-type, reportArgumentType
     stream(dog.friends)  # refused: arg-type, reportCallIssue
     stream(score, dog, 2)  # refused: arg-type, reportArgumentType
     stream(target=dog.tracks)  # refused: call-arg, reportCallIssue
@@ -313,11 +315,18 @@ async def awaiting(dog: Dog, host: Host) -> None:
         same.meow()  # refused: attr-defined, reportAttributeAccessIssue
 
 
+def what_no_checker_knows(dog: Dog, host: Host) -> dict[int, bool]:
+    futures(dog).meow()
+    attribute(dog, "_secret").meow()
+    host.module("json").meow()
+    host.script("a = 1").meow()
+    print(asyncio.create_task(dog.fetch("stick")))
+    dog.age, dog.friends[0].age = dog.friends[0].age, dog.age
+    return {dog.age: dog is dog.friends[0]}
+
+
 def what_is_right(dog: Dog, host: Host, anything: Any) -> None:
     spawn(Dog, "rex")
     host.spawn(anything, 1, colour="red")
     submit(dog.bark, loud=True)
     get(dog.age, default=None)
-    futures(dog).meow()
-    attribute(dog, "_secret").meow()
-    host.module("json").meow()

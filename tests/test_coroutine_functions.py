@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import tempfile
 
+import pytest
+
 import elsewhere
 from kennel import Dog
 
@@ -25,6 +27,11 @@ class Counter:
         return list(range(number))
 
 
+@pytest.fixture
+def counter(host):
+    return host.spawn(Counter)
+
+
 def test_spawn_gives_a_proxy_of_what_a_coroutine_function_gives(host):
     dog = host.spawn(adopt, "rex")
 
@@ -42,9 +49,7 @@ def test_run_gives_what_a_coroutine_function_gives(host):
     assert host.run(lengths, "a", "bc") == [1, 2]
 
 
-def test_stream_iterates_over_what_a_coroutine_function_gives(host):
-    counter = host.spawn(Counter)
-
+def test_stream_iterates_over_what_a_coroutine_function_gives(counter):
     assert list(elsewhere.stream(counter.up_to, 3)) == [0, 1, 2]
 
 
@@ -53,3 +58,22 @@ def test_using_gives_what_entering_the_object_gave(host):
 
     with elsewhere.using(folder) as name:
         assert type(name) is str
+
+
+def test_call_of_an_async_method_is_awaited_like_a_coroutine(counter):
+    async def main() -> list[list[int]]:
+        by_future = await asyncio.ensure_future(counter.up_to(1))
+        in_time = await asyncio.wait_for(counter.up_to(2), None)
+        return [by_future, in_time, *await asyncio.gather(counter.up_to(3), counter.up_to(0))]
+
+    assert asyncio.run(main()) == [[0], [0, 1], [0, 1, 2], []]
+
+
+def test_call_of_an_async_method_is_no_coroutine_for_create_task(counter):
+    async def main() -> None:
+        called = counter.up_to(1)
+        with pytest.raises(TypeError, match="a coroutine was expected"):
+            asyncio.create_task(called)  # noqa: RUF006 - none is made
+        assert await called == [0]
+
+    asyncio.run(main())

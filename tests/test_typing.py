@@ -56,6 +56,17 @@ def test_nothing_but_the_misuses_is_refused(problems: list[TypeProblem]) -> None
     assert [one for one in problems if one.line not in marks()] == []
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(150)
+def test_checkers_see_nothing_wrong_in_what_is_true_only_of_local_objects(problems: list[TypeProblem]) -> None:
+    lines = MISUSES.read_text(encoding="utf-8").splitlines()
+
+    begin = lines.index("def what_no_checker_knows(dog: Dog, host: Host) -> dict[int, bool]:") + 1
+    end = lines.index("", begin)
+
+    assert [one for one in problems if begin <= one.line <= end] == []
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_verb_has_misuses(verb: str) -> None:
     lines = MISUSES.read_text(encoding="utf-8").splitlines()
