@@ -72,9 +72,9 @@ class ElsewhereError(Exception):
         method: str | None = None,
     ) -> None:
         super().__init__(message)
-        self.outcome: Outcome | None = outcome
-        self.host: str | None = host
-        self.method: str | None = method
+        self.outcome = outcome
+        self.host = host
+        self.method = method
         self.remote = False
 
     def __reduce__(self) -> tuple[Any, ...]:
