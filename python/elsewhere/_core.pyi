@@ -206,6 +206,21 @@ class LoopQueue:
     def drain(self) -> list[int]:
         """Take all keys, oldest first; the descriptor is not readable afterwards."""
 
+@final
+class HomeQueue:
+    """What one host printed and logged and was not shown yet."""
+
+    def __bool__(self) -> bool: ...
+    def take(self) -> tuple[Any, ...] | None:
+        """Take the oldest piece.
+
+        ("output", bytes), ("error", bytes), ("told", arguments) or ("dropped", bytes, messages); None when nothing is
+        left.
+        """
+
+    def tell(self, method: str, *args: Any) -> bool:
+        """Call a method of the host's own object, without waiting. False if there was no room."""
+
 @disjoint_base
 class HostCore:
     """The connection of a Host object. `Host` in `_host.py` is made of it."""
@@ -267,6 +282,9 @@ def start_host(
     name: str | None,
     configuration: dict[str, Any],
     timeout: float,
+    output: str,
+    logs: bool,
+    make_shower: Callable[[HomeQueue, str, str | None, int, bool], object],
 ) -> None:
     """Start a host process and configure it; `core` becomes its Host.
 
@@ -353,6 +371,8 @@ def _offer(object: Any) -> Any: ...
 def _pickles(value: Any) -> bool: ...
 def _is_pickling_argument() -> bool: ...
 def _check_results() -> None: ...
+def _flush_after_calls() -> None: ...
+def _tell_owner(*args: Any) -> bool: ...
 def _serve_owner() -> None: ...
 def _serve_process() -> None: ...
 def _before_fork() -> None: ...

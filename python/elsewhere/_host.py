@@ -47,6 +47,12 @@ class Host(_core.HostCore):
         start_timeout: Seconds that all this may take.
         copy: Of a local host: whether arguments and results are copied, as between processes; False hands them, and
             exceptions with their tracebacks, over as they are.
+        output: Where what the host prints goes, from C code and programs it starts too: "inherit" to the standard
+            streams that this process has; "home" to `sys.stdout` and `sys.stderr` as they are here in Python (a
+            notebook's cell, pytest's capture, `redirect_stdout`), before the result of the call that printed it;
+            "discard" nowhere. The last 4 KiB on stderr are kept in any case, for `HostDied.stderr_tail`.
+        logging: Whether its log records are handled by the loggers of this process, of the same names. Only those are
+            sent whose level is wanted by the loggers here.
 
     Raises:
         HostStartError: The host did not get ready. Nothing is left of it.
@@ -70,6 +76,8 @@ class Host(_core.HostCore):
         preload: Sequence[str] = (),
         start_timeout: float = START_TIMEOUT,
         copy: bool = True,
+        output: Literal["inherit", "home", "discard"] = "inherit",
+        logging: bool = False,
     ) -> None:
         super().__init__()
         self.name = _checked_name(name)
@@ -82,6 +90,8 @@ class Host(_core.HostCore):
         modules = _names("preload", preload)
         directories = _names("path", path)
         copies = _checked_copy(copy, start)
+        _check_output(output, start)
+        _check_flag("logging", logging)
         path_here = _import_path()
         if start == "local":
             if env is not None or cwd is not None or directories:
@@ -103,8 +113,13 @@ class Host(_core.HostCore):
                 "prefix": sys.prefix,
                 "exec_prefix": sys.exec_prefix,
                 "preload": modules,
+                "output": output,
+                "levels": _levels() if logging else None,
             },
             timeout=timeout,
+            output=output,
+            logs=logging,
+            make_shower=_make_shower,
         )
 
     @overload
@@ -250,14 +265,39 @@ def _checked_name(name: object) -> str | None:
     raise TypeError(text)
 
 
-def _checked_copy(copy: object, start: str) -> bool:
-    if not isinstance(copy, bool):
-        text = f"copy must be True or False, not {copy!r}"
+def _check_flag(option: str, value: object) -> None:
+    if not isinstance(value, bool):
+        text = f"{option} must be True or False, not {value!r}"
         raise TypeError(text)
+
+
+def _check_output(output: object, start: str) -> None:
+    if output not in ("inherit", "home", "discard"):
+        text = f"output must be 'inherit', 'home' or 'discard', not {output!r}"
+        raise ValueError(text)
+    if output == "discard" and start == "local":
+        text = "output='discard' belongs to a process of its own; a local host prints as this one does"
+        raise ValueError(text)
+
+
+def _levels() -> dict[str, Any]:
+    from . import _home
+
+    return _home.levels()
+
+
+def _make_shower(queue: _core.HomeQueue, label: str, name: str | None, pid: int, logs: bool) -> object:
+    from . import _home
+
+    return _home.Shower(queue, label, name, pid, logs=logs)
+
+
+def _checked_copy(copy: object, start: str) -> bool:
+    _check_flag("copy", copy)
     if not copy and start != "local":
         text = "copy=False belongs to a local host; what goes to another process is copied"
         raise ValueError(text)
-    return copy
+    return bool(copy)
 
 
 def _checked_timeout(option: str, seconds: object) -> float:

@@ -21,6 +21,11 @@ class Bootstrap:
 
     def configure(self, settings: dict[str, Any]) -> None:
         """Take over what the owner says of import path, prefix, arguments and name; unknown keys are ignored."""
+        if settings.get("output") == "home":
+            _print_home()
+        levels = settings.get("levels")
+        if levels is not None:
+            self.set_levels(levels)
         path = settings.get("path")
         if path is not None:
             sys.path[:] = path
@@ -35,6 +40,17 @@ class Bootstrap:
             sys.argv[:] = settings["arguments"]
         for module in settings.get("preload", ()):
             __import__(module)
+
+    def set_levels(self, wanted: dict[str, Any]) -> None:
+        """Send home the log records that the owner wants, once logging is imported here."""
+        _LOGS.wanted = wanted
+        if "logging" not in sys.modules:
+            if _LOGS not in sys.meta_path:
+                sys.meta_path.insert(0, _LOGS)
+            return
+        from . import _logs
+
+        _logs.set_levels(**wanted)
 
     def construct(self, factory: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Make an object: `factory(*args, **kwargs)`."""
@@ -84,7 +100,44 @@ def _find(path: str) -> Any:
     return found
 
 
+class _Logs:
+    """Waits for the import of logging, which costs as much as the start of a host, as a finder on `sys.meta_path`."""
+
+    wanted: dict[str, Any]
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        """Give the spec that the other finders find, with a loader that brings the records home when it is done."""
+        if name != "logging":
+            return None
+        sys.meta_path.remove(self)
+        finders = (finder.find_spec(name, path, target) for finder in sys.meta_path)
+        spec = next((found for found in finders if found is not None), None)
+        if spec is not None and spec.loader is not None:
+            self._hook(spec.loader)
+        return spec
+
+    def _hook(self, loader: Any) -> None:
+        execute = loader.exec_module
+
+        def exec_module(module: Any) -> None:
+            del loader.exec_module
+            execute(module)
+            BOOTSTRAP.set_levels(self.wanted)
+
+        loader.exec_module = exec_module
+
+
+_LOGS = _Logs()
+
 BOOTSTRAP = Bootstrap()
+
+
+def _print_home() -> None:
+    """Let stdout say at once, and in an encoding that the owner knows, what is printed."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+    _core._flush_after_calls()
 
 
 def _ignore_interrupts() -> None:

@@ -53,6 +53,7 @@ def making(folder: Path) -> None:
     assert_type(Host(start="exec", name="kennel", cwd=folder, env={"A": "b"}, preload=["json"], path=("/a",)), Host)
     assert_type(Host(start="local", start_timeout=1), Host)
     assert_type(Host(start="local", copy=False), Host)
+    assert_type(Host(output="home", logging=True), Host)
 
 
 def objects_of_a_host(host: Host) -> None:

@@ -19,7 +19,7 @@ fn host() -> Host {
     let mut command = HostCommand::new(env::current_exe().unwrap());
     command.arguments = ["--exact", "host_main", "--nocapture", "--test-threads=1"].map(Into::into).to_vec();
     command.environment = vec![(ROLE.into(), Some("1".into()))];
-    command.stdout = Stdio::Null;
+    command.output = Stdio::Null;
     Host::start_command(&command).unwrap()
 }
 

@@ -8,7 +8,9 @@ use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use elsewhere_engine::{Arrival, HostCommand, Inbox, Loss, Observer, StartError, SubmitError, Work};
+use elsewhere_engine::{
+    Arrival, Home, HostCommand, Inbox, Loss, Observer, Piece, StartError, Stdio, Stream, SubmitError, Work,
+};
 use elsewhere_proto::{Outcome, Want};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
@@ -71,6 +73,52 @@ fn abort_is_told_with_its_signal_and_last_words() {
     assert_eq!((code, signal), (None, Some(6)));
     assert_eq!(tail.len(), 4096);
     assert!(words.ends_with(&tail));
+}
+
+/// What is in a home, by stream.
+fn printed(home: &Home) -> (String, String) {
+    let (mut output, mut error) = (Vec::new(), Vec::new());
+    while let Some(piece) = home.take() {
+        match piece {
+            Piece::Printed(Stream::Output, bytes) => output.extend(bytes),
+            Piece::Printed(Stream::Error, bytes) => error.extend(bytes),
+            other => panic!("{other:?}"),
+        }
+    }
+    (String::from_utf8(output).unwrap(), String::from_utf8(error).unwrap())
+}
+
+#[test]
+fn what_a_host_prints_in_a_call_is_home_with_the_answer() {
+    let _watchdog = Watchdog::new("what_a_host_prints_in_a_call_is_home_with_the_answer");
+    let inbox = Inbox::new();
+    let home = Home::new(Observer::Inbox(Arc::clone(&inbox), 5));
+    let host = HostCommand { output: Stdio::Home, home: Some(Arc::clone(&home)), ..command("serves") };
+    let host = host.spawn(Inbox::new(), config()).unwrap();
+
+    echo(host.link(), b"print words");
+    host.read_output();
+
+    let (output, error) = printed(&home);
+    assert!(output.ends_with("words"), "{output}");
+    assert_eq!(error, "words");
+}
+
+#[test]
+fn last_words_of_a_host_that_died_are_home_and_its_observer_is_told() {
+    let _watchdog = Watchdog::new("last_words_of_a_host_that_died_are_home_and_its_observer_is_told");
+    let inbox = Inbox::new();
+    let home = Home::new(Observer::Inbox(Arc::clone(&inbox), 5));
+    let host = HostCommand { output: Stdio::Home, home: Some(Arc::clone(&home)), ..command("serves") };
+    let host = host.spawn(Inbox::new(), config()).unwrap();
+    let words = "x".repeat(60_000);
+
+    let _pending = Call::new(format!("abort {words}").as_bytes()).submit(host.link());
+    assert!(host.wait(None));
+
+    assert_eq!(printed(&home).1, words);
+    assert!(matches!(inbox.wait(None), Some(Work::Completed(5))));
+    assert_eq!(host.stderr_tail().len(), 4096);
 }
 
 #[test]

@@ -21,7 +21,7 @@ use crate::encode::Encoder;
 use crate::path;
 use crate::peer::Peer;
 use crate::proxy::Proxy;
-use crate::{calls_in, deadline, errands, errors, service};
+use crate::{calls_in, deadline, errands, errors, home, service};
 
 /// How often a waiting main thread looks for signals.
 pub(crate) const TICK: Duration = Duration::from_millis(50);
@@ -96,7 +96,7 @@ thread_local! {
     static INSIDE: Cell<Option<(ChainId, u64)>> = const { Cell::new(None) };
 }
 
-fn next_lane() -> LaneId {
+pub(crate) fn next_lane() -> LaneId {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     LaneId(NEXT.fetch_add(1, Ordering::Relaxed)) // Relaxed: only uniqueness matters
 }
@@ -326,6 +326,7 @@ fn make_room(py: Python<'_>, peer: &Arc<Peer>, seat: &ChainSeat) -> Result<(), R
     match py.detach(|| peer.link.wait_window(Some(TICK), seat)) {
         Wake::Call(incoming) => calls_in::run_waiting(py, &incoming).map_err(Refusal::Interrupted)?,
         Wake::Pump => service::pump_far(py, peer),
+        Wake::Home => home::show(py, peer).map_err(Refusal::Interrupted)?,
         Wake::Arrived | Wake::TimedOut | Wake::Tick => {}
     }
     py.check_signals().map_err(Refusal::Interrupted)
@@ -452,9 +453,11 @@ impl Sent {
         let mut seat = None;
         let mut is_called_back = false;
         loop {
-            if !std::mem::take(&mut is_called_back)
-                && let Some(found) = take(&self.pending)
-            {
+            let looks = !std::mem::take(&mut is_called_back);
+            if looks && self.peer.showing().is_some() && self.pending.is_ready() {
+                home::show_all(py, &self.peer)?; // what came before the answer
+            }
+            if looks && let Some(found) = take(&self.pending) {
                 return Ok(Some(found));
             }
             if self.run_at_once(py) {
@@ -469,6 +472,7 @@ impl Sent {
                     continue;
                 }
                 Wake::Pump => service::pump_far(py, &self.peer),
+                Wake::Home => home::show(py, &self.peer)?,
                 Wake::TimedOut => return Ok(None),
                 Wake::Tick => py.check_signals()?,
             }

@@ -17,7 +17,7 @@ use crate::decode::{Decoder, Undecodable};
 use crate::encode::{self, Encoder, Stop};
 use crate::operate;
 use crate::peer::{self, Peer};
-use crate::{answer, deadline, errands, lifecycle, read_ahead};
+use crate::{answer, deadline, errands, home, lifecycle, read_ahead};
 
 /// How the evaluation of a call ended.
 enum Evaluated<'py> {
@@ -96,6 +96,7 @@ fn run_told(py: Python<'_>, incoming: &Incoming) -> Option<PyErr> {
             if exit::has_begun() && !call::is_main_thread() {
                 return None; // what it raised is most likely what brought this thread home
             }
+            home::flush(py);
             let interrupt = evaluated.interrupt(py);
             respond(py, &peer, &incoming.call, evaluated);
             if peer.link.loss().is_some() {

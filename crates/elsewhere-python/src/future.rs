@@ -18,7 +18,7 @@ use crate::call::{self, Last, Sent};
 use crate::peer::Lease;
 use crate::proxy::Proxy;
 use crate::service::Pumped;
-use crate::{deadline, errands, errors, lifecycle, service};
+use crate::{deadline, errands, errors, home, lifecycle, service};
 
 /// How long to look away while another thread turns the answer into a value.
 const GLANCE: Duration = Duration::from_micros(50);
@@ -115,6 +115,7 @@ impl Future {
     fn settle(slf: &Bound<'_, Self>, arrival: Arrival) {
         let py = slf.py();
         let this = slf.get();
+        home::show_all_quietly(py, &this.sent.peer);
         *guard(&this.state) = State::Settling;
         let state = match arrival {
             Arrival::Cancelled => State::Cancelled(None),

@@ -14,7 +14,7 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::call::{self, TICK};
 use crate::peer::{self, Lease, Peer};
-use crate::{deadline, errors, lifecycle, service};
+use crate::{deadline, errors, home, lifecycle, service};
 
 /// The connection of a Host object. `Host` in `_host.py` is made of it.
 #[pyclass(subclass, weakref, frozen, module = "elsewhere._core")]
@@ -171,6 +171,7 @@ impl HostCore {
         loop {
             let step = until.map_or(TICK, |until| until.saturating_duration_since(std::time::Instant::now()).min(TICK));
             if py.detach(|| process.wait(Some(step))) {
+                home::show_all(py, slf.get().peer()?.as_ref())?;
                 return Ok(true);
             }
             py.check_signals()?;
@@ -298,10 +299,13 @@ fn config(capabilities: Capabilities, py: Python<'_>) -> Config {
 /// Start a host process and configure it; `core` becomes its Host.
 ///
 /// `program` and `arguments` are what is executed, `environment` the whole environment, `configuration` what the host is
-/// told before anything else.
+/// told before anything else. `output` is "inherit", "home" or "discard"; with `logs`, messages come home. What comes home
+/// is shown by `make_shower`.
 #[pyfunction]
 #[expect(clippy::too_many_arguments, reason = "Python passes them by keyword")]
-#[pyo3(signature = (core, *, program, arguments, environment, directory, name, configuration, timeout))]
+#[pyo3(signature = (
+    core, *, program, arguments, environment, directory, name, configuration, timeout, output, logs, make_shower
+))]
 pub(crate) fn start_host<'py>(
     py: Python<'py>,
     core: &Bound<'py, HostCore>,
@@ -312,6 +316,9 @@ pub(crate) fn start_host<'py>(
     name: Option<&str>,
     configuration: &Bound<'py, PyDict>,
     timeout: f64,
+    output: &str,
+    logs: bool,
+    make_shower: &Bound<'py, PyAny>,
 ) -> PyResult<()> {
     peer::sweep(py);
     deadline::checked(timeout)?;
@@ -323,10 +330,12 @@ pub(crate) fn start_host<'py>(
         command.clear_environment = true;
         command.environment = environment.into_iter().map(|(key, value)| (key.into(), Some(value.into()))).collect();
     }
+    let wanted = home::Wanted::new(py, &mut command, output, logs)?;
     let process = launch(py, &command).map_err(|error| error.into_error(py, name))?;
     let label = label(name, Some(process.pid()));
     let peer = Peer::new(Arc::clone(process.link()), Some(Arc::clone(&process)), label, true);
-    let configured = configure(py, &peer, configuration, timeout);
+    let configured =
+        wanted.begin(py, &peer, name, make_shower).and_then(|()| configure(py, &peer, configuration, timeout));
     if let Err(error) = configured {
         return Err(configuration_failed(py, &peer, &process, &error));
     }

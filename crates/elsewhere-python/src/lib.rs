@@ -17,6 +17,7 @@ mod encode;
 mod errands;
 mod errors;
 mod future;
+mod home;
 mod host;
 mod kinds;
 mod lifecycle;
@@ -42,6 +43,7 @@ mod _core {
     use crate::{
         deadline::Deadline,
         future::Future,
+        home::{_flush_after_calls, _tell_owner, HomeQueue},
         host::{HostCore, adopt_owner, start_host, start_local_host},
         lifecycle::{_after_fork_in_child, _after_fork_in_parent, _at_exit, _before_fork},
         loop_queue::LoopQueue,

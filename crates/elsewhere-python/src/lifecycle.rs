@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::peer::Peer;
-use crate::{errands, service};
+use crate::{errands, home, service};
 
 /// Seconds that the end of the process waits for hosts to finish; what is left then ends by itself within a second.
 const EXIT_PATIENCE: Duration = Duration::from_secs(2);
@@ -108,4 +108,5 @@ pub(crate) fn _at_exit(py: Python<'_>) {
     exit::begin();
     errands::bring_home(py);
     py.detach(|| exit::finish(EXIT_PATIENCE));
+    crate::peer::all().iter().for_each(|peer| home::show_last(py, peer));
 }

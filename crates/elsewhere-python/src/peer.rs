@@ -15,8 +15,9 @@ use elsewhere_proto::{ErrorKind, ObjectId, Outcome};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
+use crate::home::Showing;
 use crate::service::Pumped;
-use crate::{answer, errors, read_ahead, service};
+use crate::{answer, errors, home, read_ahead, service};
 
 /// What a class descriptor says of the objects of its class.
 pub(crate) mod class_flag {
@@ -66,6 +67,8 @@ pub(crate) struct Peer {
     lease: Mutex<Weak<Lease>>,
     /// Whether the host was made for one object and ends when that one is closed.
     is_private: AtomicBool,
+    /// How what the host prints and logs is shown here, if it comes home.
+    showing: OnceLock<Showing>,
     /// A weak reference to the one Host object of this peer.
     host_object: Mutex<Option<Py<PyAny>>>,
 }
@@ -227,6 +230,7 @@ impl Peer {
             tables: Mutex::default(),
             lease: Mutex::default(),
             is_private: AtomicBool::new(false),
+            showing: OnceLock::new(),
             host_object: Mutex::default(),
         });
         registry().insert(peer.link.id(), Arc::clone(&peer));
@@ -433,6 +437,18 @@ impl Peer {
         info
     }
 
+    /// How what the host prints and logs is shown here.
+    pub(crate) fn showing(&self) -> Option<&Showing> {
+        self.showing.get()
+    }
+
+    /// To be called once, on a new peer.
+    pub(crate) fn set_showing(&self, showing: Showing) {
+        if self.showing.set(showing).is_err() {
+            unreachable!("the peer is new");
+        }
+    }
+
     /// The Host object of this peer: the same one as long as anybody holds it.
     pub(crate) fn host_object<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let weak =
@@ -550,6 +566,7 @@ pub(crate) fn sweep(py: Python<'_>) {
         ids.into_iter().filter_map(|id| registry.remove(&id)).collect()
     };
     for peer in lost {
+        home::show_last(py, &peer);
         read_ahead::forget_link(peer.link.id());
         peer.clear(py);
     }

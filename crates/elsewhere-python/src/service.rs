@@ -14,7 +14,7 @@ use pyo3::types::PyDict;
 
 use crate::future::Future;
 use crate::peer::{self, Peer};
-use crate::{calls_in, errands, host, lifecycle, read_ahead};
+use crate::{calls_in, errands, home, host, lifecycle, read_ahead};
 
 /// A tick so long that only a signal ends a wait before its time: an idle host has no wake-ups.
 const SIGNALS_ONLY: Duration = Duration::from_secs(86_400);
@@ -166,6 +166,8 @@ pub(crate) enum Watched {
     Future(Py<Future>),
     /// A callback for the end of a host. It holds the peer and not the Host, which would keep the host alive.
     Death { callback: Py<PyAny>, peer: Arc<Peer> },
+    /// A host whose prints and messages come home. Told again and again.
+    Home(Arc<Peer>),
 }
 
 fn watched() -> MutexGuard<'static, HashMap<u64, Watched>> {
@@ -173,12 +175,22 @@ fn watched() -> MutexGuard<'static, HashMap<u64, Watched>> {
     WATCHED.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A key that nothing else has.
+pub(crate) fn new_key() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed) // Relaxed: only uniqueness matters
+}
+
 /// Keeps `watched` until its key is told.
 pub(crate) fn watch(object: Watched) -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    let key = NEXT.fetch_add(1, Ordering::Relaxed); // Relaxed: only uniqueness matters
-    watched().insert(key, object);
+    let key = new_key();
+    watch_as(key, object);
     key
+}
+
+/// The same under a key that was made before.
+pub(crate) fn watch_as(key: u64, object: Watched) {
+    watched().insert(key, object);
 }
 
 /// Lets go of what `key` stands for.
@@ -188,6 +200,13 @@ pub(crate) fn unwatch(key: u64) {
 }
 
 fn completed(py: Python<'_>, key: u64) {
+    let home = match watched().get(&key) {
+        Some(Watched::Home(peer)) => Some(Arc::clone(peer)),
+        _ => None,
+    };
+    if let Some(peer) = home {
+        return home::show_all_quietly(py, &peer);
+    }
     let object = watched().remove(&key);
     if let Some(Watched::Future(future)) = object {
         Future::arrived(future.bind(py));

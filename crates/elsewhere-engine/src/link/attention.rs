@@ -38,6 +38,7 @@ pub(super) struct Flags {
     has_exported: AtomicBool,
     is_closing: AtomicBool,
     is_blocked: AtomicBool,
+    has_lost_patience: AtomicBool,
     is_congested: AtomicBool,
     is_held: AtomicBool,
     is_ticking: AtomicBool,
@@ -82,6 +83,15 @@ impl Flags {
     /// Whether bytes wait for the stream to take more.
     pub(super) fn is_blocked(&self) -> bool {
         self.is_blocked.load(Ordering::SeqCst)
+    }
+
+    /// Whether the peer did not take what was blocked within the time that somebody gave it.
+    pub(super) fn has_lost_patience(&self) -> bool {
+        self.has_lost_patience.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn lose_patience(&self) {
+        self.has_lost_patience.store(true, Ordering::SeqCst);
     }
 
     pub(super) fn is_congested(&self) -> bool {
@@ -169,6 +179,9 @@ impl Link {
     pub(super) fn set_blocked(&self, is_blocked: bool, queued: usize) -> bool {
         if !is_blocked && !self.attention.is_blocked() {
             return false;
+        }
+        if !is_blocked {
+            self.attention.has_lost_patience.store(false, Ordering::SeqCst);
         }
         self.attention.is_congested.store(is_blocked && queued > CONGESTION, Ordering::SeqCst);
         !self.attention.is_blocked.swap(is_blocked, Ordering::SeqCst) && is_blocked

@@ -23,6 +23,7 @@ use crossbeam_queue::SegQueue;
 use elsewhere_proto::{Config, Connection, Hello, Limits, ObjectId, Stats};
 
 use crate::fork;
+use crate::home::Home;
 use crate::inbox::Inbox;
 use crate::lock::lock;
 use crate::transport::Transport;
@@ -56,6 +57,8 @@ pub struct Link {
     end: end::State,
     /// The other link of a pair in this process, and its inbox if a wait here is to run it.
     far: OnceLock<Far>,
+    /// Where what a host tells our object number 0 goes.
+    home: OnceLock<Arc<Home>>,
 }
 
 #[derive(Debug)]
@@ -119,6 +122,7 @@ impl Link {
             hello: OnceLock::new(),
             end: end::State::new(kind),
             far: OnceLock::new(),
+            home: OnceLock::new(),
         });
         watch::add_link(&link, &transport)?;
         link.with_wire(|_| ());
@@ -129,6 +133,14 @@ impl Link {
     #[must_use]
     pub fn id(&self) -> u64 {
         self.id
+    }
+
+    /// Brings home what the peer tells our object number 0 without wanting an answer, and, if it is a host, what it
+    /// prints. Once.
+    pub(crate) fn bring_home(self: &Arc<Self>, home: &Arc<Home>) {
+        home.set_link(self);
+        self.home.set(Arc::clone(home)).expect("the link is new");
+        self.serve();
     }
 
     /// Where the peer's wishes go.

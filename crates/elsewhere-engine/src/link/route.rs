@@ -9,6 +9,7 @@ use elsewhere_proto::{CallId, Event, IncomingCall, Want};
 use super::Link;
 use crate::chains;
 use crate::error::{Arrival, Loss};
+use crate::home::Home;
 use crate::inbox::{Incoming, Work};
 use crate::pending::{Items, Pending, Told};
 use crate::refusal;
@@ -100,6 +101,15 @@ impl Link {
 
     fn on_call(self: &Arc<Self>, call: IncomingCall) {
         self.attention.add_activity();
+        if let Some(home) = self.home.get().filter(|_| Home::is_for_us(&call)) {
+            home.add_told(call.steps());
+            home.tell();
+            let _ = self.answer_quietly(|protocol| {
+                protocol.finish(call.call);
+                Ok(())
+            });
+            return;
+        }
         chains::deliver(Incoming::new(Arc::clone(self), call), &self.inbox);
     }
 

@@ -2,13 +2,15 @@
 //! Owns: the conditions under which a call is accepted. Must not know: how an answer is waited for.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use elsewhere_proto::{AnswerRefused, CallId, CallRefused, ChainId, Connection, LaneId, Reason};
 
 use super::Link;
 use crate::clock;
 use crate::error::{Arrival, SubmitError};
+use crate::lock::lock;
+use crate::parker::{self, Watched};
 use crate::pending::Pending;
 
 type Protocol = Connection<Arc<Pending>>;
@@ -75,6 +77,61 @@ impl Link {
                 Ok(pending)
             }
             Err(refused) => Err(self.refusal(refused)),
+        }
+    }
+
+    /// Sends a call that nobody wants an answer of at once, or queues what the kernel does not take now. Never blocks.
+    /// Belongs to no chain of calls.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub fn send_word(self: &Arc<Self>, lane: LaneId, number: u32, body: &mut Vec<u8>) -> Result<(), SubmitError> {
+        if self.is_inherited() {
+            return Err(SubmitError::Forked);
+        }
+        let told = self.with_wire(|wire| {
+            if wire.transport.is_none() {
+                return Err(None);
+            }
+            wire.protocol.call(lane, number, ChainId(0), false, None, body, None).map_err(Some)
+        });
+        match told {
+            Ok(_) => {
+                self.read_far();
+                self.touch();
+                Ok(())
+            }
+            Err(refused) => Err(self.refusal(refused)),
+        }
+    }
+
+    /// Whether something lies here because the kernel took no more, so that a death now would lose it.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.attention.is_blocked()
+    }
+
+    /// Gives the peer time to take what lies here, at most `patience`. A peer that let it pass gets no more time until it
+    /// has caught up: whoever sends to it is held up once. To be called detached from Python.
+    pub fn catch_up(self: &Arc<Self>, patience: Duration) {
+        if self.is_inherited() || self.attention.has_lost_patience() {
+            return;
+        }
+        let end = Instant::now() + patience;
+        let parker = parker::current();
+        while self.is_behind() {
+            let left = end.saturating_duration_since(Instant::now());
+            let transport = lock(&self.roles).transport().cloned();
+            let Some(transport) = transport.filter(|_| !left.is_zero()) else {
+                return self.attention.lose_patience();
+            };
+            let woken = parker.sleep(Some(Watched { transport: &transport, want_write: true }), Some(left));
+            if woken.readable {
+                self.try_read(); // the peer may be waiting for the same
+            }
+            if woken.writable {
+                self.flush();
+            }
         }
     }
 

@@ -46,6 +46,8 @@ pub enum Wake {
     Tick,
     /// The far end of a pair in this process has work that nobody runs: run one piece of it, then wait again.
     Pump,
+    /// There is something in the link's [`Home`](crate::Home): show it, then wait again.
+    Home,
 }
 
 /// Why a wait for an inbox ended.
@@ -89,6 +91,7 @@ enum Driven<T> {
     TimedOut,
     Tick,
     Pump,
+    Home,
 }
 
 impl Roles {
@@ -200,7 +203,7 @@ impl Link {
         match driven {
             Driven::Done(wake) => wake,
             Driven::Call(incoming) => InboxWake::Work(Work::Call(incoming)),
-            Driven::TimedOut | Driven::Tick | Driven::Pump => InboxWake::Tick,
+            Driven::TimedOut | Driven::Tick | Driven::Pump | Driven::Home => InboxWake::Tick,
         }
     }
 
@@ -226,8 +229,20 @@ impl Link {
         let pump_seat = pumped.map(|inbox| inbox.sit(Arc::clone(&seat.parker)));
         let driven = self.drive_seated(&seat, chain, pending, patience, look);
         drop((pump_seat, seat));
+        let comes_back = matches!(driven, Driven::Call(_) | Driven::Home | Driven::Pump);
+        let takes_answer = pending.is_some() && matches!(driven, Driven::Done(_));
+        if !comes_back && !takes_answer {
+            self.pass_news_on();
+        }
         exit::gate();
         driven
+    }
+
+    /// Whoever takes an answer shows what came before it; whoever leaves without one leaves the news to others.
+    fn pass_news_on(&self) {
+        if let Some(home) = self.home.get().filter(|home| home.is_fresh()) {
+            home.tell();
+        }
     }
 
     /// Whether the far end of a pair has work for this thread, after it took in what was sent to it.
@@ -254,6 +269,9 @@ impl Link {
             }
             if self.far_has_work() {
                 return Driven::Pump;
+            }
+            if self.home.get().is_some_and(|home| home.claim()) {
+                return Driven::Home;
             }
             let left = match patience.left(pending.and_then(|pending| pending.deadline())) {
                 Left::For(left) => left,
@@ -296,6 +314,16 @@ impl Link {
     pub(super) fn wake_all(&self) {
         let parkers: Vec<_> = lock(&self.roles).waiters.iter().map(|waiter| Arc::clone(&waiter.parker)).collect();
         parkers.iter().for_each(|parker| parker.wake());
+    }
+
+    /// Wakes the sleeper, unless that is this thread, so that it looks at the news. Returns whether anybody waits.
+    pub(crate) fn wake_for_news(&self) -> bool {
+        let roles = lock(&self.roles);
+        let sleeper = roles.waiters.iter().find(|waiter| Some(waiter.key) == roles.sleeper);
+        if let Some(waiter) = sleeper.filter(|waiter| !waiter.parker.is_own()) {
+            waiter.parker.wake();
+        }
+        !roles.waiters.is_empty()
     }
 
     /// Wakes the sleeper, so that it polls for what is wanted now. Returns whether anybody waits.
@@ -393,6 +421,7 @@ impl From<Driven<()>> for Wake {
             Driven::TimedOut => Self::TimedOut,
             Driven::Tick => Self::Tick,
             Driven::Pump => Self::Pump,
+            Driven::Home => Self::Home,
         }
     }
 }

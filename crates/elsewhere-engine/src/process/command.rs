@@ -11,9 +11,10 @@ use std::time::Duration;
 use elsewhere_proto::Config;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::stderr::Stderr;
+use super::output::{Goes, Output, Unshown};
 use super::{HostProcess, Process};
 use crate::error::StartError;
+use crate::home::{Home, Stream};
 use crate::inbox::Inbox;
 use crate::link::{Kind, Link};
 use crate::transport::Transport;
@@ -32,20 +33,24 @@ pub struct HostCommand {
     pub clear_environment: bool,
     /// Where it starts; None for our own directory.
     pub directory: Option<PathBuf>,
-    /// Where its stdout goes.
-    pub stdout: Stdio,
+    /// Where its stdout and stderr go. The last words on stderr are kept in any case.
+    pub output: Stdio,
+    /// Who shows here what it prints, with [`Stdio::Home`], and what it tells our object number 0.
+    pub home: Option<Arc<Home>>,
     /// How long it may take to say hello.
     pub start_timeout: Duration,
 }
 
-/// Where a stream of the host goes.
+/// Where what a host prints goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Stdio {
-    /// To ours.
+    /// To our own stdout and stderr.
     #[default]
     Inherit,
     /// Nowhere.
     Null,
+    /// To [`HostCommand::home`].
+    Home,
 }
 
 impl HostCommand {
@@ -57,7 +62,8 @@ impl HostCommand {
             environment: Vec::new(),
             clear_environment: false,
             directory: None,
-            stdout: Stdio::Inherit,
+            output: Stdio::Inherit,
+            home: None,
             start_timeout: Duration::from_secs(30),
         }
     }
@@ -86,6 +92,9 @@ impl HostCommand {
         let (ours, theirs) = crate::transport::socket_pair()?;
         // Everything that can fail for want of descriptors or threads comes before the process.
         let link = Link::with_kind(Transport::over_socket(ours), config, inbox, Kind::Host)?;
+        if let Some(home) = &self.home {
+            link.bring_home(home);
+        }
         let mut command = self.command(theirs);
         let started = command.spawn().and_then(|mut child| {
             self.adopt(&mut child, &link).inspect_err(|_| {
@@ -105,20 +114,35 @@ impl HostCommand {
         let pid =
             i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("the system gives positive process ids");
         let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
-        let pipe = child.stderr.take().expect("stderr was asked to be a pipe");
-        let stderr = Stderr::new(OwnedFd::from(pipe))?;
-        let process = Arc::new(Process::new(pid, Arc::clone(link), pidfd, stderr));
+        let stderr = child.stderr.take().expect("stderr was asked to be a pipe").into();
+        let stdout = child.stdout.take().map(OwnedFd::from);
+        let (stdout, stderr) = self.outputs(stdout, stderr)?;
+        let process = Arc::new(Process::new(pid, Arc::clone(link), pidfd, stdout, stderr, self.home.clone()));
         watch::add_process(&process)?;
         Ok(HostProcess::new(process, self.start_timeout))
+    }
+
+    fn outputs(&self, stdout: Option<OwnedFd>, stderr: OwnedFd) -> std::io::Result<(Output, Output)> {
+        let goes = |stream| match (self.output, &self.home) {
+            (Stdio::Home, Some(home)) => Goes::Home(Arc::clone(home), stream),
+            (Stdio::Inherit, _) => Goes::On(Unshown::default()),
+            (Stdio::Null | Stdio::Home, _) => Goes::Away,
+        };
+        let stdout = match stdout {
+            Some(pipe) => Output::new(pipe, goes(Stream::Output))?,
+            None => Output::elsewhere(),
+        };
+        Ok((stdout, Output::new(stderr, goes(Stream::Error))?))
     }
 
     /// No hook runs between fork and exec, and nothing but stdin, stdout and stderr is inherited.
     fn command(&self, socket: OwnedFd) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).stdin(socket).stderr(std::process::Stdio::piped());
-        command.stdout(match self.stdout {
+        command.stdout(match self.output {
             Stdio::Inherit => std::process::Stdio::inherit(),
             Stdio::Null => std::process::Stdio::null(),
+            Stdio::Home => std::process::Stdio::piped(),
         });
         if self.clear_environment {
             command.env_clear();

@@ -95,6 +95,13 @@ impl HostProcess {
         lock(&self.process.stderr).tail()
     }
 
+    /// Takes in what it has written so far, for its [`Home`](crate::Home).
+    pub fn read_output(&self) {
+        if !self.link().is_inherited() {
+            self.process.read_output();
+        }
+    }
+
     /// Ends it at once with SIGKILL. What it was doing ends with [`Loss::Died`].
     pub fn kill(&self) {
         self.signal(Signal::KILL);

@@ -1,9 +1,9 @@
 //! A process of ours at the other end of a link, from its start until it is reaped.
-//! Owns: its pidfd, its stderr, how it ended, the steps of its close. Must not know: what runs in it.
+//! Owns: its pidfd, its stdout and stderr, how it ended, the steps of its close. Must not know: what runs in it.
 
 mod command;
 mod handle;
-mod stderr;
+mod output;
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,11 +17,12 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, wai
 use crate::clock;
 use crate::error::{Exit, Loss};
 use crate::exit;
+use crate::home::Home;
 use crate::link::Link;
 use crate::lock::lock;
 use crate::parker::{self, Parker};
 use crate::watch::Token;
-use stderr::Stderr;
+use output::Output;
 
 pub use command::{HostCommand, Stdio};
 pub use handle::HostProcess;
@@ -36,7 +37,10 @@ pub(crate) struct Process {
     link: Arc<Link>,
     /// None once it is reaped.
     pidfd: Mutex<Option<OwnedFd>>,
-    stderr: Mutex<Stderr>,
+    stdout: Mutex<Output>,
+    stderr: Mutex<Output>,
+    /// Where those two go, if they are shown in this process.
+    home: Option<Arc<Home>>,
     exit: OnceLock<Exit>,
     plan: Mutex<Plan>,
     is_done: AtomicBool,
@@ -53,12 +57,14 @@ struct Plan {
 }
 
 impl Process {
-    fn new(pid: Pid, link: Arc<Link>, pidfd: OwnedFd, stderr: Stderr) -> Self {
+    fn new(pid: Pid, link: Arc<Link>, pidfd: OwnedFd, stdout: Output, stderr: Output, home: Option<Arc<Home>>) -> Self {
         Self {
             pid,
             link,
             pidfd: Mutex::new(Some(pidfd)),
+            stdout: Mutex::new(stdout),
             stderr: Mutex::new(stderr),
+            home,
             exit: OnceLock::new(),
             plan: Mutex::default(),
             is_done: AtomicBool::new(false),
@@ -83,7 +89,8 @@ impl Process {
         if let Some(pidfd) = &*lock(&self.pidfd) {
             epoll::add(poll, pidfd, Token::Exit(self.id()).into(), epoll::EventFlags::IN)?;
         }
-        lock(&self.stderr).watch(poll, Token::Stderr(self.id()).into())
+        lock(&self.stdout).watch(poll, Token::Output(self.id()).into())?;
+        lock(&self.stderr).watch(poll, Token::Output(self.id()).into())
     }
 
     /// Lets go of the descriptors.
@@ -91,18 +98,35 @@ impl Process {
         if let Some(pidfd) = lock(&self.pidfd).take() {
             let _ = epoll::delete(poll, &pidfd);
         }
+        lock(&self.stdout).close(poll);
         lock(&self.stderr).close(poll);
+        self.tell_home();
     }
 
-    pub(crate) fn pump_stderr(&self, poll: BorrowedFd<'_>) {
+    /// Takes what the process has written.
+    pub(crate) fn pump_output(&self) {
+        self.read_output();
+        self.tell_home();
+    }
+
+    fn read_output(&self) {
+        let poll = self.link.bell().epoll();
+        lock(&self.stdout).pump(poll);
         lock(&self.stderr).pump(poll);
+    }
+
+    fn tell_home(&self) {
+        if let Some(home) = self.home.as_ref().filter(|home| home.is_fresh()) {
+            home.tell();
+        }
     }
 
     pub(crate) fn raw_fds(&self) -> Vec<RawFd> {
         // Called in a forked child, where a lock may be held for ever by a thread that is not there.
         let pidfd = crate::lock::try_lock(&self.pidfd).and_then(|pidfd| pidfd.as_ref().map(AsRawFd::as_raw_fd));
+        let stdout = crate::lock::try_lock(&self.stdout).and_then(|stdout| stdout.raw_fd());
         let stderr = crate::lock::try_lock(&self.stderr).and_then(|stderr| stderr.raw_fd());
-        pidfd.into_iter().chain(stderr).collect()
+        pidfd.into_iter().chain(stdout).chain(stderr).collect()
     }
 
     /// Ends it at once.

@@ -27,7 +27,8 @@ pub(crate) enum Token {
     Owner,
     Link(u64),
     Exit(u64),
-    Stderr(u64),
+    /// One of the two that a process writes to.
+    Output(u64),
 }
 
 impl From<Token> for epoll::EventData {
@@ -37,7 +38,7 @@ impl From<Token> for epoll::EventData {
             Token::Owner => (0, 1),
             Token::Link(id) => (1, id),
             Token::Exit(id) => (2, id),
-            Token::Stderr(id) => (3, id),
+            Token::Output(id) => (3, id),
         };
         Self::new_u64(id << 2 | kind)
     }
@@ -51,7 +52,7 @@ impl From<epoll::EventData> for Token {
             0 => Self::Owner,
             1 => Self::Link(id),
             2 => Self::Exit(id),
-            _ => Self::Stderr(id),
+            _ => Self::Output(id),
         }
     }
 }
@@ -114,9 +115,9 @@ impl Watcher {
             }
             Token::Link(id) => self.on_link(id),
             Token::Exit(id) => self.on_exit(id),
-            Token::Stderr(id) => {
+            Token::Output(id) => {
                 if let Some(process) = super::process(id) {
-                    process.pump_stderr(self.bell.epoll());
+                    process.pump_output();
                 }
             }
         }

@@ -21,7 +21,7 @@ pub fn command(role: &str) -> HostCommand {
     let mut command = HostCommand::new(env::current_exe().unwrap());
     command.arguments = ["--exact", "host_main", "--nocapture", "--test-threads=1"].map(Into::into).to_vec();
     command.environment = vec![(ROLE.into(), Some(role.into()))];
-    command.stdout = Stdio::Null;
+    command.output = Stdio::Null;
     command
 }
 
@@ -83,6 +83,12 @@ fn obey(argument: &str, hosts: &mut Vec<Arc<HostProcess>>) -> String {
         "abort" => {
             std::io::stderr().write_all(rest.as_bytes()).unwrap();
             std::process::abort()
+        }
+        "print" => {
+            std::io::stdout().write_all(rest.as_bytes()).unwrap();
+            std::io::stdout().flush().unwrap();
+            std::io::stderr().write_all(rest.as_bytes()).unwrap();
+            rest.to_owned()
         }
         "loop" => loop {
             std::hint::spin_loop();

@@ -1,31 +1,51 @@
-//! What a host writes to its stderr.
-//! Owns: the pipe and the last 4 KiB. Must not know: what the text says.
+//! What a host writes to its stdout or stderr, where that is a pipe to us.
+//! Owns: the pipe, the last 4 KiB of it, where it goes. Must not know: what the text says.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::fs::{OFlags, fcntl_setfl};
+
+use crate::home::{Home, Stream};
 
 /// Bytes kept.
 const TAIL: usize = 4096;
 /// Bytes read at once. A pipe that polls writable takes so many without blocking.
 const PIECE: usize = 4096;
-/// Pieces read in a row, so that a noisy host does not keep the watch thread from the others.
+/// Pieces read in a row, so that a noisy host does not keep the watch thread from the others. As many as a pipe holds.
 const PIECES_IN_A_ROW: usize = 16;
 
+/// Where it goes.
 #[derive(Debug)]
-pub(super) struct Stderr {
-    /// None after its end.
-    pipe: Option<OwnedFd>,
-    tail: VecDeque<u8>,
+pub(super) enum Goes {
+    /// Shown on our own stderr.
+    On(Unshown),
+    /// Nowhere.
+    Away,
+    /// To whoever shows it in this process.
+    Home(Arc<Home>, Stream),
 }
 
-impl Stderr {
-    /// The reading end of the host's stderr. Only this end is made non-blocking, the host's stays as it is.
-    pub(super) fn new(pipe: OwnedFd) -> rustix::io::Result<Self> {
+#[derive(Debug)]
+pub(super) struct Output {
+    /// None after its end, and where it never was a pipe.
+    pipe: Option<OwnedFd>,
+    tail: VecDeque<u8>,
+    goes: Goes,
+}
+
+impl Output {
+    /// The reading end of a pipe. Only this end is made non-blocking, the host's stays as it is.
+    pub(super) fn new(pipe: OwnedFd, goes: Goes) -> rustix::io::Result<Self> {
         fcntl_setfl(&pipe, OFlags::NONBLOCK)?;
-        Ok(Self { pipe: Some(pipe), tail: VecDeque::new() })
+        Ok(Self { pipe: Some(pipe), tail: VecDeque::new(), goes })
+    }
+
+    /// A stream that does not come by us.
+    pub(super) fn elsewhere() -> Self {
+        Self { pipe: None, tail: VecDeque::new(), goes: Goes::Away }
     }
 
     pub(super) fn watch(&self, poll: BorrowedFd<'_>, data: epoll::EventData) -> rustix::io::Result<()> {
@@ -63,7 +83,11 @@ impl Stderr {
         self.tail.extend(bytes);
         let surplus = self.tail.len().saturating_sub(TAIL);
         self.tail.drain(..surplus);
-        pass_on(bytes);
+        match &mut self.goes {
+            Goes::On(unshown) => unshown.pass_on(bytes),
+            Goes::Away => {}
+            Goes::Home(home, stream) => home.add_printed(*stream, bytes),
+        }
     }
 
     pub(super) fn tail(&self) -> Vec<u8> {
@@ -75,12 +99,31 @@ impl Stderr {
     }
 }
 
-/// Shows the host's words on our own stderr if it takes them right now; never blocks.
-fn pass_on(bytes: &[u8]) {
+/// Bytes that our own stderr did not take.
+#[derive(Debug, Default)]
+pub(super) struct Unshown(u64);
+
+impl Unshown {
+    /// Shows the host's words on our own stderr if it takes them right now, and how many it did not take before; never
+    /// blocks.
+    fn pass_on(&mut self, bytes: &[u8]) {
+        if !is_writable() {
+            self.0 += bytes.len() as u64;
+            return;
+        }
+        let stderr = std::io::stderr();
+        let gap = match std::mem::take(&mut self.0) {
+            0 => String::new(),
+            count => format!("\n[elsewhere: {count} bytes that a host wrote to stderr were not shown]\n"),
+        };
+        let _ = rustix::io::write(stderr.as_fd(), gap.as_bytes());
+        let _ = rustix::io::write(stderr.as_fd(), bytes);
+    }
+}
+
+fn is_writable() -> bool {
     let stderr = std::io::stderr();
     let mut fds = [PollFd::from_borrowed_fd(stderr.as_fd(), PollFlags::OUT)];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    if poll(&mut fds, Some(&now)).is_ok() && fds[0].revents().contains(PollFlags::OUT) {
-        let _ = rustix::io::write(stderr.as_fd(), bytes);
-    }
+    poll(&mut fds, Some(&now)).is_ok() && fds[0].revents().contains(PollFlags::OUT)
 }
