@@ -101,6 +101,7 @@ def options(
     *,
     timeout: float | None = _UNCHANGED,
     result: Literal["auto", "value", "proxy"] = _UNCHANGED,
+    interrupt: bool = _UNCHANGED,
 ) -> T:
     """The same object or path, with options for each call through it and through the paths that start at it.
 
@@ -109,8 +110,10 @@ def options(
         timeout: Seconds from the making of a call after which it ends with CallTimeout; None for no limit.
         result: "auto" copies results and gives proxies of what cannot be copied; "value" makes that a ResultError that
             names the culprit; "proxy" always gives proxies.
+        interrupt: Whether a call that is given up while it runs (by a timeout, a cancel, Ctrl-C) is broken off there:
+            CallCancelled is raised in the method, at its next bytecode. Otherwise it goes on; its result is dropped.
     """
-    given = {"timeout": timeout, "result": result}
+    given = {"timeout": timeout, "result": result, "interrupt": interrupt}
     return _core.with_options(proxy, **{name: value for name, value in given.items() if value is not _UNCHANGED})
 
 

@@ -124,7 +124,20 @@ class CallTimeout(ElsewhereError, TimeoutError):
 
 
 class CallCancelled(ElsewhereError):
-    """The call was cancelled. It is a `concurrent.futures.CancelledError` too, once that module is imported."""
+    """The call was cancelled. It is a `concurrent.futures.CancelledError` too, once that module is imported.
+
+    It is also what is raised inside a method whose caller gives it up with `interrupt=True`.
+    """
+
+    def __init__(
+        self,
+        message: str = "the caller gave this call up and wants it broken off",
+        *,
+        outcome: Outcome | None = None,
+        host: str | None = None,
+        method: str | None = None,
+    ) -> None:
+        super().__init__(message, outcome=outcome, host=host, method=method)
 
 
 class RemoteError(ElsewhereError):

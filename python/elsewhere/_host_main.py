@@ -140,14 +140,16 @@ def _print_home() -> None:
     _core._flush_after_calls()
 
 
-def _ignore_interrupts() -> None:
+def _handle_signals() -> None:
     """A Ctrl-C at the terminal reaches the whole process group; the owner alone decides what it means.
 
-    A handler, and not SIG_IGN, which programs that the host starts would inherit.
+    A handler, and not SIG_IGN, which programs that the host starts would inherit. SIGURG comes from this process
+    itself, when a caller wants its running call broken off; programs that the host starts ignore it by default.
     """
     import _signal  # type: ignore[import-not-found] # `signal` would cost 4 ms of imports
 
     _signal.signal(_signal.SIGINT, lambda *_: None)
+    _signal.signal(_signal.SIGURG, _core._attend)
 
 
 def _close_inherited() -> None:
@@ -160,7 +162,7 @@ def _close_inherited() -> None:
 def main() -> None:
     """Be a host until the owner is done with this process."""
     _close_inherited()
-    _ignore_interrupts()
+    _handle_signals()
     if sys.stdout is not None:
         # The owner's stdout may be a pipe: what is printed here is to come out when it is printed, and not be lost.
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]

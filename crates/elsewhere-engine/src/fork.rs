@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use crate::lock::{lock, try_lock};
-use crate::{chains, exit, watch};
+use crate::{chains, exit, interrupts, watch};
 
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
@@ -74,6 +74,7 @@ pub fn child() -> Vec<RawFd> {
     GENERATION.fetch_add(1, Ordering::Relaxed); // the child has one thread
     exit::reset();
     chains::reset();
+    interrupts::reset();
     let open = OPEN.take();
     watch::inherited().unwrap_or(open)
 }

@@ -10,6 +10,7 @@
 //! * [`Link`]: one connection; [`Pending`]: one outgoing call on it; [`Inbox`]: what peers want of this process.
 //! * [`HostCommand`] and [`HostProcess`]: a process of ours at the other end; [`adopt_stdin`]: being one.
 //! * [`client`]: hosts and objects for Rust programs, on top of these.
+//! * [`interrupts`]: calls of peers that are to be broken off while they run.
 //! * [`fork`] and [`exit`]: what to call around `fork` and at the end of the process.
 #![forbid(unsafe_code)]
 
@@ -21,6 +22,7 @@ pub mod exit;
 pub mod fork;
 mod home;
 mod inbox;
+pub mod interrupts;
 mod link;
 mod lock;
 mod observer;
@@ -40,5 +42,6 @@ pub use inbox::{Inbox, Incoming, Work};
 pub use link::{Expect, InboxWake, Link, Request, Wake};
 pub use observer::{LoopQueue, Observer};
 pub use owner::adopt_stdin;
+pub use parker::Sleeper;
 pub use pending::{Items, Pending};
 pub use process::{HostCommand, HostProcess, Stdio};

@@ -8,6 +8,7 @@
 use std::cell::RefCell;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
@@ -29,6 +30,25 @@ pub(crate) struct Parker {
     /// None when the process was out of descriptors: the thread then sleeps in short slices.
     event: Option<OwnedFd>,
     generation: u32,
+    is_nudged: AtomicBool,
+}
+
+/// Leads to the place where a thread sleeps.
+#[derive(Clone, Debug)]
+pub struct Sleeper(Arc<Parker>);
+
+impl Sleeper {
+    /// That of the calling thread.
+    #[must_use]
+    pub fn current() -> Self {
+        Self(current())
+    }
+
+    /// Ends the thread's wait as a tick does, or its next one. For whatever the thread should see to.
+    pub fn nudge(&self) {
+        self.0.is_nudged.store(true, Ordering::SeqCst); // before the wake: whoever it wakes must see it
+        self.0.wake();
+    }
 }
 
 /// Why a sleep ended. Several reasons may hold at once; none means that the time was up.
@@ -58,7 +78,12 @@ pub(crate) fn current() -> Arc<Parker> {
 impl Parker {
     fn new() -> Self {
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).ok();
-        Self { event, generation: fork::generation() }
+        Self { event, generation: fork::generation(), is_nudged: AtomicBool::new(false) }
+    }
+
+    /// Whether the thread was nudged since the last time.
+    pub(crate) fn take_nudge(&self) -> bool {
+        self.is_nudged.load(Ordering::SeqCst) && self.is_nudged.swap(false, Ordering::SeqCst)
     }
 
     /// Whether it is the calling thread's.

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use elsewhere_proto::{CallId, Outcome};
@@ -20,6 +20,8 @@ pub struct Pending {
     /// Zero until the call has its id.
     call: AtomicU64,
     deadline: Option<Instant>,
+    /// Whether whoever gives the call up wants it broken off there.
+    is_broken_off: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -66,7 +68,7 @@ pub(crate) struct Remains {
 
 impl Pending {
     pub(crate) fn new(deadline: Option<Instant>) -> Self {
-        Self { call: AtomicU64::new(0), deadline, state: Mutex::default() }
+        Self { call: AtomicU64::new(0), deadline, is_broken_off: AtomicBool::new(false), state: Mutex::default() }
     }
 
     pub(crate) fn set_call(&self, call: CallId) {
@@ -84,6 +86,15 @@ impl Pending {
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline
+    }
+
+    /// Has every way of giving the call up break it off there, where it runs.
+    pub fn break_off(&self) {
+        self.is_broken_off.store(true, Ordering::Relaxed); // Relaxed: a wish that stands for itself
+    }
+
+    pub(crate) fn is_broken_off(&self) -> bool {
+        self.is_broken_off.load(Ordering::Relaxed) // Relaxed: as above
     }
 
     /// Whether the call has ended, by whatever arrival; it stays so after the arrival was taken.

@@ -21,7 +21,7 @@ use crate::encode::Encoder;
 use crate::path;
 use crate::peer::Peer;
 use crate::proxy::Proxy;
-use crate::{calls_in, deadline, errands, errors, home, service};
+use crate::{calls_in, deadline, errands, errors, home, running, service};
 
 /// How often a waiting main thread looks for signals.
 pub(crate) const TICK: Duration = Duration::from_millis(50);
@@ -145,6 +145,9 @@ pub(crate) fn pin<'py>(proxy: &Bound<'py, Proxy>) -> PyResult<Bound<'py, PyAny>>
 pub(crate) fn send<'py>(proxy: &Bound<'py, Proxy>, last: &Last<'_, 'py>, want: Want, expect: Expect) -> PyResult<Sent> {
     let peer = &path::root(proxy.get()).peer;
     let (pending, chain) = write_and_submit(proxy, last, want, expect)?;
+    if let Some(pending) = pending.as_ref().filter(|_| proxy.get().options.interrupt) {
+        pending.break_off();
+    }
     let subject = Subject::Proxy { proxy: proxy.clone().unbind(), suffix: last.suffix() };
     Ok(Sent { peer: Arc::clone(peer), pending: pending.expect("an answer is expected"), subject, chain })
 }
@@ -323,13 +326,14 @@ fn make_room(py: Python<'_>, peer: &Arc<Peer>, seat: &ChainSeat) -> Result<(), R
     if is_loop_running(py) {
         return Err(Refusal::WouldBlockLoop);
     }
-    match py.detach(|| peer.link.wait_window(Some(TICK), seat)) {
+    let wake = running::waiting(py, || py.detach(|| peer.link.wait_window(Some(TICK), seat)));
+    match wake {
         Wake::Call(incoming) => calls_in::run_waiting(py, &incoming).map_err(Refusal::Interrupted)?,
         Wake::Pump => service::pump_far(py, peer),
         Wake::Home => home::show(py, peer).map_err(Refusal::Interrupted)?,
         Wake::Arrived | Wake::TimedOut | Wake::Tick => {}
     }
-    py.check_signals().map_err(Refusal::Interrupted)
+    py.check_signals().and_then(|()| running::check(py)).map_err(Refusal::Interrupted)
 }
 
 /// Whether this thread runs a loop of asyncio or trio at this moment.
@@ -461,10 +465,12 @@ impl Sent {
                 return Ok(Some(found));
             }
             if self.run_at_once(py) {
+                running::check(py)?;
                 continue;
             }
             let seat = &*seat.get_or_insert_with(|| link.sit(self.chain));
-            match py.detach(|| link.wait(&self.pending, until, tick, seat)) {
+            let wake = running::waiting(py, || py.detach(|| link.wait(&self.pending, until, tick, seat)));
+            match wake {
                 Wake::Arrived => {}
                 Wake::Call(incoming) => {
                     calls_in::run_waiting(py, &incoming)?;
@@ -476,6 +482,7 @@ impl Sent {
                 Wake::TimedOut => return Ok(None),
                 Wake::Tick => py.check_signals()?,
             }
+            running::check(py)?;
         }
     }
 

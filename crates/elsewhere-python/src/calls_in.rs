@@ -17,7 +17,7 @@ use crate::decode::{Decoder, Undecodable};
 use crate::encode::{self, Encoder, Stop};
 use crate::operate;
 use crate::peer::{self, Peer};
-use crate::{answer, deadline, errands, home, lifecycle, read_ahead};
+use crate::{answer, deadline, errands, errors, home, lifecycle, read_ahead, running};
 
 /// How the evaluation of a call ended.
 enum Evaluated<'py> {
@@ -66,10 +66,12 @@ pub(crate) enum Source {
 /// Runs one call and answers it, in a thread that waits for an answer of its own.
 ///
 /// # Errors
-/// The user's Ctrl-C that came while it ran: it is the answer, but it means the waiting thread as well.
+/// The user's Ctrl-C that came while it ran: it is the answer, but it means the waiting thread as well. CallCancelled, if
+/// the call that waits is to be broken off itself.
 pub(crate) fn run_waiting(py: Python<'_>, incoming: &Incoming) -> PyResult<()> {
     let interrupt = run_told(py, incoming);
-    interrupt.map_or(Ok(()), Err)
+    interrupt.map_or(Ok(()), Err)?;
+    running::check(py)
 }
 
 /// Runs one call and answers it.
@@ -89,16 +91,22 @@ fn run_told(py: Python<'_>, incoming: &Incoming) -> Option<PyErr> {
     }
     errands::run(py, || {
         call::inside(incoming.call.chain, peer.link.id(), || {
-            let evaluated = match deadline::carry(py, limit) {
-                Ok(_carried) => evaluate(py, &peer, incoming),
-                Err(error) => Evaluated::Raised { error, source: Source::Path },
-            };
+            let (evaluated, is_broken_off) =
+                running::run(py, &peer.link, incoming.call.call, || match deadline::carry(py, limit) {
+                    Ok(_carried) => evaluate(py, &peer, incoming),
+                    Err(error) => Evaluated::Raised { error, source: Source::Path },
+                });
             if exit::has_begun() && !call::is_main_thread() {
                 return None; // what it raised is most likely what brought this thread home
             }
             home::flush(py);
             let interrupt = evaluated.interrupt(py);
-            respond(py, &peer, &incoming.call, evaluated);
+            if is_broken_off && evaluated.is_cancelled(py) {
+                let text = "it was broken off";
+                answer::fail(py, &peer, &incoming.call, ErrorKind::Cancelled, Outcome::Unknown, text);
+            } else {
+                respond(py, &peer, &incoming.call, evaluated);
+            }
             if peer.link.loss().is_some() {
                 peer.clear(py); // what was just offered to it came too late to be let go of with the rest
             }
@@ -115,6 +123,11 @@ fn expired(py: Python<'_>, peer: &Arc<Peer>, incoming: &IncomingCall) {
 }
 
 impl Evaluated<'_> {
+    /// Whether it ended with the error that breaks calls off.
+    fn is_cancelled(&self, py: Python<'_>) -> bool {
+        matches!(self, Self::Raised { error, .. } if errors::is_own(py, error, "CallCancelled"))
+    }
+
     /// The Ctrl-C of the user, which hosts never see.
     fn interrupt(&self, py: Python<'_>) -> Option<PyErr> {
         let Self::Raised { error, .. } = self else { return None };

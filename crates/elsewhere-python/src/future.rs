@@ -18,7 +18,7 @@ use crate::call::{self, Last, Sent};
 use crate::peer::Lease;
 use crate::proxy::Proxy;
 use crate::service::Pumped;
-use crate::{deadline, errands, errors, home, lifecycle, service};
+use crate::{deadline, errands, errors, home, lifecycle, running, service};
 
 /// How long to look away while another thread turns the answer into a value.
 const GLANCE: Duration = Duration::from_micros(50);
@@ -353,16 +353,22 @@ impl Future {
     /// Give the call up: it ends here with CallCancelled. False if it had ended already.
     ///
     /// There it is not started any more if it still waits in the queue; if it runs, it goes on and its result is
-    /// dropped.
-    fn cancel(slf: &Bound<'_, Self>) -> bool {
+    /// dropped. With `interrupt`, CallCancelled is raised in the running method, at its next bytecode: code in C goes
+    /// on until it returns, and a method that catches it goes on as well.
+    #[pyo3(signature = (*, interrupt=false))]
+    fn cancel(slf: &Bound<'_, Self>, interrupt: bool) -> bool {
         Self::look(slf);
         let this = slf.get();
         if this.is_settled() {
             return this.cancelled();
         }
-        if !this.sent.peer.link.cancel(&this.sent.pending, false) {
+        if interrupt {
+            this.sent.pending.break_off();
+        }
+        if !this.sent.peer.link.cancel(&this.sent.pending, interrupt) {
             return this.cancelled();
         }
+        running::heed(slf.py()); // of a local host the call may run on a thread of this process
         if let Some(arrival) = this.sent.pending.take() {
             Self::settle(slf, arrival);
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use elsewhere_engine::{Expect, HostCommand, HostProcess, Inbox, Link, Observer, StartError};
+use elsewhere_engine::{Expect, HostCommand, HostProcess, Inbox, Link, Observer, StartError, interrupts};
 use elsewhere_proto::{Capabilities, Config, Hello, Want};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -455,6 +455,7 @@ pub(crate) fn adopt_owner(py: Python<'_>) -> PyResult<()> {
     let link =
         elsewhere_engine::adopt_stdin(config(Capabilities::CHUNKS.with(Capabilities::SERIAL), py), Inbox::new())?;
     let owner = Peer::new(link, None, "the owner".to_owned(), false);
+    interrupts::signal();
     if !lifecycle::set_owner(owner) {
         return Err(PyRuntimeError::new_err("this process is a host already"));
     }

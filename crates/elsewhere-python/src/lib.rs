@@ -29,6 +29,7 @@ mod pickling;
 mod proxy;
 mod read_ahead;
 mod reference;
+mod running;
 mod service;
 mod stream;
 mod verbs;
@@ -51,6 +52,7 @@ mod _core {
         proxy::{_operate_in_place, Proxy},
         read_ahead::ReadAhead,
         reference::Ref,
+        running::_attend,
         service::{_serve_owner, _serve_process},
         stream::Stream,
         verbs::{attribute, close, futures, get, host_of, is_proxy, lazy, post, r#ref, stream, submit, with_options},

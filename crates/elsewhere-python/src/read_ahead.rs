@@ -18,7 +18,7 @@ use crate::decode::Decoder;
 use crate::encode::Encoder;
 use crate::loop_queue::LoopQueue;
 use crate::peer::{Lease, Peer};
-use crate::{answer, calls_in, deadline, errands, errors};
+use crate::{answer, calls_in, deadline, errands, errors, running};
 
 /// How many items the producer may be ahead of the consumer.
 pub(crate) const CREDIT: u32 = 256;
@@ -284,8 +284,10 @@ fn turn(py: Python<'_>, link: &Arc<Link>, call: CallId, producer: &Arc<Mutex<Pro
     };
     // A stream that the consumer gave up is ended by the work that says so.
     let budget = link.granted(call).unwrap_or(0);
-    let end = deadline::carry(py, limit)
-        .and_then(|_carried| Turn { py, peer: &peer, call, lane }.produce(iterator.bind(py), budget));
+    let (end, _) = running::run(py, link, call, || {
+        let _carried = deadline::carry(py, limit)?;
+        Turn { py, peer: &peer, call, lane }.produce(iterator.bind(py), budget)
+    });
     if let Err(end) = end {
         finish(py, link, call, &end);
         return;

@@ -14,7 +14,7 @@ use pyo3::types::PyDict;
 
 use crate::future::Future;
 use crate::peer::{self, Peer};
-use crate::{calls_in, errands, home, host, lifecycle, read_ahead};
+use crate::{calls_in, errands, home, host, lifecycle, read_ahead, running};
 
 /// A tick so long that only a signal ends a wait before its time: an idle host has no wake-ups.
 const SIGNALS_ONLY: Duration = Duration::from_secs(86_400);
@@ -97,7 +97,10 @@ fn handle_here(py: Python<'_>, work: Work) {
     match work {
         Work::Call(incoming) => calls_in::run(py, &incoming),
         Work::Credit { link, call, count } => read_ahead::credit(py, &link, call, count),
-        Work::Cancelled { link, call, .. } => read_ahead::cancel(py, &link, call),
+        Work::Cancelled { link, call, .. } => {
+            running::heed(py);
+            read_ahead::cancel(py, &link, call);
+        }
         Work::Released { link } => {
             if let Some(peer) = peer::of_link(&link) {
                 peer.drop_released(py);

@@ -254,7 +254,11 @@ pub(crate) fn with_options<'py>(
                 changed.timeout = value.extract::<Option<f64>>()?.map(deadline::checked).transpose()?;
             }
             "result" => changed.want = want_named(&value)?,
-            other => return Err(PyTypeError::new_err(format!("options() takes timeout and result, not {other}"))),
+            "interrupt" => changed.interrupt = value.extract()?,
+            other => {
+                let text = format!("options() takes timeout, result and interrupt, not {other}");
+                return Err(PyTypeError::new_err(text));
+            }
         }
     }
     Proxy::with_options(proxy, changed)

@@ -20,6 +20,8 @@ pub(crate) struct Options {
     pub(crate) timeout: Option<f64>,
     /// What is wanted of a result.
     pub(crate) want: Want,
+    /// Whether giving a call up also breaks it off there, where it runs.
+    pub(crate) interrupt: bool,
     pub(crate) view: View,
 }
 

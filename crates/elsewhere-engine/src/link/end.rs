@@ -10,6 +10,7 @@ use elsewhere_proto::Outcome;
 use super::Link;
 use super::wire::Wire;
 use crate::error::{Arrival, Loss};
+use crate::interrupts;
 use crate::lock::lock;
 use crate::observer::Observer;
 use crate::pending::Pending;
@@ -246,6 +247,7 @@ impl Link {
         lock(&self.roles).drop_transport();
         self.wake_all();
         self.inbox.forget(self);
+        interrupts::forget(self.id);
         let observers = std::mem::take(&mut *lock(&self.end.observers));
         observers.into_iter().for_each(Observer::died);
     }

@@ -11,6 +11,7 @@ use crate::chains;
 use crate::error::{Arrival, Loss};
 use crate::home::Home;
 use crate::inbox::{Incoming, Work};
+use crate::interrupts::{self, Interrupt};
 use crate::pending::{Items, Pending, Told};
 use crate::refusal;
 
@@ -27,7 +28,14 @@ impl Link {
             Event::Failed { token, body, .. } => {
                 self.complete(&token, Arrival::Error(body));
             }
-            Event::TimedOut { token, .. } => {
+            Event::TimedOut { call, token } => {
+                if token.is_broken_off() {
+                    // Behind the cancel that every deadline sends.
+                    let _ = self.answer_quietly(|protocol| {
+                        protocol.cancel(call, true);
+                        Ok(())
+                    });
+                }
                 self.complete(&token, Arrival::TimedOut);
             }
             Event::Lost { token, outcome, .. } => {
@@ -116,6 +124,9 @@ impl Link {
     /// A call that nobody has begun never runs; for one that runs, whoever runs it is told.
     fn on_cancelled(self: &Arc<Self>, call: CallId, interrupt: bool) {
         let Some(incoming) = chains::remove_call(self, &self.inbox, call) else {
+            if interrupt {
+                interrupts::ask(Interrupt { link: self.id, call });
+            }
             self.inbox.push(Work::Cancelled { link: Arc::clone(self), call, interrupt });
             return;
         };

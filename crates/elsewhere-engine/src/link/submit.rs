@@ -151,6 +151,7 @@ impl Link {
         if self.is_inherited() || pending.is_done() {
             return false;
         }
+        let interrupt = interrupt || pending.is_broken_off();
         self.with_wire(|wire| wire.protocol.cancel(pending.call(), interrupt));
         self.read_far();
         self.complete(pending, Arrival::Cancelled)

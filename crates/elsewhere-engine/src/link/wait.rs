@@ -42,7 +42,7 @@ pub enum Wake {
     Call(Incoming),
     /// The caller's patience is over; the call goes on.
     TimedOut,
-    /// The tick is over or a signal came: see to signals, then wait again.
+    /// The tick is over, a signal came or the thread was nudged: see to it, then wait again.
     Tick,
     /// The far end of a pair in this process has work that nobody runs: run one piece of it, then wait again.
     Pump,
@@ -272,6 +272,9 @@ impl Link {
             }
             if self.home.get().is_some_and(|home| home.claim()) {
                 return Driven::Home;
+            }
+            if seat.parker.take_nudge() {
+                return Driven::Tick;
             }
             let left = match patience.left(pending.and_then(|pending| pending.deadline())) {
                 Left::For(left) => left,

@@ -1,0 +1,209 @@
+//! Calls of peers that run here at this moment, and how one of them is broken off.
+//!
+//! Owns: which thread runs which calls, one inside another. Must not know: who wants a call broken off, coroutines.
+//! An interrupt is raised where the call runs and nowhere else. In a thread that runs Python code of the call it comes at
+//! the next bytecode. While the thread waits for a call that it made, it ends the wait. While the thread runs a call that
+//! came in meanwhile, it is kept until that one has ended. What has ended is not broken off.
+//! Everything here happens attached to the interpreter, so nobody else runs Python code meanwhile.
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use elsewhere_engine::interrupts::{self, Interrupt};
+use elsewhere_engine::{Link, Sleeper};
+use elsewhere_proto::{CallId, Outcome};
+use pyo3::prelude::*;
+
+use crate::errors;
+
+/// How far the interrupt of a call is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    NotAsked,
+    /// To be raised as soon as the call is the innermost one and its thread can be reached.
+    Due,
+    /// It was raised, or the interpreter was told to.
+    Raised,
+}
+
+struct Running {
+    link: u64,
+    call: CallId,
+    stage: Stage,
+}
+
+/// A thread that runs calls of peers.
+struct Runner {
+    /// As `threading.get_ident` gives it.
+    thread: std::ffi::c_long,
+    sleeper: Sleeper,
+    /// Whether it waits in the engine, for a call that it made.
+    is_waiting: AtomicBool,
+    /// The innermost last.
+    calls: Mutex<Vec<Running>>,
+}
+
+thread_local! {
+    static OWN: RefCell<Option<Arc<Runner>>> = const { RefCell::new(None) };
+}
+
+/// Looks at the calling thread's entry, if it has one.
+fn own<T>(look: impl FnOnce(&Runner) -> T) -> Option<T> {
+    OWN.with_borrow(|own| own.as_deref().map(look))
+}
+
+fn runners() -> MutexGuard<'static, Vec<Weak<Runner>>> {
+    static RUNNERS: Mutex<Vec<Weak<Runner>>> = Mutex::new(Vec::new());
+    RUNNERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Runner {
+    fn enlist(py: Python<'_>) -> PyResult<Arc<Self>> {
+        let thread = py.import("_thread")?.call_method0("get_ident")?.extract()?;
+        let sleeper = Sleeper::current();
+        let runner = Arc::new(Self { thread, sleeper, is_waiting: AtomicBool::new(false), calls: Mutex::default() });
+        let mut all = runners();
+        all.retain(|other| other.strong_count() > 0);
+        all.push(Arc::downgrade(&runner));
+        Ok(runner)
+    }
+
+    fn calls(&self) -> MutexGuard<'_, Vec<Running>> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note that the call is to be broken off; whether it runs here and is the innermost one.
+    fn mark(&self, interrupt: Interrupt) -> Marked {
+        let mut calls = self.calls();
+        let innermost = calls.len().wrapping_sub(1);
+        let is_it = |running: &Running| running.link == interrupt.link && running.call == interrupt.call;
+        let Some(at) = calls.iter().position(is_it) else { return Marked::NotHere };
+        if calls[at].stage != Stage::NotAsked {
+            return Marked::Before;
+        }
+        calls[at].stage = Stage::Due;
+        if at == innermost { Marked::Innermost } else { Marked::Outer }
+    }
+
+    /// Whether the innermost call is to be broken off now; it is taken to be from then on.
+    fn take_due(&self) -> bool {
+        match self.calls().last_mut() {
+            Some(running) if running.stage == Stage::Due => {
+                running.stage = Stage::Raised;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn is_own(&self) -> bool {
+        own(|own| std::ptr::eq(own, self)).unwrap_or(false)
+    }
+}
+
+enum Marked {
+    NotHere,
+    /// It was asked for before.
+    Before,
+    /// Calls run inside of it.
+    Outer,
+    Innermost,
+}
+
+/// Runs `body`, which is what the call does. Tells also whether it was broken off.
+pub(crate) fn run<T>(py: Python<'_>, link: &Link, call: CallId, body: impl FnOnce() -> T) -> (T, bool) {
+    let running = Running { link: link.id(), call, stage: Stage::NotAsked };
+    if own(|runner| runner.calls().push(running)).is_none() {
+        let Ok(runner) = Runner::enlist(py) else { return (body(), false) };
+        runner.calls().push(Running { link: link.id(), call, stage: Stage::NotAsked });
+        OWN.set(Some(runner));
+    }
+    let result = body();
+    let ended = own(|runner| (runner.thread, runner.calls().pop()));
+    let broken_off = ended.filter(|(_, running)| running.as_ref().is_some_and(|it| it.stage == Stage::Raised));
+    if let Some((thread, _)) = &broken_off {
+        set_async_exception(*thread, None); // it may have ended before the interpreter came to raise it
+    }
+    (result, broken_off.is_some())
+}
+
+/// Runs `wait`, in which this thread detaches and waits for a call that it made.
+pub(crate) fn waiting<T>(py: Python<'_>, wait: impl FnOnce() -> T) -> T {
+    // Relaxed: read and written while attached.
+    let set = |is_waiting| own(|runner| runner.is_waiting.store(is_waiting, Ordering::Relaxed));
+    let _attached = py;
+    set(true);
+    let result = wait();
+    set(false);
+    result
+}
+
+/// To be asked after each wait and after each call that ran inside another one.
+///
+/// # Errors
+/// CallCancelled, once, if the call that this thread runs is to be broken off.
+pub(crate) fn check(py: Python<'_>) -> PyResult<()> {
+    let is_due = own(Runner::take_due).unwrap_or(false);
+    if is_due { Err(interrupted(py)) } else { Ok(()) }
+}
+
+fn interrupted(py: Python<'_>) -> PyErr {
+    let text = "the caller gave this call up and wants it broken off";
+    errors::make(py, "CallCancelled", text, Some(Outcome::Unknown), None, None)
+}
+
+/// Breaks off what peers want broken off, on whatever thread it runs. To be called by any thread that hears of it; where
+/// it is the calling thread itself, [`check`] raises it.
+pub(crate) fn heed(py: Python<'_>) {
+    for interrupt in interrupts::take() {
+        break_off(py, interrupt);
+    }
+}
+
+fn break_off(py: Python<'_>, interrupt: Interrupt) {
+    let all: Vec<_> = runners().iter().filter_map(Weak::upgrade).collect();
+    for runner in all {
+        match runner.mark(interrupt) {
+            Marked::NotHere => {}
+            Marked::Innermost if !runner.is_own() => {
+                if runner.is_waiting.load(Ordering::Relaxed) {
+                    runner.sleeper.nudge(); // Relaxed: see `waiting`
+                } else if runner.take_due() {
+                    raise_in(py, &runner);
+                }
+                return;
+            }
+            Marked::Innermost | Marked::Outer | Marked::Before => return,
+        }
+    }
+}
+
+fn raise_in(py: Python<'_>, runner: &Runner) {
+    let class = py.import("elsewhere._errors").and_then(|module| module.getattr("CallCancelled"));
+    if let Ok(class) = class {
+        set_async_exception(runner.thread, Some(&class));
+    }
+}
+
+/// Has the interpreter raise an exception of `class` in a thread, or nothing any more.
+fn set_async_exception(thread: std::ffi::c_long, class: Option<&Bound<'_, PyAny>>) {
+    let class = class.map_or(std::ptr::null_mut(), Bound::as_ptr);
+    // SAFETY: the interpreter is attached, and `class` is null or a live class that the call takes its own reference of. A
+    // thread that has ended is not found, which is no error.
+    unsafe { pyo3::ffi::PyThreadState_SetAsyncExc(thread, class) };
+}
+
+/// The handler of the signal that says that a call is to be broken off: it runs on the main thread of a host.
+#[pyfunction]
+#[pyo3(signature = (*_signal))]
+pub(crate) fn _attend(py: Python<'_>, _signal: &Bound<'_, pyo3::types::PyTuple>) -> PyResult<()> {
+    heed(py);
+    check(py)
+}
+
+/// A forked child runs nothing of its parent's, and its one thread sleeps elsewhere.
+pub(crate) fn forget() {
+    runners().clear();
+    OWN.set(None);
+}

@@ -1,0 +1,285 @@
+"""Calls that are broken off where they run: at the next bytecode, in that call and in no other."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+import elsewhere
+from elsewhere import get, options, ref, stream, submit
+
+
+def tell(there) -> None:
+    """Call back from a thread of its own: not the caller's waiting thread runs it, but its service thread."""
+    teller = threading.Thread(target=there)
+    teller.start()
+    teller.join()
+
+
+class Worker:
+    """Does something for ever, and writes down how it ended."""
+
+    def __init__(self) -> None:
+        self.ended: list[str] = []
+
+    def _run(self, there, work, *args) -> object:
+        try:
+            tell(there)
+            return work(*args)
+        except BaseException as error:
+            self.ended.append(type(error).__name__)
+            raise
+
+    def sleep(self, there) -> None:
+        self._run(there, time.sleep, 3600)
+
+    def compute(self, there) -> None:
+        def count() -> None:
+            number = 0
+            while number >= 0:
+                number = abs(number + 1)
+
+        self._run(there, count)
+
+    def wait_for_a_lock(self, there) -> None:
+        self._run(there, threading.Event().wait)
+
+    def call(self, there, function, *args) -> object:
+        return self._run(there, function, *args)
+
+    def ask(self, there, other) -> object:
+        return self._run(there, other.sleep, there)
+
+    def swallow(self, there) -> str:
+        try:
+            self._run(there, time.sleep, 3600)
+        except elsewhere.CallCancelled:
+            return "went on"
+        return "was not broken off"
+
+    def items(self, there):
+        try:
+            yield 1
+            self._run(there, time.sleep, 3600)
+            yield 2
+        finally:
+            self.ended.append("closed")
+
+    def echo(self, value):
+        return value
+
+
+@pytest.fixture
+def worker(process_host):
+    return process_host.spawn(Worker)
+
+
+def fails(kind: type[Exception], function, *args) -> None:
+    """What a thread does that waits for a call which is given up."""
+    with pytest.raises(kind):
+        function(*args)
+
+
+def interrupted(future: elsewhere.Future[object], running: threading.Event) -> elsewhere.CallCancelled:
+    """Break a call off as soon as it runs; gives what its caller is told."""
+    running.wait()
+    assert future.cancel(interrupt=True)
+    with pytest.raises(elsewhere.CallCancelled) as caught:
+        future.result()
+    return caught.value
+
+
+@pytest.mark.parametrize("way", ["sleep", "compute", "wait_for_a_lock"])
+def test_running_method_is_broken_off(worker, way: str) -> None:
+    running = threading.Event()
+
+    error = interrupted(submit(getattr(worker, way), ref(running.set)), running)
+
+    assert error.outcome == "unknown"
+    assert get(worker.ended) == ["CallCancelled"]
+
+
+def test_running_method_goes_on_where_nobody_wants_it_broken_off(worker) -> None:
+    running, go = threading.Event(), threading.Event()
+    future = submit(worker.call, ref(running.set), ref(go.wait))
+    running.wait()
+
+    future.cancel()
+    go.set()
+
+    assert get(worker.ended) == []
+
+
+def test_method_that_waits_for_a_call_of_its_own_is_broken_off(worker) -> None:
+    with elsewhere.Host() as third:
+        other, running = third.spawn(Worker), threading.Event()
+
+        interrupted(submit(worker.ask, ref(running.set), other), running)
+
+        assert get(worker.ended) == ["CallCancelled"]
+        third.kill()
+
+
+def test_call_that_runs_inside_another_one_is_not_broken_off_with_it(worker) -> None:
+    inner_runs, go = threading.Event(), threading.Event()
+    seen: list[object] = []
+
+    def inner() -> None:
+        seen.append(worker.call(ref(inner_runs.set), ref(go.wait)))
+
+    outer_runs = threading.Event()
+    waiter = threading.Thread(target=lambda: futures.append(submit(worker.call, ref(outer_runs.set), ref(inner))))
+    futures: list[elsewhere.Future[object]] = []
+    waiter.start()
+    waiter.join()
+    watcher = threading.Thread(target=lambda: fails(elsewhere.CallCancelled, futures[0].result))
+    watcher.start()
+    inner_runs.wait()
+
+    futures[0].cancel(interrupt=True)
+    go.set()
+    watcher.join()
+
+    assert worker.echo(1) == 1
+    assert get(worker.ended) == ["CallCancelled"]
+    assert seen == [True]
+
+
+def test_queued_call_is_not_started_and_nothing_is_broken_off(worker) -> None:
+    running, go = threading.Event(), threading.Event()
+    first = submit(worker.call, ref(running.set), ref(go.wait))
+    running.wait()
+    queued = submit(worker.echo, 1)
+
+    queued.cancel(interrupt=True)
+    with pytest.raises(elsewhere.CallCancelled) as caught:
+        queued.result()
+    go.set()
+
+    assert caught.value.outcome == "not_started"
+    assert first.result() is True
+    assert get(worker.ended) == []
+
+
+def test_interrupt_that_comes_too_late_breaks_nothing_off(worker) -> None:
+    for number in range(300):
+        submit(worker.echo, number).cancel(interrupt=True)
+
+        assert worker.echo(number) == number
+
+
+def test_method_may_catch_it_and_go_on(worker) -> None:
+    running = threading.Event()
+    future = submit(worker.swallow, ref(running.set))
+    running.wait()
+    future.cancel(interrupt=True)
+    assert get(worker.ended) == ["CallCancelled"]  # behind the answer
+
+    with pytest.raises(elsewhere.CallCancelled) as caught:
+        future.result()
+
+    assert caught.value.outcome == "finished"
+
+
+def test_timeout_breaks_off_what_is_to_be_broken_off(worker) -> None:
+    with pytest.raises(elsewhere.CallTimeout):
+        options(worker, timeout=0.2, interrupt=True).sleep(ref(lambda: None))
+
+    assert get(worker.ended) == ["CallCancelled"]
+
+
+def test_option_goes_to_the_paths_and_can_be_taken_back(worker) -> None:
+    breaking = options(worker, interrupt=True)
+    running, go = threading.Event(), threading.Event()
+    future = submit(options(breaking.call, interrupt=False), ref(running.set), ref(go.wait))
+    running.wait()
+
+    future.cancel()
+    go.set()
+
+    assert get(worker.ended) == []
+
+
+def test_interrupt_option_is_a_bool(worker) -> None:
+    with pytest.raises(TypeError):
+        options(worker, interrupt="yes")  # type: ignore[arg-type]
+
+
+def test_ctrl_c_breaks_off_what_is_to_be_broken_off(worker) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            options(worker, interrupt=True).sleep(ref(lambda: os.kill(os.getpid(), signal.SIGINT)))
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+    assert get(worker.ended) == ["CallCancelled"]
+
+
+def test_closed_stream_breaks_off_its_generator(worker) -> None:
+    running = threading.Event()
+    items = stream(options(worker, interrupt=True).items, ref(running.set))
+    assert next(items) == 1
+    running.wait()
+
+    items.close()
+
+    assert get(worker.ended) == ["CallCancelled", "closed"]
+
+
+def test_call_on_a_thread_of_this_process_is_broken_off() -> None:
+    with elsewhere.Host(start="local") as host:
+        worker, running = host.spawn(Worker), threading.Event()
+        future = submit(worker.compute, running.set)
+        waiter = threading.Thread(target=lambda: fails(elsewhere.CallCancelled, future.result))
+        waiter.start()
+
+        interrupted(future, running)
+        waiter.join()
+
+        assert get(worker.ended) == ["CallCancelled"]
+
+
+def test_callback_at_home_is_broken_off(worker) -> None:
+    """Here a thread waits for its call and runs the callback, and the host gives the callback up."""
+    ended: list[str] = []
+
+    def count() -> None:
+        try:
+            number = 0
+            while number >= 0:
+                number = abs(number + 1)
+        except elsewhere.CallCancelled:
+            ended.append("CallCancelled")
+            raise
+
+    asker = threading.Thread(target=lambda: fails(elsewhere.CallTimeout, ask, worker, ref(count)))
+    asker.start()
+    asker.join()
+
+    assert ended == ["CallCancelled"]
+
+
+def ask(worker, function) -> object:
+    return elsewhere.host_of(worker).run(give_up_soon, function)
+
+
+def give_up_soon(function) -> object:
+    return options(function, timeout=0.2, interrupt=True)()
+
+
+def test_signal_that_nobody_asked_for_does_nothing(process_host, worker) -> None:
+    running, go = threading.Event(), threading.Event()
+    future = submit(worker.call, ref(running.set), ref(go.wait))
+    running.wait()
+
+    for _ in range(20):
+        os.kill(process_host.pid, signal.SIGURG)
+    go.set()
+
+    assert future.result() is True
+    assert get(worker.ended) == []
