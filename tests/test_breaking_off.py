@@ -11,6 +11,7 @@ import pytest
 
 import elsewhere
 from elsewhere import get, options, ref, stream, submit
+from programs import run
 
 
 def tell(there) -> None:
@@ -283,3 +284,44 @@ def test_signal_that_nobody_asked_for_does_nothing(process_host, worker) -> None
 
     assert future.result() is True
     assert get(worker.ended) == []
+
+
+def test_interpreter_is_as_it_was_after_a_thread_was_broken_off() -> None:
+    """CPython 3.11 traces for ever where it was told of an exception for a thread and then of none."""
+    source = """
+    import sys, threading
+    import elsewhere
+
+    class Worker:
+        def compute(self, there):
+            there()
+            number = 0
+            while number >= 0:
+                number = abs(number + 1)
+
+    with elsewhere.Host(start="local") as host:
+        worker, running = host.spawn(Worker), threading.Event()
+        future = elsewhere.submit(worker.compute, running.set)
+        waiter = threading.Thread(target=future.exception, daemon=True)
+        threading.excepthook = lambda args: print(args.exc_type.__name__)
+        waiter.start()
+        running.wait()
+        future.cancel(interrupt=True)
+        waiter.join()
+
+    lines = []
+
+    def trace(frame, event, argument):
+        lines.append(event)
+        return trace
+
+    def traced():
+        return 1
+
+    sys.settrace(trace)
+    traced()
+    sys.settrace(None)
+    print(lines)
+    """
+
+    assert run(source) == (0, "CallCancelled\n['call', 'line', 'return']\n", "")

@@ -206,6 +206,10 @@ def _cancelled() -> type[CallCancelled]:
     return _cancelled_class
 
 
+def _pass() -> None:
+    """Do nothing: give the interpreter an occasion to raise what it was told to raise in this thread."""
+
+
 def _call_cancelled(outcome: Outcome, host: str, method: str) -> CallCancelled:
     known = {
         "not_started": "it had not started",

@@ -23,8 +23,9 @@ enum Stage {
     NotAsked,
     /// To be raised as soon as the call is the innermost one and its thread can be reached.
     Due,
-    /// It was raised, or the interpreter was told to.
     Raised,
+    /// The interpreter was told to raise it in the thread.
+    Sent,
 }
 
 struct Running {
@@ -86,11 +87,11 @@ impl Runner {
         if at == innermost { Marked::Innermost } else { Marked::Outer }
     }
 
-    /// Whether the innermost call is to be broken off now; it is taken to be from then on.
-    fn take_due(&self) -> bool {
+    /// Whether the innermost call is to be broken off now. If so it is at `stage` from then on.
+    fn take_due(&self, stage: Stage) -> bool {
         match self.calls().last_mut() {
             Some(running) if running.stage == Stage::Due => {
-                running.stage = Stage::Raised;
+                running.stage = stage;
                 true
             }
             _ => false,
@@ -120,12 +121,19 @@ pub(crate) fn run<T>(py: Python<'_>, link: &Link, call: CallId, body: impl FnOnc
         OWN.set(Some(runner));
     }
     let result = body();
-    let ended = own(|runner| (runner.thread, runner.calls().pop()));
-    let broken_off = ended.filter(|(_, running)| running.as_ref().is_some_and(|it| it.stage == Stage::Raised));
-    if let Some((thread, _)) = &broken_off {
-        set_async_exception(*thread, None); // it may have ended before the interpreter came to raise it
+    let ended = own(|runner| runner.calls().pop());
+    let stage = ended.flatten().map_or(Stage::NotAsked, |running| running.stage);
+    if stage == Stage::Sent {
+        catch_up(py);
     }
-    (result, broken_off.is_some())
+    (result, matches!(stage, Stage::Raised | Stage::Sent))
+}
+
+/// The call may have ended before the interpreter came to raise what it was told to: it does so now, in a function that
+/// does nothing. To tell it that there is nothing to raise would leave CPython 3.11 looking for it for ever.
+fn catch_up(py: Python<'_>) {
+    let pass = py.import("elsewhere._errors").and_then(|module| module.getattr("_pass"));
+    let _ = pass.and_then(|pass| pass.call0());
 }
 
 /// Runs `wait`, in which this thread detaches and waits for a call that it made.
@@ -144,7 +152,7 @@ pub(crate) fn waiting<T>(py: Python<'_>, wait: impl FnOnce() -> T) -> T {
 /// # Errors
 /// CallCancelled, once, if the call that this thread runs is to be broken off.
 pub(crate) fn check(py: Python<'_>) -> PyResult<()> {
-    let is_due = own(Runner::take_due).unwrap_or(false);
+    let is_due = own(|runner| runner.take_due(Stage::Raised)).unwrap_or(false);
     if is_due { Err(interrupted(py)) } else { Ok(()) }
 }
 
@@ -169,7 +177,7 @@ fn break_off(py: Python<'_>, interrupt: Interrupt) {
             Marked::Innermost if !runner.is_own() => {
                 if runner.is_waiting.load(Ordering::Relaxed) {
                     runner.sleeper.nudge(); // Relaxed: see `waiting`
-                } else if runner.take_due() {
+                } else if runner.take_due(Stage::Sent) {
                     raise_in(py, &runner);
                 }
                 return;
@@ -181,17 +189,10 @@ fn break_off(py: Python<'_>, interrupt: Interrupt) {
 
 fn raise_in(py: Python<'_>, runner: &Runner) {
     let class = py.import("elsewhere._errors").and_then(|module| module.getattr("CallCancelled"));
-    if let Ok(class) = class {
-        set_async_exception(runner.thread, Some(&class));
-    }
-}
-
-/// Has the interpreter raise an exception of `class` in a thread, or nothing any more.
-fn set_async_exception(thread: std::ffi::c_long, class: Option<&Bound<'_, PyAny>>) {
-    let class = class.map_or(std::ptr::null_mut(), Bound::as_ptr);
-    // SAFETY: the interpreter is attached, and `class` is null or a live class that the call takes its own reference of. A
-    // thread that has ended is not found, which is no error.
-    unsafe { pyo3::ffi::PyThreadState_SetAsyncExc(thread, class) };
+    let Ok(class) = class else { return };
+    // SAFETY: the interpreter is attached, and `class` is a live class that the call takes its own reference of. A thread
+    // that has ended is not found, which is no error.
+    unsafe { pyo3::ffi::PyThreadState_SetAsyncExc(runner.thread, class.as_ptr()) };
 }
 
 /// The handler of the signal that says that a call is to be broken off: it runs on the main thread of a host.
