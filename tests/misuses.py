@@ -278,9 +278,9 @@ def viewing(dog: Dog) -> None:
     futures()  # refused: call-arg, reportCallIssue
     futures(dog, dog)  # refused: call-arg, reportCallIssue
     futures(proxy=dog)  # refused: call-arg, reportCallIssue
-    lazy()  # refused: call-arg, reportCallIssue
-    lazy(dog, dog)  # refused: call-arg, reportCallIssue
-    lazy(proxy=dog)  # refused: call-arg, reportCallIssue
+    lazy()  # refused: call-overload, reportCallIssue
+    lazy(dog, dog)  # refused: call-overload, reportCallIssue
+    lazy(proxy=dog)  # refused: call-overload, reportCallIssue
     lazy(dog).meow()  # refused: attr-defined, reportAttributeAccessIssue
     get(lazy(dog).bark(True))  # refused: call-arg, reportCallIssue
     text: int = get(lazy(dog).bark())  # refused: assignment, reportAssignmentType

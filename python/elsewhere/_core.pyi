@@ -359,10 +359,20 @@ def futures(proxy: object, /) -> Any:
     operators are a TypeError.
     """
 
+@overload
+def lazy(proxy: Future[_T], /) -> _T:
+    """A view in which names, keys and calls extend the path; `get` evaluates all of it in one trip.
+
+    Each evaluation runs the whole recipe again. Of a Future: what it will give, as a target or an argument of further
+    calls, which need not wait for it here; if it fails, they fail with the same error and do not start.
+    """
+
+@overload
 def lazy(proxy: _T, /) -> _T:
     """A view in which names, keys and calls extend the path; `get` evaluates all of it in one trip.
 
-    Each evaluation runs the whole recipe again.
+    Each evaluation runs the whole recipe again. Of a Future: what it will give, as a target or an argument of further
+    calls, which need not wait for it here; if it fails, they fail with the same error and do not start.
     """
 
 def _operate_in_place(proxy: Proxy, name: str, value: Any, /) -> Any: ...

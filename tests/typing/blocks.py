@@ -93,3 +93,11 @@ def lazy_views(dog: Dog, box: Box[int]) -> None:
     assert_type(get(lazy(dog).friends[0].bark(loud=True)), str)
     assert_type(get(lazy(box).take()), int)
     assert_type(submit(lazy(dog).open("x").decode), Future[str])
+
+
+def pipelined(dog: Dog, future: Future[str], friend: Future[Dog]) -> None:
+    assert_type(lazy(future), str)
+    assert_type(lazy(friend).name, str)
+    assert_type(submit(dog.eat, lazy(future)), Future[None])
+    assert_type(submit(lazy(friend).bark, loud=True), Future[str])
+    assert_type(get(lazy(submit(dog.chew, 1))[0]), int)

@@ -71,6 +71,14 @@ impl Pending {
         Self { call: AtomicU64::new(0), deadline, is_broken_off: AtomicBool::new(false), state: Mutex::default() }
     }
 
+    /// A call that was never made and has ended.
+    #[must_use]
+    pub fn never_made() -> Self {
+        let pending = Self::new(None);
+        lock(&pending.state).is_done = true;
+        pending
+    }
+
     pub(crate) fn set_call(&self, call: CallId) {
         // Release pairs with the Acquire in `call`; nothing but the number itself is published.
         self.call.store(call.0, Ordering::Release);

@@ -136,6 +136,8 @@
 //! | 6 | DEL_ITEM | key | deletes an item; gives nil |
 //! | 7 | OPERATE | code (integer), list of operands | performs an [`Operation`] |
 //! | 8 | GET_DEFAULT | none | nothing; but where the step just before it finds its attribute, key or index missing, the call fails with the kind MISSING |
+//! | 9 | START | value | goes on from this value; what was reached before does not count. Everybody may begin at target 0 with it |
+//! | 10 | ANSWER | id (integer) | goes on from the answer that the receiver got to its own call with this id; raises what that call failed with. Everybody may begin at target 0 with it |
 //!
 //! The codes of operations are those of [`Operation::ALL`], by the names of Python's data model: 0 len, 1 contains,
 //! 2 iter, 3 next, 4 str, 5 bool, 6 eq, 7 ne, 8 lt, 9 le, 10 gt, 11 ge, 12 enter, 13 exit, 14 aenter, 15 aexit, 16 hash,
@@ -323,14 +325,18 @@
 //! | 1 | home | u64 object id of the receiver's | 0 |
 //! | 2 | place | u64 object id of the receiver's, u16 steps, u32 values | that many: ops and operands, as in a call |
 //! | 3 | receiver | none | 0 |
-//! | 4 | promise | u64 call id; reserved, unused until later | 0 |
+//! | 4 | promise | u64 call id | 0 |
 //! | 5 | grant | reserved, unused until later | |
 //!
 //! An *offer* is an object of the sender. Its class id is the sender's number for the class on this connection; the first
 //! offer of a class carries a descriptor: a list of module (text), qualified name (text), flags (integer, reserved for
 //! the sides to agree on), names of its coroutine methods (list of texts). *Home* is an object of the receiver, which
 //! puts in the object itself. *Place* is a path from one, which the receiver evaluates when it begins the call.
-//! *Receiver*, in a reply, is the very object that the call was made on.
+//! *Receiver*, in a reply, is the very object that the call was made on. *Promise*, in a call, is the answer to an earlier
+//! call of the same lane to the same SERIAL peer, from outside all chains: the value as the caller would pass it on if it
+//! had it, so an object that was answered by reference is that object, and a copy is a copy. The receiver need not keep
+//! answers: it may ask for them by ANSWER, because the caller keeps what it promised until the call that names it is
+//! answered. If the earlier call failed, the later one fails with the same error, `not_started`.
 //!
 //! Limits, for both sides: values nest at most 64 deep (a container within 64 others may only be empty); a container
 //! announces at most as many values as bytes are left behind it; a message has at most `max_message` bytes. Nothing

@@ -36,6 +36,9 @@ pub(crate) fn value<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingC
                 encoder.nil(); // a second value behind the first is the mark of a coroutine, see `Sent::decode`
             }
             let granted = encoder.into_granted();
+            if !peer.is_owned() {
+                peer.promises.keep(incoming.call, incoming.head.target, &body);
+            }
             reply(py, peer, incoming, body, granted);
         }
         Err(error) => {

@@ -1,7 +1,7 @@
-//! Calls that go out: written, sent, waited for, and their answers made into values or errors.
+//! Calls that go out: written and sent.
 //!
-//! Owns: the thread's lane and chain, the scratch buffer, the wait loop's Python side (signals, callbacks, deadlines).
-//! Must not know: how values are written (encode) or what a frame is (the engine's).
+//! Owns: the lane and chain of the thread, the scratch buffer, the wait for room. Must not know: how values are written
+//! (encode), how an answer is waited for (sent), or what a frame is (the engine's).
 
 use std::cell::{Cell, RefCell};
 use std::collections::hash_map::RandomState;
@@ -10,17 +10,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use elsewhere_engine::{Arrival, ChainSeat, Expect, Pending, Request, SubmitError, Wake};
-use elsewhere_proto::{CallHead, ChainId, ErrorKind, LaneId, ObjectId, Op, Operation, Outcome, Want};
+use elsewhere_engine::{ChainSeat, Expect, Pending, Request, SubmitError, Wake};
+use elsewhere_proto::{CallHead, CallId, ChainId, LaneId, ObjectId, Op, Operation, Want};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
-use crate::calls_in::Source;
-use crate::decode::{Decoder, Undecodable};
 use crate::encode::Encoder;
 use crate::path;
 use crate::peer::Peer;
 use crate::proxy::Proxy;
+use crate::sent::{Sent, Subject};
 use crate::{calls_in, deadline, errands, errors, home, running, service};
 
 /// How often a waiting main thread looks for signals.
@@ -59,34 +58,90 @@ pub(crate) enum Last<'a, 'py> {
     },
 }
 
-/// What a call was made on, for texts and for results that are the receiver itself.
-pub(crate) enum Subject {
-    Proxy { proxy: Py<Proxy>, suffix: &'static str },
-    Host(String),
+/// Why a call was not sent.
+pub(crate) enum Unsent {
+    /// A future that it names failed; the call stands for one that failed with the same error.
+    Poisoned {
+        call: Box<Sent>,
+        error: PyErr,
+    },
+    Failed(PyErr),
 }
 
-impl Subject {
-    pub(crate) fn text(&self, py: Python<'_>) -> String {
-        match self {
-            Self::Proxy { proxy, suffix } => format!("{}{suffix}", path::text(py, proxy.get())),
-            Self::Host(text) => text.clone(),
-        }
-    }
-
-    fn receiver<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Proxy>> {
-        match self {
-            Self::Proxy { proxy, .. } => Some(proxy.bind(py).clone()),
-            Self::Host(_) => None,
-        }
+impl From<PyErr> for Unsent {
+    fn from(error: PyErr) -> Self {
+        Self::Failed(error)
     }
 }
 
-/// A call that is on its way.
-pub(crate) struct Sent {
-    pub(crate) peer: Arc<Peer>,
-    pub(crate) pending: Arc<Pending>,
-    pub(crate) subject: Subject,
-    pub(crate) chain: ChainId,
+impl From<Unsent> for PyErr {
+    fn from(unsent: Unsent) -> Self {
+        let (Unsent::Poisoned { error, .. } | Unsent::Failed(error)) = unsent;
+        error
+    }
+}
+
+/// What was sent.
+struct Transmitted {
+    /// None where nothing comes back.
+    pending: Option<Arc<Pending>>,
+    chain: ChainId,
+}
+
+/// Why nothing was sent.
+enum Untransmitted {
+    /// A future that the call names failed.
+    Poisoned(PyErr),
+    Failed(PyErr),
+}
+
+impl From<PyErr> for Untransmitted {
+    fn from(error: PyErr) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Untransmitted> for PyErr {
+    fn from(failure: Untransmitted) -> Self {
+        let (Untransmitted::Poisoned(error) | Untransmitted::Failed(error)) = failure;
+        error
+    }
+}
+
+impl Untransmitted {
+    /// The same for whoever hands out futures.
+    fn of(self, peer: &Arc<Peer>, subject: impl FnOnce() -> Subject) -> Unsent {
+        match self {
+            Self::Failed(error) => Unsent::Failed(error),
+            Self::Poisoned(error) => {
+                let pending = Arc::new(Pending::never_made());
+                let transmitted = Transmitted { pending: Some(Arc::clone(&pending)), chain: ChainId(0) };
+                let call = Box::new(transmitted.sent(peer, pending, subject()));
+                Unsent::Poisoned { call, error }
+            }
+        }
+    }
+}
+
+impl Transmitted {
+    fn sent(&self, peer: &Arc<Peer>, pending: Arc<Pending>, subject: Subject) -> Sent {
+        Sent { peer: Arc::clone(peer), pending, subject, chain: self.chain, lane: own_lane() }
+    }
+}
+
+/// The lane of this thread.
+pub(crate) fn own_lane() -> LaneId {
+    LANE.with(|(lane, _)| *lane)
+}
+
+/// The link of the call that this thread runs.
+pub(crate) fn inside_link() -> Option<u64> {
+    INSIDE.get().map(|(_, link)| link)
+}
+
+/// Whether this thread runs a call that came in.
+pub(crate) fn is_inside_any() -> bool {
+    INSIDE.get().is_some()
 }
 
 thread_local! {
@@ -142,19 +197,25 @@ pub(crate) fn pin<'py>(proxy: &Bound<'py, Proxy>) -> PyResult<Bound<'py, PyAny>>
 }
 
 /// Sends a call on `proxy`. With [`Expect::Nothing`] there is nothing to wait for: use [`post`].
-pub(crate) fn send<'py>(proxy: &Bound<'py, Proxy>, last: &Last<'_, 'py>, want: Want, expect: Expect) -> PyResult<Sent> {
+pub(crate) fn send<'py>(
+    proxy: &Bound<'py, Proxy>,
+    last: &Last<'_, 'py>,
+    want: Want,
+    expect: Expect,
+) -> Result<Sent, Unsent> {
     let peer = &path::root(proxy.get()).peer;
-    let (pending, chain) = write_and_submit(proxy, last, want, expect)?;
-    if let Some(pending) = pending.as_ref().filter(|_| proxy.get().options.interrupt) {
+    let subject = || Subject::Proxy { proxy: proxy.clone().unbind(), suffix: last.suffix() };
+    let transmitted = write_and_submit(proxy, last, want, expect).map_err(|failure| failure.of(peer, subject))?;
+    let pending = Arc::clone(transmitted.pending.as_ref().expect("an answer is expected"));
+    if proxy.get().options.interrupt {
         pending.break_off();
     }
-    let subject = Subject::Proxy { proxy: proxy.clone().unbind(), suffix: last.suffix() };
-    Ok(Sent { peer: Arc::clone(peer), pending: pending.expect("an answer is expected"), subject, chain })
+    Ok(transmitted.sent(peer, pending, subject()))
 }
 
 /// Sends a call on `proxy` that nobody wants an answer of.
 pub(crate) fn post<'py>(proxy: &Bound<'py, Proxy>, last: &Last<'_, 'py>) -> PyResult<()> {
-    write_and_submit(proxy, last, Want::Nothing, Expect::Nothing).map(drop)
+    Ok(write_and_submit(proxy, last, Want::Nothing, Expect::Nothing).map(drop)?)
 }
 
 fn write_and_submit<'py>(
@@ -162,7 +223,7 @@ fn write_and_submit<'py>(
     last: &Last<'_, 'py>,
     want: Want,
     expect: Expect,
-) -> PyResult<(Option<Arc<Pending>>, ChainId)> {
+) -> Result<Transmitted, Untransmitted> {
     let inner = proxy.get();
     let peer = &path::root(inner).peer;
     let limit = deadline::of_call(proxy.py(), inner.options.timeout)?;
@@ -183,17 +244,19 @@ pub(crate) fn send_to_host<'py>(
     want: Want,
     expect: Expect,
     timeout: Option<f64>,
-) -> PyResult<Option<Sent>> {
+) -> Result<Option<Sent>, Unsent> {
     let subject = host_subject(method, first);
     let limit = deadline::of_call(py, timeout)?;
-    let (pending, chain) = transmit(py, peer, want, expect, limit, &|_| subject.clone(), |encoder| {
+    let transmitted = transmit(py, peer, want, expect, limit, &|_| subject.clone(), |encoder| {
         encoder.op(Op::Attribute);
         encoder.name(&PyString::new(py, method))?;
         encoder.op(Op::Call);
         encoder.arguments_after(first, args, kwargs)?;
         Ok((ObjectId::BOOTSTRAP, 2))
-    })?;
-    Ok(pending.map(|pending| Sent { peer: Arc::clone(peer), pending, subject: Subject::Host(subject), chain }))
+    });
+    let transmitted = transmitted.map_err(|failure| failure.of(peer, || Subject::Host(subject.clone())))?;
+    let pending = transmitted.pending.clone();
+    Ok(pending.map(|pending| transmitted.sent(peer, pending, Subject::Host(subject))))
 }
 
 /// Calls `method` of the peer's own object number 0 with arguments that are told apart from those in texts.
@@ -206,15 +269,31 @@ pub(crate) fn send_named<'py>(
     want: Want,
 ) -> PyResult<Sent> {
     let limit = deadline::of_call(py, None)?;
-    let (pending, chain) = transmit(py, peer, want, Expect::Answer, limit, &|_| subject.clone(), |encoder| {
+    let transmitted = transmit(py, peer, want, Expect::Answer, limit, &|_| subject.clone(), |encoder| {
         encoder.op(Op::Attribute);
         encoder.name(&PyString::new(py, method))?;
         encoder.op(Op::Call);
         encoder.arguments(args, None)?;
         Ok((ObjectId::BOOTSTRAP, 2))
     })?;
-    let pending = pending.expect("an answer is expected");
-    Ok(Sent { peer: Arc::clone(peer), pending, subject: Subject::Host(subject), chain })
+    let pending = Arc::clone(transmitted.pending.as_ref().expect("an answer is expected"));
+    Ok(transmitted.sent(peer, pending, Subject::Host(subject)))
+}
+
+/// Asks the peer for the answer that it got to its call `call`.
+///
+/// # Errors
+/// What that call failed with.
+pub(crate) fn ask_answer<'py>(py: Python<'py>, peer: &Arc<Peer>, call: CallId) -> PyResult<Bound<'py, PyAny>> {
+    let limit = deadline::of_call(py, None)?;
+    let subject = "the answer to an earlier call".to_owned();
+    let transmitted = transmit(py, peer, Want::Auto, Expect::Answer, limit, &|_| subject.clone(), |encoder| {
+        encoder.op(Op::Answer);
+        encoder.int(i64::try_from(call.0).unwrap_or(i64::MAX));
+        Ok((ObjectId::BOOTSTRAP, 1))
+    })?;
+    let pending = Arc::clone(transmitted.pending.as_ref().expect("an answer is expected"));
+    transmitted.sent(peer, pending, Subject::Host(subject)).wait(py)
 }
 
 /// "Host.spawn(Dog)": what a call on the host itself is called in texts.
@@ -239,41 +318,54 @@ fn transmit<'py>(
     limit: Option<Instant>,
     describe: &dyn Fn(Python<'py>) -> String,
     write: impl FnOnce(&mut Encoder<'_, 'py>) -> PyResult<(ObjectId, u16)>,
-) -> PyResult<(Option<Arc<Pending>>, ChainId)> {
+) -> Result<Transmitted, Untransmitted> {
     errands::pass(py);
     errands::run(py, || peer.drop_released(py));
     let limit = limit.filter(|_| want != Want::Nothing); // nobody waits for a post
     if limit.is_some_and(|limit| limit <= Instant::now()) {
-        return Err(errors::expired(py, peer, &describe(py)));
+        return Err(errors::expired(py, peer, &describe(py)).into());
     }
     let mut body = SCRATCH.take();
     body.clear();
     let head = CallHead { target: ObjectId::BOOTSTRAP, deadline: None, want, steps: 0 };
     head.write(&mut body);
-    let mut encoder = Encoder::new(py, peer, &mut body, true);
+    let mut encoder = Encoder::of_call(py, peer, &mut body, expect != Expect::Nothing);
     let written = errands::run(py, || write(&mut encoder));
-    let granted = match written {
+    let (granted, promised) = match written {
         Ok((target, steps)) => {
+            let promised = encoder.take_promised();
             let granted = encoder.into_granted();
             let remaining = limit.map(|limit| limit.saturating_duration_since(Instant::now()));
             CallHead { target, deadline: remaining, want, steps }.overwrite(&mut body);
-            granted
+            (granted, promised)
         }
         Err(error) => {
             encoder.abandon();
+            let poison = encoder.take_poison();
             drop(encoder);
             SCRATCH.set(body);
-            return Err(errors::argument(py, peer, &describe(py), error));
+            return Err(match poison {
+                Some(poison) => Untransmitted::Poisoned(poison),
+                None => Untransmitted::Failed(errors::argument(py, peer, &describe(py), error)),
+            });
         }
     };
     let result = submit(py, peer, expect, limit, &mut body);
     if body.capacity() <= SCRATCH_KEPT {
         SCRATCH.set(body);
     }
-    result.map_err(|refusal| {
-        peer.ungrant(py, granted);
-        refusal.into_error(py, peer, &describe(py))
-    })
+    match result {
+        Ok(transmitted) => {
+            if let Some(pending) = &transmitted.pending {
+                promised.into_iter().for_each(|(call, future)| peer.promises.pin(call, future, pending));
+            }
+            Ok(transmitted)
+        }
+        Err(refusal) => {
+            peer.ungrant(py, granted);
+            Err(Untransmitted::Failed(refusal.into_error(py, peer, &describe(py))))
+        }
+    }
 }
 
 /// Why a call was not sent.
@@ -300,7 +392,7 @@ fn submit(
     expect: Expect,
     deadline: Option<Instant>,
     body: &mut Vec<u8>,
-) -> Result<(Option<Arc<Pending>>, ChainId), Refusal> {
+) -> Result<Transmitted, Refusal> {
     let inside = INSIDE.get();
     let chain = inside.map_or_else(next_chain, |(chain, _)| chain);
     // Whichever link the chain came in by: the peer may be the one that waits for us through a third.
@@ -310,7 +402,7 @@ fn submit(
     loop {
         let request = Request { lane, number, chain, nested, deadline, body, expect };
         match peer.link.submit(request) {
-            Ok(pending) => return Ok((pending, chain)),
+            Ok(pending) => return Ok(Transmitted { pending, chain }),
             Err(SubmitError::WindowFull) => make_room(py, peer, seat.get_or_insert_with(|| peer.link.sit(chain)))?,
             Err(error) => return Err(Refusal::Engine(error)),
         }
@@ -410,185 +502,6 @@ impl Suffix for Operation {
             Self::Enter | Self::Exit => " (with)",
             Self::Hash => " (hash)",
             _ => " (operator)",
-        }
-    }
-}
-
-impl Sent {
-    /// Waits for the answer and makes it a value.
-    ///
-    /// # Errors
-    /// What the call raised there; our own errors; KeyboardInterrupt and whatever else a signal handler raises, after
-    /// the call was cancelled.
-    pub(crate) fn wait<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        match self.wait_until(py, None)? {
-            Some(arrival) => self.value(py, arrival),
-            None => unreachable!("a wait without a limit ends with an arrival"),
-        }
-    }
-
-    /// Waits for the answer until `until`; `None` when the time is over. The call goes on in that case.
-    pub(crate) fn wait_until(&self, py: Python<'_>, until: Option<Instant>) -> PyResult<Option<Arrival>> {
-        self.wait_event(py, until, |pending| pending.take())
-    }
-
-    /// Waits until `take` finds something, driving the connection meanwhile. An interrupt cancels the call.
-    pub(crate) fn wait_event<T>(
-        &self,
-        py: Python<'_>,
-        until: Option<Instant>,
-        take: impl Fn(&Pending) -> Option<T>,
-    ) -> PyResult<Option<T>> {
-        self.wait_gently(py, until, take).inspect_err(|_| {
-            self.peer.link.cancel(&self.pending, false);
-            self.forget();
-        })
-    }
-
-    /// The same, but an interrupt leaves the call going.
-    pub(crate) fn wait_gently<T>(
-        &self,
-        py: Python<'_>,
-        until: Option<Instant>,
-        take: impl Fn(&Pending) -> Option<T>,
-    ) -> PyResult<Option<T>> {
-        let tick = is_main_thread().then_some(TICK);
-        let link = &self.peer.link;
-        let mut seat = None;
-        let mut is_called_back = false;
-        loop {
-            let looks = !std::mem::take(&mut is_called_back);
-            if looks && self.peer.showing().is_some() && self.pending.is_ready() {
-                home::show_all(py, &self.peer)?; // what came before the answer
-            }
-            if looks && let Some(found) = take(&self.pending) {
-                return Ok(Some(found));
-            }
-            if self.run_at_once(py) {
-                running::check(py)?;
-                continue;
-            }
-            let seat = &*seat.get_or_insert_with(|| link.sit(self.chain));
-            let wake = running::waiting(py, || py.detach(|| link.wait(&self.pending, until, tick, seat)));
-            match wake {
-                Wake::Arrived => {}
-                Wake::Call(incoming) => {
-                    calls_in::run_waiting(py, &incoming)?;
-                    is_called_back = true; // what came before the answer is run before the answer is looked at
-                    continue;
-                }
-                Wake::Pump => service::pump_far(py, &self.peer),
-                Wake::Home => home::show(py, &self.peer)?,
-                Wake::TimedOut => return Ok(None),
-                Wake::Tick => py.check_signals()?,
-            }
-            running::check(py)?;
-        }
-    }
-
-    /// In a local host, a call that is made from inside another one, and a call back from it, run at once in the thread
-    /// that waits: no other thread would. False if this is none of these, or has begun.
-    fn run_at_once(&self, py: Python<'_>) -> bool {
-        let Some(twin) = self.peer.twin() else { return false };
-        let is_back = self.peer.near.get().is_some();
-        let is_nested = INSIDE.get().is_some_and(|(_, link)| link == twin.link.id() || link == self.peer.link.id());
-        if !is_back && !is_nested {
-            return false;
-        }
-        twin.link.drain();
-        match twin.link.take_call(self.pending.call()) {
-            Some(incoming) => calls_in::run(py, &incoming),
-            None => return false,
-        }
-        true
-    }
-
-    /// Drops the interest in the answer: what it brings is released when it comes.
-    pub(crate) fn forget(&self) {
-        self.peer.link.forget(&self.pending);
-    }
-
-    /// To be held while the answer is decoded.
-    pub(crate) fn decoding<'py>(&self, py: Python<'py>) -> Decoded<'_, 'py> {
-        Decoded { sent: self, py }
-    }
-
-    /// The same, but word that the path's last step is missing gives `fallback`.
-    pub(crate) fn value_or<'py>(
-        &self,
-        py: Python<'py>,
-        arrival: Arrival,
-        fallback: Option<&Py<PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let (Arrival::Error(body), Some(fallback)) = (&arrival, fallback) else { return self.value(py, arrival) };
-        let _decoded = self.decoding(py);
-        let record = errors::read_record(py, &self.peer, body)?;
-        if record.kind == ErrorKind::Missing {
-            return Ok(fallback.bind(py).clone());
-        }
-        Err(record.into_error(py, &self.peer, &self.subject.text(py)))
-    }
-
-    /// Makes the answer a value, or the error that it tells of.
-    pub(crate) fn value<'py>(&self, py: Python<'py>, arrival: Arrival) -> PyResult<Bound<'py, PyAny>> {
-        errands::run(py, || self.value_here(py, arrival))
-    }
-
-    fn value_here<'py>(&self, py: Python<'py>, arrival: Arrival) -> PyResult<Bound<'py, PyAny>> {
-        let _decoded = self.decoding(py);
-        match arrival {
-            Arrival::Reply(body) => self.decode(py, &body).map(|(value, _)| value),
-            Arrival::Error(body) => Err(errors::from_record(py, &self.peer, &body, &self.subject)),
-            Arrival::Lost { loss, outcome } => {
-                Err(errors::lost(py, &self.peer, &loss, Some(outcome), Some(&self.subject.text(py))))
-            }
-            Arrival::TimedOut => Err(errors::timed_out(py, &self.peer, &self.subject.text(py))),
-            Arrival::Cancelled => Err(errors::cancelled(py, &self.peer, Outcome::Unknown, &self.subject.text(py))),
-        }
-    }
-
-    /// Makes the body of a reply a value, and tells where it comes from: of a coroutine's a second value, nil, follows.
-    pub(crate) fn decode<'py>(&self, py: Python<'py>, body: &[u8]) -> PyResult<(Bound<'py, PyAny>, Source)> {
-        let _decoded = self.decoding(py);
-        let receiver = self.subject.receiver(py);
-        let mut decoder = Decoder::new(py, &self.peer, body, receiver.as_ref());
-        let value = errands::run(py, || decoder.value()).map_err(|failure| self.unreadable(py, failure))?;
-        Ok((value, if decoder.is_empty() { Source::Path } else { Source::Coroutine }))
-    }
-
-    /// Makes the body of an error an exception, and tells whether a coroutine raised it.
-    pub(crate) fn error(&self, py: Python<'_>, body: &[u8]) -> (PyErr, Source) {
-        let _decoded = self.decoding(py);
-        errands::run(py, || match errors::read_record(py, &self.peer, body) {
-            Ok(record) => {
-                let source = if record.is_of_coroutine { Source::Coroutine } else { Source::Path };
-                (record.into_error(py, &self.peer, &self.subject.text(py)), source)
-            }
-            Err(error) => (error, Source::Path),
-        })
-    }
-
-    /// The error of an answer that cannot be made a value.
-    pub(crate) fn unreadable(&self, py: Python<'_>, failure: Undecodable) -> PyErr {
-        match failure {
-            Undecodable::Raised(error) | Undecodable::Evaluated(error) => {
-                errors::result_unreadable(py, &self.peer, &self.subject.text(py), error)
-            }
-            Undecodable::Malformed(error) => errors::protocol(py, &self.peer, &error.to_string()),
-        }
-    }
-}
-
-/// When it goes, the answer of a call has been decoded: what the peer let go of behind it may go too.
-pub(crate) struct Decoded<'a, 'py> {
-    sent: &'a Sent,
-    py: Python<'py>,
-}
-
-impl Drop for Decoded<'_, '_> {
-    fn drop(&mut self) {
-        if self.sent.peer.link.decoded(&self.sent.pending) {
-            self.sent.peer.drop_released(self.py);
         }
     }
 }

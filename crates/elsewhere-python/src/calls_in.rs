@@ -26,6 +26,8 @@ enum Evaluated<'py> {
     ArgumentFailed(PyErr),
     /// The object is not held here.
     Gone(ObjectId),
+    /// An earlier call that it names failed.
+    Poisoned(PyErr),
     /// The last step of a `get` with a default was missing.
     Missing(PyErr),
     Raised {
@@ -156,6 +158,9 @@ fn respond<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingCall, eval
         Evaluated::Missing(error) => {
             answer::raised(py, peer, incoming, ErrorKind::Missing, Outcome::Finished, &error);
         }
+        Evaluated::Poisoned(error) => {
+            answer::raised(py, peer, incoming, ErrorKind::Raised, Outcome::NotStarted, &error);
+        }
         Evaluated::ArgumentFailed(error) => answer::argument_failed(py, peer, incoming, &error),
         Evaluated::Gone(object) => {
             let text = format!("object {} is no longer held; it was released", object.0);
@@ -169,21 +174,24 @@ fn evaluate<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &Incoming) -> Eval
     let target = head.target;
     let start = match target {
         // Object number 0 is there for whoever owns this host, not for the hosts that this process owns.
-        ObjectId::BOOTSTRAP if peer.is_owned() => None,
-        ObjectId::BOOTSTRAP => lifecycle::bootstrap(py),
-        object => peer.exported(py, object),
+        // A path may begin there that says itself where it begins.
+        ObjectId::BOOTSTRAP if peer.is_owned() => Some(None),
+        ObjectId::BOOTSTRAP => lifecycle::bootstrap(py).map(Some),
+        object => peer.exported(py, object).map(Some),
     };
     let Some(start) = start else {
         peer.link.discard(incoming.call.steps());
         return Evaluated::Gone(target);
     };
     let mut decoder = Decoder::of_call(py, peer, incoming);
-    let mut walk = Walk::new(start.clone(), head.steps);
+    let mut walk = Walk::new(py, start.clone(), head.steps);
     match decoder.guarded(|decoder| walk.take_steps(decoder)) {
+        Ok(()) if !walk.is_started => Evaluated::Gone(target),
         Ok(()) => match finish_coroutine(&walk.current) {
             Ok((value, source)) => {
                 let is_operand = walk.is_in_place && walk.receiver.as_ref().is_some_and(|operand| operand.is(&value));
-                let receiver = if target != ObjectId::BOOTSTRAP && (value.is(&start) || is_operand) {
+                let is_start = start.is_some_and(|start| value.is(&start));
+                let receiver = if target != ObjectId::BOOTSTRAP && (is_start || is_operand) {
                     Receiver::Root
                 } else if walk.receiver.is_some_and(|receiver| receiver.is(&value)) {
                     Receiver::Place
@@ -195,6 +203,7 @@ fn evaluate<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &Incoming) -> Eval
             Err(error) => Evaluated::Raised { error, source: Source::Coroutine },
         },
         Err(StepFailure::Argument(error)) => Evaluated::ArgumentFailed(error),
+        Err(StepFailure::Poisoned(error)) => Evaluated::Poisoned(error),
         Err(StepFailure::Missing(error)) => Evaluated::Missing(error),
         Err(StepFailure::Raised(error)) => Evaluated::Raised { error, source: Source::Path },
     }
@@ -214,6 +223,8 @@ pub(crate) enum StepFailure {
     Argument(PyErr),
     Missing(PyErr),
     Raised(PyErr),
+    /// An earlier call that this one names failed, so this one does not start.
+    Poisoned(PyErr),
 }
 
 /// A path being taken.
@@ -226,11 +237,16 @@ struct Walk<'py> {
     remaining: u16,
     /// Whether the last step was an in-place operation, whose result may be its operand.
     is_in_place: bool,
+    /// Whether there is anything yet that steps lead on from.
+    is_started: bool,
 }
 
 impl<'py> Walk<'py> {
-    fn new(start: Bound<'py, PyAny>, steps: u16) -> Self {
-        Self { current: start, receiver: None, name: None, remaining: steps, is_in_place: false }
+    /// Steps from `start`; if there is none, the first step has to say where it begins.
+    fn new(py: Python<'py>, start: Option<Bound<'py, PyAny>>, steps: u16) -> Self {
+        let is_started = start.is_some();
+        let current = start.unwrap_or_else(|| encode::none(py));
+        Self { current, receiver: None, name: None, remaining: steps, is_in_place: false, is_started }
     }
 
     fn take_steps(&mut self, decoder: &mut Decoder<'_, 'py>) -> Result<(), StepFailure> {
@@ -248,7 +264,19 @@ impl<'py> Walk<'py> {
     }
 
     fn step(&mut self, decoder: &mut Decoder<'_, 'py>, op: Op) -> Result<(), StepFailure> {
+        if !self.is_started && !matches!(op, Op::Start | Op::Answer) {
+            let error = pyo3::exceptions::PyValueError::new_err("a path that begins nowhere");
+            return Err(StepFailure::Argument(error));
+        }
         let next = match op {
+            Op::Start => {
+                self.is_started = true;
+                decoder.plain().map_err(unreadable)
+            }
+            Op::Answer => {
+                self.is_started = true;
+                decoder.answer().map_err(unreadable)
+            }
             Op::Attribute => {
                 let name = decoder.name().map_err(unreadable)?;
                 check_name(&name).map_err(StepFailure::Raised)?;
@@ -348,6 +376,7 @@ impl From<StepFailure> for Undecodable {
         match failure {
             StepFailure::Argument(error) => Self::Raised(error),
             StepFailure::Missing(error) | StepFailure::Raised(error) => Self::Evaluated(error),
+            StepFailure::Poisoned(error) => Self::Poisoned(error),
         }
     }
 }
@@ -355,10 +384,10 @@ impl From<StepFailure> for Undecodable {
 /// Takes `steps` steps from `start`: a path that was passed as an argument.
 pub(crate) fn walk<'py>(
     decoder: &mut Decoder<'_, 'py>,
-    start: Bound<'py, PyAny>,
+    start: Option<Bound<'py, PyAny>>,
     steps: u16,
 ) -> Result<Bound<'py, PyAny>, Undecodable> {
-    let mut walk = Walk::new(start, steps);
+    let mut walk = Walk::new(decoder.py, start, steps);
     walk.take_steps(decoder)?;
     Ok(walk.current)
 }
@@ -366,6 +395,7 @@ pub(crate) fn walk<'py>(
 fn unreadable(failure: Undecodable) -> StepFailure {
     match failure {
         Undecodable::Raised(error) => StepFailure::Argument(error),
+        Undecodable::Poisoned(error) => StepFailure::Poisoned(error),
         Undecodable::Evaluated(error) => StepFailure::Raised(error),
         Undecodable::Malformed(error) => {
             StepFailure::Argument(pyo3::exceptions::PyValueError::new_err(error.to_string()))

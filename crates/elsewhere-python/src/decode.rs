@@ -6,15 +6,17 @@ use std::sync::Arc;
 
 use elsewhere_engine::Incoming;
 use elsewhere_proto::codec::{CodecError, Flavour, Limits, Reader, ReferenceHead, Token, ViewHead};
-use elsewhere_proto::{ObjectId, codec};
-use pyo3::exceptions::PyException;
+use elsewhere_proto::{CallId, ObjectId, codec};
+use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{
     PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString, PyTuple,
 };
 
+use crate::call;
 use crate::calls_in;
 use crate::errors;
+use crate::future::Future;
 use crate::path::Place;
 use crate::peer::{ClassInfo, HANDED_OVER, Import, Peer, class_flag};
 use crate::proxy::Proxy;
@@ -28,6 +30,8 @@ pub(crate) enum Undecodable {
     Raised(PyErr),
     /// Taking a step of a path that was passed as an argument raised.
     Evaluated(PyErr),
+    /// The earlier call that is named failed with this.
+    Poisoned(PyErr),
 }
 
 impl From<CodecError> for Undecodable {
@@ -46,7 +50,7 @@ impl Undecodable {
     /// The Python error for it; a malformed message is the peer's bug.
     pub(crate) fn into_error(self, py: Python<'_>, peer: &Peer) -> PyErr {
         match self {
-            Self::Raised(error) | Self::Evaluated(error) => error,
+            Self::Raised(error) | Self::Evaluated(error) | Self::Poisoned(error) => error,
             Self::Malformed(error) => errors::protocol(py, peer, &error.to_string()),
         }
     }
@@ -240,14 +244,14 @@ impl<'r, 'py> Decoder<'r, 'py> {
             ReferenceHead::Offer { object, class, described } => self.offered(object, class, described),
             ReferenceHead::Home { object } => self.home(object),
             ReferenceHead::Place { object, steps, .. } => {
-                let start = self.home(object)?;
+                let start = if object == ObjectId::BOOTSTRAP { None } else { Some(self.home(object)?) };
                 calls_in::walk(self, start, steps)
             }
             ReferenceHead::Receiver => match self.receiver {
                 Some(proxy) => Ok(root_proxy(self.py, proxy)?.into_any()),
                 None => Err(Undecodable::Malformed(CodecError::Unexpected("a value, not the receiver"))),
             },
-            ReferenceHead::Promise { .. } => Err(Undecodable::Malformed(CodecError::Unexpected("a settled value"))),
+            ReferenceHead::Promise { call } => self.promised(call),
         }
     }
 
@@ -276,6 +280,32 @@ impl<'r, 'py> Decoder<'r, 'py> {
             (module.extract()?, qualname.extract()?, flags.extract()?, coroutines.extract()?)
         };
         Ok(self.peer.describe(class, ClassInfo { module, qualname, flags, coroutines }))
+    }
+
+    /// The answer that we gave to an earlier call: kept here, or else the caller has it.
+    fn promised(&mut self, call: CallId) -> Result<Bound<'py, PyAny>, Undecodable> {
+        if let Some(answer) = self.peer.promises.answer(call) {
+            match answer.object {
+                None => return Decoder::new(self.py, self.peer, &answer.body, None).value(),
+                Some(object) => {
+                    if let Some(found) = self.peer.exported(self.py, object) {
+                        return Ok(found);
+                    }
+                }
+            }
+        }
+        self.begun();
+        call::ask_answer(self.py, self.peer, call).map_err(Undecodable::Poisoned)
+    }
+
+    /// The answer that we got to a call of ours, if it was promised.
+    pub(crate) fn answer(&mut self) -> Result<Bound<'py, PyAny>, Undecodable> {
+        let call = CallId(u64::try_from(self.code()?).unwrap_or_default());
+        let Some(future) = self.peer.promises.pinned(self.py, call) else {
+            return Err(Undecodable::Raised(PyValueError::new_err("an answer that was not promised")));
+        };
+        // Its answer came before this question.
+        Future::settled_value(future.bind(self.py))?.map_err(Undecodable::Evaluated)
     }
 
     fn home(&self, object: ObjectId) -> Result<Bound<'py, PyAny>, Undecodable> {

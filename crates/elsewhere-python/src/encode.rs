@@ -4,16 +4,20 @@
 //! A value that the codec has no form for, a subclass, or an alias among mutable containers makes the *whole* of the
 //! arguments (or of the result) a pickle, so that identity among them is kept as pickle keeps it.
 
+mod futures;
+
 use std::sync::Arc;
 
 use elsewhere_proto::codec::{Limits, Reader, ReferenceHead, Writer};
-use elsewhere_proto::{ObjectId, Op};
+use elsewhere_proto::{CallId, ObjectId, Op};
 use pyo3::prelude::*;
 use pyo3::types::{
     PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PyNone, PySet, PyString,
     PyTuple,
 };
 
+use crate::call;
+use crate::future::Future;
 use crate::kinds::goes_by_reference;
 use crate::path::{self, Place};
 use crate::peer::{HANDED_OVER, Peer, Reason};
@@ -58,6 +62,12 @@ pub(crate) struct Encoder<'w, 'py> {
     containers: [usize; CONTAINERS_MAX],
     container_count: usize,
     depth: usize,
+    /// Whether futures that are not settled may be named instead of waited for.
+    may_promise: bool,
+    /// Those that were.
+    promised: Vec<(CallId, Py<Future>)>,
+    /// What a future failed with that was to be written.
+    poison: Option<PyErr>,
 }
 
 impl<'w, 'py> Encoder<'w, 'py> {
@@ -71,7 +81,16 @@ impl<'w, 'py> Encoder<'w, 'py> {
             containers: [0; CONTAINERS_MAX],
             container_count: 0,
             depth: 0,
+            may_promise: false,
+            promised: Vec::new(),
+            poison: None,
         }
+    }
+
+    /// Writes a call, which may name earlier calls if it is answered.
+    pub(crate) fn of_call(py: Python<'py>, peer: &'w Arc<Peer>, out: &'w mut Vec<u8>, is_answered: bool) -> Self {
+        let may_promise = is_answered && !call::is_inside_any();
+        Self { may_promise, ..Self::new(py, peer, out, true) }
     }
 
     /// Takes back every reference that was granted for a message that is not sent.
@@ -313,6 +332,11 @@ impl<'w, 'py> Encoder<'w, 'py> {
     }
 
     fn compound(&mut self, value: &Bound<'py, PyAny>) -> Result<(), Stop> {
+        if self.is_argument
+            && let Ok(future) = value.cast_exact::<Future>()
+        {
+            return self.future(future);
+        }
         if self.peer.hands_over() {
             return self.handed_over(value);
         }
@@ -398,6 +422,9 @@ impl<'w, 'py> Encoder<'w, 'py> {
 
     fn proxy(&mut self, proxy: &Bound<'py, Proxy>) -> Result<(), Stop> {
         let inner = proxy.get();
+        if let Some(future) = path::future(self.py, inner) {
+            return self.future(future);
+        }
         let import = path::root(inner);
         if Arc::ptr_eq(&import.peer, self.peer) {
             return self.coming_home(proxy);
@@ -406,7 +433,7 @@ impl<'w, 'py> Encoder<'w, 'py> {
             return Ok(self.offer(proxy.as_any())?);
         }
         // A path on another host is evaluated beforehand, by the rule for results.
-        let value = crate::call::evaluate_path(proxy)?;
+        let value = call::evaluate_path(proxy)?;
         self.value(&value)
     }
 
@@ -417,7 +444,7 @@ impl<'w, 'py> Encoder<'w, 'py> {
             self.out.reference(&ReferenceHead::Home { object });
             return Ok(());
         }
-        if path::has_calls(inner) {
+        if !path::is_plain(inner) {
             return self.lazy_coming_home(inner, object);
         }
         let steps = inner.place.length();
@@ -427,11 +454,14 @@ impl<'w, 'py> Encoder<'w, 'py> {
         Ok(())
     }
 
-    /// The same for a path with calls, whose arguments may be one value or two: they are counted after the fact.
+    /// The same for a path with other steps, which may have one value or more: they are counted after the fact.
     fn lazy_coming_home(&mut self, proxy: &Proxy, object: ObjectId) -> Result<(), Stop> {
         let mut written = Vec::new();
         let mut nested = Encoder::new(self.py, self.peer, &mut written, true);
+        nested.may_promise = self.may_promise;
         let result = path::write(&mut nested, proxy);
+        self.promised.append(&mut nested.promised);
+        self.poison = self.poison.take().or(nested.poison.take());
         let granted = nested.into_granted();
         self.granted.extend(granted);
         result?;
@@ -519,9 +549,13 @@ impl<'w, 'py> Encoder<'w, 'py> {
     fn reference(&mut self, object: &Bound<'py, PyAny>) -> PyResult<()> {
         let written = match object.cast_exact::<Proxy>() {
             Ok(proxy) if matches!(proxy.get().place, Place::Root(_)) => self.proxy(proxy),
+            // The value may be none that a reference stands for, so it is a place.
+            Ok(proxy) if path::future(self.py, proxy.get()).is_some() => {
+                self.lazy_coming_home(proxy.get(), ObjectId::BOOTSTRAP)
+            }
             Ok(proxy) if Arc::ptr_eq(&path::root(proxy.get()).peer, self.peer) => self.proxy(proxy),
             Ok(proxy) => {
-                let pinned = crate::call::pin(proxy)?;
+                let pinned = call::pin(proxy)?;
                 return self.offer(&pinned);
             }
             Err(_) => match object.cast_exact::<Ref>() {

@@ -8,9 +8,9 @@ use pyo3::exceptions::{PyBaseException, PyException, PyKeyboardInterrupt, PyStop
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use crate::call::Subject;
 use crate::decode::Decoder;
 use crate::peer::Peer;
+use crate::sent::Subject;
 use std::sync::Arc;
 
 fn module(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {

@@ -14,9 +14,10 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use crate::call::{self, Last, Sent};
+use crate::call::{self, Last, Unsent};
 use crate::peer::Lease;
 use crate::proxy::Proxy;
+use crate::sent::Sent;
 use crate::service::Pumped;
 use crate::{deadline, errands, errors, home, lifecycle, running, service};
 
@@ -90,9 +91,38 @@ impl Future {
         Bound::new(py, Self { sent, fallback: None, _lease: None, state, watchers: Mutex::default() })
     }
 
+    /// The future of a call that was sent, or could not be because a future that it names failed.
+    pub(crate) fn of(py: Python<'_>, sent: Result<Sent, Unsent>) -> PyResult<Bound<'_, Self>> {
+        match sent {
+            Ok(sent) => Self::new(py, sent),
+            Err(Unsent::Poisoned { call, error }) => Self::failed(py, *call, error),
+            Err(Unsent::Failed(error)) => Err(error),
+        }
+    }
+
     /// Sends a call on `proxy` and gives its future.
     pub(crate) fn send<'py>(proxy: &Bound<'py, Proxy>, last: &Last<'_, 'py>) -> PyResult<Bound<'py, Self>> {
-        Self::new(proxy.py(), call::send(proxy, last, Want::Auto, Expect::Answer)?)
+        Self::of(proxy.py(), call::send(proxy, last, Want::Auto, Expect::Answer))
+    }
+
+    /// The call.
+    pub(crate) fn sent(&self) -> &Sent {
+        &self.sent
+    }
+
+    /// Whether it is settled, or can be now without waiting.
+    pub(crate) fn is_here(slf: &Bound<'_, Self>) -> bool {
+        Self::look(slf);
+        slf.get().is_settled()
+    }
+
+    /// The value, waited for.
+    ///
+    /// # Errors
+    /// The first, of the wait itself: what a signal handler raises. The second: what the call raised.
+    pub(crate) fn settled_value<'py>(slf: &Bound<'py, Self>) -> PyResult<PyResult<Bound<'py, PyAny>>> {
+        Self::wait_settled(slf, None)?;
+        Ok(Self::value(slf))
     }
 
     fn is_settled(&self) -> bool {

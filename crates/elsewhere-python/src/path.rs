@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::encode::Encoder;
+use crate::future::Future;
 use crate::peer::Import;
 use crate::proxy::Proxy;
 
@@ -33,6 +34,21 @@ pub(crate) enum Step {
         args: Py<PyTuple>,
         kwargs: Option<Py<PyDict>>,
     },
+    /// What a future gives; always the first step.
+    Result(Py<Future>),
+}
+
+impl Step {
+    pub(crate) fn clone_ref(&self, py: Python<'_>) -> Self {
+        match self {
+            Self::Attribute(name) => Self::Attribute(name.clone_ref(py)),
+            Self::Item(key) => Self::Item(key.clone_ref(py)),
+            Self::Call { args, kwargs } => {
+                Self::Call { args: args.clone_ref(py), kwargs: kwargs.as_ref().map(|kwargs| kwargs.clone_ref(py)) }
+            }
+            Self::Result(future) => Self::Result(future.clone_ref(py)),
+        }
+    }
 }
 
 impl Place {
@@ -80,9 +96,17 @@ fn steps(proxy: &Proxy) -> Vec<&Step> {
     found
 }
 
-/// Whether evaluating the path makes calls.
-pub(crate) fn has_calls(proxy: &Proxy) -> bool {
-    steps(proxy).iter().any(|step| matches!(step, Step::Call { .. }))
+/// Whether all steps of the path are names and keys.
+pub(crate) fn is_plain(proxy: &Proxy) -> bool {
+    steps(proxy).iter().all(|step| matches!(step, Step::Attribute(_) | Step::Item(_)))
+}
+
+/// The future that the path stands for, if it is nothing but that.
+pub(crate) fn future<'p, 'py>(py: Python<'py>, proxy: &'p Proxy) -> Option<&'p Bound<'py, Future>> {
+    match &proxy.place {
+        Place::Path { step: Step::Result(future), .. } => Some(future.bind(py)),
+        _ => None,
+    }
 }
 
 /// Writes the steps of `proxy`'s path; gives the object they start from and their number.
@@ -107,6 +131,7 @@ pub(crate) fn write(encoder: &mut Encoder<'_, '_>, proxy: &Proxy) -> PyResult<(O
                 let py = encoder.py;
                 encoder.arguments(args.bind(py), kwargs.as_ref().map(|kwargs| kwargs.bind(py)))?;
             }
+            Step::Result(future) => encoder.start_from(future.bind(encoder.py))?,
         }
     }
     Ok((root(proxy).object, proxy.place.length()))
@@ -134,6 +159,7 @@ pub(crate) fn text(py: Python<'_>, proxy: &Proxy) -> String {
                 text.push(']');
             }
             Step::Call { .. } => text.push_str("(…)"),
+            Step::Result(_) => {} // the root's name says it
         }
     }
     text

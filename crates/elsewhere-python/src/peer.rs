@@ -11,11 +11,12 @@ use std::thread::ThreadId;
 use std::time::Duration;
 
 use elsewhere_engine::{HostProcess, Link, Work, exit};
-use elsewhere_proto::{ErrorKind, ObjectId, Outcome};
+use elsewhere_proto::{Capabilities, ErrorKind, ObjectId, Outcome};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
 use crate::home::Showing;
+use crate::promise::Promises;
 use crate::service::Pumped;
 use crate::{answer, errors, home, read_ahead, service};
 
@@ -59,6 +60,8 @@ pub(crate) struct Peer {
     pub(crate) near: OnceLock<Weak<Self>>,
     /// Whether both ends are this process and hand values over as they are.
     hands_over: AtomicBool,
+    /// Answers that later calls name before they are here.
+    pub(crate) promises: Promises,
     /// "host 4711", for texts.
     pub(crate) label: String,
     /// Whether the host ends with our last handle.
@@ -225,6 +228,7 @@ impl Peer {
             turn: Mutex::default(),
             near: OnceLock::new(),
             hands_over: AtomicBool::new(false),
+            promises: Promises::default(),
             label,
             owned,
             tables: Mutex::default(),
@@ -413,6 +417,25 @@ impl Peer {
         import
     }
 
+    /// What a path begins at that has no object to begin at: the first step says where it begins.
+    pub(crate) fn nowhere(self: &Arc<Self>, name: String) -> Arc<Import> {
+        let class = ClassInfo { module: String::new(), qualname: name, flags: 0, coroutines: Vec::new() };
+        Arc::new(Import {
+            peer: Arc::clone(self),
+            object: ObjectId::BOOTSTRAP,
+            class: Arc::new(class),
+            count: AtomicU32::new(0),
+            hash: OnceLock::new(),
+            _lease: self.lease(),
+        })
+    }
+
+    /// Whether a call of this thread may name an earlier one whose answer is not here: see the protocol's promises.
+    pub(crate) fn takes_promises(&self) -> bool {
+        let is_serial = self.link.peer().is_some_and(|hello| hello.capabilities.has(Capabilities::SERIAL));
+        is_serial && self.far.get().is_none() && self.near.get().is_none() && self.owned
+    }
+
     /// A later offer of the object begins a new import.
     fn forget(&self, object: ObjectId) {
         self.tables().imports.remove(&object.0);
@@ -480,6 +503,7 @@ impl Peer {
 
     /// Lets go of everything that is held for a peer that is gone.
     pub(crate) fn clear(&self, py: Python<'_>) {
+        self.promises.clear();
         let tables = std::mem::take(&mut *self.tables());
         tables.exported.into_values().for_each(|held| held.object.drop_ref(py));
         for class in tables.classes.into_values().filter_map(Arc::into_inner) {

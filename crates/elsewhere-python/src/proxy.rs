@@ -14,11 +14,12 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
-use crate::call::{self, Last, Sent};
+use crate::call::{self, Last};
 use crate::calls_in::Source;
 use crate::future::Future;
 use crate::path::{self, Place, Step};
 use crate::peer::Import;
+use crate::sent::Sent;
 use crate::stream::Stream;
 use crate::view::{Options, View};
 use crate::{deadline, errors, pickling};
@@ -50,18 +51,9 @@ impl Proxy {
         let py = proxy.py();
         let place = match &proxy.get().place {
             Place::Root(import) => Place::Root(Arc::clone(import)),
-            Place::Path { parent, step, length } => Place::Path {
-                parent: parent.clone_ref(py),
-                step: match step {
-                    Step::Attribute(name) => Step::Attribute(name.clone_ref(py)),
-                    Step::Item(key) => Step::Item(key.clone_ref(py)),
-                    Step::Call { args, kwargs } => Step::Call {
-                        args: args.clone_ref(py),
-                        kwargs: kwargs.as_ref().map(|kwargs| kwargs.clone_ref(py)),
-                    },
-                },
-                length: *length,
-            },
+            Place::Path { parent, step, length } => {
+                Place::Path { parent: parent.clone_ref(py), step: step.clone_ref(py), length: *length }
+            }
         };
         Bound::new(py, Self { place, options })
     }

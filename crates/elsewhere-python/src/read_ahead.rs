@@ -13,11 +13,11 @@ use elsewhere_proto::{AnswerRefused, CallId, ErrorKind, IncomingCall, LaneId, Ou
 use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
 
-use crate::call::Sent;
 use crate::decode::Decoder;
 use crate::encode::Encoder;
 use crate::loop_queue::LoopQueue;
 use crate::peer::{Lease, Peer};
+use crate::sent::Sent;
 use crate::{answer, calls_in, deadline, errands, errors, running};
 
 /// How many items the producer may be ahead of the consumer.

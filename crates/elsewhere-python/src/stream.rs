@@ -11,9 +11,10 @@ use pyo3::exceptions::{PyStopIteration, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use crate::call::{self, Last, Sent};
+use crate::call::{self, Last};
 use crate::peer::Import;
 use crate::proxy::Proxy;
+use crate::sent::Sent;
 use crate::{errors, path, pickling};
 
 /// An iterator elsewhere. `next`, `send`, `throw` and `close` work as on a generator.
@@ -37,7 +38,7 @@ impl Stream {
     }
 
     fn operate<'py>(&self, py: Python<'py>, operation: Operation, operands: &[Bound<'py, PyAny>]) -> PyResult<Sent> {
-        call::send(self.proxy.bind(py), &Last::Operate { operation, operands }, Want::Auto, Expect::Answer)
+        Ok(call::send(self.proxy.bind(py), &Last::Operate { operation, operands }, Want::Auto, Expect::Answer)?)
     }
 }
 

@@ -11,7 +11,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
-use crate::call::{self, Last, Sent};
+use crate::call::{self, Last, Unsent};
 use crate::future::Future;
 use crate::host;
 use crate::path::{self, Place, Step};
@@ -19,6 +19,7 @@ use crate::peer::Peer;
 use crate::proxy::Proxy;
 use crate::read_ahead::ReadAhead;
 use crate::reference::Ref;
+use crate::sent::Sent;
 use crate::view::{Options, View};
 use crate::{deadline, stream as streams};
 
@@ -71,8 +72,8 @@ pub(crate) fn submit<'py>(
     kwargs: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, Future>> {
     let py = target.py();
-    let sent = send(target, args, kwargs, Want::Auto, Expect::Answer)?;
-    Future::new(py, sent.expect("an answer is expected"))
+    let sent = send(target, args, kwargs, Want::Auto, Expect::Answer);
+    Future::of(py, sent.map(|sent| sent.expect("an answer is expected")))
 }
 
 /// Start a call whose answer nobody wants. What it raises is reported over there.
@@ -86,7 +87,7 @@ pub(crate) fn post<'py>(
     if let Ok(proxy) = target.cast_exact::<Proxy>() {
         return call::post(proxy, &Last::Call { args, kwargs });
     }
-    send(target, args, kwargs, Want::Nothing, Expect::Nothing).map(drop)
+    Ok(send(target, args, kwargs, Want::Nothing, Expect::Nothing).map(drop)?)
 }
 
 /// Call a generator function, or anything that gives an iterable, and iterate its items, read ahead.
@@ -125,13 +126,13 @@ fn send<'py>(
     kwargs: Option<&Bound<'py, PyDict>>,
     want: Want,
     expect: Expect,
-) -> PyResult<Option<Sent>> {
+) -> Result<Option<Sent>, Unsent> {
     let py = target.py();
     if let Ok(proxy) = target.cast_exact::<Proxy>() {
         return call::send(proxy, &Last::Call { args, kwargs }, want, expect).map(Some);
     }
     if !target.is_callable() {
-        return Err(neither_proxy_nor_function(target));
+        return Err(neither_proxy_nor_function(target).into());
     }
     let peer = peer_among(target, args, kwargs)?;
     call::send_to_host(py, &peer, "run", (Some(target), args, kwargs), want, expect, None)
@@ -285,11 +286,17 @@ pub(crate) fn futures<'py>(proxy: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Pro
 
 /// A view in which names, keys and calls extend the path; `get` evaluates all of it in one trip.
 ///
-/// Each evaluation runs the whole recipe again.
+/// Each evaluation runs the whole recipe again. Of a Future: what it will give, as a target or an argument of further
+/// calls, which need not wait for it here; if it fails, they fail with the same error and do not start.
 #[pyfunction]
 #[pyo3(signature = (proxy, /))]
 pub(crate) fn lazy<'py>(proxy: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Proxy>> {
-    viewed(proxy, View::Lazy)
+    let Ok(future) = proxy.cast_exact::<Future>() else { return viewed(proxy, View::Lazy) };
+    let py = proxy.py();
+    let sent = future.get().sent();
+    let nowhere = Bound::new(py, Proxy::root(sent.peer.nowhere(format!("lazy({})", sent.subject.text(py)))))?;
+    let start = Proxy::after(&nowhere, Step::Result(future.clone().unbind()))?;
+    viewed(start.as_any(), View::Lazy)
 }
 
 fn viewed<'py>(proxy: &Bound<'py, PyAny>, view: View) -> PyResult<Bound<'py, Proxy>> {

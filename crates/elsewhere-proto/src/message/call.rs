@@ -66,11 +66,15 @@ pub enum Op {
     Operate = 7,
     /// No operands: where the last step before it is missing, the call fails with the kind MISSING.
     GetDefault = 8,
+    /// Go on from this value instead: `value`.
+    Start = 9,
+    /// Go on from the answer that the receiver got to a call of its own: its id.
+    Answer = 10,
 }
 
 impl Op {
     /// Every step, in order of its code.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Attribute,
         Self::Item,
         Self::Call,
@@ -80,6 +84,8 @@ impl Op {
         Self::DeleteItem,
         Self::Operate,
         Self::GetDefault,
+        Self::Start,
+        Self::Answer,
     ];
 
     /// The step with this code, as it stands in a body.
@@ -217,10 +223,10 @@ mod tests {
 
     #[test]
     fn every_code_has_one_meaning() {
-        for code in -1..=9 {
+        for code in -1..=11 {
             assert!(Op::from_code(code).is_none_or(|op| op.code() == code));
         }
-        assert_eq!(Op::from_code(9), None);
+        assert_eq!(Op::from_code(11), None);
         for code in 0..=u8::MAX {
             assert!(Want::from_code(code).is_none_or(|want| want.code() == code));
         }
