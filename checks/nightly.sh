@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # What `make nightly` runs: what takes long, or needs tools that take minutes to build. Every step runs, also after one
-# that failed; the last lines say which failed. Settings: FUZZ_SECONDS (per target), SIMULATION_SEEDS, ONE_CORE_RUNS.
+# that failed; the last lines say which failed. Settings: FUZZ_SECONDS (per target), SIMULATION_SEEDS, ONE_CORE_RUNS,
+# TWIN_PROGRAMS (per type).
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
 FUZZ_SECONDS=${FUZZ_SECONDS:-3600}
 SIMULATION_SEEDS=${SIMULATION_SEEDS:-1000000}
 ONE_CORE_RUNS=${ONE_CORE_RUNS:-10}
+TWIN_PROGRAMS=${TWIN_PROGRAMS:-1000}
 TOOLS=$PWD/.tools
 export PATH=$TOOLS/bin:$PATH
 
@@ -47,6 +49,10 @@ one_core() {
   done
 }
 
+twins() {
+  ELSEWHERE_PROGRAMS=$TWIN_PROGRAMS .venv/bin/python -m pytest -q tests/test_twins.py
+}
+
 installation() {
   local folder
   folder=$(mktemp -d) || return
@@ -82,6 +88,7 @@ step 'advisories (fetches the RustSec database)' dependencies advisories
 step 'pip install .' installation
 step 'a debug build warns' debug_build
 step 'long simulation' simulation
+step 'long programs on twins' twins
 step 'every CPython at hand' .venv/bin/python -m checks.matrix -q
 step 'one core, again and again' one_core
 step 'fuzzing' fuzz

@@ -120,7 +120,7 @@ def test_repr_of_a_proxy_names_class_and_host_without_asking(host, dog):
 
 
 @pytest.mark.parametrize(
-    "name", ["_name", "__name__", "__fspath__", "_repr_html_", "__wrapped__", "__array_interface__"]
+    "name", ["_name", "__name__", "__fspath__", "_repr_png_", "__wrapped__", "__array_interface__"]
 )
 def test_underscore_name_is_looked_up_on_the_proxy_alone(host, dog, name):
     with kept_busy(host), pytest.raises(AttributeError):

@@ -193,6 +193,20 @@ def test_dir_of_a_lost_proxy_does_not_raise(host, dog):
     assert isinstance(dir(dog), list)
 
 
+def test_dir_of_a_lost_proxy_has_the_names_of_its_class(host, dog):
+    lose(host)
+
+    assert dir(dog) == dir(Dog)
+
+
+def test_dir_asks_nobody_where_the_class_says_everything(host):
+    numbers = host.send([1])
+    asked = host._calls_made()
+
+    assert dir(numbers) == dir([])
+    assert host._calls_made() == asked
+
+
 def test_dir_of_a_busy_host_does_not_wait_for_it(process_host):
     dog = process_host.spawn(Dog, "rex")
 

@@ -266,6 +266,18 @@ def test_memoryview_keeps_format_and_shape(keeper):
     assert back.tolist() == [[1, 2, 3], [4, 5, 6]]
 
 
+@pytest.mark.parametrize("beside", [Place("here", []), lambda: 0], ids=["what is pickled", "what goes by value"])
+@pytest.mark.parametrize("make", [bytes, bytearray], ids=["read-only", "writable"])
+def test_memoryview_is_one_also_beside_other_arguments(keeper, make, beside):
+    view = memoryview(make(array.array("d", [1, 2, 3, 4]).tobytes())).cast("d", (2, 2))
+
+    keeper.keep([view, beside])
+
+    there = keeper.thing[0]
+    assert (get(there.format), get(there.shape), get(there.readonly)) == ("d", (2, 2), view.readonly)
+    assert there.tolist() == [[1, 2], [3, 4]]
+
+
 def test_memoryview_with_steps_comes_back_with_its_items(keeper):
     view = memoryview(b"abcdef")[::2]
 

@@ -1,12 +1,12 @@
-"""`AsyncStream`: an async generator elsewhere, advanced one item at a time.
+"""`AsyncStream`: an async generator elsewhere, advanced one item at a time; `AsyncItems`: any other async iterable.
 
 Owns: the asynchronous iterator protocol over a proxy. Must not know: how calls are made, how items travel.
-Nothing runs there before it is asked for. An item travels in a tuple, so that an empty one can tell the end.
+Nothing runs there before it is asked for. A generator's item travels in a tuple, so that an empty one can tell the end.
 """
 
 from __future__ import annotations
 
-from . import _core
+from . import _core, _errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,6 +50,42 @@ class AsyncStream:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _itself, (self._proxy,)
+
+
+class AsyncItems:
+    """What `async for` over a proxy goes through. The object is asked for its iterator when the first item is."""
+
+    __slots__ = ("_iterator", "_proxy")
+
+    def __init__(self, proxy: Any) -> None:
+        self._proxy = proxy
+        self._iterator: Any = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        if self._iterator is None:
+            self._iterator = await _core._aiter(self._proxy)
+        return await anext(self._iterator)  # a proxy's is `next_item`
+
+    def __repr__(self) -> str:
+        return f"<items of {self._proxy!r}>"
+
+
+async def next_item(proxy: Any) -> Any:
+    """The next item of an asynchronous iterator elsewhere; at its end StopAsyncIteration, as here."""
+    try:
+        return await _core._anext(proxy)
+    except _errors.RemoteError as error:
+        if error.type_name != "builtins.StopAsyncIteration":
+            raise
+    raise StopAsyncIteration
+
+
+async def awaited(awaitable: Any) -> Any:
+    """Await in a coroutine what may be another kind of awaitable: a host runs coroutines."""
+    return await awaitable
 
 
 async def _resume(generator: Any, how: str, *operands: Any) -> tuple[Any, ...]:

@@ -34,16 +34,28 @@ def _reduce_method(method: types.MethodType) -> Any:
     return _core._offer(method) if _travels_by_reference(method) else method.__reduce__()
 
 
+def _reduce_view(view: memoryview) -> Any:
+    """A view travels as one: pickle has no form for it, and cloudpickle makes bytes of it."""
+    data = view.tobytes() if view.readonly else bytearray(view.tobytes())
+    return _make_view, (PickleBuffer(data), view.format, view.shape)
+
+
+def _make_view(data: bytes | bytearray, form: str, shape: tuple[int, ...]) -> memoryview:
+    flat = memoryview(data)
+    return flat if form == "B" and len(shape) == 1 else flat.cast(form, shape)  # type: ignore[call-overload]
+
+
 _reducers: dict[type, Callable[[Any], Any]] = {}
-"""What arguments are reduced with, by type: copyreg's table, and references for bound methods and generators.
+"""What arguments are reduced with, by type: copyreg's table, references for bound methods and generators, views.
 
 A table costs nothing where it does not apply; a `reducer_override` would be called for each object.
 """
 
 
 def _argument_reducers() -> dict[type, Callable[[Any], Any]]:
-    if len(_reducers) != len(copyreg.dispatch_table) + 1 + len(GENERATORS):
+    if len(_reducers) != len(copyreg.dispatch_table) + 2 + len(GENERATORS):
         _reducers.update(copyreg.dispatch_table)
+        _reducers[memoryview] = _reduce_view
         _reducers[types.MethodType] = _reduce_method
         _reducers.update(dict.fromkeys(GENERATORS, _core._offer))
     return _reducers
@@ -116,6 +128,8 @@ def _by_value_pickler() -> Any:
                     _refuse_if_only_here(obj)
                 if _travels_by_reference(obj) and obj is not self.kept and _core._is_pickling_argument():
                     return _core._offer(obj)
+                if type(obj) is memoryview:
+                    return _reduce_view(obj)
                 if isinstance(obj, io.TextIOWrapper):  # cloudpickle would send what it contains
                     text = f"cannot pickle '{type(obj).__name__}' object"
                     raise TypeError(text)

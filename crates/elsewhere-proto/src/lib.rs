@@ -146,8 +146,9 @@
 //! 50 ror; in place: 51 iadd, 52 isub, 53 imul, 54 imatmul, 55 itruediv, 56 ifloordiv, 57 imod, 58 ipow, 59 ilshift,
 //! 60 irshift, 61 iand, 62 ixor, 63 ior; 64 int, 65 float, 66 complex, 67 index, 68 round, 69 trunc, 70 floor, 71 ceil,
 //! 72 bytes, 73 format, 74 reversed, 75 length_hint; of generators 76 send, 77 throw, 78 close; 79 anext, 80 asend,
-//! 81 athrow, 82 aclose, 83 await. Code 18 is reserved. The operands are those of the operation without the object
-//! itself. An unknown op or code, or operands that do not fit, fail the call; they are no violation.
+//! 81 athrow, 82 aclose, 83 await, 84 aiter. Code 18 is reserved. The operands are those of the operation without the
+//! object itself; pow and rpow may have a modulus behind the other operand. An unknown op or code, or operands that do
+//! not fit, fail the call; they are no violation.
 //!
 //! What is wanted of the result: AUTO a copy, or a reference where it cannot be copied. VALUE a copy, or an ERROR of kind
 //! RESULT. REFERENCE a reference in any case. NOTHING no answer whatever happens. STREAM items, section 6.

@@ -211,6 +211,11 @@ impl HostCore {
         Ok(dict)
     }
 
+    /// Every call that was ever made to the host.
+    fn _calls_made(&self) -> PyResult<u64> {
+        Ok(self.peer()?.link.stats().calls_made)
+    }
+
     /// The descriptors of the connection.
     fn _fds(&self) -> Vec<i32> {
         let Some(handle) = self.slot().clone() else { return Vec::new() };

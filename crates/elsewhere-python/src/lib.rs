@@ -20,6 +20,7 @@ mod future;
 mod home;
 mod host;
 mod kinds;
+mod known;
 mod lifecycle;
 mod loop_queue;
 mod operate;
@@ -51,7 +52,7 @@ mod _core {
         lifecycle::{_after_fork_in_child, _after_fork_in_parent, _at_exit, _before_fork},
         loop_queue::LoopQueue,
         pickling::{_check_results, _is_pickling_argument, _itself, _offer, _pickles, _reference},
-        proxy::{_operate_in_place, Proxy},
+        proxy::{_aiter, _anext, _operate_in_place, Proxy},
         read_ahead::ReadAhead,
         reference::Ref,
         running::_attend,

@@ -2,14 +2,14 @@
 //!
 //! Owns: the mapping from operation codes to Python's own operations. Must not know: connections, the codec.
 //! Special methods are looked up on the type, as the interpreter does; an object that lacks one raises here what it
-//! would raise at home.
+//! would raise at home, word for word.
 
 use elsewhere_proto::Operation;
 use pyo3::basic::CompareOp;
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyTuple, PyTypeMethods};
+use pyo3::types::{PyMappingProxy, PyTuple, PyType, PyTypeMethods};
 
 /// Performs `operation` on `object`.
 ///
@@ -37,29 +37,33 @@ fn without_operand<'py>(object: &Bound<'py, PyAny>, operation: Operation) -> PyR
         Operation::Bool => Ok(object.is_truthy()?.into_pyobject(py)?.to_owned().into_any()),
         Operation::Hash => Ok(object.hash()?.into_pyobject(py)?.into_any()),
         Operation::Dir => Ok(object.dir()?.into_any()),
-        Operation::Enter => special(object, "__enter__", "the context manager protocol", ()),
-        Operation::Aenter => special(object, "__aenter__", "the asynchronous context manager protocol", ()),
-        Operation::Anext => special(object, "__anext__", "asynchronous iteration", ()),
-        Operation::Await => special(object, "__await__", "await", ()),
-        Operation::LengthHint => function(py, "operator", "length_hint")?.call1((object,)),
+        Operation::Enter => Context::PLAIN.call(object, Side::Enter, ()),
+        Operation::Aenter => awaited(Context::ASYNC.call(object, Side::Enter, ())?),
+        Operation::Anext => awaited(function(py, operation)?.call1((object,))?),
         Operation::Neg => object.neg(),
         Operation::Pos => object.pos(),
         Operation::Abs => object.abs(),
         Operation::Invert => object.bitnot(),
         Operation::Close => object.call_method0("close"),
         Operation::Aclose => object.call_method0("aclose"),
-        Operation::Trunc | Operation::Floor | Operation::Ceil => {
-            function(py, "math", operation.name())?.call1((object,))
-        }
+        Operation::Await => awaited(object.clone()),
         Operation::Next
         | Operation::Int
         | Operation::Float
         | Operation::Complex
         | Operation::Round
+        | Operation::Trunc
+        | Operation::Floor
+        | Operation::Ceil
         | Operation::Bytes
         | Operation::Reversed
-        | Operation::Format => function(py, "builtins", operation.name())?.call1((object,)),
-        Operation::Index => function(py, "operator", "index")?.call1((object,)),
+        | Operation::Format
+        | Operation::LengthHint
+        | Operation::Index => function(py, operation)?.call1((object,)),
+        Operation::Aiter if special(object, "__aiter__")?.is_none() => {
+            py.import("elsewhere._lacking")?.getattr("async_iteration")?.call1((object,))
+        }
+        Operation::Aiter => function(py, operation)?.call1((object,)),
         _ => Err(unfit(operation, 0)),
     }
 }
@@ -87,31 +91,11 @@ fn with_operand<'py>(
         Operation::Send | Operation::Throw | Operation::Asend | Operation::Athrow => {
             object.call_method1(operation.name(), (operand,))
         }
-        Operation::Format | Operation::Round => function(py, "builtins", operation.name())?.call1((object, operand)),
-        _ => binary(object, operation, operand),
-    }
-}
-
-/// Arithmetic: `operator`'s function of that name, with the operands turned round for the reflected ones.
-fn binary<'py>(
-    object: &Bound<'py, PyAny>,
-    operation: Operation,
-    operand: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let py = object.py();
-    let name = operation.name();
-    if !operation.is_arithmetic() {
-        return Err(unfit(operation, 1));
-    }
-    let (name, left, right) = match name.strip_prefix('r') {
-        Some(plain) if operation.is_reflected() => (plain, operand, object),
-        _ => (name, object, operand),
-    };
-    match name {
-        "divmod" => function(py, "builtins", name)?.call1((left, right)),
-        "and" => left.bitand(right),
-        "or" => left.bitor(right),
-        name => function(py, "operator", name)?.call1((left, right)),
+        Operation::Format | Operation::Round => function(py, operation)?.call1((object, operand)),
+        // The operands are turned round for the reflected operators.
+        _ if operation.is_reflected() => function(py, operation)?.call1((operand, object)),
+        _ if operation.is_arithmetic() => function(py, operation)?.call1((object, operand)),
+        _ => Err(unfit(operation, 1)),
     }
 }
 
@@ -121,13 +105,11 @@ fn with_operands<'py>(
     operands: &[Bound<'py, PyAny>],
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = object.py();
-    let arguments = PyTuple::new(py, operands)?;
-    match operation {
-        Operation::Exit => special(object, "__exit__", "the context manager protocol", arguments),
-        Operation::Aexit => special(object, "__aexit__", "the asynchronous context manager protocol", arguments),
-        Operation::Pow => {
-            function(py, "builtins", "pow")?.call1((object, arguments.get_item(0)?, arguments.get_item(1)?))
-        }
+    match (operation, operands) {
+        (Operation::Exit, _) => Context::PLAIN.call(object, Side::Exit, PyTuple::new(py, operands)?),
+        (Operation::Aexit, _) => awaited(Context::ASYNC.call(object, Side::Exit, PyTuple::new(py, operands)?)?),
+        (Operation::Pow, [exponent, modulus]) => function(py, operation)?.call1((object, exponent, modulus)),
+        (Operation::Rpow, [base, modulus]) => function(py, operation)?.call1((base, object, modulus)),
         _ => Err(unfit(operation, operands.len())),
     }
 }
@@ -136,26 +118,87 @@ fn unfit(operation: Operation, operands: usize) -> PyErr {
     PyValueError::new_err(format!("the operation {} does not take {operands} operands", operation.name()))
 }
 
-/// Calls a special method that is looked up on the type.
-fn special<'py>(
-    object: &Bound<'py, PyAny>,
-    name: &str,
-    protocol: &str,
-    arguments: impl IntoPyObject<'py, Target = PyTuple, Output = Bound<'py, PyTuple>, Error = std::convert::Infallible>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let py = object.py();
-    let kind = object.get_type();
-    let Ok(method) = kind.getattr(name) else {
-        let kind = kind.fully_qualified_name()?;
-        return Err(PyTypeError::new_err(format!("'{kind}' object does not support {protocol}")));
-    };
-    let Ok(arguments) = arguments.into_pyobject(py);
-    let all = PyTuple::new(py, [object])?.add(arguments)?.cast_into::<PyTuple>()?;
-    method.call1(all)
+/// Python's own function for an operation; looked up once.
+fn function(py: Python<'_>, operation: Operation) -> PyResult<&Bound<'_, PyAny>> {
+    static FUNCTIONS: [PyOnceLock<Py<PyAny>>; 256] = [const { PyOnceLock::new() }; 256];
+    let function = FUNCTIONS[usize::from(operation.code())].get_or_try_init(py, || {
+        let name = operation.name();
+        let (module, name) = match operation {
+            Operation::Trunc | Operation::Floor | Operation::Ceil => ("math", name),
+            Operation::Divmod | Operation::Rdivmod => ("builtins", "divmod"),
+            Operation::Pow | Operation::Rpow => ("builtins", "pow"), // which takes a modulus, too
+            Operation::And | Operation::Rand => ("operator", "and_"),
+            Operation::Or | Operation::Ror => ("operator", "or_"),
+            Operation::LengthHint | Operation::Index => ("operator", name),
+            _ if operation.is_reflected() => ("operator", name.strip_prefix('r').unwrap_or(name)),
+            _ if operation.is_arithmetic() => ("operator", name),
+            _ => ("builtins", name),
+        };
+        py.import(module)?.getattr(name).map(Bound::unbind)
+    })?;
+    Ok(function.bind(py))
 }
 
-fn function<'py>(py: Python<'py>, module: &str, name: &str) -> PyResult<Bound<'py, PyAny>> {
-    py.import(module)?.getattr(name)
+/// What `with` and `async with` call.
+struct Context {
+    enter: &'static str,
+    exit: &'static str,
+    /// The function of `elsewhere._lacking` that raises what the statement raises where a method is missing.
+    refusal: &'static str,
+}
+
+#[derive(Clone, Copy)]
+enum Side {
+    Enter,
+    Exit,
+}
+
+impl Context {
+    const PLAIN: Self = Self { enter: "__enter__", exit: "__exit__", refusal: "context" };
+    const ASYNC: Self = Self { enter: "__aenter__", exit: "__aexit__", refusal: "async_context" };
+
+    /// Both methods have to be there before the first is called.
+    fn call<'py>(
+        &self,
+        object: &Bound<'py, PyAny>,
+        side: Side,
+        arguments: impl pyo3::call::PyCallArgs<'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (Some(enter), Some(exit)) = (special(object, self.enter)?, special(object, self.exit)?) else {
+            return object.py().import("elsewhere._lacking")?.getattr(self.refusal)?.call1((object,));
+        };
+        match side {
+            Side::Enter => enter,
+            Side::Exit => exit,
+        }
+        .call1(arguments)
+    }
+}
+
+/// A special method as the interpreter finds it: on the type, whatever the object's own attributes are.
+fn special<'py>(object: &Bound<'py, PyAny>, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let kind = object.get_type();
+    for class in kind.mro() {
+        let names = class.cast::<PyType>()?.getattr("__dict__")?.cast_into::<PyMappingProxy>()?;
+        if !names.contains(name)? {
+            continue;
+        }
+        let found = names.get_item(name)?;
+        let method = match found.get_type().getattr("__get__") {
+            Ok(bind) => bind.call1((found, object, kind))?,
+            Err(_) => found,
+        };
+        return Ok(Some(method));
+    }
+    Ok(None)
+}
+
+/// A coroutine that awaits `awaitable`, which may be one.
+fn awaited(awaitable: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
+    if is_coroutine(&awaitable)? {
+        return Ok(awaitable);
+    }
+    awaitable.py().import("elsewhere._async_stream")?.getattr("awaited")?.call1((awaitable,))
 }
 
 /// Whether `value` is what an `async def` function gives.

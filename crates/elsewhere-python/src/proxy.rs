@@ -12,11 +12,12 @@ use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyAttributeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
 use crate::call::{self, Last};
 use crate::calls_in::Source;
 use crate::future::Future;
+use crate::known;
 use crate::path::{self, Place, Step};
 use crate::peer::Import;
 use crate::sent::Sent;
@@ -56,10 +57,6 @@ impl Proxy {
             }
         };
         Bound::new(py, Self { place, options })
-    }
-
-    fn is_root(&self) -> bool {
-        matches!(self.place, Place::Root(_))
     }
 
     /// Whether a call of this place makes a coroutine there, which is known for methods of the root alone.
@@ -205,13 +202,25 @@ impl Proxy {
     fn __iter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         slf.get().options.view.ensure_waits()?;
         let last = Last::Operate { operation: Operation::Iter, operands: &[] };
-        Stream::around(&call::invoke(slf, &last, Want::Reference)?)
+        let iterator = call::invoke(slf, &last, Want::Reference)?;
+        if is_same_object(slf.get(), &iterator) { Ok(slf.clone().into_any()) } else { Stream::around(&iterator) }
     }
 
     fn __next__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         slf.get().options.view.ensure_waits()?;
         let last = Last::Operate { operation: Operation::Next, operands: &[] };
         crate::stream::step(&call::send(slf, &last, Want::Auto, Expect::Answer)?, slf.py())
+    }
+
+    /// Makes no trip: the object is asked for its iterator together with the first item, so that no loop is blocked.
+    fn __aiter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.get().options.view.ensure_waits()?;
+        slf.py().import("elsewhere._async_stream")?.getattr("AsyncItems")?.call1((slf,))
+    }
+
+    fn __anext__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.get().options.view.ensure_waits()?;
+        slf.py().import("elsewhere._async_stream")?.getattr("next_item")?.call1((slf,))
     }
 
     fn __richcmp__<'py>(
@@ -249,13 +258,12 @@ impl Proxy {
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> String {
-        let import = path::root(slf.get());
-        let gone = if import.peer.link.loss().is_some() { ", which is gone" } else { "" };
-        let label = &import.peer.label;
-        if slf.get().is_root() {
-            return format!("<proxy of {} in {label}{gone}>", import.class.qualname);
-        }
-        format!("<path {} in {label}{gone}>", path::text(slf.py(), slf.get()))
+        known::repr(slf)
+    }
+
+    /// The card that a notebook shows: what is known here, without I/O.
+    fn _repr_html_(slf: &Bound<'_, Self>) -> String {
+        known::card(slf)
     }
 
     fn __str__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
@@ -269,14 +277,22 @@ impl Proxy {
         text_or_repr(slf, operate(slf, Operation::Format, &[spec]))
     }
 
-    /// The names of the object; empty where it cannot be asked within half a second.
+    /// The names of the object, and those of its class alone where it cannot be asked within half a second. It is not
+    /// asked at all where its class is loaded here and says everything.
     fn __dir__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let known = match &slf.get().place {
+            Place::Root(import) => known::names(slf.py(), &import.class)?,
+            Place::Path { .. } => None,
+        };
+        if let Some((names, true)) = known {
+            return Ok(names.into_any());
+        }
         let options = Options { timeout: Some(deadline::DIR_PATIENCE), ..slf.get().options.clone() };
         let bounded = Self::with_options(slf, options)?;
         match operate(&bounded, Operation::Dir, &[]) {
             Ok(names) => Ok(names),
             Err(error) if crate::decode::is_ordinary(slf.py(), &error) => {
-                Ok(pyo3::types::PyList::empty(slf.py()).into_any())
+                Ok(known.map_or_else(|| PyList::empty(slf.py()), |(names, _)| names).into_any())
             }
             Err(error) => Err(error),
         }
@@ -481,10 +497,25 @@ impl Proxy {
     fn __rpow__<'py>(
         slf: &Bound<'py, Self>,
         other: Bound<'py, PyAny>,
-        _modulo: Bound<'py, PyAny>,
+        modulo: Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        operate(slf, Operation::Rpow, &[other])
+        operate(slf, Operation::Rpow, &if modulo.is_none() { vec![other] } else { vec![other, modulo] })
     }
+}
+
+/// Ask the object for its asynchronous iterator, which is always a proxy or a stream; gives a Future.
+#[pyfunction]
+#[pyo3(signature = (proxy, /))]
+pub(crate) fn _aiter<'py>(proxy: &Bound<'py, Proxy>) -> PyResult<Bound<'py, Future>> {
+    let last = Last::Operate { operation: Operation::Aiter, operands: &[] };
+    Future::new(proxy.py(), call::send(proxy, &last, Want::Reference, Expect::Answer)?)
+}
+
+/// Ask an asynchronous iterator for its next item; gives a Future.
+#[pyfunction]
+#[pyo3(signature = (proxy, /))]
+pub(crate) fn _anext<'py>(proxy: &Bound<'py, Proxy>) -> PyResult<Bound<'py, Future>> {
+    Future::send(proxy, &Last::Operate { operation: Operation::Anext, operands: &[] })
 }
 
 /// Perform an in-place operation there: the proxy itself where it gave its operand, else the result.

@@ -61,11 +61,11 @@ pub(crate) fn step<'py>(sent: &Sent, py: Python<'py>) -> PyResult<Bound<'py, PyA
     let _decoded = sent.decoding(py);
     let record = errors::read_record(py, &sent.peer, &body)?;
     if record.kind == ErrorKind::Raised && record.qualname == "StopIteration" {
-        let value = match &record.original {
-            Some(original) => original.getattr("value")?,
-            None => crate::encode::none(py),
+        let arguments = match &record.original {
+            Some(original) => original.getattr("args")?.cast_into::<PyTuple>()?,
+            None => PyTuple::empty(py),
         };
-        return Err(PyStopIteration::new_err((value.unbind(),)));
+        return Err(PyStopIteration::new_err(arguments.unbind()));
     }
     Err(record.into_error(py, &sent.peer, &sent.subject.text(py)))
 }

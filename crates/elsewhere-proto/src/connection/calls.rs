@@ -42,6 +42,8 @@ pub(super) struct Calls<T> {
     places: Vec<Option<Call<T>>>,
     free: Vec<usize>,
     last: u64,
+    /// How many were ever entered.
+    made: u64,
     open: usize,
     len: usize,
     posts: u32,
@@ -57,6 +59,7 @@ impl<T> Calls<T> {
             places: Vec::new(),
             free: Vec::new(),
             last: 0,
+            made: 0,
             open: 0,
             len: 0,
             posts: 0,
@@ -68,6 +71,10 @@ impl<T> Calls<T> {
 
     pub(super) fn open(&self) -> usize {
         self.open
+    }
+
+    pub(super) fn made(&self) -> u64 {
+        self.made
     }
 
     pub(super) fn len(&self) -> usize {
@@ -94,6 +101,7 @@ impl<T> Calls<T> {
         debug_assert_eq!(place(id), at, "id {id} belongs to another slot");
         call.id = CallId(id);
         self.last = id;
+        self.made = self.made.saturating_add(1);
         self.open = self.open.saturating_add(1);
         self.len = self.len.saturating_add(call.len);
         if let Some(deadline) = call.deadline {

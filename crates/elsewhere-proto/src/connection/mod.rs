@@ -75,7 +75,7 @@ pub enum State {
     Over,
 }
 
-/// How much is in the tables.
+/// How much is in the tables, and what has gone through them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Calls of this side without an answer, those included that nobody waits for.
@@ -88,6 +88,8 @@ pub struct Stats {
     pub exports: usize,
     /// Objects of the peer that this side names.
     pub imports: usize,
+    /// Calls that this side has made so far, posts included.
+    pub calls_made: u64,
     /// Bytes that wait to be sent.
     pub waiting_bytes: usize,
     /// Bytes that were sent.
@@ -235,6 +237,7 @@ impl<T: Clone> Connection<T> {
             answers: self.answers.open(),
             exports: self.exports.len(),
             imports: self.imports.len(),
+            calls_made: self.calls.made(),
             waiting_bytes: self.output.len(),
             sent_bytes: self.output.sent(),
             received_bytes: self.received,

@@ -121,6 +121,7 @@ operations! {
     81 Athrow "athrow"
     82 Aclose "aclose"
     83 Await "await"
+    84 Aiter "aiter"
 }
 
 impl Operation {

@@ -107,6 +107,21 @@ fn finished_posts_are_reported_beside_other_frames() {
 }
 
 #[test]
+fn calls_are_counted_also_when_they_are_over() {
+    let (mut near, mut far) = pair();
+    for _ in 0..2 {
+        let call = Make::default().on(&mut near);
+        carry(&mut near, &mut far);
+        far.reply(call, LANE, &mut nil()).unwrap();
+        carry(&mut far, &mut near);
+    }
+    post().on(&mut near);
+    carry(&mut near, &mut far);
+
+    assert_eq!((near.stats().calls_made, far.stats().calls_made), (3, 0));
+}
+
+#[test]
 fn post_is_not_answered() {
     let (mut near, mut far) = pair();
     let call = post().on(&mut near);

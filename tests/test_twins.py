@@ -1,0 +1,117 @@
+"""Random programs of operations, run on an object elsewhere and on its twin here: each step gives the same value or the
+same error, and leaves the same state.
+
+`ELSEWHERE_PROGRAMS` is how many programs each type gets (25); with another number they are others each time.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import elsewhere
+from twins import (
+    BINARY,
+    COMMON,
+    IN_PLACE,
+    KINDS,
+    REFLECTED,
+    SPECIFICATIONS,
+    UNARY,
+    Kind,
+    Twin,
+    agree,
+    is_left_to_chance,
+    state,
+)  # fmt: skip
+
+PROGRAMS = os.environ.get("ELSEWHERE_PROGRAMS")
+STEPS_MAX = 12
+SIZE_MAX = 20_000
+"""A program ends when its object has grown beyond this."""
+
+
+@pytest.fixture(scope="module", params=["exec", "local"])
+def shared_host(request):
+    with elsewhere.Host(start=request.param) as host:
+        if host.pid:
+            host.run(warnings.simplefilter, "ignore")
+            host.run(np.seterr, all="ignore")
+        yield host
+
+
+def steps(kind: Kind) -> st.SearchStrategy[tuple]:
+    """One step of a program for objects of a kind."""
+    operand = st.sampled_from([*COMMON, *kind.operands * 3])
+    names = st.sampled_from([*kind.attributes(), "nowhere"])
+    possible = [
+        st.tuples(st.just("unary"), st.sampled_from(list(UNARY))),
+        st.tuples(st.just("binary"), st.sampled_from(list(BINARY)), operand),
+        st.tuples(st.just("reflected"), st.sampled_from(REFLECTED), operand),
+        st.tuples(st.just("in place"), st.sampled_from(IN_PLACE), operand),
+        st.tuples(st.just("ternary"), st.sampled_from(["pow", "rpow", "setitem"]), operand, operand),
+        st.tuples(st.just("ternary"), st.just("setattr"), names, operand),
+        st.tuples(st.just("delete item"), operand),
+        st.tuples(st.just("delete"), names),
+        st.tuples(st.just("format"), st.sampled_from(SPECIFICATIONS)),
+        st.tuples(st.just("get"), st.sampled_from([*kind.attributes(), "nowhere"])),
+    ]
+    if methods := kind.methods():
+        called = st.tuples(st.just("method"), st.sampled_from(methods), st.lists(operand, max_size=2), st.just({}))
+        possible += [called, called, called]
+    return st.one_of(possible)
+
+
+def programs(kind: Kind) -> st.SearchStrategy[tuple]:
+    """Where to begin, with which second object, and what to do."""
+    value = st.sampled_from(range(len(kind.values)))
+    return st.tuples(value, value, st.lists(steps(kind), min_size=1, max_size=STEPS_MAX))
+
+
+def run(host: elsewhere.Host, kind: Kind, start: int, second: int, program: list[tuple]) -> None:
+    """Run a program on both twins and compare them after each step."""
+    here = Twin(copied(kind.values[start]), copied(kind.values[second]))
+    there = Twin(host.send(kind.values[start]), host.send(kind.values[second]))
+    for number, step in enumerate(program):
+        if is_left_to_chance(kind, step, here.value, not host.pid):
+            continue
+        before = here.value
+        expected, found = here.outcome(step), there.outcome(step)
+
+        assert agree(step, expected, found, before), f"step {number} of {program}: {found} there, {expected} here"
+        left = state(here.value)
+        assert state(there.value) == left, f"state after step {number} of {program}"
+        assert state(there.other) == state(here.other), f"second object after step {number} of {program}"
+        if len(repr(left)) > SIZE_MAX:
+            break
+
+
+def copied(value: object) -> object:
+    if isinstance(value, memoryview):
+        return memoryview(bytes(value) if value.readonly else bytearray(value))
+    return copy.deepcopy(value)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@pytest.mark.timeout(600 if PROGRAMS else 30)
+def test_programs_do_elsewhere_what_they_do_at_home(shared_host, kind):
+    @settings(
+        max_examples=int(PROGRAMS or 25),
+        derandomize=not PROGRAMS,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(programs(kind))
+    def check(drawn: tuple) -> None:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            run(shared_host, kind, *drawn)
+
+    check()
