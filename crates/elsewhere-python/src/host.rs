@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use elsewhere_engine::{Expect, HostCommand, HostProcess, Inbox, Link, Observer, StartError, interrupts};
 use elsewhere_proto::{Capabilities, Config, Hello, Want};
@@ -169,13 +169,13 @@ impl HostCore {
         let until = deadline::until(timeout)?;
         let Some(process) = slf.get().process() else { return Ok(!slf.get().alive()) };
         loop {
-            let step = until.map_or(TICK, |until| until.saturating_duration_since(std::time::Instant::now()).min(TICK));
+            let step = until.map_or(TICK, |until| until.saturating_duration_since(Instant::now()).min(TICK));
             if py.detach(|| process.wait(Some(step))) {
                 home::show_all(py, slf.get().peer()?.as_ref())?;
                 return Ok(true);
             }
             py.check_signals()?;
-            if until.is_some_and(|until| until <= std::time::Instant::now()) {
+            if until.is_some_and(|until| until <= Instant::now()) {
                 return Ok(false);
             }
         }
@@ -389,8 +389,13 @@ fn label(name: Option<&str>, pid: Option<u32>) -> String {
 fn configure<'py>(py: Python<'py>, peer: &Arc<Peer>, configuration: &Bound<'py, PyDict>, timeout: f64) -> PyResult<()> {
     let arguments = PyTuple::new(py, [configuration])?;
     let parts = (None, &arguments, None);
-    let sent = call::send_to_host(py, peer, "configure", parts, Want::Value, Expect::Answer, Some(timeout))?;
-    sent.expect("an answer is expected").wait(py).map(drop)
+    // The time is kept on this side: a host that had to carry it along would begin with the import of `contextvars`.
+    let sent = call::send_to_host(py, peer, "configure", parts, Want::Value, Expect::Answer, None)?;
+    let sent = sent.expect("an answer is expected");
+    match sent.wait_until(py, Some(Instant::now() + deadline::duration(timeout)))? {
+        Some(arrival) => sent.value(py, arrival).map(drop),
+        None => Err(errors::timed_out(py, peer, &sent.subject.text(py))),
+    }
 }
 
 fn start_failed(py: Python<'_>, name: Option<&str>, error: &StartError) -> PyErr {
