@@ -1,0 +1,203 @@
+"""A proxy given to a third process works through the one in the middle; nothing is left when any of them dies."""
+
+from __future__ import annotations
+
+import os
+import weakref
+
+import pytest
+
+import elsewhere
+from elsewhere import ref
+from programs import finish, has_ended, start
+
+
+class Thing:
+    """Lives in the first host, and tells when it goes."""
+
+    def __init__(self, name, gone=None):
+        self.name = name
+        self.gone = gone
+
+    def __eq__(self, other):
+        return isinstance(other, Thing) and self.name == other.name
+
+    def __hash__(self):
+        return hash(self.name)
+
+    def double(self, number):
+        return number * 2
+
+    def die(self):
+        os._exit(3)
+
+    def __del__(self):
+        if self.gone is not None:
+            elsewhere.post(self.gone)
+
+
+class Keeper:
+    """Lives in the second host, and keeps what it is given."""
+
+    def __init__(self):
+        self.kept = []
+
+    def keep(self, *things):
+        self.kept.extend(things)
+
+    def double(self, number):
+        return [thing.double(number) for thing in self.kept]
+
+    def same(self, thing):
+        """Whether it is what was kept, for dicts, too."""
+        return thing == self.kept[0], hash(thing) == hash(self.kept[0]), {self.kept[0]: 1}[thing]
+
+    def kill_what_is_kept(self):
+        self.kept[0].die()
+
+    def give(self):
+        return self.kept[0]
+
+    def forget(self):
+        self.kept.clear()
+
+
+@pytest.fixture
+def first():
+    with elsewhere.Host(name="first") as host:
+        yield host
+
+
+@pytest.fixture
+def keeper():
+    with elsewhere.Host(name="second") as host:
+        yield host.spawn(Keeper)
+
+
+def test_proxies_of_one_object_are_one_in_the_third_process(first, keeper):
+    thing = first.spawn(Thing, "a")
+    keeper.keep(thing, get_again := first.run(_identity, thing))
+
+    assert keeper.double(2) == [4, 4]
+    assert keeper.same(thing) == (True, True, 1)
+    assert keeper.same(get_again) == (True, True, 1)
+
+
+def _identity(thing):
+    return thing
+
+
+def test_proxy_that_went_through_a_third_process_comes_home_as_itself(first, keeper):
+    thing = first.spawn(Thing, "a")
+    keeper.keep(thing)
+
+    back = keeper.give()
+
+    assert back == thing
+    assert hash(back) == hash(thing)
+    assert elsewhere.host_of(back) is first
+    assert first.run(_is_a_thing, back)
+
+
+def _is_a_thing(thing):
+    return type(thing) is Thing
+
+
+def test_object_lives_as_long_as_the_third_process_keeps_it(first, keeper):
+    gone = []
+    thing = first.spawn(Thing, "a", ref(lambda: gone.append(True)))
+    keeper.keep(thing)
+    del thing
+    assert keeper.double(4) == [8]
+    assert gone == []
+
+    keeper.forget()
+
+    while not gone:
+        first.run(len, [])
+        keeper.double(0)
+
+
+def test_death_of_the_first_is_told_to_the_third(first, keeper):
+    thing = first.spawn(Thing, "a")
+    keeper.keep(thing)
+
+    with pytest.raises(elsewhere.HostDied) as caught:
+        keeper.kill_what_is_kept()
+    with pytest.raises(elsewhere.HostDied) as again:
+        keeper.double(1)
+
+    assert caught.value.exitcode == again.value.exitcode == 3
+    assert "first" in str(caught.value)
+    assert len(keeper.kept) == 1
+    keeper.forget()
+    assert elsewhere.host_of(keeper).stats()["exports"] <= 1
+
+
+def test_death_of_the_third_lets_go_of_what_it_kept(first):
+    gone = []
+    with elsewhere.Host(name="second") as second:
+        keeper = second.spawn(Keeper)
+        keeper.keep(first.spawn(Thing, "a", ref(lambda: gone.append(True))))
+        second.kill()
+
+    while not gone:
+        first.run(len, [])
+    assert first.run(len, [1]) == 1
+
+
+def test_death_of_the_middle_ends_the_others():
+    program = """
+    import os
+    import elsewhere
+    from test_three_processes import Keeper, Thing
+
+    first, second = elsewhere.Host(), elsewhere.Host()
+    keeper = second.spawn(Keeper)
+    keeper.keep(first.spawn(Thing, "a"))
+    print(first.pid, second.pid, keeper.double(1), flush=True)
+    os.kill(os.getpid(), 9)
+    """
+
+    with start(program) as owner:
+        first, second, doubled = owner.stdout.readline().split()
+        finish(owner)
+
+        assert doubled == "[2]"
+        assert has_ended(int(first))
+        assert has_ended(int(second))
+
+
+def test_callback_of_this_process_works_in_the_third_process_of_a_host():
+    """The owner's object goes to a host, and from there to a host of that host."""
+    noted = []
+    with elsewhere.Host() as host:
+        host.run(_pass_on, ref(noted.append), 3)
+
+    assert noted == [0, 1, 2]
+
+
+def _pass_on(note, count):
+    with elsewhere.Host() as inner:
+        for number in range(count):
+            inner.run(_note, note, number)
+
+
+def _note(note, number):
+    note(number)
+
+
+def test_object_at_home_is_let_go_when_the_third_process_has_let_go():
+    class Sink:
+        def add(self, value):
+            return value
+
+    sink = Sink()
+    watch = weakref.ref(sink)
+    with elsewhere.Host() as host:
+        host.run(_pass_on, ref(sink.add), 2)
+        del sink
+        while watch() is not None:
+            host.run(len, [])
+
+    assert watch() is None
