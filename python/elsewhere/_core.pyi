@@ -212,18 +212,21 @@ class LoopQueue:
 
 @final
 class HomeQueue:
-    """What one host printed and logged and was not shown yet."""
+    """The queue of one host, as `elsewhere._home` takes from it."""
 
     def __bool__(self) -> bool: ...
     def take(self) -> tuple[Any, ...] | None:
-        """Take the oldest piece.
+        """Take the oldest piece; None when nothing is left.
 
-        ("output", bytes), ("error", bytes), ("told", arguments) or ("dropped", bytes, messages); None when nothing is
-        left.
+        ("output", bytes), ("error", bytes), ("told", arguments) or ("dropped", bytes, messages). A message that cannot
+        be read counts as dropped.
         """
 
     def tell(self, method: str, *args: Any) -> bool:
-        """Call a method of the host's own object, without waiting. False if there was no room."""
+        """Call `method` of the host's own object with `args`, without waiting and without waiting for room.
+
+        False if it was not sent.
+        """
 
 @disjoint_base
 class HostCore:
@@ -294,7 +297,8 @@ def start_host(
     """Start a host process and configure it; `core` becomes its Host.
 
     `program` and `arguments` are what is executed, `environment` the whole environment, `configuration` what the host
-    is told before anything else.
+    is told before anything else. `output` is "inherit", "home" or "discard"; with `logs`, messages come home. What comes
+    home is shown by `make_shower`.
     """
 
 def start_local_host(core: HostCore, *, name: str | None, copies: bool) -> None:

@@ -43,8 +43,10 @@ pub(crate) struct HomeQueue {
 
 #[pymethods]
 impl HomeQueue {
-    /// The oldest piece: ("output", bytes), ("error", bytes), ("told", arguments) or ("dropped", bytes, messages); None
-    /// when nothing is left. A message that cannot be read counts as dropped.
+    /// Take the oldest piece; None when nothing is left.
+    ///
+    /// ("output", bytes), ("error", bytes), ("told", arguments) or ("dropped", bytes, messages). A message that cannot be
+    /// read counts as dropped.
     fn take<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
         let Some(piece) = self.queue.take() else { return Ok(None) };
         let taken = match piece {
@@ -64,8 +66,9 @@ impl HomeQueue {
         self.queue.has_news()
     }
 
-    /// Call `method` of the host's own object with `args`, without waiting and without waiting for room. False if it was
-    /// not sent.
+    /// Call `method` of the host's own object with `args`, without waiting and without waiting for room.
+    ///
+    /// False if it was not sent.
     #[pyo3(signature = (method, *args))]
     fn tell(&self, py: Python<'_>, method: &str, args: &Bound<'_, PyTuple>) -> PyResult<bool> {
         let Some(peer) = self.peer.upgrade() else { return Ok(false) };
