@@ -217,6 +217,20 @@ def test_calls_work_in_atexit_handlers() -> None:
     assert ends(source, runs=1) == [(0, "5\n", "")]
 
 
+def test_stream_that_nobody_reads_on_is_closed_at_exit() -> None:
+    source = """
+    def count():
+        try:
+            yield from range(10**9)
+        finally:
+            print("closed")
+    numbers = elsewhere.stream(elsewhere.host_of(worker).run(lambda: elsewhere.ref(count)))
+    next(numbers)
+    """
+
+    assert ends(source, runs=1) == [(0, "closed\n", "")]
+
+
 def test_calls_work_in_finalizers_at_exit() -> None:
     source = """
     class Thing: pass

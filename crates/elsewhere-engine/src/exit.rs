@@ -25,6 +25,7 @@ pub fn finish(timeout: Duration) -> bool {
     let end = Instant::now() + timeout;
     let processes = watch::processes();
     for process in &processes {
+        process.link().cancel_streams();
         process.link().close();
     }
     let all_ended = processes.iter().all(|process| process.wait_until(Some(end)));

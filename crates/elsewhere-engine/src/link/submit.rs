@@ -157,6 +157,11 @@ impl Link {
         self.complete(pending, Arrival::Cancelled)
     }
 
+    /// Gives up on every stream that was opened here: nobody will read on.
+    pub(crate) fn cancel_streams(self: &Arc<Self>) {
+        self.with_wire(|wire| wire.protocol.cancel_streams());
+    }
+
     /// Drops the interest in a call whose handle goes away: its answer and items are released, now or when they come.
     /// Never blocks; to be called from the drop of whoever holds a [`Pending`] whose end was not taken.
     pub fn forget(self: &Arc<Self>, pending: &Arc<Pending>) {

@@ -102,6 +102,13 @@ impl<T: Clone> Connection<T> {
         self.send_cancel(call, interrupt);
     }
 
+    /// Gives up on every stream of this side. A peer that finishes what it accepted would wait for credit for ever.
+    pub fn cancel_streams(&mut self) {
+        let is_stream = |call: &&Call<T>| call.want == Want::Stream && !call.is_given_up;
+        let streams: Vec<_> = self.calls.iter().filter(is_stream).map(|call| call.id).collect();
+        streams.into_iter().for_each(|call| self.cancel(call, false));
+    }
+
     fn send_cancel(&mut self, call: CallId, interrupt: bool) {
         let header = Header { number: u32::from(interrupt), ..Header::bare(Kind::Cancel, call.0) };
         self.send_after_call(call, header);

@@ -407,6 +407,25 @@ fn what_a_stream_is_granted_is_known_until_it_is_given_up() {
 }
 
 #[test]
+fn all_streams_are_given_up_at_once_and_nothing_else() {
+    let (mut near, mut far) = pair();
+    let first = stream_of_five(&mut near, &mut far);
+    let plain = Make::default().on(&mut near);
+    let second = stream_of_five(&mut near, &mut far);
+    events(&mut far);
+
+    near.cancel_streams();
+    near.cancel_streams();
+    carry(&mut near, &mut far);
+
+    let cancelled = |call| Event::Cancelled { call, interrupt: false };
+    assert_eq!(events(&mut far), [cancelled(first), cancelled(second)]);
+    far.reply(plain, LANE, &mut nil()).unwrap();
+    carry(&mut far, &mut near);
+    assert!(matches!(events(&mut near)[..], [Event::Reply { .. }]));
+}
+
+#[test]
 fn items_beyond_credit_are_refused_and_can_be_sent_later() {
     let (mut near, mut far) = pair();
     let call = Make { want: Want::Stream, ..Make::default() }.on(&mut near);
