@@ -244,6 +244,18 @@ class HostCore:
         """Whether calls can still reach the host."""
 
     @property
+    def responsive(self) -> bool:
+        """Whether the process answers: False if it is stopped or gone. One whose Python is busy answers.
+
+        Asks it, and waits for the answer at most as long as `Host(heartbeat=)` says. Under a running event loop it does
+        not wait: an earlier question counts.
+        """
+
+    @property
+    def name(self) -> str | None:
+        """How texts call the host, beside its process id; None where it was given no name."""
+
+    @property
     def exitcode(self) -> int | None:
         """The exit code, negative for a signal as in `subprocess`; None while the process runs or if not known."""
 
@@ -290,6 +302,7 @@ def start_host(
     name: str | None,
     configuration: dict[str, Any],
     timeout: float,
+    heartbeat: float,
     output: str,
     logs: bool,
     make_shower: Callable[[HomeQueue, str, str | None, int, bool], object],

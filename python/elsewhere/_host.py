@@ -29,6 +29,9 @@ else:
 START_TIMEOUT = 30.0
 """Seconds that a host may take to start."""
 
+HEARTBEAT = 5.0
+"""Seconds that a host may take to give a sign of life. It takes milliseconds, or a second where the machine is full."""
+
 CLOSE_TIMEOUT = 5.0
 """Seconds that a host may take to finish what it accepted."""
 
@@ -45,6 +48,7 @@ class Host(_core.HostCore):
         path: Directories that the host's import path begins with; this process's import path follows.
         preload: Modules to import before the host is ready.
         start_timeout: Seconds that all this may take.
+        heartbeat: Seconds that the process may take to answer whether it lives, before `responsive` is False.
         copy: Of a local host: whether arguments and results are copied, as between processes; False hands them, and
             exceptions with their tracebacks, over as they are.
         output: Where what the host prints goes, from C code and programs it starts too: "inherit" to the standard
@@ -62,9 +66,6 @@ class Host(_core.HostCore):
     As a context manager it is closed at the end of the block.
     """
 
-    name: str | None
-    """How texts call the host, beside its process id."""
-
     def __init__(
         self,
         *,
@@ -75,13 +76,15 @@ class Host(_core.HostCore):
         path: Sequence[str] = (),
         preload: Sequence[str] = (),
         start_timeout: float = START_TIMEOUT,
+        heartbeat: float = HEARTBEAT,
         copy: bool = True,
         output: Literal["inherit", "home", "discard"] = "inherit",
         logging: bool = False,
     ) -> None:
         super().__init__()
-        self.name = _checked_name(name)
+        name = _checked_name(name)
         timeout = _checked_timeout("start_timeout", start_timeout)
+        patience = _checked_timeout("heartbeat", heartbeat)
         if start not in ("auto", "exec", "local"):
             text = f"start must be 'auto', 'exec' or 'local', not {start!r}"
             raise ValueError(text)
@@ -117,6 +120,7 @@ class Host(_core.HostCore):
                 "levels": _levels() if logging else None,
             },
             timeout=timeout,
+            heartbeat=patience,
             output=output,
             logs=logging,
             make_shower=_make_shower,

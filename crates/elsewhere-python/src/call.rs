@@ -428,6 +428,29 @@ fn make_room(py: Python<'_>, peer: &Arc<Peer>, seat: &ChainSeat) -> Result<(), R
     py.check_signals().and_then(|()| running::check(py)).map_err(Refusal::Interrupted)
 }
 
+/// A wait that no call of the peer belongs to; `wait` is given the time between two looks at signals, and asked again until
+/// it is over.
+///
+/// # Errors
+/// What a signal handler raises.
+pub(crate) fn wait_quietly(
+    py: Python<'_>,
+    peer: &Arc<Peer>,
+    wait: impl Fn(Option<Duration>) -> Wake + Sync,
+) -> PyResult<()> {
+    let tick = is_main_thread().then_some(TICK);
+    loop {
+        match running::waiting(py, || py.detach(|| wait(tick))) {
+            Wake::Arrived | Wake::TimedOut => return Ok(()),
+            Wake::Tick => py.check_signals()?,
+            Wake::Home => home::show(py, peer)?,
+            Wake::Pump => service::pump_far(py, peer),
+            Wake::Call(incoming) => calls_in::run_waiting(py, &incoming)?,
+        }
+        running::check(py)?;
+    }
+}
+
 /// Whether this thread runs a loop of asyncio or trio at this moment.
 pub(crate) fn is_loop_running(py: Python<'_>) -> bool {
     let running = py.import("elsewhere._awaiting").and_then(|module| module.call_method0("is_loop_running")?.extract());

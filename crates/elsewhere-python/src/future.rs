@@ -293,17 +293,22 @@ impl Future {
 
     /// Makes the error of a cancelled call, once. A host tells at once of a call that it has not begun, and of one that it
     /// runs when that is over, so it is given a moment; not where a loop would stand still meanwhile.
-    fn explain_cancel(slf: &Bound<'_, Self>) {
+    ///
+    /// # Errors
+    /// What a signal handler raises meanwhile.
+    fn explain_cancel(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
         if !matches!(*guard(&this.state), State::Cancelled(None)) {
-            return;
+            return Ok(());
         }
         let Sent { peer, pending, subject, .. } = &this.sent;
         peer.link.drain();
         let mut outcome = pending.fate();
         if outcome.is_none() && peer.far.get().is_none() && !call::is_loop_running(py) {
-            outcome = py.detach(|| peer.link.wait_fate(pending, Instant::now() + FATE_PATIENCE));
+            let until = Instant::now() + FATE_PATIENCE;
+            call::wait_quietly(py, peer, |tick| peer.link.wait_fate(pending, until, tick))?;
+            outcome = pending.fate();
         }
         let error = errors::cancelled(py, peer, outcome.unwrap_or(Outcome::Unknown), &subject.text(py));
         let error = error.into_value(py);
@@ -314,11 +319,12 @@ impl Future {
             drop(state); // another thread was faster; its error is the one
             drop(error);
         }
+        Ok(())
     }
 
     fn value<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        Self::explain_cancel(slf);
+        Self::explain_cancel(slf)?;
         match &*guard(&slf.get().state) {
             State::Done(value) => Ok(value.bind(py).clone()),
             State::Failed(error) | State::Cancelled(Some(error)) => {
@@ -355,7 +361,7 @@ impl Future {
     #[pyo3(signature = (timeout=None))]
     fn exception<'py>(slf: &Bound<'py, Self>, timeout: Option<f64>) -> PyResult<Option<Bound<'py, PyAny>>> {
         Self::wait_settled(slf, timeout)?;
-        Self::explain_cancel(slf);
+        Self::explain_cancel(slf)?;
         let py = slf.py();
         match &*guard(&slf.get().state) {
             State::Failed(error) => Ok(Some(error.bind(py).clone().into_any())),

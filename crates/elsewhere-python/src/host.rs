@@ -16,6 +16,21 @@ use crate::call::{self, TICK};
 use crate::peer::{self, Lease, Peer};
 use crate::{deadline, errors, home, lifecycle, service};
 
+/// What the owner of a host wants of it.
+pub(crate) struct Traits {
+    /// What it is called.
+    name: Option<String>,
+    /// How long it may take to give a sign of life.
+    heartbeat: Duration,
+}
+
+impl Traits {
+    fn give(peer: &Peer, name: Option<&str>, heartbeat: f64) {
+        let heartbeat = deadline::duration(heartbeat);
+        peer.traits.get_or_init(|| Self { name: name.map(str::to_owned), heartbeat });
+    }
+}
+
 /// The connection of a Host object. `Host` in `_host.py` is made of it.
 #[pyclass(subclass, weakref, frozen, module = "elsewhere._core")]
 pub(crate) struct HostCore {
@@ -131,6 +146,35 @@ impl HostCore {
     fn alive(&self) -> bool {
         let handle = self.slot().clone();
         handle.is_some_and(|handle| handle.peer.link.loss().is_none())
+    }
+
+    /// Whether the process answers: False if it is stopped or gone.
+    ///
+    /// Asks it, and waits for the answer at most as long as `Host(heartbeat=)` says. Under a running event loop it does
+    /// not wait: an earlier question counts.
+    #[getter]
+    fn responsive(&self, py: Python<'_>) -> PyResult<bool> {
+        let Some(peer) = self.slot().as_ref().map(|handle| Arc::clone(&handle.peer)) else { return Ok(false) };
+        let link = &peer.link;
+        if peer.far.get().is_some() {
+            return Ok(link.loss().is_none());
+        }
+        link.drain();
+        link.ask_for_life();
+        let heartbeat = peer.traits.get().map_or(Duration::ZERO, |traits| traits.heartbeat);
+        if let Some(since) = link.unanswered_since()
+            && !call::is_loop_running(py)
+        {
+            call::wait_quietly(py, &peer, |tick| link.wait_life(since + heartbeat, tick))?;
+        }
+        let is_late = link.unanswered_since().is_some_and(|since| since.elapsed() >= heartbeat);
+        Ok(link.loss().is_none() && !is_late)
+    }
+
+    /// How texts call the host, beside its process id; None where it was given no name.
+    #[getter]
+    fn name(&self) -> Option<String> {
+        self.slot().as_ref().and_then(|handle| handle.peer.traits.get()?.name.clone())
     }
 
     /// The exit code, negative for a signal as in `subprocess`; None while the process runs or if not known.
@@ -309,7 +353,8 @@ fn config(capabilities: Capabilities, py: Python<'_>) -> Config {
 #[pyfunction]
 #[expect(clippy::too_many_arguments, reason = "Python passes them by keyword")]
 #[pyo3(signature = (
-    core, *, program, arguments, environment, directory, name, configuration, timeout, output, logs, make_shower
+    core, *, program, arguments, environment, directory, name, configuration, timeout, heartbeat, output, logs,
+    make_shower
 ))]
 pub(crate) fn start_host<'py>(
     py: Python<'py>,
@@ -321,6 +366,7 @@ pub(crate) fn start_host<'py>(
     name: Option<&str>,
     configuration: &Bound<'py, PyDict>,
     timeout: f64,
+    heartbeat: f64,
     output: &str,
     logs: bool,
     make_shower: &Bound<'py, PyAny>,
@@ -339,6 +385,7 @@ pub(crate) fn start_host<'py>(
     let process = launch(py, &command).map_err(|error| error.into_error(py, name))?;
     let label = label(name, Some(process.pid()));
     let peer = Peer::new(Arc::clone(process.link()), Some(Arc::clone(&process)), label, true);
+    Traits::give(&peer, name, heartbeat);
     let configured =
         wanted.begin(py, &peer, name, make_shower).and_then(|()| configure(py, &peer, configuration, timeout));
     if let Err(error) = configured {
@@ -446,8 +493,8 @@ pub(crate) fn start_local_host(
     let here = config(Capabilities::CHUNKS, py);
     let there = config(Capabilities::CHUNKS.with(Capabilities::SERIAL), py);
     let (near, far) = Link::pair(here, Inbox::new(), there, Inbox::new())?;
-    let label = label(name, None);
-    let near = Peer::new(near, None, label, true);
+    let near = Peer::new(near, None, label(name, None), true);
+    Traits::give(&near, name, 0.0); // it is not asked
     let far = Peer::new(far, None, "this process".to_owned(), false);
     if !copies {
         near.set_hands_over();

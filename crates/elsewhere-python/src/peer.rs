@@ -18,7 +18,7 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 use crate::home::Showing;
 use crate::promise::Promises;
 use crate::service::Pumped;
-use crate::{answer, errors, home, read_ahead, service};
+use crate::{answer, errors, home, host, read_ahead, service};
 
 /// What a class descriptor says of the objects of its class.
 pub(crate) mod class_flag {
@@ -64,6 +64,8 @@ pub(crate) struct Peer {
     pub(crate) promises: Promises,
     /// "host 4711", for texts.
     pub(crate) label: String,
+    /// What its owner wants of it.
+    pub(crate) traits: OnceLock<host::Traits>,
     /// Whether the host ends with our last handle.
     owned: bool,
     tables: Mutex<Tables>,
@@ -230,6 +232,7 @@ impl Peer {
             hands_over: AtomicBool::new(false),
             promises: Promises::default(),
             label,
+            traits: OnceLock::new(),
             owned,
             tables: Mutex::default(),
             lease: Mutex::default(),

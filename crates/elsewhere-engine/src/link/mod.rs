@@ -4,10 +4,11 @@
 //!
 //! Whoever waits drives: the calling thread writes its own frame, reads what arrives, hands it to whom it concerns. The
 //! parts: `wire` is the locked section over the protocol, `submit` and `objects` the operations, `route` the way of an
-//! arrival, `wait` the roles of waiting threads, `attention` the hand-over to the watch thread, `end` the end.
+//! arrival, `wait` the roles of waiting threads, `attention` the hand-over to the watch thread, `life` the signs of life, `end` the end.
 
 mod attention;
 mod end;
+mod life;
 mod objects;
 mod route;
 mod submit;
@@ -55,6 +56,7 @@ pub struct Link {
     is_release_told: AtomicBool,
     hello: OnceLock<Hello>,
     end: end::State,
+    life: life::Life,
     /// The other link of a pair in this process, and its inbox if a wait here is to run it.
     far: OnceLock<Far>,
     /// Where what a host tells our object number 0 goes.
@@ -121,6 +123,7 @@ impl Link {
             is_release_told: AtomicBool::new(false),
             hello: OnceLock::new(),
             end: end::State::new(kind),
+            life: life::Life::default(),
             far: OnceLock::new(),
             home: OnceLock::new(),
         });

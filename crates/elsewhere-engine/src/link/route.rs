@@ -58,7 +58,7 @@ impl Link {
             Event::Cancelled { call, interrupt } => self.on_cancelled(call, interrupt),
             Event::Credit { call, n } => self.inbox.push(Work::Credit { link: Arc::clone(self), call, count: n }),
             Event::Released { object } => self.on_released(object),
-            Event::Pong { .. } => {}
+            Event::Pong { token } => self.note_life(token),
             Event::GoAway { text, .. } => self.end.note_refusal(text),
             Event::Closing => {
                 self.end.note_peer_closing();

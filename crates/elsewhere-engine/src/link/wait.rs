@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use elsewhere_proto::{ChainId, Outcome};
+use elsewhere_proto::ChainId;
 
 use super::Link;
 use crate::chains::{self, ChainSeat};
@@ -148,15 +148,26 @@ impl Link {
         .into()
     }
 
-    /// Waits until `until` for what the peer says of a call that was given up here: whether it had begun. None where it
-    /// does not say so in time, or never will.
+    /// Waits until `until` for what the peer says of a call that was given up here: see [`Pending::fate`]. Ends also when
+    /// it never will say it.
     #[must_use]
-    pub fn wait_fate(self: &Arc<Self>, pending: &Arc<Pending>, until: Instant) -> Option<Outcome> {
-        if !self.is_inherited() {
-            let is_over = || (pending.fate().is_some() || self.end.is_over()).then_some(());
-            self.drive(Some(pending), &ChainSeat::NONE, Patience::new(Some(until), None), is_over);
+    pub fn wait_fate(self: &Arc<Self>, pending: &Arc<Pending>, until: Instant, tick: Option<Duration>) -> Wake {
+        let is_over = || (pending.fate().is_some() || self.end.is_over()).then_some(());
+        self.wait_quietly(Some(pending), until, tick, is_over)
+    }
+
+    /// A wait that no call of the peer belongs to.
+    pub(super) fn wait_quietly(
+        self: &Arc<Self>,
+        pending: Option<&Arc<Pending>>,
+        until: Instant,
+        tick: Option<Duration>,
+        is_over: impl Fn() -> Option<()>,
+    ) -> Wake {
+        if self.is_inherited() {
+            return Wake::TimedOut;
         }
-        pending.fate()
+        self.drive(pending, &ChainSeat::NONE, Patience::new(Some(until), tick), is_over).into()
     }
 
     /// Waits until the window has room for another call, or the link is no more. Drives the link meanwhile.
