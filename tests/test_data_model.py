@@ -295,6 +295,10 @@ def check_reduce(proxy):
             pickle.dumps(proxy, protocol)
 
 
+def check_annotations(proxy):
+    assert getattr(proxy, "__annotations__", {}) == {}  # the interpreter gives a class an empty dict when it is asked
+
+
 def check_weakref(proxy):
     has_no("__weakref__")(proxy)
 
@@ -329,7 +333,7 @@ NOT_FORWARDED = {
     "__dict__": has_no("__dict__"),
     "__slots__": check_slots,
     "__weakref__": check_weakref,
-    "__annotations__": has_no("__annotations__"),
+    "__annotations__": check_annotations,
     "__annotate__": has_no("__annotate__"),
     "__type_params__": has_no("__type_params__"),
     "__match_args__": check_match,

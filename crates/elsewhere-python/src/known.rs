@@ -1,12 +1,14 @@
-//! What is known here of an object elsewhere without a trip: its `repr`, its card in a notebook, the names of its class.
+//! What is known here of an object elsewhere without a trip: its `repr`, its card in a notebook, the names of its class
+//! and the signatures of its methods.
 //!
-//! Owns: these texts. Must not know: how calls are made. None of it does I/O, and none of it raises for a lost proxy:
+//! Owns: these answers. Must not know: how calls are made. None of it does I/O, and none of it raises for a lost proxy:
 //! debuggers, loggers and notebooks call it when they like.
 
+use elsewhere_proto::Want;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyMappingProxy, PyString, PyType};
 
-use crate::path::{self, Place};
+use crate::path::{self, Place, Step};
 use crate::peer::ClassInfo;
 use crate::proxy::Proxy;
 use crate::view::View;
@@ -31,14 +33,18 @@ pub(crate) fn card(proxy: &Bound<'_, Proxy>) -> String {
         Kind::Path => "path",
     };
     let options = &proxy.get().options;
-    let mut notes = Vec::new();
-    match options.view {
-        View::Plain => {}
-        View::Futures(_) => notes.push("futures view".to_owned()),
-        View::Lazy => notes.push("lazy view".to_owned()),
-    }
-    notes.extend(options.timeout.map(|seconds| format!("timeout {seconds} s")));
-    let notes = notes.iter().map(|note| format!(" · {}", escaped(note))).collect::<String>();
+    let view = match options.view {
+        View::Plain => None,
+        View::Futures(_) => Some("futures view".to_owned()),
+        View::Lazy => Some("lazy view".to_owned()),
+    };
+    let timeout = options.timeout.map(|seconds| format!("timeout {seconds} s"));
+    let results = match options.want {
+        Want::Value => Some("results as values".to_owned()),
+        Want::Reference => Some("results as proxies".to_owned()),
+        _ => None,
+    };
+    let notes: String = [view, timeout, results].into_iter().flatten().map(|note| format!(" · {note}")).collect();
     let is_cut = text.chars().nth(CARD_PATH_MAX).is_some();
     let text: String = text.chars().take(CARD_PATH_MAX).chain(is_cut.then_some('…')).collect();
     format!(
@@ -102,6 +108,20 @@ pub(crate) fn names<'py>(py: Python<'py>, info: &ClassInfo) -> PyResult<Option<(
     sorted.sort()?;
     let has_plain_dir = class.getattr("__dir__")?.is(&py.get_type::<PyAny>().getattr("__dir__")?);
     Ok(Some((sorted, has_plain_dir && class.getattr("__dictoffset__")?.eq(0)?)))
+}
+
+/// What `inspect.signature` gives: that of the class's method where the class is loaded here, else one that takes anything.
+pub(crate) fn signature<'py>(proxy: &Bound<'py, Proxy>) -> PyResult<Bound<'py, PyAny>> {
+    let py = proxy.py();
+    let (info, method) = match &proxy.get().place {
+        Place::Root(import) => (Some(&import.class), "__call__".to_owned()),
+        Place::Path { parent, step: Step::Attribute(name), length: 1 } => {
+            (Some(&path::root(parent.get()).class), name.bind(py).to_string_lossy().into_owned())
+        }
+        Place::Path { .. } => (None, String::new()),
+    };
+    let class = info.map(|info| loaded(py, info)).transpose()?.flatten();
+    py.import("elsewhere._inspection")?.getattr("signature")?.call1((class, method))
 }
 
 /// The class, where a module that is imported here has it. `__main__` over there is another module.

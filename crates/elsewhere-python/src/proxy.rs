@@ -105,10 +105,14 @@ fn private_name_refused(name: &str, action: &str, verb: &str) -> PyErr {
     ))
 }
 
-/// `object.__getattribute__`, for the names that belong to the proxy itself.
+/// `object.__getattribute__`, for the names that belong to the proxy itself. The class has no `__signature__`: there it
+/// would be taken for that of the class.
 fn own_attribute<'py>(proxy: &Bound<'py, Proxy>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
     static LOOKUP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = proxy.py();
+    if name.to_str()? == "__signature__" {
+        return known::signature(proxy);
+    }
     let lookup =
         LOOKUP.get_or_try_init(py, || py.get_type::<PyAny>().getattr("__getattribute__").map(Bound::unbind))?;
     lookup.bind(py).call1((proxy, name))
