@@ -310,8 +310,8 @@ def start_host(
     """Start a host process and configure it; `core` becomes its Host.
 
     `program` and `arguments` are what is executed, `environment` the whole environment, `configuration` what the host
-    is told before anything else. `output` is "inherit", "home" or "discard"; with `logs`, messages come home. What comes
-    home is shown by `make_shower`.
+    is told before anything else. `output` is "inherit", "home" or "discard"; with `logs`, messages come home. What
+    comes home is shown by `make_shower`.
     """
 
 def start_local_host(core: HostCore, *, name: str | None, copies: bool) -> None:
