@@ -198,7 +198,6 @@ def streaming(dog: Dog) -> None:
     stream(dog.sniff(3))  # refused: arg-type, reportCallIssue
     stream(dog.weigh, "kg")  # refused: arg-type, reportCallIssue
     stream(dog.fetch, "stick")  # refused: arg-type, reportArgumentType
-    stream(dog.smells)  # refused: arg-type, reportArgumentType
     stream(dog.friends)  # refused: arg-type, reportCallIssue
     stream(score, dog, 2)  # refused: arg-type, reportArgumentType
     stream(target=dog.tracks)  # refused: call-arg, reportCallIssue

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sys
 
+from . import _core
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 def wait(future: Future[T]) -> Generator[Any, None, T]:
     """What `await future` iterates."""
-    if _is_trio():
+    if is_trio():
         from . import _trio
 
         return _trio.wait(future).__await__()
@@ -34,7 +36,7 @@ def wait(future: Future[T]) -> Generator[Any, None, T]:
 
 def advance(stream: ReadAhead[T]) -> Coroutine[Any, Any, T]:
     """The next item of `async for`."""
-    if _is_trio():
+    if is_trio():
         from . import _trio
 
         return _trio.advance(stream)
@@ -47,7 +49,7 @@ def advance(stream: ReadAhead[T]) -> Coroutine[Any, Any, T]:
 
 async def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Call a function that blocks in a thread of the library that runs here, and wait for it."""
-    if _is_trio():
+    if is_trio():
         from . import _trio
 
         return await _trio.in_thread(function, *args, **kwargs)
@@ -58,15 +60,20 @@ async def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwar
 
 def is_loop_running() -> bool:
     """Whether this thread runs a loop at this moment, which must not be blocked."""
-    return _is_trio() or _is_asyncio()
+    return is_trio() or _is_asyncio()
+
+
+def running_loop() -> Any:
+    """The loop of asyncio that this thread runs at this moment, or None."""
+    asyncio = sys.modules.get("asyncio.events")
+    return None if asyncio is None else asyncio._get_running_loop()
 
 
 def _is_asyncio() -> bool:
-    asyncio = sys.modules.get("asyncio.events")
-    return asyncio is not None and asyncio._get_running_loop() is not None
+    return running_loop() is not None
 
 
-def _is_trio() -> bool:
+def is_trio() -> bool:
     """Whether this thread runs a task of trio, also where trio is a guest of another loop."""
     trio = sys.modules.get("trio.lowlevel")
     if trio is None:
@@ -76,6 +83,39 @@ def _is_trio() -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def task_lane() -> _core.TaskLane | None:
+    """The lane of the task that this thread runs at this moment; None outside of tasks.
+
+    It is kept in the task's context, beside the task itself: those that are made by this one inherit the context.
+    """
+    global _lane_variable
+    task = _current_task()
+    if task is None:
+        return None
+    if _lane_variable is None:
+        import contextvars
+
+        _lane_variable = contextvars.ContextVar("elsewhere_lane")
+    held: tuple[Callable[[], object], _core.TaskLane] | None = _lane_variable.get(None)
+    if held is not None and held[0]() is task:
+        return held[1]
+    import weakref
+
+    lane = _core.TaskLane()
+    _lane_variable.set((weakref.ref(task), lane))
+    return lane
+
+
+_lane_variable: Any = None
+
+
+def _current_task() -> Any:
+    if is_trio():
+        return sys.modules["trio.lowlevel"].current_task()
+    loop = running_loop()
+    return None if loop is None else sys.modules["asyncio"].current_task(loop)
 
 
 def _nothing_runs() -> RuntimeError:

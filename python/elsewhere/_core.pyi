@@ -1,7 +1,17 @@
 """The Rust half of elsewhere: proxies, futures, streams, and the verbs over them."""
 
 import concurrent.futures
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from types import GenericAlias
 from typing import Any, Generic, Never, ParamSpec, Self, TypeVar, final, overload
 
@@ -210,6 +220,41 @@ class LoopQueue:
     def drain(self) -> list[int]:
         """Take all keys, oldest first; the descriptor is not readable afterwards."""
 
+    def run_calls(self) -> None:
+        """Run the calls that key 0 tells of: those of chains that tasks of this loop wait in."""
+
+@final
+class TaskLane:
+    """The lane of one task. It ends with the task's context."""
+
+    def __new__(cls) -> Self: ...
+
+@final
+class Running:
+    """A coroutine that a peer waits for."""
+
+    def began(self, cancel: Callable[[], object]) -> None:
+        """The coroutine has a task now; `cancel()` cancels it, from any thread."""
+
+    def enter(self) -> None:
+        """Make the context of the running task that of the call."""
+
+    def finish(self, value: Any) -> None:
+        """The coroutine has returned."""
+
+    def fail(self, error: BaseException) -> None:
+        """The coroutine has raised."""
+
+    def never_began(self) -> None:
+        """The task was cancelled before the coroutine began; does nothing if it has ended otherwise."""
+
+@final
+class StreamTurn:
+    """One turn of a producer."""
+
+    def send(self, item: Any) -> bool:
+        """Send an item; whether the turn goes on."""
+
 @final
 class HomeQueue:
     """The queue of one host, as `elsewhere._home` takes from it."""
@@ -320,8 +365,26 @@ def start_local_host(core: HostCore, *, name: str | None, copies: bool) -> None:
     Without `copies` values go there and back as they are.
     """
 
-def adopt_owner() -> None:
-    """Take the connection that this process inherited as standard input: it becomes a host."""
+def adopt_owner(concurrency: str | int) -> None:
+    """Take the connection that this process inherited as standard input: it becomes a host, which runs its calls so."""
+
+def serve_owner() -> bool:
+    """Serve the owner of this host until it is done with us, or until a loop is wanted: then true."""
+
+def serve_once(fd: int, timeout: float | None, /) -> bool:
+    """Wait for the owner and a descriptor of the loop, and do one piece of work; false when the owner is done.
+
+    It is what the selector of the host's loop does, in at most `timeout` seconds.
+    """
+
+def serve_as_worker() -> None:
+    """Serve the owner of this host as one of its threads: the body of a worker."""
+
+def end_lane() -> None:
+    """End the calling thread after this call: its lane has ended."""
+
+def is_loop_shared() -> bool:
+    """Whether methods that are no coroutines are a part of the host's loop."""
 
 @overload
 def get(path: _T, /) -> _T: ...
@@ -344,7 +407,10 @@ def post(target: Callable[_P, object], /, *args: _P.args, **kwargs: _P.kwargs) -
     """Start a call whose answer nobody wants. What it raises is reported over there."""
 
 def stream(
-    target: Callable[_P, Iterable[_T] | Coroutine[Any, Any, Iterable[_T]]], /, *args: _P.args, **kwargs: _P.kwargs
+    target: Callable[_P, Iterable[_T] | AsyncIterable[_T] | Coroutine[Any, Any, Iterable[_T]]],
+    /,
+    *args: _P.args,
+    **kwargs: _P.kwargs,
 ) -> ReadAhead[_T]:
     """Call a generator function, or anything that gives an iterable, and iterate its items, read ahead."""
 
@@ -408,7 +474,6 @@ def _check_results() -> None: ...
 def _flush_after_calls() -> None: ...
 def _tell_owner(*args: Any) -> bool: ...
 def _attend(*_signal: Any) -> None: ...
-def _serve_owner() -> None: ...
 def _serve_process() -> None: ...
 def _before_fork() -> None: ...
 def _after_fork_in_parent() -> None: ...

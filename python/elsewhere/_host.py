@@ -37,7 +37,7 @@ CLOSE_TIMEOUT = 5.0
 
 
 class Host(_core.HostCore):
-    """One host: an interpreter that holds objects and runs their calls, one at a time, in the order they come.
+    """One host: an interpreter that holds objects and runs their calls; one at a time, if nothing else is said.
 
     Args:
         start: "exec" starts a fresh interpreter; "local" runs everything in this process, for a debugger: calls queue,
@@ -47,6 +47,10 @@ class Host(_core.HostCore):
         cwd: The host's working directory; this process's by default.
         path: Directories that the host's import path begins with; this process's import path follows.
         preload: Modules to import before the host is ready.
+        concurrency: How the host runs the calls that come to it. "serial": one at a time, `async def` too, each to its
+            end. A number: methods on so many threads, `async def` on an event loop beside them. "async": everything on
+            an event loop; calls start in order, and `async def` overlap where they await. "caller": a thread in the
+            host for each thread and each task that calls, which runs its calls in order.
         start_timeout: Seconds that all this may take.
         heartbeat: Seconds that the process may take to answer whether it lives, before `responsive` is False.
         copy: Of a local host: whether arguments and results are copied, as between processes; False hands them, and
@@ -75,6 +79,7 @@ class Host(_core.HostCore):
         cwd: str | os.PathLike[str] | None = None,
         path: Sequence[str] = (),
         preload: Sequence[str] = (),
+        concurrency: Literal["serial", "async", "caller"] | int = "serial",
         start_timeout: float = START_TIMEOUT,
         heartbeat: float = HEARTBEAT,
         copy: bool = True,
@@ -96,7 +101,14 @@ class Host(_core.HostCore):
         _check_output(output, start)
         _check_flag("logging", logging)
         path_here = _import_path()
+        way = _checked_concurrency(concurrency)
         if start == "local":
+            if way != "serial":
+                text = (
+                    f"a local host has no thread of its own and runs one call at a time, in the thread that waits; "
+                    f"concurrency={way!r} needs a process (start='exec')"
+                )
+                raise ValueError(text)
             if env is not None or cwd is not None or directories:
                 text = "env, cwd and path belong to a process of its own; a local host runs in this one"
                 raise ValueError(text)
@@ -106,7 +118,7 @@ class Host(_core.HostCore):
         _core.start_host(
             self,
             program=sys.executable,
-            arguments=_arguments(),
+            arguments=_arguments(way),
             environment=environment,
             directory=directory,
             name=name,
@@ -219,7 +231,7 @@ class Host(_core.HostCore):
         return f"<Host: {label}{'' if self.alive else ', ended'}>"
 
 
-def _arguments() -> list[str]:
+def _arguments(concurrency: str | int) -> list[str]:
     """What the host's interpreter is started with: isolated, without `site` (12 to 30 ms), flags as here.
 
     Imports come from the owner's path, which `configure` sets; only the package itself has to be found before. An
@@ -236,7 +248,8 @@ def _arguments() -> list[str]:
     flags += [f"-W{option}" for option in sys.warnoptions]
     if sys.dont_write_bytecode:
         flags.append("-B")
-    return [*flags, "-c", f"import sys; sys.path.append({package!r}); from elsewhere._host_main import main; main()"]
+    main = f"from elsewhere._host_main import main; main({concurrency!r})"
+    return [*flags, "-c", f"import sys; sys.path.append({package!r}); {main}"]
 
 
 def _preload_here(modules: list[str], label: str) -> None:
@@ -302,6 +315,15 @@ def _checked_copy(copy: object, start: str) -> bool:
         text = "copy=False belongs to a local host; what goes to another process is copied"
         raise ValueError(text)
     return bool(copy)
+
+
+def _checked_concurrency(concurrency: object) -> str | int:
+    if isinstance(concurrency, str) and concurrency in ("serial", "async", "caller"):
+        return concurrency
+    if isinstance(concurrency, int) and not isinstance(concurrency, bool) and concurrency > 0:
+        return int(concurrency)
+    text = f"concurrency must be 'serial', 'async', 'caller' or a number of threads, not {concurrency!r}"
+    raise (TypeError if isinstance(concurrency, bool) or not isinstance(concurrency, (str, int)) else ValueError)(text)
 
 
 def _checked_timeout(option: str, seconds: object) -> float:

@@ -68,6 +68,10 @@ class Bootstrap:
         """Run a function here."""
         return function(*args, **kwargs)
 
+    def end_lane(self) -> None:
+        """The last call of a lane: the thread or task of the owner that made its calls has ended."""
+        _core.end_lane()
+
     def module(self, name: str, path: str | None) -> Any:
         """Give a module, imported if it is not yet; with `path` from there."""
         from . import _namespaces
@@ -159,15 +163,18 @@ def _close_inherited() -> None:
     posix.closerange(3, 1 << 30)
 
 
-def main() -> None:
+def main(concurrency: str | int = "serial") -> None:
     """Be a host until the owner is done with this process."""
     _close_inherited()
     _handle_signals()
     if sys.stdout is not None:
         # The owner's stdout may be a pipe: what is printed here is to come out when it is printed, and not be lost.
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    _core.adopt_owner()
-    _core._serve_owner()
+    _core.adopt_owner(concurrency)
+    if _core.serve_owner():
+        from . import _host_loop  # 50 ms of imports, which a host without coroutines does not need
+
+        _host_loop.serve()
 
 
 if __name__ == "__main__":

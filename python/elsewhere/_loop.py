@@ -1,22 +1,20 @@
-"""Futures and streams under asyncio, and coroutines in a host.
+"""Futures and streams under asyncio.
 
-Owns: one watcher per running loop, the loop that a host runs coroutines on. Must not know: connections, threads.
+Owns: one watcher per running loop. Must not know: connections, threads.
 A watcher is one descriptor in the loop's selector; whoever routes an answer puts the future's key into its queue.
 """
 
 from __future__ import annotations
 
 import asyncio
-import atexit
 import contextlib
-import contextvars
 import weakref
 
 from . import _core
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Generator
+    from collections.abc import Generator
     from typing import Any, TypeVar
 
     from ._core import Future, ReadAhead
@@ -24,6 +22,10 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 _watchers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Watcher] = weakref.WeakKeyDictionary()
+
+
+_CALLS = 0
+"""The key that tells of calls to run, and of no future."""
 
 
 class _Waiting(dict[int, "tuple[Future[Any] | _Turn, asyncio.Future[Any]]"]):
@@ -64,7 +66,18 @@ class _Watcher:
 
     def _wake(self, _waiting: _Waiting) -> None:
         for key in self._queue.drain():
-            self._settle(key)
+            if key == _CALLS:
+                self._run_calls()
+            else:
+                self._settle(key)
+
+    def _run_calls(self) -> None:
+        """Run what calls back here in a chain that a task of this loop waits in."""
+        from . import _local_loop
+
+        hidden = contextlib.nullcontext() if _core.is_loop_shared() else _local_loop.nothing_running()
+        with hidden:
+            self._queue.run_calls()
 
     def _settle(self, key: int) -> None:
         future, waiter = self._forget(key)
@@ -134,45 +147,3 @@ async def advance(stream: ReadAhead[T]) -> T:
         return next(stream)
     except StopIteration:
         raise StopAsyncIteration from None
-
-
-_runner: asyncio.Runner | None = None
-
-
-def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end on this host's loop, which is made for the first one.
-
-    A loop that this thread runs already stands still meanwhile: the caller's, where the host is a local one, or the
-    host's own, where a coroutine waits for a call that comes back here.
-    """
-    global _runner
-    if _runner is None:
-        _runner = _new_runner()
-        atexit.register(_runner.close)
-    with _nothing_running():
-        if not _runner.get_loop().is_running():
-            return _runner.run(coroutine, context=contextvars.copy_context())  # its deadline stands there
-        with _new_runner() as inner:
-            return inner.run(coroutine, context=contextvars.copy_context())
-
-
-def _new_runner() -> asyncio.Runner:
-    return asyncio.Runner(loop_factory=asyncio.new_event_loop)  # with a factory, the thread's own loop stays as it is
-
-
-@contextlib.contextmanager
-def _nothing_running() -> Generator[None]:
-    """Make this thread look as if it ran no loop and no task."""
-    loop = asyncio._get_running_loop()
-    if loop is None:
-        yield
-        return
-    swap: Any = getattr(asyncio.tasks, "_swap_current_task", None)  # since 3.12
-    task = swap(loop, None) if swap else None
-    asyncio._set_running_loop(None)
-    try:
-        yield
-    finally:
-        asyncio._set_running_loop(loop)
-        if swap:
-            swap(loop, task)

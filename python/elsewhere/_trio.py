@@ -51,6 +51,9 @@ class _Watcher:
         while True:
             await trio.lowlevel.wait_readable(self._queue.fileno())
             for key in self._queue.drain():
+                if key == 0:  # a call in a chain that a task of this run waits in
+                    self._queue.run_calls()
+                    continue
                 task = self._tasks.pop(key, None)
                 if task is not None:
                     trio.lowlevel.reschedule(task)

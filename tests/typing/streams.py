@@ -43,6 +43,8 @@ async def async_streaming(dog: Dog) -> None:
     async for track in stream(dog.track, "hare"):
         assert_type(track, bytes)
     assert_type([hit async for hit in stream(dog.sniff, 3)], list[str])
+    async for smell in stream(dog.smells):
+        assert_type(smell, str)
 
 
 async def lockstep(dog: Dog) -> None:

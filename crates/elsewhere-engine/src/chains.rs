@@ -1,7 +1,8 @@
 //! Which thread waits in which chain of calls, over all links of the process.
 //! Owns: the table of waiting chains. Must not know: how a thread waits, how a call is run.
 //!
-//! A call of a chain runs in the thread that waits in this chain, else in whoever serves the link's inbox. Both sides of
+//! A call of a chain runs in the thread that waits in this chain, be it in a call or in the event loop that waits for an
+//! answer there, else in whoever serves the link's inbox. Both sides of
 //! the decision happen under one lock: the router looks for a seat and otherwise queues the call, a thread that sits
 //! down takes what is queued for its chain. So a call never lies in an inbox while the thread that its chain waits in
 //! sleeps; a serial host, whose inbox that very thread serves, would wait for ever.
@@ -22,6 +23,7 @@ use elsewhere_proto::{CallId, ChainId, LaneId};
 use crate::fork::PerProcess;
 use crate::inbox::{Inbox, Incoming, Work};
 use crate::link::Link;
+use crate::observer::LoopQueue;
 use crate::parker::Parker;
 
 static CHAINS: PerProcess<Chains> = PerProcess::new(Chains::new(), Chains::new);
@@ -61,12 +63,38 @@ struct Seat {
     key: u64,
     chain: ChainId,
     link: u64,
-    parker: Arc<Parker>,
+    waker: Waker,
     calls: VecDeque<Incoming>,
 }
 
-/// A thread's place in a chain of calls while it waits for what it called: the calls of that chain come to this thread.
-/// To be kept until the wait is over, also while the thread runs such a call, and dropped in the thread that took it.
+/// How whoever sits in a seat hears of a call.
+#[derive(Clone)]
+pub(crate) enum Waker {
+    Thread(Arc<Parker>),
+    Loop(Arc<LoopQueue>),
+}
+
+impl Waker {
+    fn wake(&self) {
+        match self {
+            Self::Thread(parker) => parker.wake(),
+            Self::Loop(queue) => queue.push(LoopQueue::CALLS),
+        }
+    }
+
+    /// Whether both wake the same thread or loop.
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Thread(own), Self::Thread(other)) => Arc::ptr_eq(own, other),
+            (Self::Loop(own), Self::Loop(other)) => Arc::ptr_eq(own, other),
+            _ => false,
+        }
+    }
+}
+
+/// The place of a thread, or of an event loop, in a chain of calls while it waits for what it called: the calls of that
+/// chain come to this thread. To be kept until the wait is over, also while the thread runs such a call, and dropped in
+/// the thread that took it.
 #[derive(Debug)]
 pub struct ChainSeat {
     key: Option<u64>,
@@ -111,14 +139,14 @@ pub(crate) fn deliver(incoming: Incoming, inbox: &Inbox) {
             let seat = &mut chains.seats[at];
             seat.calls.push_back(incoming);
             SEATED.fetch_add(1, Ordering::SeqCst); // before the wake: whoever it wakes must see it
-            seat.parker.wake();
+            seat.waker.wake();
         }
         None => inbox.push(Work::Call(incoming)),
     }
 }
 
 /// Sits down in `chain`, with the calls of this chain that came before. Chain 0 is no chain.
-pub(crate) fn sit(chain: ChainId, link: &Link, parker: &Arc<Parker>) -> ChainSeat {
+pub(crate) fn sit(chain: ChainId, link: &Link, waker: Waker) -> ChainSeat {
     if chain == ChainId(0) {
         return ChainSeat::NONE;
     }
@@ -126,7 +154,7 @@ pub(crate) fn sit(chain: ChainId, link: &Link, parker: &Arc<Parker>) -> ChainSea
     let mut inboxes = Vec::new();
     let mut chains = CHAINS.lock();
     let mut calls = VecDeque::new();
-    for seat in chains.seats.iter_mut().filter(|seat| seat.chain == chain && Arc::ptr_eq(&seat.parker, parker)) {
+    for seat in chains.seats.iter_mut().filter(|seat| seat.chain == chain && seat.waker.is(&waker)) {
         SEATED.fetch_sub(seat.calls.len(), Ordering::SeqCst);
         calls.append(&mut seat.calls);
     }
@@ -135,8 +163,11 @@ pub(crate) fn sit(chain: ChainId, link: &Link, parker: &Arc<Parker>) -> ChainSea
         calls.extend(inboxes.iter().flat_map(|inbox| inbox.take_chain(chain)));
     }
     SEATED.fetch_add(calls.len(), Ordering::SeqCst);
+    if !calls.is_empty() {
+        waker.wake();
+    }
     let key = next_key();
-    chains.seats.push(Seat { key, chain, link: link.id(), parker: Arc::clone(parker), calls });
+    chains.seats.push(Seat { key, chain, link: link.id(), waker, calls });
     drop(chains);
     drop(inboxes);
     ChainSeat { key: Some(key) }
@@ -160,7 +191,7 @@ impl Drop for Opening {
         let Some(at) = chains.opening.iter().position(|(key, _)| *key == self.key) else { return };
         let (_, line) = chains.opening.swap_remove(at);
         for seat in chains.seats.iter().filter(|seat| seat.chain == line.chain && !seat.calls.is_empty()) {
-            seat.parker.wake();
+            seat.waker.wake();
         }
     }
 }
@@ -207,7 +238,7 @@ impl Drop for ChainSeat {
         let mut chains = CHAINS.lock();
         let Some(at) = chains.seats.iter().rposition(|seat| seat.key == key) else { return };
         let seat = chains.seats.remove(at);
-        let is_below = |below: &&mut Seat| below.chain == seat.chain && Arc::ptr_eq(&below.parker, &seat.parker);
+        let is_below = |below: &&mut Seat| below.chain == seat.chain && below.waker.is(&seat.waker);
         if let Some(below) = chains.seats.iter_mut().rev().find(is_below) {
             let mut calls = seat.calls;
             calls.append(&mut below.calls);

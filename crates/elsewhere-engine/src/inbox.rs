@@ -8,13 +8,14 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use elsewhere_proto::{CallId, ChainId, IncomingCall};
+use elsewhere_proto::{CallId, ChainId, IncomingCall, LaneId};
 
 use crate::chains::{self, Opening};
 use crate::exit;
 use crate::link::Link;
 use crate::lock::lock;
 use crate::parker::{self, Parker};
+use crate::taker::{Lane, Rules, Taker};
 
 /// A call of a peer, and the link to answer it on.
 #[derive(Debug)]
@@ -65,12 +66,21 @@ pub enum Work {
         /// How many more items.
         count: u32,
     },
+    /// A stream takes its next turn.
+    Turn {
+        /// Where the call came from.
+        link: Arc<Link>,
+        /// The call that streams.
+        call: CallId,
+        /// The lane of that call.
+        lane: LaneId,
+    },
     /// The peer let go of objects: take them from [`Link::take_released`].
     Released {
         /// The link.
         link: Arc<Link>,
     },
-    /// An observed call has news.
+    /// An observed call has news, or something else that is kept under a key is to be done.
     Completed(u64),
     /// An observed link is no more.
     Died(u64),
@@ -87,7 +97,14 @@ pub struct Inbox {
 #[derive(Debug, Default)]
 struct State {
     queue: VecDeque<Work>,
-    waiters: Vec<Arc<Parker>>,
+    waiters: Vec<Waiter>,
+    rules: Rules,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    parker: Arc<Parker>,
+    taker: Taker,
 }
 
 impl Inbox {
@@ -111,7 +128,10 @@ impl Inbox {
 
     /// Makes an inbox that came over a fork known again, empty.
     pub fn reopen(self: &Arc<Self>) {
-        lock(&self.state).waiters.clear();
+        let mut state = lock(&self.state);
+        state.waiters.clear();
+        state.rules.clear();
+        drop(state);
         chains::add_inbox(self);
     }
 
@@ -121,8 +141,16 @@ impl Inbox {
         if matches!(work, Work::Call(_)) {
             chains::count_queued(1);
         }
+        state.wake_for(&work);
         state.queue.push_back(work);
-        state.wake_one();
+    }
+
+    /// Adds work that is no call at the front: what follows from the work that was taken last.
+    pub fn push_next(&self, work: Work) {
+        let mut state = lock(&self.state);
+        debug_assert!(!matches!(work, Work::Call(_)), "calls keep their order");
+        state.wake_for(&work);
+        state.queue.push_front(work);
     }
 
     /// Puts calls back at the front, the first of them first.
@@ -130,23 +158,65 @@ impl Inbox {
         let mut state = lock(&self.state);
         chains::count_queued(1);
         state.queue.push_front(Work::Call(call));
-        state.wake_one();
+        state.wake_for_first();
     }
 
     /// Takes the oldest work without waiting.
     #[must_use]
     pub fn try_pop(&self) -> Option<Work> {
-        let work = if self.is_shared { chains::take_shared(|| self.pop()) } else { self.pop() };
-        match &work {
-            Some(Work::Call(_)) => chains::count_queued(-1),
-            Some(Work::Released { link }) => link.note_release_told(),
-            _ => {}
-        }
-        work
+        self.try_take(&mut Taker::All)
     }
 
-    fn pop(&self) -> Option<Work> {
-        lock(&self.state).queue.pop_front()
+    /// Takes the oldest work that `taker` may have, without waiting.
+    pub fn try_take(&self, taker: &mut Taker) -> Option<Work> {
+        let work = if self.is_shared { chains::take_shared(|| self.take(taker)) } else { self.take(taker) }?;
+        match &work {
+            Work::Call(_) => chains::count_queued(-1),
+            Work::Released { link } => link.note_release_told(),
+            _ => {}
+        }
+        Some(work)
+    }
+
+    /// Whether there is work that `taker` may have now.
+    #[must_use]
+    pub fn has_work_for(&self, taker: Taker) -> bool {
+        let state = lock(&self.state);
+        state.queue.iter().any(|work| state.rules.allow(taker, work))
+    }
+
+    /// Whether a thread waits as `taker`.
+    #[must_use]
+    pub fn is_waited_on(&self, taker: Taker) -> bool {
+        lock(&self.state).waiters.iter().any(|waiter| waiter.taker == taker)
+    }
+
+    /// The call that shut `lane` when it was taken has begun, or ended: its next call may be taken.
+    pub fn open_lane(&self, lane: Lane) {
+        let mut state = lock(&self.state);
+        state.rules.open(lane);
+        state.wake_for_first();
+    }
+
+    /// `lane` has no thread any more.
+    pub fn free_lane(&self, lane: Lane) {
+        let mut state = lock(&self.state);
+        state.rules.free(lane);
+        state.wake_for_first();
+    }
+
+    /// Wakes everybody who waits for work, to look whether there will be any.
+    pub(crate) fn wake_all(&self) {
+        lock(&self.state).waiters.iter().for_each(|waiter| waiter.parker.wake());
+    }
+
+    fn take(&self, taker: &mut Taker) -> Option<Work> {
+        let mut state = lock(&self.state);
+        let State { queue, rules, .. } = &mut *state;
+        let at = queue.iter().position(|work| rules.allow(*taker, work))?;
+        let work = queue.remove(at)?;
+        *taker = rules.note_taken(*taker, &work);
+        Some(work)
     }
 
     /// How many things there are to do.
@@ -172,7 +242,7 @@ impl Inbox {
     }
 
     fn wait_until(&self, end: Option<Instant>, heeds_signals: bool) -> Option<Work> {
-        let seat = self.sit(parker::current());
+        let seat = self.sit(parker::current(), Taker::All);
         loop {
             if let Some(work) = self.try_pop() {
                 return Some(work);
@@ -181,15 +251,15 @@ impl Inbox {
             if left.is_some_and(|left| left.is_zero()) {
                 return None;
             }
-            if seat.parker.sleep(None, left).interrupted && heeds_signals {
+            if seat.parker.sleep(None, None, left).interrupted && heeds_signals {
                 return None;
             }
         }
     }
 
     /// Makes `parker` one of those that new work wakes, until the seat is dropped.
-    pub(crate) fn sit(&self, parker: Arc<Parker>) -> Seat<'_> {
-        lock(&self.state).waiters.push(Arc::clone(&parker));
+    pub(crate) fn sit(&self, parker: Arc<Parker>, taker: Taker) -> Seat<'_> {
+        lock(&self.state).waiters.push(Waiter { parker: Arc::clone(&parker), taker });
         Seat { inbox: self, parker }
     }
 
@@ -227,7 +297,9 @@ impl Inbox {
         let mut state = lock(&self.state);
         let (gone, kept) = std::mem::take(&mut state.queue).into_iter().partition(|work| match work {
             Work::Call(incoming) => incoming.link.id() == link.id(),
-            Work::Cancelled { link: of, .. } | Work::Credit { link: of, .. } => of.id() == link.id(),
+            Work::Cancelled { link: of, .. } | Work::Credit { link: of, .. } | Work::Turn { link: of, .. } => {
+                of.id() == link.id()
+            }
             // The objects of a lost link are released like any others.
             Work::Released { .. } | Work::Completed(_) | Work::Died(_) => false,
         });
@@ -248,9 +320,19 @@ impl Drop for Inbox {
 }
 
 impl State {
-    fn wake_one(&self) {
-        if let Some(parker) = self.waiters.last() {
-            parker.wake();
+    /// Wakes a thread that may take `work`. Returns whether there is one.
+    fn wake_for(&self, work: &Work) -> bool {
+        let waiter = self.waiters.iter().rev().find(|waiter| self.rules.allow(waiter.taker, work));
+        if let Some(waiter) = waiter {
+            waiter.parker.wake();
+        }
+        waiter.is_some()
+    }
+
+    /// Wakes a thread for the oldest work that any of those who wait may take.
+    fn wake_for_first(&self) {
+        if !self.waiters.is_empty() {
+            let _ = self.queue.iter().any(|work| self.wake_for(work));
         }
     }
 }
@@ -262,14 +344,12 @@ pub(crate) struct Seat<'a> {
 }
 
 impl Drop for Seat<'_> {
-    /// A wake that was meant for this thread is passed on if work is left and another thread waits.
+    /// A wake that was meant for this thread is passed on if work is left and another thread waits for it.
     fn drop(&mut self) {
         let mut state = lock(&self.inbox.state);
-        if let Some(at) = state.waiters.iter().rposition(|parker| Arc::ptr_eq(parker, &self.parker)) {
+        if let Some(at) = state.waiters.iter().rposition(|waiter| Arc::ptr_eq(&waiter.parker, &self.parker)) {
             state.waiters.swap_remove(at);
         }
-        if !state.queue.is_empty() {
-            state.wake_one();
-        }
+        state.wake_for_first();
     }
 }

@@ -44,6 +44,9 @@ pub struct LoopQueue {
 }
 
 impl LoopQueue {
+    /// The key that tells of calls to run: see [`Link::sit_in_loop`](crate::Link::sit_in_loop). It stands for nothing else.
+    pub const CALLS: u64 = 0;
+
     /// A queue with its eventfd.
     ///
     /// # Errors

@@ -6,7 +6,7 @@
 //! looks at its condition afterwards; a waker makes the condition true first and writes afterwards.
 
 use std::cell::RefCell;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -56,6 +56,8 @@ impl Sleeper {
 pub(crate) struct Woken {
     pub(crate) readable: bool,
     pub(crate) writable: bool,
+    /// The descriptor beside the stream is readable.
+    pub(crate) beside: bool,
     /// A signal arrived at this thread.
     pub(crate) interrupted: bool,
 }
@@ -103,8 +105,14 @@ impl Parker {
         }
     }
 
-    /// Sleeps until woken, until `watched` is ready, until a signal or until `timeout` is over. Clears a wake.
-    pub(crate) fn sleep(&self, watched: Option<Watched<'_>>, timeout: Option<Duration>) -> Woken {
+    /// Sleeps until woken, until `watched` is ready or `beside` readable, until a signal or until `timeout` is over. Clears
+    /// a wake.
+    pub(crate) fn sleep(
+        &self,
+        watched: Option<Watched<'_>>,
+        beside: Option<BorrowedFd<'_>>,
+        timeout: Option<Duration>,
+    ) -> Woken {
         let timeout =
             if self.event.is_some() { timeout } else { Some(timeout.unwrap_or(BLIND_SLICE).min(BLIND_SLICE)) };
         let own = self.event.as_ref().map(|event| PollFd::new(event, PollFlags::IN));
@@ -113,9 +121,10 @@ impl Parker {
             std::thread::sleep(timeout.unwrap_or(BLIND_SLICE));
             return Woken::default();
         };
-        let mut fds = [filler.clone(), filler.clone(), filler];
+        let beside = beside.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        let mut fds = [filler.clone(), filler.clone(), filler.clone(), filler];
         let mut len = 0;
-        let [own_at, read_at, write_at] = [own, read, write].map(|fd| {
+        let [own_at, read_at, write_at, beside_at] = [own, read, write, beside].map(|fd| {
             let at = len;
             fd.map(|fd| {
                 fds[at] = fd;
@@ -135,6 +144,7 @@ impl Parker {
                 Woken {
                     readable: !(stream - PollFlags::OUT).is_empty(),
                     writable: stream.contains(PollFlags::OUT) || !room.is_empty(),
+                    beside: !seen(beside_at).is_empty(),
                     interrupted: false,
                 }
             }

@@ -94,6 +94,7 @@
 //! | 4 | GRANTS | references may be handed on to third peers; reserved, unused until later |
 //! | 5 | HEARTBEAT | expects PINGs; reserved, unused until later |
 //! | 6 | PICKLE | accepts pickles; reserved, unused until later |
+//! | 7 | LANES | runs the calls of each lane one at a time, see section 9 |
 //!
 //! The body is one map with text keys: `pid` (integer), `python` (text, such as `3.11.7`; empty without an interpreter),
 //! `implementation` (text, such as `elsewhere 0.1.0`), `max_message` (integer: the longest message in bytes that we take;
@@ -180,7 +181,8 @@
 //!
 //! 1. kind: 0 RAISED (the method raised), 1 ARGUMENT (an argument could not be rebuilt), 2 RESULT (the result cannot be
 //!    sent), 3 GONE (the target is not held), 4 CANCELLED, 5 EXPIRED (the deadline passed before it was begun),
-//!    6 REFUSED (not allowed), 7 OVERLOADED, 8 MISSING (see GET_DEFAULT), 9 CLOSED (no more calls are accepted)
+//!    6 REFUSED (not allowed), 7 OVERLOADED, 8 MISSING (see GET_DEFAULT), 9 CLOSED (no more calls are accepted),
+//!    10 DEADLOCK (running it would close a circle of waits)
 //! 2. outcome: 0 `not_started`, 1 `unknown`, 2 `finished`
 //! 3. text: the module of the exception's class
 //! 4. text: its qualified name
@@ -276,11 +278,16 @@
 //!    Every call behind *m* is `not_started`. Not counted as answered are answers that say `not_started`; neither counted
 //!    nor taken as *m* are streams and nested calls. A nested call is one whose chain came in from outside. No claim is
 //!    made for it, nor for a call with the chain of an earlier one that is open.
-//! 3. Otherwise: `unknown`.
+//! 3. The peer is LANES and its stream was read to its very end: rule 2 holds within each lane, for the first call that is
+//!    not answered.
+//! 4. Otherwise: `unknown`.
 //!
 //! **SERIAL** promises what rule 2 needs: we run one call at a time, in the order in which they arrived completely; we hand
 //! each answer to the stream, to its last byte, before we begin the next; only calls of a chain that we wait in run in
 //! between; streams produce items between calls; and we begin no call after we ended our side of the stream.
+//!
+//! **LANES** promises the same for the calls of each lane by themselves, since each lane has a thread. A lane that ends (its
+//! thread or task does) is told by its last call: a post of `end_lane()` to the bootstrap object, for the thread to end.
 //!
 //! # 10. Values
 //!

@@ -9,9 +9,10 @@ use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 
-use crate::calls_in::{Found, Receiver, Source, write_result};
+use crate::calls_in::write_result;
 use crate::encode::Encoder;
 use crate::kinds::is_immutable_value;
+use crate::origin::{Found, Receiver, Source};
 use crate::path::Place;
 use crate::peer::Peer;
 use crate::proxy::Proxy;

@@ -1,13 +1,10 @@
 //! Calls that go out: written and sent.
 //!
-//! Owns: the lane and chain of the thread, the scratch buffer, the wait for room. Must not know: how values are written
+//! Owns: the scratch buffer, the wait for room. Must not know: how values are written
 //! (encode), how an answer is waited for (sent), or what a frame is (the engine's).
 
-use std::cell::{Cell, RefCell};
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
+use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use elsewhere_engine::{ChainSeat, Expect, Pending, Request, SubmitError, Wake};
@@ -20,7 +17,7 @@ use crate::path;
 use crate::peer::Peer;
 use crate::proxy::Proxy;
 use crate::sent::{Sent, Subject};
-use crate::{calls_in, deadline, errands, errors, home, running, service};
+use crate::{calls_in, chain, deadline, errands, errors, home, lane, running, service};
 
 /// How often a waiting main thread looks for signals.
 pub(crate) const TICK: Duration = Duration::from_millis(50);
@@ -86,6 +83,7 @@ struct Transmitted {
     /// None where nothing comes back.
     pending: Option<Arc<Pending>>,
     chain: ChainId,
+    lane: LaneId,
 }
 
 /// Why nothing was sent.
@@ -115,7 +113,8 @@ impl Untransmitted {
             Self::Failed(error) => Unsent::Failed(error),
             Self::Poisoned(error) => {
                 let pending = Arc::new(Pending::never_made());
-                let transmitted = Transmitted { pending: Some(Arc::clone(&pending)), chain: ChainId(0) };
+                let transmitted =
+                    Transmitted { pending: Some(Arc::clone(&pending)), chain: ChainId(0), lane: LaneId(0) };
                 let call = Box::new(transmitted.sent(peer, pending, subject()));
                 Unsent::Poisoned { call, error }
             }
@@ -125,60 +124,12 @@ impl Untransmitted {
 
 impl Transmitted {
     fn sent(&self, peer: &Arc<Peer>, pending: Arc<Pending>, subject: Subject) -> Sent {
-        Sent { peer: Arc::clone(peer), pending, subject, chain: self.chain, lane: own_lane() }
+        Sent { peer: Arc::clone(peer), pending, subject, chain: self.chain, lane: self.lane }
     }
-}
-
-/// The lane of this thread.
-pub(crate) fn own_lane() -> LaneId {
-    LANE.with(|(lane, _)| *lane)
-}
-
-/// The link of the call that this thread runs.
-pub(crate) fn inside_link() -> Option<u64> {
-    INSIDE.get().map(|(_, link)| link)
-}
-
-/// Whether this thread runs a call that came in.
-pub(crate) fn is_inside_any() -> bool {
-    INSIDE.get().is_some()
 }
 
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    static LANE: (LaneId, Cell<u32>) = (next_lane(), Cell::new(0));
-    /// The chain of the call that this thread is running, and the link that it came by.
-    static INSIDE: Cell<Option<(ChainId, u64)>> = const { Cell::new(None) };
-}
-
-pub(crate) fn next_lane() -> LaneId {
-    static NEXT: AtomicU32 = AtomicU32::new(1);
-    LaneId(NEXT.fetch_add(1, Ordering::Relaxed)) // Relaxed: only uniqueness matters
-}
-
-/// A chain that no other process uses: 64 random bits to start from, counted up.
-fn next_chain() -> ChainId {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let mut next = NEXT.fetch_add(1, Ordering::Relaxed); // Relaxed: only uniqueness matters
-    if next == 0 {
-        let start = RandomState::new().hash_one(std::process::id()) | 1;
-        NEXT.store(start.wrapping_add(1), Ordering::Relaxed);
-        next = start;
-    }
-    ChainId(next)
-}
-
-/// Runs `body` as part of `chain`, which came by the link `link`.
-pub(crate) fn inside<T>(chain: ChainId, link: u64, body: impl FnOnce() -> T) -> T {
-    let before = INSIDE.replace(Some((chain, link)));
-    let result = body();
-    INSIDE.set(before);
-    result
-}
-
-/// Whether this thread runs a call that came in by `link`.
-pub(crate) fn is_inside(link: u64) -> bool {
-    INSIDE.get().is_some_and(|(_, came_by)| came_by == link)
 }
 
 /// Makes a call on `proxy` and waits for its value.
@@ -393,16 +344,14 @@ fn submit(
     deadline: Option<Instant>,
     body: &mut Vec<u8>,
 ) -> Result<Transmitted, Refusal> {
-    let inside = INSIDE.get();
-    let chain = inside.map_or_else(next_chain, |(chain, _)| chain);
-    // Whichever link the chain came in by: the peer may be the one that waits for us through a third.
-    let nested = inside.is_some();
-    let (lane, number) = LANE.with(|(lane, number)| (*lane, number.replace(number.get().wrapping_add(1))));
+    // Nested is the call whichever link its chain came in by: the peer may be the one that waits for us through a third.
+    let (chain, nested) = chain::of_call(py);
+    let (lane, number) = lane::next(py, &peer.link);
     let mut seat = None;
     loop {
         let request = Request { lane, number, chain, nested, deadline, body, expect };
         match peer.link.submit(request) {
-            Ok(pending) => return Ok(Transmitted { pending, chain }),
+            Ok(pending) => return Ok(Transmitted { pending, chain, lane }),
             Err(SubmitError::WindowFull) => make_room(py, peer, seat.get_or_insert_with(|| peer.link.sit(chain)))?,
             Err(error) => return Err(Refusal::Engine(error)),
         }

@@ -8,20 +8,24 @@ use std::time::Instant;
 
 use elsewhere_engine::{Incoming, exit};
 use elsewhere_proto::{ErrorKind, IncomingCall, ObjectId, Op, Operation, Outcome, Want};
-use pyo3::exceptions::{PyAttributeError, PyIndexError, PyKeyError, PyKeyboardInterrupt};
+use pyo3::exceptions::{PyAttributeError, PyIndexError, PyKeyError, PyKeyboardInterrupt, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use crate::call;
+use crate::coroutines::{self, End, Place, Refusal};
 use crate::decode::{Decoder, Undecodable};
 use crate::encode::{self, Encoder, Stop};
 use crate::operate;
+use crate::origin::{Found, Origin, Source};
 use crate::peer::{self, Peer};
-use crate::{answer, deadline, errands, errors, home, lifecycle, read_ahead, running};
+use crate::{answer, chain, class_info, deadline, errands, errors, home, lifecycle, producing, running, serving};
 
 /// How the evaluation of a call ended.
-enum Evaluated<'py> {
+pub(crate) enum Evaluated<'py> {
     Value(Found<'py>),
+    /// The path gave a coroutine, which has not begun.
+    Coroutine(Made<'py>),
     /// An argument could not be rebuilt; the method was not called.
     ArgumentFailed(PyErr),
     /// The object is not held here.
@@ -34,35 +38,20 @@ enum Evaluated<'py> {
         error: PyErr,
         source: Source,
     },
+    /// The call was not begun, or only as far as the outcome says.
+    Refused {
+        kind: ErrorKind,
+        outcome: Outcome,
+        text: String,
+    },
 }
 
-/// A value, and what is known of how it was found.
-pub(crate) struct Found<'py> {
-    pub(crate) value: Bound<'py, PyAny>,
-    pub(crate) receiver: Receiver,
-    pub(crate) source: Source,
-    /// The last name on the path.
-    pub(crate) name: Option<Bound<'py, PyString>>,
-}
-
-/// Whether a value is the object that the call was made on.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Receiver {
-    /// It is another object.
-    No,
-    /// It is the object that the proxy names.
-    Root,
-    /// It is the object at the path that the last attribute was looked up on.
-    Place,
-}
-
-/// Where a value comes from.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Source {
-    /// The path itself.
-    Path,
-    /// A coroutine that the path gave, and that was run to its end.
-    Coroutine,
+/// A coroutine, and what its result is compared with.
+pub(crate) struct Made<'py> {
+    coroutine: Bound<'py, PyAny>,
+    origin: Origin,
+    /// Whether it comes straight from an `async def`, so that no code has run for it.
+    is_untouched: bool,
 }
 
 /// Runs one call and answers it, in a thread that waits for an answer of its own.
@@ -71,7 +60,7 @@ pub(crate) enum Source {
 /// The user's Ctrl-C that came while it ran: it is the answer, but it means the waiting thread as well. CallCancelled, if
 /// the call that waits is to be broken off itself.
 pub(crate) fn run_waiting(py: Python<'_>, incoming: &Incoming) -> PyResult<()> {
-    let interrupt = run_told(py, incoming);
+    let interrupt = chain::while_waiting(|| run_told(py, incoming));
     interrupt.map_or(Ok(()), Err)?;
     running::check(py)
 }
@@ -92,7 +81,7 @@ fn run_told(py: Python<'_>, incoming: &Incoming) -> Option<PyErr> {
         return None;
     }
     errands::run(py, || {
-        call::inside(incoming.call.chain, peer.link.id(), || {
+        chain::inside(incoming.call.chain, peer.link.id(), incoming.call.call, || {
             let (evaluated, is_broken_off) =
                 running::run(py, &peer.link, incoming.call.call, || match deadline::carry(py, limit) {
                     Ok(_carried) => evaluate(py, &peer, incoming),
@@ -101,20 +90,108 @@ fn run_told(py: Python<'_>, incoming: &Incoming) -> Option<PyErr> {
             if exit::has_begun() && !call::is_main_thread() {
                 return None; // what it raised is most likely what brought this thread home
             }
-            home::flush(py);
+            let evaluated = match evaluated {
+                Evaluated::Coroutine(made) => made.start(py, &peer, &incoming.call, limit)?,
+                evaluated => evaluated,
+            };
             let interrupt = evaluated.interrupt(py);
             if is_broken_off && evaluated.is_cancelled(py) {
-                let text = "it was broken off";
-                answer::fail(py, &peer, &incoming.call, ErrorKind::Cancelled, Outcome::Unknown, text);
+                let text = "it was broken off".to_owned();
+                let refused = Evaluated::Refused { kind: ErrorKind::Cancelled, outcome: Outcome::Unknown, text };
+                conclude(py, &peer, &incoming.call, refused);
             } else {
-                respond(py, &peer, &incoming.call, evaluated);
-            }
-            if peer.link.loss().is_some() {
-                peer.clear(py); // what was just offered to it came too late to be let go of with the rest
+                conclude(py, &peer, &incoming.call, evaluated);
             }
             interrupt
         })
     })
+}
+
+/// Answers a call with how its evaluation ended.
+fn conclude<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingCall, evaluated: Evaluated<'py>) {
+    home::flush(py);
+    respond(py, peer, incoming, evaluated);
+    if peer.link.loss().is_some() {
+        peer.clear(py); // what was just offered to it came too late to be let go of with the rest
+    }
+}
+
+impl<'py> Made<'py> {
+    /// Has the coroutine run where it belongs, and the call answered when it has ended: then None.
+    fn start(
+        self,
+        py: Python<'py>,
+        peer: &Arc<Peer>,
+        incoming: &IncomingCall,
+        limit: Option<Instant>,
+    ) -> Option<Evaluated<'py>> {
+        let Self { coroutine, origin, is_untouched } = self;
+        let refused = match coroutines::place_of(py, peer, incoming.head.target) {
+            Place::Local(host) => {
+                let ran = deadline::carry(py, limit).map_err(Refusal::Failed);
+                match ran.and_then(|_carried| coroutines::run_here(host, &coroutine)) {
+                    Ok(Ok(value)) => return Some(Evaluated::Value(origin.found(value, Source::Coroutine))),
+                    Ok(Err(error)) => return Some(Evaluated::Raised { error, source: Source::Coroutine }),
+                    Err(refusal) => refusal,
+                }
+            }
+            place => {
+                let (own_peer, head) = (Arc::clone(peer), producing::head_of(incoming));
+                let job = Box::new(move |py: Python<'_>, end: End<'_>| {
+                    conclude(py, &own_peer, &head, ended(&origin, end));
+                });
+                match coroutines::start(&place, &coroutine, (peer, incoming.call, incoming.chain, limit), job) {
+                    Ok(()) => return None,
+                    Err(refusal) => refusal,
+                }
+            }
+        };
+        Some(refusal_of(refused, is_untouched))
+    }
+}
+
+/// Answers a call that a coroutine was to go on with which is not run.
+pub(crate) fn refuse(py: Python<'_>, peer: &Arc<Peer>, head: &IncomingCall, refusal: Refusal) {
+    conclude(py, peer, head, refusal_of(refusal, false));
+}
+
+/// Answers a call that was not begun, because that would close a circle of waits.
+pub(crate) fn refuse_circle(py: Python<'_>, incoming: &Incoming) {
+    if let Some(peer) = peer::of_link(&incoming.link) {
+        answer::fail(py, &peer, &incoming.call, ErrorKind::Deadlock, Outcome::NotStarted, CIRCLE);
+    }
+}
+
+/// What a wait is told that would close a circle.
+pub(crate) const CIRCLE: &str = "whoever could go on with it waits for this very thread: it would wait for itself";
+
+/// What a call is answered whose coroutine is not run.
+fn refusal_of<'py>(refusal: Refusal, is_untouched: bool) -> Evaluated<'py> {
+    let outcome = if is_untouched { Outcome::NotStarted } else { Outcome::Unknown };
+    match refusal {
+        Refusal::Deadlock(why) => {
+            let text = format!("{why}: the call would wait for itself, and was not begun");
+            Evaluated::Refused { kind: ErrorKind::Deadlock, outcome, text }
+        }
+        Refusal::NoLoop => {
+            let text = "an `async def` of an object that was not offered from a running event loop, or whose loop has \
+                        ended, has no loop to run on; offer it from inside the loop, and keep that running";
+            Evaluated::Raised { error: PyRuntimeError::new_err(text), source: Source::Coroutine }
+        }
+        Refusal::Failed(error) => Evaluated::Raised { error, source: Source::Coroutine },
+    }
+}
+
+/// How a call ends whose coroutine has ended.
+fn ended<'py>(origin: &Origin, end: End<'py>) -> Evaluated<'py> {
+    match end {
+        End::Value(value) => Evaluated::Value(origin.found(value, Source::Coroutine)),
+        End::Raised(error) => Evaluated::Raised { error, source: Source::Coroutine },
+        End::Cancelled { had_begun } => {
+            let outcome = if had_begun { Outcome::Unknown } else { Outcome::NotStarted };
+            Evaluated::Refused { kind: ErrorKind::Cancelled, outcome, text: "the call was cancelled".to_owned() }
+        }
+    }
 }
 
 /// The caller has given the call up by now, or is about to: it is not begun.
@@ -148,13 +225,15 @@ fn respond<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingCall, eval
     }
     match evaluated {
         Evaluated::Value(found) => match incoming.head.want {
-            Want::Stream => read_ahead::produce(py, peer, incoming, &found.value),
+            Want::Stream => producing::produce(py, peer, incoming, &found.value),
             want => answer::value(py, peer, incoming, &found, want),
         },
         Evaluated::Raised { error, source: Source::Coroutine } => answer::coroutine_raised(py, peer, incoming, &error),
         Evaluated::Raised { error, source: Source::Path } => {
             answer::raised(py, peer, incoming, ErrorKind::Raised, Outcome::Finished, &error);
         }
+        Evaluated::Refused { kind, outcome, text } => answer::fail(py, peer, incoming, kind, outcome, &text),
+        Evaluated::Coroutine(_) => unreachable!("a coroutine is no answer"),
         Evaluated::Missing(error) => {
             answer::raised(py, peer, incoming, ErrorKind::Missing, Outcome::Finished, &error);
         }
@@ -187,21 +266,7 @@ fn evaluate<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &Incoming) -> Eval
     let mut walk = Walk::new(py, start.clone(), head.steps);
     match decoder.guarded(|decoder| walk.take_steps(decoder)) {
         Ok(()) if !walk.is_started => Evaluated::Gone(target),
-        Ok(()) => match finish_coroutine(&walk.current) {
-            Ok((value, source)) => {
-                let is_operand = walk.is_in_place && walk.receiver.as_ref().is_some_and(|operand| operand.is(&value));
-                let is_start = start.is_some_and(|start| value.is(&start));
-                let receiver = if target != ObjectId::BOOTSTRAP && (is_start || is_operand) {
-                    Receiver::Root
-                } else if walk.receiver.is_some_and(|receiver| receiver.is(&value)) {
-                    Receiver::Place
-                } else {
-                    Receiver::No
-                };
-                Evaluated::Value(Found { value, receiver, source, name: walk.name })
-            }
-            Err(error) => Evaluated::Raised { error, source: Source::Coroutine },
-        },
+        Ok(()) => found(walk, start, target),
         Err(StepFailure::Argument(error)) => Evaluated::ArgumentFailed(error),
         Err(StepFailure::Poisoned(error)) => Evaluated::Poisoned(error),
         Err(StepFailure::Missing(error)) => Evaluated::Missing(error),
@@ -209,13 +274,21 @@ fn evaluate<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &Incoming) -> Eval
     }
 }
 
-/// A coroutine is run to its end, as a serial host does with each call.
-fn finish_coroutine<'py>(value: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyAny>, Source)> {
-    if !operate::is_coroutine(value)? {
-        return Ok((value.clone(), Source::Path));
+/// What a path led to that was taken to its end.
+fn found<'py>(walk: Walk<'py>, start: Option<Bound<'py, PyAny>>, target: ObjectId) -> Evaluated<'py> {
+    let Walk { current, receiver, name, is_in_place, is_untouched, .. } = walk;
+    let origin = Origin {
+        start: start.filter(|_| target != ObjectId::BOOTSTRAP).map(Bound::unbind),
+        is_rooted: target != ObjectId::BOOTSTRAP,
+        receiver: receiver.map(Bound::unbind),
+        is_in_place,
+        name: name.map(Bound::unbind),
+    };
+    match operate::is_coroutine(&current) {
+        Ok(false) => Evaluated::Value(origin.found(current, Source::Path)),
+        Ok(true) => Evaluated::Coroutine(Made { coroutine: current, origin, is_untouched }),
+        Err(error) => Evaluated::Raised { error, source: Source::Path },
     }
-    let result = value.py().import("elsewhere._loop")?.getattr("run")?.call1((value,))?;
-    Ok((result, Source::Coroutine))
 }
 
 /// Why a step could not be taken.
@@ -239,6 +312,8 @@ struct Walk<'py> {
     is_in_place: bool,
     /// Whether there is anything yet that steps lead on from.
     is_started: bool,
+    /// Whether the last step called an `async def`, which made a coroutine and ran nothing.
+    is_untouched: bool,
 }
 
 impl<'py> Walk<'py> {
@@ -246,7 +321,15 @@ impl<'py> Walk<'py> {
     fn new(py: Python<'py>, start: Option<Bound<'py, PyAny>>, steps: u16) -> Self {
         let is_started = start.is_some();
         let current = start.unwrap_or_else(|| encode::none(py));
-        Self { current, receiver: None, name: None, remaining: steps, is_in_place: false, is_started }
+        Self {
+            current,
+            receiver: None,
+            name: None,
+            remaining: steps,
+            is_in_place: false,
+            is_started,
+            is_untouched: false,
+        }
     }
 
     fn take_steps(&mut self, decoder: &mut Decoder<'_, 'py>) -> Result<(), StepFailure> {
@@ -299,7 +382,13 @@ impl<'py> Walk<'py> {
                 let (args, kwargs) = decoder.arguments().map_err(unreadable)?;
                 let kwargs = if kwargs.is_empty() { None } else { Some(&kwargs) };
                 decoder.begun();
-                self.current.call(args, kwargs).map_err(StepFailure::Raised)
+                if self.remaining == 0 {
+                    serving::begins(&self.current);
+                }
+                let result = self.current.call(args, kwargs).map_err(StepFailure::Raised)?;
+                self.is_untouched = operate::is_coroutine(&result).map_err(StepFailure::Raised)?
+                    && class_info::is_coroutine_function(&self.current);
+                Ok(result)
             }
             Op::Operate => {
                 let code = decoder.code().map_err(unreadable)?;

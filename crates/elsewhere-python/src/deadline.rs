@@ -21,7 +21,7 @@ static OPEN_BLOCKS: AtomicUsize = AtomicUsize::new(0);
 
 /// When the block that encloses this code must be over.
 #[pyclass(frozen, module = "elsewhere._core")]
-struct Moment {
+pub(crate) struct Moment {
     limit: Instant,
     /// Tasks that were made inside the block keep its variable; the block itself may be over.
     is_over: AtomicBool,
@@ -124,6 +124,29 @@ pub(crate) fn carry(py: Python<'_>, limit: Option<Instant>) -> PyResult<Option<C
         OPEN_BLOCKS.fetch_add(1, Ordering::Relaxed); // Relaxed: as in `Deadline::__enter__`
     }
     Ok(Some(Carried { token, moment }))
+}
+
+/// The same inside the running task, whose context is its own. What it gives is to be ended with the task.
+///
+/// # Errors
+/// As [`carry`].
+pub(crate) fn carry_in_task(py: Python<'_>, limit: Option<Instant>) -> PyResult<Option<Py<Moment>>> {
+    let moment = match limit {
+        Some(limit) => Some(Bound::new(py, Moment { limit, is_over: AtomicBool::new(false) })?),
+        None if block_limit(py)?.is_none() => return Ok(None),
+        None => None,
+    };
+    variable(py)?.call_method1("set", (&moment,))?;
+    if moment.is_some() {
+        OPEN_BLOCKS.fetch_add(1, Ordering::Relaxed); // Relaxed: as in `Deadline::__enter__`
+    }
+    Ok(moment.map(Bound::unbind))
+}
+
+/// What a task brought along is over with it.
+pub(crate) fn end_carried(moment: &Py<Moment>) {
+    moment.get().is_over.store(true, Ordering::Relaxed); // Relaxed: as in `Deadline::__enter__`
+    OPEN_BLOCKS.fetch_sub(1, Ordering::Relaxed); // Relaxed: likewise
 }
 
 /// When a call that is made now must be over; `timeout` is its proxy's, in seconds.

@@ -15,10 +15,11 @@ use pyo3::types::{
 
 use crate::call;
 use crate::calls_in;
+use crate::class_info::{ClassInfo, class_flag};
 use crate::errors;
 use crate::future::Future;
 use crate::path::Place;
-use crate::peer::{ClassInfo, HANDED_OVER, Import, Peer, class_flag};
+use crate::peer::{HANDED_OVER, Import, Peer};
 use crate::proxy::Proxy;
 use crate::stream::Stream;
 

@@ -17,6 +17,7 @@ use pyo3::types::{
 };
 
 use crate::call;
+use crate::chain;
 use crate::future::Future;
 use crate::kinds::goes_by_reference;
 use crate::path::{self, Place};
@@ -89,7 +90,7 @@ impl<'w, 'py> Encoder<'w, 'py> {
 
     /// Writes a call, which may name earlier calls if it is answered.
     pub(crate) fn of_call(py: Python<'py>, peer: &'w Arc<Peer>, out: &'w mut Vec<u8>, is_answered: bool) -> Self {
-        let may_promise = is_answered && !call::is_inside_any();
+        let may_promise = is_answered && chain::current(py).is_none();
         Self { may_promise, ..Self::new(py, peer, out, true) }
     }
 
@@ -507,7 +508,7 @@ impl<'w, 'py> Encoder<'w, 'py> {
         self.descriptor(&info).map_err(unwritable)
     }
 
-    fn descriptor(&mut self, info: &crate::peer::ClassInfo) -> Result<(), elsewhere_proto::codec::CodecError> {
+    fn descriptor(&mut self, info: &crate::class_info::ClassInfo) -> Result<(), elsewhere_proto::codec::CodecError> {
         self.out.begin_list(4)?;
         self.out.str(&info.module)?;
         self.out.str(&info.qualname)?;

@@ -171,6 +171,12 @@ pub(crate) fn expired(py: Python<'_>, peer: &Peer, method: &str) -> PyErr {
     make(py, "CallTimeout", &text, Some(Outcome::NotStarted), Some(peer), Some(method))
 }
 
+/// A wait that would have closed a circle did not begin; the call that was to be waited for goes on.
+pub(crate) fn circle(py: Python<'_>, peer: &Peer, method: &str) -> PyErr {
+    let text = format!("{method} in {} cannot be waited for here: {}", peer.label, crate::calls_in::CIRCLE);
+    make(py, "DeadlockError", &text, Some(Outcome::NotStarted), Some(peer), Some(method))
+}
+
 /// The call was cancelled.
 pub(crate) fn cancelled(py: Python<'_>, peer: &Peer, outcome: Outcome, method: &str) -> PyErr {
     factory(py, "_call_cancelled", |py| (word(outcome), peer.label.as_str(), method).into_pyobject(py))
@@ -301,6 +307,7 @@ impl<'py> Record<'py> {
             ErrorKind::Refused => "AuthenticationError",
             ErrorKind::Overloaded => "Overloaded",
             ErrorKind::Closed => "HostClosed",
+            ErrorKind::Deadlock => "DeadlockError",
         };
         let text = format!("{method} in {}: {}", peer.label, self.message);
         let error = make(py, class, &text, Some(self.outcome), Some(peer), Some(method));

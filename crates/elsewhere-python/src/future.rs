@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use elsewhere_engine::{Arrival, Expect, Observer};
+use elsewhere_engine::{Arrival, Expect, LoopSeat, Observer};
 use elsewhere_proto::{Outcome, Want};
 use pyo3::exceptions::{PyBaseException, PyTimeoutError};
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -56,6 +56,8 @@ struct Watchers {
     /// Whether the service thread will hear of the answer.
     is_observed: bool,
     callbacks: Vec<Py<PyAny>>,
+    /// While event loops wait for the answer: their places in the chain.
+    seats: Vec<Arc<LoopSeat>>,
     /// `threading.Condition` and the list of waiters, as `concurrent.futures.wait` wants them.
     condition: Option<Py<PyAny>>,
     waiters: Option<Py<PyList>>,
@@ -157,7 +159,11 @@ impl Future {
         if let Err(error) = Self::publish(slf, state) {
             lifecycle::report(py, &error, "the waiters of a future could not be told");
         }
-        let callbacks = std::mem::take(&mut guard(&this.watchers).callbacks);
+        let (callbacks, seats) = {
+            let mut watchers = guard(&this.watchers);
+            (std::mem::take(&mut watchers.callbacks), std::mem::take(&mut watchers.seats))
+        };
+        drop(seats);
         for callback in callbacks {
             Self::call_back(slf, callback.bind(py));
         }
@@ -435,9 +441,19 @@ impl Future {
     fn _observe(slf: &Bound<'_, Self>, queue: &Bound<'_, crate::loop_queue::LoopQueue>, key: u64) -> bool {
         let this = slf.get();
         Self::look(slf);
-        this.is_settled()
-            || Self::run_local(slf)
-            || this.sent.peer.link.observe(&this.sent.pending, Observer::Loop(queue.get().inner(), key))
+        if this.is_settled() || Self::run_local(slf) {
+            return true;
+        }
+        let link = &this.sent.peer.link;
+        let seat = queue.get().sit(link, this.sent.chain);
+        guard(&this.watchers).seats.extend(seat);
+        let is_done = link.observe(&this.sent.pending, Observer::Loop(queue.get().inner(), key));
+        if is_done || this.is_settled() {
+            // Whoever settled it may have looked for seats before this one was there.
+            let seats = std::mem::take(&mut guard(&this.watchers).seats);
+            drop(seats);
+        }
+        is_done
     }
 
     #[getter]

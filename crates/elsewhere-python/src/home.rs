@@ -16,7 +16,7 @@ use pyo3::types::{PyBytes, PyString, PyTuple};
 use crate::decode::{Decoder, Undecodable};
 use crate::encode::Encoder;
 use crate::peer::Peer;
-use crate::{call, errands, lifecycle, service};
+use crate::{errands, lane, lifecycle, service};
 
 /// Seconds that a thread waits for another one that shows what came before its answer. That one may wait for the first,
 /// through a handler's lock; it then shows the rest when it can.
@@ -96,7 +96,7 @@ fn tell(py: Python<'_>, peer: &Arc<Peer>, method: &str, args: &Bound<'_, PyTuple
     written.inspect_err(|_| encoder.abandon())?;
     let granted = encoder.into_granted();
     let number = NUMBER.fetch_add(1, Ordering::Relaxed); // Relaxed: only uniqueness matters
-    let is_sent = peer.link.send_word(*LANE.get_or_init(call::next_lane), number, &mut body).is_ok();
+    let is_sent = peer.link.send_word(*LANE.get_or_init(lane::next_id), number, &mut body).is_ok();
     if !is_sent {
         peer.ungrant(py, granted);
     } else if peer.link.is_behind() {

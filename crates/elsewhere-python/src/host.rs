@@ -14,7 +14,8 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::call::{self, TICK};
 use crate::peer::{self, Lease, Peer};
-use crate::{deadline, errors, home, lifecycle, service};
+use crate::serving::Concurrency;
+use crate::{deadline, errors, home, lifecycle, service, serving};
 
 /// What the owner of a host wants of it.
 pub(crate) struct Traits {
@@ -506,11 +507,13 @@ pub(crate) fn start_local_host(
     HostCore::attach(core, &near)
 }
 
-/// Take the connection that this process inherited as standard input: it becomes a host.
+/// Take the connection that this process inherited as standard input: it becomes a host, which runs its calls so.
 #[pyfunction]
-pub(crate) fn adopt_owner(py: Python<'_>) -> PyResult<()> {
-    let link =
-        elsewhere_engine::adopt_stdin(config(Capabilities::CHUNKS.with(Capabilities::SERIAL), py), Inbox::new())?;
+pub(crate) fn adopt_owner(py: Python<'_>, concurrency: Concurrency) -> PyResult<()> {
+    serving::set_concurrency(concurrency);
+    let capabilities = Capabilities::CHUNKS.with(concurrency.capabilities());
+    let inbox = if concurrency.has_workers() { Inbox::shared() } else { Inbox::new() };
+    let link = elsewhere_engine::adopt_stdin(config(capabilities, py), inbox)?;
     let owner = Peer::new(link, None, "the owner".to_owned(), false);
     interrupts::signal();
     if !lifecycle::set_owner(owner) {

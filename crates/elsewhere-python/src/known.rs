@@ -8,8 +8,8 @@ use elsewhere_proto::Want;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyMappingProxy, PyString, PyType};
 
+use crate::class_info::ClassInfo;
 use crate::path::{self, Place, Step};
-use crate::peer::ClassInfo;
 use crate::proxy::Proxy;
 use crate::view::View;
 

@@ -11,6 +11,9 @@
 mod answer;
 mod call;
 mod calls_in;
+mod chain;
+mod class_info;
+mod coroutines;
 mod deadline;
 mod decode;
 mod encode;
@@ -21,12 +24,15 @@ mod home;
 mod host;
 mod kinds;
 mod known;
+mod lane;
 mod lifecycle;
 mod loop_queue;
 mod operate;
+mod origin;
 mod path;
 mod peer;
 mod pickling;
+mod producing;
 mod promise;
 mod proxy;
 mod read_ahead;
@@ -34,7 +40,9 @@ mod reference;
 mod running;
 mod sent;
 mod service;
+mod serving;
 mod stream;
+mod turns;
 mod verbs;
 mod verdicts;
 mod view;
@@ -45,18 +53,22 @@ use pyo3::prelude::*;
 mod _core {
     #[pymodule_export]
     use crate::{
+        coroutines::Running,
         deadline::Deadline,
         future::Future,
         home::{_flush_after_calls, _tell_owner, HomeQueue},
         host::{HostCore, adopt_owner, start_host, start_local_host},
+        lane::TaskLane,
         lifecycle::{_after_fork_in_child, _after_fork_in_parent, _at_exit, _before_fork},
         loop_queue::LoopQueue,
         pickling::{_check_results, _is_pickling_argument, _itself, _offer, _pickles, _reference},
+        producing::StreamTurn,
         proxy::{_aiter, _anext, _operate_in_place, Proxy},
         read_ahead::ReadAhead,
         reference::Ref,
         running::_attend,
-        service::{_serve_owner, _serve_process},
+        service::_serve_process,
+        serving::{end_lane, is_loop_shared, serve_as_worker, serve_once, serve_owner},
         stream::Stream,
         verbs::{attribute, close, futures, get, host_of, is_proxy, lazy, post, r#ref, stream, submit, with_options},
     };

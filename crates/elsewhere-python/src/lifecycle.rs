@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::peer::Peer;
-use crate::{errands, home, running, service};
+use crate::{errands, home, running, service, turns};
 
 /// Seconds that the end of the process waits for hosts to finish; what is left then ends by itself within a second.
 const EXIT_PATIENCE: Duration = Duration::from_secs(2);
@@ -87,6 +87,7 @@ pub(crate) fn _after_fork_in_child(py: Python<'_>) -> PyResult<()> {
     service::forget_thread();
     errands::forget();
     running::forget();
+    turns::forget();
     let inherited = fork::child();
     service::forget_work(); // after the tables of the engine are free again
     // Kept for ever: their drops would act on the parent's connections.

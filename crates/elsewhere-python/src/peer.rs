@@ -7,26 +7,18 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::thread::ThreadId;
 use std::time::Duration;
 
 use elsewhere_engine::{HostProcess, Link, Work, exit};
 use elsewhere_proto::{Capabilities, ErrorKind, ObjectId, Outcome};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple, PyType};
+use pyo3::types::{PyDict, PyType};
 
+use crate::class_info::ClassInfo;
 use crate::home::Showing;
 use crate::promise::Promises;
 use crate::service::Pumped;
-use crate::{answer, errors, home, host, read_ahead, service};
-
-/// What a class descriptor says of the objects of its class.
-pub(crate) mod class_flag {
-    /// Iterating it is all one can do with it: it arrives as a `Stream`.
-    pub(crate) const STREAM: i64 = 2;
-    /// An async generator.
-    pub(crate) const ASYNC_STREAM: i64 = 4;
-}
+use crate::{answer, coroutines, errors, home, host, lifecycle, producing, service};
 
 /// The most results of one connection that may live as proxies because they could not be copied: a guard against a loop
 /// that collects them without knowing.
@@ -54,8 +46,6 @@ pub(crate) struct Peer {
     pub(crate) process: Option<Arc<HostProcess>>,
     /// The far end of a local host, which whoever waits here pumps.
     pub(crate) far: OnceLock<Arc<Self>>,
-    /// The thread that runs a call of a local host, at its far end: such a host is serial over all threads.
-    pub(crate) turn: Mutex<Option<ThreadId>>,
     /// The near end, at the far end of a local host.
     pub(crate) near: OnceLock<Weak<Self>>,
     /// Whether both ends are this process and hand values over as they are.
@@ -94,6 +84,30 @@ struct Tables {
 struct Exported {
     object: Py<PyAny>,
     class: Arc<Class>,
+    /// What leads to the event loop from which it was offered: there its coroutines run.
+    home: Option<Py<PyAny>>,
+}
+
+impl Exported {
+    fn drop_ref(self, py: Python<'_>) {
+        self.object.drop_ref(py);
+        if let Some(home) = self.home {
+            home.drop_ref(py);
+        }
+    }
+}
+
+/// What leads to the event loop that this thread runs, for a process that is no host: hosts have a loop of their own.
+fn current_loop(py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+    if lifecycle::owner().is_some() {
+        return Ok(None);
+    }
+    let modules = py.import("sys")?.getattr("modules")?;
+    if !modules.contains("asyncio.events")? && !modules.contains("trio.lowlevel")? {
+        return Ok(None);
+    }
+    let found = py.import("elsewhere._tasks")?.call_method0("current_loop")?;
+    Ok((!found.is_none()).then(|| found.unbind()))
 }
 
 /// The class of objects that we offered.
@@ -104,15 +118,6 @@ struct Class {
     /// Whether the peer has used an object of it, and so has read its description. Until then each offer brings it: the
     /// first may be read last, by another thread, or never, if nobody waits for the answer it came in.
     is_known: AtomicBool,
-}
-
-/// What the peer told of the class of an object.
-pub(crate) struct ClassInfo {
-    pub(crate) module: String,
-    pub(crate) qualname: String,
-    pub(crate) flags: i64,
-    /// Names of the coroutine functions of the class.
-    pub(crate) coroutines: Vec<String>,
 }
 
 /// How one of our objects is offered to the peer.
@@ -161,15 +166,16 @@ pub(crate) fn kill_local(py: Python<'_>, near: &Arc<Link>, far: &Arc<Peer>) {
         }
     }
     near.drain();
-    abandon_local(py, near);
+    abandon_local(py, near, far);
 }
 
-fn abandon_local(py: Python<'_>, near: &Arc<Link>) {
+fn abandon_local(py: Python<'_>, near: &Arc<Link>, far: &Peer) {
     near.abandon();
     // At the end of the process nobody ends links any more.
     while near.loss().is_none() && !exit::has_begun() {
         py.detach(|| std::thread::sleep(GLANCE)); // whoever reads the link at this moment tells its end
     }
+    coroutines::forget_local(py, far.link.id());
     sweep(py);
 }
 
@@ -183,7 +189,7 @@ pub(crate) fn finish_local(py: Python<'_>, near: &Arc<Link>, far: &Arc<Peer>) {
         }
     }
     near.close();
-    abandon_local(py, near);
+    abandon_local(py, near, far);
 }
 
 /// An object of the peer that we name. All proxies of one object share one import.
@@ -227,7 +233,6 @@ impl Peer {
             link,
             process,
             far: OnceLock::new(),
-            turn: Mutex::default(),
             near: OnceLock::new(),
             hands_over: AtomicBool::new(false),
             promises: Promises::default(),
@@ -298,10 +303,15 @@ impl Peer {
         let class = self.class_of(&object.get_type())?;
         // Relaxed: whoever knows that the peer knows has it from a message, which ordered both.
         let described = (!class.is_known.load(Ordering::Relaxed)).then(|| Arc::clone(&class.info));
+        let home = current_loop(object.py())?;
         let mut tables = self.tables();
         if let Some(&known) = tables.ids.get(&pointer) {
             let object_id = ObjectId(known);
             if self.link.grant(object_id).is_ok() {
+                let held = tables.exported.get_mut(&known).filter(|_| home.is_some());
+                let before = held.and_then(|held| std::mem::replace(&mut held.home, home));
+                drop(tables);
+                drop(before);
                 return Ok(Offer { object: object_id, class: class.id, described });
             }
         }
@@ -314,7 +324,7 @@ impl Peer {
             tables.auto.insert(object_id.0);
         }
         let id = class.id;
-        let replaced = tables.exported.insert(object_id.0, Exported { object: object.clone().unbind(), class });
+        let replaced = tables.exported.insert(object_id.0, Exported { object: object.clone().unbind(), class, home });
         tables.ids.insert(pointer, object_id.0);
         drop(tables);
         drop(replaced);
@@ -326,7 +336,7 @@ impl Peer {
         let class = self.class_of(&object.get_type())?;
         let id = self.link.export();
         // Not among `ids`: the other end gets the object itself, and holds no reference that an answer could name.
-        self.tables().exported.insert(id.0, Exported { object: object.clone().unbind(), class });
+        self.tables().exported.insert(id.0, Exported { object: object.clone().unbind(), class, home: None });
         Ok(id)
     }
 
@@ -366,6 +376,12 @@ impl Peer {
         Some(exported.object.bind(py).clone())
     }
 
+    /// What leads to the event loop from which the object `id` was offered last, if it was from any.
+    pub(crate) fn loop_of(&self, py: Python<'_>, id: ObjectId) -> Option<Py<PyAny>> {
+        let tables = self.tables();
+        tables.exported.get(&id.0)?.home.as_ref().map(|home| home.clone_ref(py))
+    }
+
     /// Drops what the peer gave back since the last time.
     pub(crate) fn drop_released(&self, py: Python<'_>) {
         let released = self.link.take_released();
@@ -396,7 +412,7 @@ impl Peer {
             }
         }
         drop(tables);
-        dropped.into_iter().for_each(|held| held.object.drop_ref(py));
+        dropped.into_iter().for_each(|held| held.drop_ref(py));
     }
 
     /// Takes in a reference that the peer offered.
@@ -508,62 +524,11 @@ impl Peer {
     pub(crate) fn clear(&self, py: Python<'_>) {
         self.promises.clear();
         let tables = std::mem::take(&mut *self.tables());
-        tables.exported.into_values().for_each(|held| held.object.drop_ref(py));
+        tables.exported.into_values().for_each(|held| held.drop_ref(py));
         for class in tables.classes.into_values().filter_map(Arc::into_inner) {
             class.kind.drop_ref(py);
         }
     }
-}
-
-impl ClassInfo {
-    fn of(kind: &Bound<'_, PyType>) -> PyResult<Self> {
-        let py = kind.py();
-        let flags = if crate::kinds::is_stream_type(py, kind)? {
-            class_flag::STREAM
-        } else if crate::kinds::is_async_stream_type(py, kind)? {
-            class_flag::ASYNC_STREAM
-        } else {
-            0
-        };
-        Ok(Self {
-            module: kind.module().map_or_else(|_| String::new(), |name| name.to_string()),
-            qualname: kind.qualname().map_or_else(|_| String::new(), |name| name.to_string()),
-            flags,
-            coroutines: coroutine_names(kind)?,
-        })
-    }
-}
-
-/// CO_COROUTINE of CPython's code flags.
-const CO_COROUTINE: u32 = 0x80;
-
-/// The names of the `async def` methods of a class, static and class methods too. A name belongs to the first class
-/// of its method resolution order that has it.
-fn coroutine_names(kind: &Bound<'_, PyType>) -> PyResult<Vec<String>> {
-    let mut names = Vec::new();
-    let mut seen = HashSet::new();
-    for class in kind.getattr("__mro__")?.cast_into::<PyTuple>()? {
-        if class.getattr("__module__").is_ok_and(|module| module.eq("builtins").unwrap_or(false)) {
-            continue;
-        }
-        for item in class.getattr("__dict__")?.call_method0("items")?.try_iter()? {
-            let (name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item?.extract()?;
-            let Ok(name) = name.extract::<String>() else { continue };
-            let is_first = seen.insert(name.clone());
-            if is_first && is_coroutine_function(&value) {
-                names.push(name);
-            }
-        }
-    }
-    Ok(names)
-}
-
-/// Whether what stands in a class's namespace is an `async def` function, or a static or class method around one.
-fn is_coroutine_function(value: &Bound<'_, PyAny>) -> bool {
-    let function = value.getattr("__func__").unwrap_or_else(|_| value.clone());
-    let flags =
-        function.getattr("__code__").and_then(|code| code.getattr("co_flags")).and_then(|flags| flags.extract::<u32>());
-    flags.is_ok_and(|flags| flags & CO_COROUTINE != 0)
 }
 
 type Registry = HashMap<u64, Arc<Peer>>;
@@ -594,7 +559,7 @@ pub(crate) fn sweep(py: Python<'_>) {
     };
     for peer in lost {
         home::show_last(py, &peer);
-        read_ahead::forget_link(peer.link.id());
+        producing::forget_link(peer.link.id());
         peer.clear(py);
     }
 }

@@ -15,9 +15,9 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
 use crate::call::{self, Last};
-use crate::calls_in::Source;
 use crate::future::Future;
 use crate::known;
+use crate::origin::Source;
 use crate::path::{self, Place, Step};
 use crate::peer::Import;
 use crate::sent::Sent;

@@ -10,12 +10,13 @@ use elsewhere_engine::{Arrival, Pending, Wake};
 use elsewhere_proto::{ChainId, ErrorKind, LaneId, Outcome};
 use pyo3::prelude::*;
 
-use crate::call::{TICK, inside_link, is_main_thread};
-use crate::calls_in::{self, Source};
+use crate::call::{TICK, is_main_thread};
+use crate::calls_in;
 use crate::decode::{Decoder, Undecodable};
+use crate::origin::Source;
 use crate::peer::Peer;
 use crate::proxy::Proxy;
-use crate::{errands, errors, home, path, running, service};
+use crate::{chain, errands, errors, home, path, running, service, turns};
 
 /// What a call was made on, for texts and for results that are the receiver itself.
 pub(crate) enum Subject {
@@ -89,6 +90,7 @@ impl Sent {
         let tick = is_main_thread().then_some(TICK);
         let link = &self.peer.link;
         let mut seat = None;
+        let mut waits = None;
         let mut is_called_back = false;
         loop {
             let looks = !std::mem::take(&mut is_called_back);
@@ -100,6 +102,12 @@ impl Sent {
             }
             if self.run_at_once(py) {
                 running::check(py)?;
+                continue;
+            }
+            if waits.is_none()
+                && let Some(twin) = self.peer.twin()
+            {
+                waits = Some(self.begin_to_wait(py, &twin)?);
                 continue;
             }
             let seat = &*seat.get_or_insert_with(|| link.sit(self.chain));
@@ -120,12 +128,30 @@ impl Sent {
         }
     }
 
+    /// Enters the wait for a local host into the table. A wait that would close a circle ends at once: the call that is
+    /// waited for is not begun if it still can be kept from that, and fails; else it goes on, and the wait fails.
+    fn begin_to_wait(&self, py: Python<'_>, twin: &Peer) -> PyResult<turns::Wait> {
+        let (wait, closes) = turns::wait_for(twin.link.id());
+        let is_own = chain::is_in_midst_of(twin.link.id(), self.pending.call());
+        if !is_own && !closes {
+            return Ok(wait);
+        }
+        twin.link.drain();
+        match twin.link.take_call(self.pending.call()) {
+            Some(incoming) => calls_in::refuse_circle(py, &incoming),
+            None if self.pending.is_done() => {} // it was answered meanwhile
+            None => return Err(errors::circle(py, &self.peer, &self.subject.text(py))),
+        }
+        Ok(wait)
+    }
+
     /// In a local host, a call that is made from inside another one, and a call back from it, run at once in the thread
     /// that waits: no other thread would. False if this is none of these, or has begun.
     fn run_at_once(&self, py: Python<'_>) -> bool {
         let Some(twin) = self.peer.twin() else { return false };
         let is_back = self.peer.near.get().is_some();
-        let is_nested = inside_link().is_some_and(|link| link == twin.link.id() || link == self.peer.link.id());
+        let is_nested =
+            chain::current(py).is_some_and(|(_, link)| link == twin.link.id() || link == self.peer.link.id());
         if !is_back && !is_nested {
             return false;
         }

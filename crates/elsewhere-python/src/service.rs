@@ -1,6 +1,6 @@
 //! Work that peers and observers bring: who runs it, and how.
 //!
-//! Owns: the process's inbox and its service thread, the main loop of a host, the pumping of local hosts. Must not know:
+//! Owns: the process's inbox and its service thread, the pumping of local hosts. Must not know: the threads of a host,
 //! what a call does (calls_in), how work gets into an inbox (the engine's).
 
 use std::collections::HashMap;
@@ -8,16 +8,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use elsewhere_engine::{Inbox, InboxWake, Work};
+use elsewhere_engine::{Inbox, Work};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::coroutines::{self, Running};
 use crate::future::Future;
 use crate::peer::{self, Peer};
-use crate::{calls_in, errands, home, host, lifecycle, read_ahead, running};
-
-/// A tick so long that only a signal ends a wait before its time: an idle host has no wake-ups.
-const SIGNALS_ONLY: Duration = Duration::from_secs(86_400);
+use crate::{calls_in, errands, home, host, lifecycle, producing, running, turns};
 
 /// The inbox of everything that is not a host's main loop or a local host.
 pub(crate) fn process_inbox() -> Arc<Inbox> {
@@ -75,19 +73,6 @@ pub(crate) fn _serve_process(py: Python<'_>) {
     }
 }
 
-/// Serve the owner of this host until it is done with us: the body of a host's main thread.
-#[pyfunction]
-pub(crate) fn _serve_owner(py: Python<'_>) -> PyResult<()> {
-    let Some(owner) = lifecycle::owner() else { return Ok(()) };
-    loop {
-        match py.detach(|| owner.link.wait_inbox(Some(SIGNALS_ONLY))) {
-            InboxWake::Work(work) => handle(py, work),
-            InboxWake::Tick => py.check_signals()?,
-            InboxWake::Ended => return Ok(()),
-        }
-    }
-}
-
 /// Does one piece of work.
 pub(crate) fn handle(py: Python<'_>, work: Work) {
     errands::run(py, || handle_here(py, work));
@@ -96,10 +81,12 @@ pub(crate) fn handle(py: Python<'_>, work: Work) {
 fn handle_here(py: Python<'_>, work: Work) {
     match work {
         Work::Call(incoming) => calls_in::run(py, &incoming),
-        Work::Credit { link, call, count } => read_ahead::credit(py, &link, call, count),
+        Work::Credit { link, call, .. } => producing::wake(&link, call),
+        Work::Turn { link, call, .. } => producing::take_turn(py, &link, call),
         Work::Cancelled { link, call, .. } => {
             running::heed(py);
-            read_ahead::cancel(py, &link, call);
+            coroutines::cancel(py, &link, call);
+            producing::cancel(&link, call);
         }
         Work::Released { link } => {
             if let Some(peer) = peer::of_link(&link) {
@@ -125,19 +112,11 @@ const GLANCE: Duration = Duration::from_micros(200);
 
 /// Runs one piece of work of a local host, what its objects want of this side last.
 pub(crate) fn pump(py: Python<'_>, far: &Arc<Peer>) -> Pumped {
-    let me = std::thread::current().id();
-    let before = {
-        let mut turn = far.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        if turn.is_some_and(|thread| thread != me) {
-            drop(turn);
-            py.detach(|| std::thread::sleep(GLANCE));
-            return Pumped::Busy;
-        }
-        turn.replace(me)
+    let Some(_turn) = turns::take(far.link.id()) else {
+        py.detach(|| std::thread::sleep(GLANCE));
+        return Pumped::Busy;
     };
-    let pumped = pump_in_turn(py, far);
-    *far.turn.lock().unwrap_or_else(PoisonError::into_inner) = before;
-    pumped
+    pump_in_turn(py, far)
 }
 
 fn pump_in_turn(py: Python<'_>, far: &Arc<Peer>) -> Pumped {
@@ -167,6 +146,8 @@ pub(crate) fn pump_far(py: Python<'_>, near: &Peer) {
 pub(crate) enum Watched {
     /// A call that somebody watches without waiting for it.
     Future(Py<Future>),
+    /// A coroutine that another thread leaves to the main thread.
+    Coroutine { coroutine: Py<PyAny>, running: Py<Running> },
     /// A callback for the end of a host. It holds the peer and not the Host, which would keep the host alive.
     Death { callback: Py<PyAny>, peer: Arc<Peer> },
     /// A host whose prints and messages come home. Told again and again.
@@ -211,8 +192,10 @@ fn completed(py: Python<'_>, key: u64) {
         return home::show_all_quietly(py, &peer);
     }
     let object = watched().remove(&key);
-    if let Some(Watched::Future(future)) = object {
-        Future::arrived(future.bind(py));
+    match object {
+        Some(Watched::Future(future)) => Future::arrived(future.bind(py)),
+        Some(Watched::Coroutine { coroutine, running }) => coroutines::handed_over(py, coroutine, running),
+        Some(Watched::Death { .. } | Watched::Home(_)) | None => {}
     }
 }
 

@@ -21,7 +21,7 @@ use crate::read_ahead::ReadAhead;
 use crate::reference::Ref;
 use crate::sent::Sent;
 use crate::view::{Options, View};
-use crate::{deadline, stream as streams};
+use crate::{chain, deadline, stream as streams};
 
 /// The default of `get`, or word that there is none.
 pub(crate) enum Fallback {
@@ -104,10 +104,13 @@ pub(crate) fn stream<'py>(
         Err(_) if target.is_callable() => peer_among(target, args, kwargs)?,
         Err(_) => return Err(neither_proxy_nor_function(target)),
     };
-    if peer.is_owned() && call::is_inside(peer.link.id()) {
+    if peer.is_owned() && chain::is_inside(py, peer.link.id()) {
         // The host's one thread waits for this very call: it answers calls of the chain, but takes no turns for streams.
         let sent = send(target, args, kwargs, Want::Reference, Expect::Answer)?.expect("an answer is expected");
-        return sent.wait(py)?.try_iter().map(Bound::into_any);
+        let made = sent.wait(py)?;
+        return made.try_iter().map(Bound::into_any).or_else(|error| {
+            if made.hasattr("__aiter__")? { Ok(made) } else { Err(error) } // one that is iterated asynchronously
+        });
     }
     let sent = send(target, args, kwargs, Want::Stream, Expect::Items)?;
     Ok(ReadAhead::new(py, sent.expect("items are expected"))?.into_any())

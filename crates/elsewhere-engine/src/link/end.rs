@@ -193,6 +193,7 @@ impl Link {
     pub(crate) fn end_input(&self) {
         self.end.is_input_over.store(true, Ordering::SeqCst);
         self.wake_all();
+        self.wake_servers();
     }
 
     /// Whether everything that the peer asked for is done and told, and it asks for nothing more.
@@ -246,6 +247,7 @@ impl Link {
         });
         lock(&self.roles).drop_transport();
         self.wake_all();
+        self.wake_servers();
         self.inbox.forget(self);
         interrupts::forget(self.id);
         let observers = std::mem::take(&mut *lock(&self.end.observers));

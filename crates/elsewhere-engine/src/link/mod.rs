@@ -33,7 +33,7 @@ use crate::watch::{self, Bell};
 pub(crate) use end::{Kind, PeerFate};
 pub use submit::{Expect, Request};
 pub(crate) use undecoded::Mark;
-pub use wait::{InboxWake, Wake};
+pub use wait::{InboxWake, LoopSeat, Wake};
 
 /// One connection to one peer. All methods may be called from any thread; those that wait say so.
 #[derive(Debug)]

@@ -63,6 +63,7 @@ impl Link {
             Event::Closing => {
                 self.end.note_peer_closing();
                 self.wake_all();
+                self.wake_servers();
             }
         }
     }

@@ -125,7 +125,7 @@ impl Link {
             let Some(transport) = transport.filter(|_| !left.is_zero()) else {
                 return self.attention.lose_patience();
             };
-            let woken = parker.sleep(Some(Watched { transport: &transport, want_write: true }), Some(left));
+            let woken = parker.sleep(Some(Watched { transport: &transport, want_write: true }), None, Some(left));
             if woken.readable {
                 self.try_read(); // the peer may be waiting for the same
             }
@@ -271,6 +271,9 @@ impl Link {
         let answered = self.answer_quietly(operation);
         self.read_far();
         self.touch();
+        if self.is_peer_closing() {
+            self.wake_servers(); // it may have been the last answer
+        }
         answered
     }
 

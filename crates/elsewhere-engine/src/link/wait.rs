@@ -17,7 +17,10 @@
 //! * Room to write. Whoever leaves bytes behind says so (`ask_for_writer`) after it has set the flag, and wakes the
 //!   sleeper, which reads the flag before each poll.
 //! * Calls of a waiting chain: see `chains`. Work of an inbox: see `inbox`. Both wake the thread's eventfd after the fact.
+//! * The end. Whoever waits for work is woken when the peer says that it makes no more calls, when the last of those is
+//!   answered after that, and when the link is over.
 
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -25,12 +28,14 @@ use std::time::{Duration, Instant};
 use elsewhere_proto::ChainId;
 
 use super::Link;
-use crate::chains::{self, ChainSeat};
+use crate::chains::{self, ChainSeat, Waker};
 use crate::exit;
 use crate::inbox::{Incoming, Work};
 use crate::lock::lock;
+use crate::observer::LoopQueue;
 use crate::parker::{self, Parker, Watched};
 use crate::pending::Pending;
+use crate::taker::Taker;
 use crate::transport::Transport;
 
 /// Why a wait ended.
@@ -55,7 +60,7 @@ pub enum Wake {
 pub enum InboxWake {
     /// Something to do.
     Work(Work),
-    /// The tick is over or a signal came: see to signals, then wait again.
+    /// The tick is over, a signal came, or the descriptor beside is readable: see to them, then wait again.
     Tick,
     /// The peer is done with us and everything it asked for is done, or it is gone.
     Ended,
@@ -78,7 +83,9 @@ struct Waiter {
 
 /// How long a wait may last.
 #[derive(Clone, Copy, Default)]
-struct Patience {
+struct Patience<'a> {
+    /// A descriptor that ends the wait when it is readable.
+    beside: Option<BorrowedFd<'a>>,
     until: Option<Instant>,
     tick: Option<Instant>,
     /// Whether a signal ends the wait.
@@ -114,7 +121,7 @@ impl Link {
     /// that nobody has begun come along.
     #[must_use]
     pub fn sit(&self, chain: ChainId) -> ChainSeat {
-        chains::sit(chain, self, &parker::current())
+        chains::sit(chain, self, Waker::Thread(parker::current()))
     }
 
     /// Waits for news of `pending`: its end, or items of its stream. Drives the link meanwhile.
@@ -193,29 +200,76 @@ impl Link {
     /// meanwhile. While more than the window of answers waits to be sent, it drives and hands out nothing.
     #[must_use]
     pub fn wait_inbox(self: &Arc<Self>, tick: Option<Duration>) -> InboxWake {
+        self.wait_work(&mut Taker::All, tick, None)
+    }
+
+    /// The same for one of several threads, or one that also waits for a descriptor `beside` the stream.
+    #[must_use]
+    pub fn wait_work(
+        self: &Arc<Self>,
+        taker: &mut Taker,
+        tick: Option<Duration>,
+        beside: Option<BorrowedFd<'_>>,
+    ) -> InboxWake {
         if !self.inbox.is_empty() {
             // While the last call ran more may have come, such as a cancel of the next.
             self.read();
         }
-        let seat = self.inbox.sit(parker::current());
-        let driven = self.drive(None, &ChainSeat::NONE, Patience::new(None, tick), || {
-            if self.end.is_over() {
-                return Some(InboxWake::Ended);
-            }
-            if self.attention.is_congested() {
-                return None;
-            }
-            match self.inbox.try_pop() {
-                Some(work) => Some(InboxWake::Work(work)),
-                None => self.has_nothing_left().then_some(InboxWake::Ended),
-            }
-        });
+        let seat = self.inbox.sit(parker::current(), *taker);
+        let patience = Patience { beside, ..Patience::new(None, tick) };
+        let mut look = || if self.attention.is_congested() && !self.end.is_over() { None } else { self.look(taker) };
+        let driven = self.drive(None, &ChainSeat::NONE, patience, &mut look);
         drop(seat);
+        if matches!(driven, Driven::Done(InboxWake::Ended)) {
+            self.wake_servers(); // the others, who may have looked when the last answer was not sent to its end
+        }
         match driven {
             Driven::Done(wake) => wake,
             Driven::Call(incoming) => InboxWake::Work(Work::Call(incoming)),
             Driven::TimedOut | Driven::Tick | Driven::Pump | Driven::Home => InboxWake::Tick,
         }
+    }
+
+    /// The same for a thread that leaves the stream to others: calls are not for it.
+    #[must_use]
+    pub fn wait_errands(self: &Arc<Self>, tick: Option<Duration>, beside: Option<BorrowedFd<'_>>) -> InboxWake {
+        let end = tick.and_then(|tick| Instant::now().checked_add(tick));
+        let parker = parker::current();
+        let seat = self.inbox.sit(Arc::clone(&parker), Taker::Errands);
+        let wake = loop {
+            if let Some(wake) = self.look(&mut Taker::Errands) {
+                break wake;
+            }
+            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                break InboxWake::Tick;
+            }
+            let woken = parker.sleep(None, beside, left);
+            if woken.beside || woken.interrupted {
+                break InboxWake::Tick;
+            }
+        };
+        drop(seat);
+        exit::gate();
+        wake
+    }
+
+    /// Whether there is work for `taker`, or will be none any more.
+    fn look(&self, taker: &mut Taker) -> Option<InboxWake> {
+        if self.end.is_over() {
+            return Some(InboxWake::Ended);
+        }
+        match self.inbox.try_take(taker) {
+            Some(work) => Some(InboxWake::Work(work)),
+            None => self.has_nothing_left().then_some(InboxWake::Ended),
+        }
+    }
+
+    /// Has the calls of `chain` run by an event loop that waits in it: `queue` is told [`LoopQueue::CALLS`] for each, to be
+    /// taken from the seat. Its drop ends it.
+    #[must_use]
+    pub fn sit_in_loop(&self, chain: ChainId, queue: &Arc<LoopQueue>) -> LoopSeat {
+        LoopSeat { chain: chains::sit(chain, self, Waker::Loop(Arc::clone(queue))) }
     }
 
     /// Takes in what has arrived, without waiting. For `done()` and its like.
@@ -231,14 +285,14 @@ impl Link {
         self: &Arc<Self>,
         pending: Option<&Arc<Pending>>,
         chain: &ChainSeat,
-        patience: Patience,
-        look: impl Fn() -> Option<T>,
+        patience: Patience<'_>,
+        mut look: impl FnMut() -> Option<T>,
     ) -> Driven<T> {
         self.send_held();
         let seat = Seat::take(self, pending);
         let pumped = self.far.get().and_then(|far| far.pumped.as_deref());
-        let pump_seat = pumped.map(|inbox| inbox.sit(Arc::clone(&seat.parker)));
-        let driven = self.drive_seated(&seat, chain, pending, patience, look);
+        let pump_seat = pumped.map(|inbox| inbox.sit(Arc::clone(&seat.parker), Taker::All));
+        let driven = self.drive_seated(&seat, chain, pending, patience, &mut look);
         drop((pump_seat, seat));
         let comes_back = matches!(driven, Driven::Call(_) | Driven::Home | Driven::Pump);
         let takes_answer = pending.is_some() && matches!(driven, Driven::Done(_));
@@ -268,8 +322,8 @@ impl Link {
         seat: &Seat<'_>,
         chain: &ChainSeat,
         pending: Option<&Arc<Pending>>,
-        patience: Patience,
-        look: impl Fn() -> Option<T>,
+        patience: Patience<'_>,
+        look: &mut dyn FnMut() -> Option<T>,
     ) -> Driven<T> {
         loop {
             if let Some(incoming) = chain.take_call() {
@@ -295,14 +349,14 @@ impl Link {
             let stream = self.claim_stream(seat.key);
             let want_write = self.attention.is_blocked();
             let watched = stream.as_deref().map(|transport| Watched { transport, want_write });
-            let woken = seat.parker.sleep(watched, left);
+            let woken = seat.parker.sleep(watched, patience.beside, left);
             if woken.readable {
                 self.read();
             }
             if woken.writable {
                 self.flush();
             }
-            if woken.interrupted && patience.heeds_signals {
+            if woken.beside || (woken.interrupted && patience.heeds_signals) {
                 return Driven::Tick;
             }
         }
@@ -323,6 +377,11 @@ impl Link {
         let found = |waiter: &Waiter| (!waiter.parker.is_own()).then(|| Arc::clone(&waiter.parker));
         let parkers: Vec<_> = lock(&self.roles).waiters.iter().filter(of_call).filter_map(found).collect();
         parkers.iter().for_each(|parker| parker.wake());
+    }
+
+    /// Wakes whoever waits for work, which may never come any more.
+    pub(super) fn wake_servers(&self) {
+        self.inbox.wake_all();
     }
 
     pub(super) fn wake_all(&self) {
@@ -348,6 +407,20 @@ impl Link {
             waiter.parker.wake();
         }
         !roles.waiters.is_empty()
+    }
+}
+
+/// An event loop's place in a chain that it waits in.
+#[derive(Debug)]
+pub struct LoopSeat {
+    chain: ChainSeat,
+}
+
+impl LoopSeat {
+    /// The next call to run in the loop's thread.
+    #[must_use]
+    pub fn take_call(&self) -> Option<Incoming> {
+        self.chain.take_call()
     }
 }
 
@@ -406,11 +479,11 @@ enum Left {
     NoTick,
 }
 
-impl Patience {
+impl Patience<'_> {
     fn new(until: Option<Instant>, tick: Option<Duration>) -> Self {
         // A tick beyond what the clock can count is a wait that only signals end.
         let tick_at = tick.and_then(|tick| Instant::now().checked_add(tick));
-        Self { until, tick: tick_at, heeds_signals: tick.is_some() }
+        Self { beside: None, until, tick: tick_at, heeds_signals: tick.is_some() }
     }
 
     /// `deadline` only shortens the sleep; what it means is not the caller's patience.

@@ -180,7 +180,7 @@ impl Process {
                 break;
             }
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            if left.is_some_and(|left| left.is_zero()) || parker.sleep(None, left).interrupted {
+            if left.is_some_and(|left| left.is_zero()) || parker.sleep(None, None, left).interrupted {
                 break;
             }
         }

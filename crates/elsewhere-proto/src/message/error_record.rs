@@ -27,6 +27,8 @@ pub enum ErrorKind {
     Missing = 8,
     /// The receiver accepts no more calls.
     Closed = 9,
+    /// Running it would close a circle of waits.
+    Deadlock = 10,
 }
 
 /// What is known of a call that failed.
@@ -43,7 +45,7 @@ pub enum Outcome {
 
 impl ErrorKind {
     /// Every kind, in order of its code.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Raised,
         Self::Argument,
         Self::Result,
@@ -54,6 +56,7 @@ impl ErrorKind {
         Self::Overloaded,
         Self::Missing,
         Self::Closed,
+        Self::Deadlock,
     ];
 
     /// The kind with this code, as it stands in a record.
@@ -287,11 +290,11 @@ mod tests {
 
     #[test]
     fn codes_have_one_meaning() {
-        for code in -1..=11 {
+        for code in -1..=12 {
             assert!(ErrorKind::from_code(code).is_none_or(|kind| kind.code() == code));
             assert!(Outcome::from_code(code).is_none_or(|outcome| outcome.code() == code));
         }
-        assert_eq!(ErrorKind::from_code(10), None);
+        assert_eq!(ErrorKind::from_code(11), None);
         assert_eq!(Outcome::from_code(3), None);
     }
 }

@@ -35,6 +35,10 @@ impl Capabilities {
     /// Accepts pickles. Reserved, unused until later.
     pub const PICKLE: Self = Self(1 << 6);
 
+    /// Runs the calls of each lane one at a time, in their order, and sends each answer before it begins the next call of
+    /// the lane; only calls of a chain that it waits in come in between. Wants to be told when a lane has ended.
+    pub const LANES: Self = Self(1 << 7);
+
     /// Whether all of `other` are among these.
     #[must_use]
     pub const fn has(self, other: Self) -> bool {

@@ -75,7 +75,12 @@ pub(crate) fn pair() -> (Side, Side) {
 }
 
 pub(crate) fn pair_with(near: Config) -> (Side, Side) {
-    let hello = Hello { capabilities: Capabilities::CHUNKS.with(Capabilities::SERIAL), ..Hello::default() };
+    pair_of(near, Capabilities::SERIAL)
+}
+
+/// Two sides that know each other; the far one runs its calls as `capability` says.
+pub(crate) fn pair_of(near: Config, capability: Capabilities) -> (Side, Side) {
+    let hello = Hello { capabilities: Capabilities::CHUNKS.with(capability), ..Hello::default() };
     let (mut near, mut far) = (Connection::new(near), Connection::new(Config { hello, ..Config::default() }));
     carry(&mut near, &mut far);
     carry(&mut far, &mut near);

@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 
 use super::{Encoder, Stop};
 use crate::future::Future;
-use crate::{call, service};
+use crate::{lane, service};
 
 impl<'py> Encoder<'_, 'py> {
     /// The futures that were named.
@@ -45,7 +45,9 @@ impl<'py> Encoder<'_, 'py> {
     /// Names the call of a future that is not settled, where the host will have answered it by then.
     fn promise(&mut self, future: &Bound<'py, Future>) -> PyResult<bool> {
         let sent = future.get().sent();
-        let is_before = Arc::ptr_eq(&sent.peer, self.peer) && sent.lane == call::own_lane() && sent.chain != ChainId(0);
+        let is_before = Arc::ptr_eq(&sent.peer, self.peer)
+            && sent.lane == lane::current(self.py, &sent.peer.link)
+            && sent.chain != ChainId(0);
         if !self.may_promise || !is_before || !self.peer.takes_promises() || Future::is_here(future) {
             return Ok(false);
         }

@@ -1,0 +1,176 @@
+//! Which call each of several threads takes from an inbox.
+//! Owns: the facts about lanes. Must not know: transports, how calls are run.
+
+mod support;
+
+use std::sync::Arc;
+
+use elsewhere_engine::transport::Transport;
+use elsewhere_engine::{Inbox, InboxWake, Incoming, Lane, Link, Taker, Work};
+use elsewhere_proto::{LaneId, Want};
+use support::{Call, Watchdog, answer, bytes, links, reply};
+
+/// Two links, and the calls `lanes` on their way from the first to the second, numbered from 0.
+fn with_calls(lanes: &[u32]) -> (Arc<Link>, Arc<Link>) {
+    let (near, far) = links(Transport::unix_pair);
+    for (number, lane) in (0_u8..).zip(lanes) {
+        Call { lane: *lane, ..Call::new(&[number]) }.submit(&near);
+    }
+    while far.inbox().len() < lanes.len() {
+        far.drain();
+        std::thread::yield_now();
+    }
+    (near, far)
+}
+
+fn call(work: Option<Work>) -> Option<(u8, Incoming)> {
+    match work {
+        Some(Work::Call(incoming)) => Some((bytes(&incoming.call.body)[0], incoming)),
+        None => None,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn number(inbox: &Inbox, taker: &mut Taker) -> Option<u8> {
+    call(inbox.try_take(taker)).map(|(number, _)| number)
+}
+
+fn lane(link: &Link, lane: u32) -> Lane {
+    Lane { link: link.id(), lane: LaneId(lane) }
+}
+
+#[test]
+fn one_thread_takes_everything_in_order() {
+    let (_near, far) = with_calls(&[1, 1, 2]);
+
+    let taken: Vec<_> = (0..4).map(|_| number(far.inbox(), &mut Taker::All)).collect();
+
+    assert_eq!(taken, [Some(0), Some(1), Some(2), None]);
+}
+
+#[test]
+fn next_call_of_a_lane_is_taken_when_the_one_before_has_begun() {
+    let (_near, far) = with_calls(&[1, 1, 2]);
+    let inbox = far.inbox();
+
+    assert_eq!(number(inbox, &mut Taker::Any), Some(0));
+    assert_eq!(number(inbox, &mut Taker::Any), Some(2));
+    assert_eq!(number(inbox, &mut Taker::Any), None);
+    inbox.open_lane(lane(&far, 1));
+
+    assert_eq!(number(inbox, &mut Taker::Any), Some(1));
+}
+
+#[test]
+fn thread_that_takes_a_new_lane_takes_no_other_from_then_on() {
+    let (_near, far) = with_calls(&[1, 2, 1]);
+    let inbox = far.inbox();
+    let (mut one, mut other) = (Taker::New, Taker::New);
+
+    assert_eq!(number(inbox, &mut one), Some(0));
+    assert_eq!(one, Taker::Of(lane(&far, 1)));
+    assert_eq!(number(inbox, &mut one), None);
+    inbox.open_lane(lane(&far, 1));
+
+    assert_eq!(number(inbox, &mut other), Some(1));
+    assert_eq!(number(inbox, &mut one), Some(2));
+}
+
+#[test]
+fn lane_whose_thread_is_gone_gets_another() {
+    let (_near, far) = with_calls(&[1, 1]);
+    let inbox = far.inbox();
+    assert_eq!(number(inbox, &mut Taker::New), Some(0));
+    inbox.open_lane(lane(&far, 1));
+    assert_eq!(number(inbox, &mut Taker::New), None);
+
+    inbox.free_lane(lane(&far, 1));
+
+    assert_eq!(number(inbox, &mut Taker::New), Some(1));
+}
+
+#[test]
+fn errands_are_no_calls() {
+    let (_near, far) = with_calls(&[1]);
+    let inbox = far.inbox();
+    inbox.push(Work::Completed(7));
+
+    assert!(matches!(inbox.try_take(&mut Taker::Errands), Some(Work::Completed(7))));
+    assert!(!inbox.has_work_for(Taker::Errands));
+    assert!(inbox.has_work_for(Taker::Any));
+}
+
+#[test]
+fn turn_of_a_stream_is_taken_by_the_thread_of_its_lane_also_while_that_is_shut() {
+    let (near, far) = with_calls(&[1]);
+    let inbox = far.inbox();
+    let stream = Call { lane: 1, want: Want::Stream, ..Call::new(b"s") }.submit(&near);
+    let mut taker = Taker::New;
+    assert_eq!(number(inbox, &mut taker), Some(0));
+
+    inbox.push(Work::Turn { link: Arc::clone(&far), call: stream.call(), lane: LaneId(1) });
+
+    assert!(!inbox.has_work_for(Taker::New));
+    assert!(matches!(inbox.try_take(&mut taker), Some(Work::Turn { .. })));
+}
+
+#[test]
+fn many_threads_run_all_calls_and_each_lane_in_order() {
+    let _watchdog = Watchdog::new("many_threads_run_all_calls_and_each_lane_in_order");
+    let (near, far) = links(Transport::unix_pair);
+    far.serve();
+    let begun = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let workers: Vec<_> = (0..4).map(|_| worker(Arc::clone(&far), Arc::clone(&begun))).collect();
+
+    let calls: Vec<_> =
+        (0..200_u8).map(|number| Call { lane: u32::from(number % 3), ..Call::new(&[number]) }.submit(&near)).collect();
+    for (call, number) in calls.iter().zip(0..) {
+        assert_eq!(reply(&near, call), [number]);
+    }
+    near.close();
+    workers.into_iter().for_each(|worker| worker.join().unwrap());
+
+    let begun = begun.lock().unwrap();
+    for lane in 0..3 {
+        let numbers: Vec<_> = begun.iter().copied().filter(|number| number % 3 == lane).collect();
+        assert!(numbers.is_sorted(), "lane {lane}: {numbers:?}");
+    }
+    assert_eq!(begun.len(), 200);
+}
+
+/// Serves as one of several threads, until the end. Notes a call before it lets the next one of its lane begin.
+fn worker(link: Arc<Link>, begun: Arc<std::sync::Mutex<Vec<u8>>>) -> std::thread::JoinHandle<()> {
+    std::thread::spawn(move || {
+        loop {
+            match link.wait_work(&mut Taker::Any, None, None) {
+                InboxWake::Work(work) => {
+                    let Some((number, incoming)) = call(Some(work)) else { continue };
+                    begun.lock().unwrap().push(number);
+                    link.inbox().open_lane(Lane { link: link.id(), lane: incoming.call.lane });
+                    answer(&incoming, &[number]);
+                }
+                InboxWake::Tick => {}
+                InboxWake::Ended => return,
+            }
+        }
+    })
+}
+
+#[test]
+fn thread_that_takes_errands_hears_of_the_end_and_of_nothing_else() {
+    let _watchdog = Watchdog::new("thread_that_takes_errands_hears_of_the_end_and_of_nothing_else");
+    let (near, far) = links(Transport::unix_pair);
+    far.serve();
+    let main = {
+        let far = Arc::clone(&far);
+        std::thread::spawn(move || matches!(far.wait_errands(None, None), InboxWake::Ended))
+    };
+    let server = worker(Arc::clone(&far), Arc::default());
+
+    let pending = Call::new(b"a").submit(&near);
+    assert_eq!(reply(&near, &pending), b"a");
+    near.close();
+
+    assert!(main.join().unwrap());
+    server.join().unwrap();
+}

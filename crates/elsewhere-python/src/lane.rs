@@ -1,0 +1,120 @@
+//! Lanes: the threads and tasks of this process, as a peer tells them apart.
+//!
+//! Owns: the number of each lane and of its calls, and who is told when it has ended. Must not know: what a peer does
+//! with it. Calls of one lane start there in the order of their numbers. A peer that runs one call at a time gets one lane
+//! for a thread and all its tasks, since the order of arrival says as much.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use elsewhere_engine::{Expect, Link, Request, exit};
+use elsewhere_proto::codec::Writer;
+use elsewhere_proto::{CallHead, Capabilities, ChainId, LaneId, ObjectId, Op, Want};
+use pyo3::prelude::*;
+
+/// What a peer knows a thread or a task by.
+pub(crate) struct Lane {
+    id: LaneId,
+    next: AtomicU32,
+    /// Those that keep something for the lane, a thread for instance.
+    told: Mutex<Vec<Weak<Link>>>,
+}
+
+thread_local! {
+    static OF_THREAD: Lane = Lane::new();
+}
+
+/// The lane of one task. It ends with the task's context.
+#[pyclass(frozen, module = "elsewhere._core")]
+pub(crate) struct TaskLane {
+    lane: Lane,
+}
+
+#[pymethods]
+impl TaskLane {
+    #[new]
+    fn new() -> Self {
+        Self { lane: Lane::new() }
+    }
+}
+
+/// The lane of a call that is made now, and the call's number in it.
+pub(crate) fn next(py: Python<'_>, link: &Arc<Link>) -> (LaneId, u32) {
+    with_current(py, link, |lane| lane.next(link))
+}
+
+/// The lane of a call that is made now.
+pub(crate) fn current(py: Python<'_>, link: &Arc<Link>) -> LaneId {
+    with_current(py, link, |lane| lane.id)
+}
+
+fn with_current<T>(py: Python<'_>, link: &Arc<Link>, look: impl FnOnce(&Lane) -> T) -> T {
+    if has(link, Capabilities::SERIAL) {
+        return OF_THREAD.with(look);
+    }
+    let task = py.import("elsewhere._awaiting").and_then(|module| module.call_method0("task_lane"));
+    match task.as_ref().map(|task| task.cast_exact::<TaskLane>()) {
+        Ok(Ok(task)) => look(&task.get().lane),
+        _ => OF_THREAD.with(look),
+    }
+}
+
+/// A lane that no thread and no task has.
+pub(crate) fn next_id() -> LaneId {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    LaneId(NEXT.fetch_add(1, Ordering::Relaxed)) // Relaxed: only uniqueness matters
+}
+
+fn has(link: &Link, capability: Capabilities) -> bool {
+    link.peer().is_some_and(|hello| hello.capabilities.has(capability))
+}
+
+impl Lane {
+    fn new() -> Self {
+        Self { id: next_id(), next: AtomicU32::new(0), told: Mutex::default() }
+    }
+
+    fn next(&self, link: &Arc<Link>) -> (LaneId, u32) {
+        let number = self.next.fetch_add(1, Ordering::Relaxed); // Relaxed: one thread at a time makes calls in a lane
+        if has(link, Capabilities::LANES) {
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            if !told.iter().any(|other| Weak::as_ptr(other) == Arc::as_ptr(link)) {
+                told.retain(|other| other.strong_count() > 0);
+                told.push(Arc::downgrade(link));
+            }
+        }
+        (self.id, number)
+    }
+}
+
+impl Drop for Lane {
+    /// The last call of the lane is the word that it has ended. No Python: a thread may have none any more.
+    fn drop(&mut self) {
+        if exit::has_begun() {
+            return;
+        }
+        let told = std::mem::take(self.told.get_mut().unwrap_or_else(PoisonError::into_inner));
+        for link in told.iter().filter_map(Weak::upgrade) {
+            let number = self.next.fetch_add(1, Ordering::Relaxed); // Relaxed: see `next`
+            let mut body = last_words();
+            let (lane, chain, expect) = (self.id, ChainId(0), Expect::Nothing);
+            // Refused by a link that is over, which keeps nothing, or by a full window: then the thread stays for the
+            // life of the host.
+            let _ =
+                link.submit(Request { lane, number, chain, nested: false, deadline: None, body: &mut body, expect });
+        }
+    }
+}
+
+/// A post of `end_lane()` to the bootstrap object.
+fn last_words() -> Vec<u8> {
+    let mut body = Vec::with_capacity(CallHead::LEN + 16);
+    CallHead { target: ObjectId::BOOTSTRAP, deadline: None, want: Want::Nothing, steps: 2 }.write(&mut body);
+    let mut writer = Writer::new(&mut body);
+    writer.int(Op::Attribute.code());
+    writer.str("end_lane").expect("the name is short");
+    writer.int(Op::Call.code());
+    writer.begin_list(0).expect("the list is short");
+    writer.begin_map(0).expect("the map is short");
+    body
+}

@@ -1,0 +1,298 @@
+//! The threads of a host: what each of them takes from the inbox, and when there are more of them.
+//!
+//! Owns: the host's concurrency, its main thread's waits, its worker threads. Must not know: what a call does (calls_in),
+//! how work gets into the inbox (the engine's).
+//!
+//! * serial: the main thread takes one call after another. While a coroutine runs it takes none.
+//! * threads, up to a number: each takes the first call whose lane is not shut. A call shuts its lane until it begins, so
+//!   that the calls of a lane begin in their order, and may then overlap.
+//! * async: the main thread, which runs the loop from the start, takes calls in order. Coroutines overlap at their awaits.
+//! * caller: each lane has a thread, made for its first call. A call shuts its lane until it has ended.
+//!
+//! Coroutines always run on the loop of the main thread. With threads it takes no calls, and leaves the stream to them.
+
+use std::cell::Cell;
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use elsewhere_engine::{InboxWake, Lane, Taker, Work};
+use elsewhere_proto::{Capabilities, ErrorKind, Outcome, Want};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::peer::{self, Peer};
+use crate::{answer, class_info, coroutines, lifecycle, service};
+
+/// A tick so long that only a signal ends a wait before its time: an idle host has no wake-ups.
+const SIGNALS_ONLY: Duration = Duration::from_secs(86_400);
+
+/// How a host runs the calls that come to it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Concurrency {
+    Serial,
+    Threads(usize),
+    Async,
+    Caller,
+}
+
+static CONCURRENCY: OnceLock<Concurrency> = OnceLock::new();
+/// Whether a coroutine was started, and with it the loop that the main thread is to wait in.
+static IS_LOOP_WANTED: AtomicBool = AtomicBool::new(false);
+/// How many worker threads there are.
+static WORKERS: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    /// The lane that the call which this thread took has shut.
+    static SHUT: Cell<Option<Lane>> = const { Cell::new(None) };
+    /// Whether the lane of this thread has ended.
+    static IS_OVER: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Concurrency {
+    /// What the owner is told of it.
+    pub(crate) fn capabilities(self) -> Capabilities {
+        match self {
+            Self::Serial => Capabilities::SERIAL,
+            Self::Caller => Capabilities::LANES,
+            Self::Threads(_) | Self::Async => Capabilities::default(),
+        }
+    }
+
+    /// Whether several threads take calls.
+    pub(crate) fn has_workers(self) -> bool {
+        matches!(self, Self::Threads(_) | Self::Caller)
+    }
+
+    /// What the main thread takes now.
+    fn of_main(self) -> Taker {
+        match self {
+            Self::Serial if coroutines::has_turn() => Taker::Errands,
+            Self::Serial | Self::Async => Taker::All,
+            Self::Threads(_) | Self::Caller => Taker::Errands,
+        }
+    }
+
+    /// What a new worker takes.
+    fn of_worker(self) -> Taker {
+        if self == Self::Caller { Taker::New } else { Taker::Any }
+    }
+}
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Concurrency {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        if let Ok(threads) = object.extract::<usize>()
+            && threads > 0
+        {
+            return Ok(Self::Threads(threads));
+        }
+        match object.extract::<String>().as_deref() {
+            Ok("serial") => Ok(Self::Serial),
+            Ok("async") => Ok(Self::Async),
+            Ok("caller") => Ok(Self::Caller),
+            _ => Err(PyValueError::new_err(format!("{} is no way to run calls", object.repr()?))),
+        }
+    }
+}
+
+/// How this process runs the calls of its owner.
+pub(crate) fn concurrency() -> Concurrency {
+    CONCURRENCY.get().copied().unwrap_or(Concurrency::Serial)
+}
+
+/// Says once how this process runs the calls of its owner.
+pub(crate) fn set_concurrency(concurrency: Concurrency) {
+    let _ = CONCURRENCY.set(concurrency); // a second owner is refused in any case
+}
+
+/// Whether methods that are no coroutines are a part of the host's loop.
+#[pyfunction]
+pub(crate) fn is_loop_shared() -> bool {
+    concurrency() == Concurrency::Async
+}
+
+/// The main thread is to wait in the loop from now on.
+pub(crate) fn want_loop() {
+    IS_LOOP_WANTED.store(true, Ordering::SeqCst); // SeqCst: read by this thread alone, no hot path
+}
+
+/// Gives the main thread of this host something to do.
+pub(crate) fn push_errand(work: Work) {
+    if let Some(owner) = lifecycle::owner() {
+        owner.link.inbox().push(work);
+    }
+}
+
+/// Serve the owner of this host until it is done with us, or until a loop is wanted: then true.
+#[pyfunction]
+pub(crate) fn serve_owner(py: Python<'_>) -> PyResult<bool> {
+    let Some(owner) = lifecycle::owner() else { return Ok(false) };
+    match concurrency() {
+        Concurrency::Async => return Ok(true),
+        Concurrency::Threads(_) | Concurrency::Caller => start_worker(py)?,
+        Concurrency::Serial => {}
+    }
+    loop {
+        match wait_on_main(py, &owner, SIGNALS_ONLY, None) {
+            InboxWake::Work(work) => service::handle(py, work),
+            InboxWake::Tick => py.check_signals()?,
+            InboxWake::Ended => return Ok(false),
+        }
+        // SeqCst: see `want_loop`.
+        if IS_LOOP_WANTED.load(Ordering::SeqCst) {
+            return Ok(true);
+        }
+    }
+}
+
+/// Wait for the owner and a descriptor of the loop, and do one piece of work; false when the owner is done.
+///
+/// It is what the selector of the host's loop does, in at most `timeout` seconds.
+#[pyfunction]
+#[pyo3(signature = (fd, timeout, /))]
+pub(crate) fn serve_once(py: Python<'_>, fd: i32, timeout: Option<f64>) -> PyResult<bool> {
+    let Some(owner) = lifecycle::owner() else { return Ok(false) };
+    let patience = timeout.map_or(SIGNALS_ONLY, crate::deadline::duration);
+    if patience.is_zero() {
+        owner.link.drain();
+    }
+    // SAFETY: `fd` is the selector's own, which calls this, is open, and closes it in the same thread.
+    let beside = unsafe { BorrowedFd::borrow_raw(fd) };
+    match wait_on_main(py, &owner, patience, Some(beside)) {
+        InboxWake::Work(work) => service::handle(py, work),
+        InboxWake::Tick => py.check_signals()?,
+        InboxWake::Ended => return Ok(false),
+    }
+    Ok(true)
+}
+
+fn wait_on_main(py: Python<'_>, owner: &Arc<Peer>, patience: Duration, beside: Option<BorrowedFd<'_>>) -> InboxWake {
+    let concurrency = concurrency();
+    py.detach(|| {
+        if concurrency.has_workers() {
+            owner.link.wait_errands(Some(patience), beside)
+        } else {
+            owner.link.wait_work(&mut concurrency.of_main(), Some(patience), beside)
+        }
+    })
+}
+
+/// Starts one more worker thread. By Python: threads that Rust makes run none.
+fn start_worker(py: Python<'_>) -> PyResult<()> {
+    let number = WORKERS.fetch_add(1, Ordering::SeqCst); // SeqCst: no hot path
+    let start = || -> PyResult<()> {
+        let kwargs = PyDict::new(py);
+        kwargs.set_item("target", py.import("elsewhere._core")?.getattr("serve_as_worker")?)?;
+        kwargs.set_item("name", format!("elsewhere-{}", number + 1))?;
+        kwargs.set_item("daemon", true)?;
+        py.import("threading")?.getattr("Thread")?.call((), Some(&kwargs))?.call_method0("start")?;
+        Ok(())
+    };
+    start().inspect_err(|_| {
+        WORKERS.fetch_sub(1, Ordering::SeqCst); // SeqCst: no hot path
+    })
+}
+
+/// Serve the owner of this host as one of its threads: the body of a worker.
+#[pyfunction]
+pub(crate) fn serve_as_worker(py: Python<'_>) {
+    if let Some(owner) = lifecycle::owner() {
+        work(py, &owner);
+    }
+    WORKERS.fetch_sub(1, Ordering::SeqCst); // SeqCst: no hot path
+}
+
+fn work(py: Python<'_>, owner: &Arc<Peer>) {
+    let mut taker = concurrency().of_worker();
+    loop {
+        let was_spare = !matches!(taker, Taker::Of(_));
+        let InboxWake::Work(work) = py.detach(|| owner.link.wait_work(&mut taker, None, None)) else { return };
+        if was_spare
+            && let Err(error) = start_spare(py, owner)
+            && let Taker::Of(lane) = taker
+        {
+            refuse(py, owner, &work, lane, &error);
+            taker = Taker::New;
+            continue;
+        }
+        let lane = if let Work::Call(incoming) = &work { Some(lane_of(incoming)) } else { None };
+        SHUT.set(lane);
+        service::handle(py, work);
+        if let Some(lane) = SHUT.take() {
+            owner.link.inbox().open_lane(lane);
+        }
+        if IS_OVER.get() {
+            if let Taker::Of(lane) = taker {
+                owner.link.inbox().free_lane(lane);
+            }
+            return;
+        }
+        if taker == Taker::New && has_spare(owner) {
+            return; // it took a turn of a lane that has ended, and another thread waits in its place
+        }
+    }
+}
+
+fn lane_of(incoming: &elsewhere_engine::Incoming) -> Lane {
+    Lane { link: incoming.link.id(), lane: incoming.call.lane }
+}
+
+fn has_spare(owner: &Peer) -> bool {
+    owner.link.inbox().is_waited_on(concurrency().of_worker())
+}
+
+/// Sees to it that a thread waits for the next call, as far as there may be one more.
+fn start_spare(py: Python<'_>, owner: &Peer) -> PyResult<()> {
+    let max = if let Concurrency::Threads(max) = concurrency() { max } else { usize::MAX };
+    // SeqCst: no hot path.
+    if has_spare(owner) || WORKERS.load(Ordering::SeqCst) >= max { Ok(()) } else { start_worker(py) }
+}
+
+/// No thread can be had for a lane: its call is not begun, and this thread stays for what else comes.
+fn refuse(py: Python<'_>, owner: &Peer, work: &Work, lane: Lane, error: &PyErr) {
+    if let (Work::Call(incoming), Some(peer)) = (work, peer::of_link(&owner.link)) {
+        if incoming.call.head.want == Want::Nothing {
+            lifecycle::report(py, error, "a call that was posted found no thread to run in");
+            peer.link.finish(incoming.call.call);
+        } else {
+            let text = format!("no thread can be started for the calling thread: {}", error.value(py));
+            answer::fail(py, &peer, &incoming.call, ErrorKind::Overloaded, Outcome::NotStarted, &text);
+        }
+    }
+    owner.link.inbox().free_lane(lane);
+    owner.link.inbox().open_lane(lane);
+}
+
+/// End the calling thread after this call: its lane has ended.
+#[pyfunction]
+pub(crate) fn end_lane() {
+    IS_OVER.set(concurrency() == Concurrency::Caller);
+}
+
+/// The call that this thread took is about to call `function`: it has begun. A coroutine function only makes a
+/// coroutine; that begins with its place on the loop.
+pub(crate) fn begins(function: &Bound<'_, PyAny>) {
+    if matches!(concurrency(), Concurrency::Threads(_))
+        && let Some(lane) = SHUT.get()
+        && !class_info::is_coroutine_function(function)
+    {
+        SHUT.set(None);
+        open_lane(lane);
+    }
+}
+
+/// The call goes on as a coroutine. Gives the lane that stays shut until it ends.
+pub(crate) fn keep_lane_shut() -> Option<Lane> {
+    if concurrency() == Concurrency::Caller { SHUT.take() } else { None }
+}
+
+/// The next call of a lane may be taken.
+pub(crate) fn open_lane(lane: Lane) {
+    if let Some(owner) = lifecycle::owner() {
+        owner.link.inbox().open_lane(lane);
+    }
+}

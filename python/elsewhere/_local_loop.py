@@ -1,0 +1,69 @@
+"""The event loops of local hosts, each made for the host's first coroutine.
+
+Owns: those loops. Must not know: who waits, how answers travel.
+A local host has no thread. Whoever waits for a coroutine runs the host's loop until it has ended; a loop that this very
+thread runs already, the caller's, stands still meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import contextvars
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Generator
+    from typing import Any, TypeVar
+
+    T = TypeVar("T")
+
+_runners: dict[int, asyncio.Runner] = {}
+
+
+def run(host: int, coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end on the loop of a local host. The loop must not be running."""
+    if not _runners:
+        atexit.register(_close_all)
+    if host not in _runners:
+        # With a factory the thread's own loop stays as it is.
+        _runners[host] = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+    with nothing_running():
+        return _runners[host].run(coroutine, context=contextvars.copy_context())  # its deadline stands there
+
+
+def is_running(host: int) -> bool:
+    """Whether the loop of a local host runs: the call that asks came from inside one of its coroutines."""
+    return host in _runners and _runners[host].get_loop().is_running()
+
+
+def close(host: int) -> None:
+    """End the loop of a local host that has ended; what its coroutines left behind is cancelled."""
+    runner = _runners.pop(host, None)
+    if runner is not None and not runner.get_loop().is_running():
+        with nothing_running():
+            runner.close()
+
+
+def _close_all() -> None:
+    for host in list(_runners):
+        close(host)
+
+
+@contextlib.contextmanager
+def nothing_running() -> Generator[None]:
+    """Make this thread look as if it ran no loop and no task."""
+    loop = asyncio._get_running_loop()
+    if loop is None:
+        yield
+        return
+    swap: Any = getattr(asyncio.tasks, "_swap_current_task", None)  # since 3.12
+    task = swap(loop, None) if swap else None
+    asyncio._set_running_loop(None)
+    try:
+        yield
+    finally:
+        asyncio._set_running_loop(loop)
+        if swap:
+            swap(loop, task)
