@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING
 import descriptors
 import import_time
 import report
+import special_methods
 import w1_sync_call
 import w2_pipelined
 import w3_attribute
 import w5_start
 import w7_memory
 import w9_chain
+import w10_busy_sibling
+import without_a_trip
 from measure import FULL, QUICK, Effort
 
 if TYPE_CHECKING:
@@ -33,6 +36,9 @@ WORKLOADS: dict[str, Callable[[Effort], Iterator[Row]]] = {
     "W5": w5_start.measure,
     "W7": w7_memory.measure,
     "W9": w9_chain.measure,
+    "W10": w10_busy_sibling.measure,
+    "special": special_methods.measure,
+    "no trip": without_a_trip.measure,
     "import": import_time.measure,
     "fds": descriptors.measure,
 }

@@ -6,6 +6,10 @@ count into the start and the memory of every process that holds a target.
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Self
+
 
 class Order:
     """A small value of a class of the user's own, which travels by pickle."""
@@ -58,3 +62,70 @@ class Target:
     def next_order(self, order: Order) -> Order:
         """Take an order and give the one after it."""
         return Order(order.number + 1, order.item, order.price)
+
+
+class Number:
+    """Something to compute with, whose special methods are written in Python."""
+
+    def __init__(self) -> None:
+        self.value = 7
+        self.total = 0
+
+    def add(self, number: int) -> int:
+        """Add to the total and give the new one."""
+        self.total += number
+        return self.total
+
+    def __add__(self, other: int) -> int:
+        return self.value + other
+
+    def __radd__(self, other: int) -> int:
+        return other + self.value
+
+    def __iadd__(self, other: int) -> Self:
+        self.total += other
+        return self
+
+    def __neg__(self) -> int:
+        return -self.value
+
+    def __eq__(self, other: object) -> bool:
+        return self.value == other
+
+    def __lt__(self, other: int) -> bool:
+        return self.value < other
+
+    def __bool__(self) -> bool:
+        return bool(self.value)
+
+    def __int__(self) -> int:
+        return self.value
+
+    def __round__(self, digits: int = 0) -> float:
+        return round(self.value, digits)
+
+    def __divmod__(self, other: int) -> tuple[int, int]:
+        return divmod(self.value, other)
+
+    def __len__(self) -> int:
+        return self.value
+
+    def __contains__(self, item: object) -> bool:
+        return item == self.value
+
+    def __setitem__(self, key: int, value: int) -> None:
+        self.total = value
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+    def __format__(self, specification: str) -> str:
+        return format(self.value, specification)
+
+    def __enter__(self) -> int:
+        return self.value
+
+    def __exit__(self, *exception: object) -> None:
+        """Leave nothing behind."""
+
+    __hash__ = None  # type: ignore[assignment]  # as for all that compares by value and changes

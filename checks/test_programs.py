@@ -44,4 +44,16 @@ def test_quick_bench_measures_every_workload(tmp_path: Path) -> None:
 
     assert ended.returncode == 0, ended.stdout + ended.stderr
     measured = json.loads((tmp_path / "bench.json").read_text(encoding="utf-8"))
-    assert {row["workload"] for row in measured["rows"]} == {"W1", "W2", "W3", "W5", "W7", "W9", "import", "fds"}
+    assert {row["workload"] for row in measured["rows"]} == {
+        "W1",
+        "W2",
+        "W3",
+        "W5",
+        "W7",
+        "W9",
+        "W10",
+        "special",
+        "no trip",
+        "import",
+        "fds",
+    }
