@@ -149,7 +149,7 @@ impl HostCore {
         handle.is_some_and(|handle| handle.peer.link.loss().is_none())
     }
 
-    /// Whether the process answers: False if it is stopped or gone.
+    /// Whether the process answers: False if it is stopped or gone. One whose Python is busy answers.
     ///
     /// Asks it, and waits for the answer at most as long as `Host(heartbeat=)` says. Under a running event loop it does
     /// not wait: an earlier question counts.
