@@ -105,6 +105,13 @@ class Poster:
             elsewhere.post(noter.note, number)
             noter.note(number + 1)
 
+    def post_and_call_at_door(self, porch):
+        elsewhere.post(porch.door.note, "behind")
+        porch.note("beside")
+
+    def call(self, function, *args):
+        return function(*args)
+
 
 class Noter:
     def __init__(self):
@@ -140,6 +147,36 @@ def test_posts_that_come_home_before_it_waits_start_in_the_order_made(process_ho
         while len(noter.noted) < 6:
             poster.post_many(elsewhere.ref(Noter()), 0)
         assert noter.noted == [0, 1, 2, 3, 4, 5]
+
+
+class Porch:
+    """Calls back into the host while a name on it is looked up."""
+
+    def __init__(self, poster):
+        self.poster = poster
+        self.noted = []
+        self.is_done = threading.Event()
+
+    @property
+    def door(self):
+        self.poster.call(elsewhere.ref(self.note), "door")
+        return self
+
+    def note(self, what):
+        self.noted.append(what)
+        if len(self.noted) == 3:
+            self.is_done.set()
+
+
+def test_property_that_calls_back_does_not_wait_for_calls_behind_it(process_host):
+    poster = process_host.spawn(Poster)
+    porch = Porch(poster)
+
+    future = elsewhere.submit(poster.post_and_call_at_door, elsewhere.ref(porch))
+    assert porch.is_done.wait(10)  # not for the future: so the service thread takes what comes home
+
+    future.result()
+    assert sorted(porch.noted) == ["behind", "beside", "door"]
 
 
 def test_host_is_serial_for_all_threads(host):

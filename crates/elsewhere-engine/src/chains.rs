@@ -12,11 +12,13 @@
 //! * A thread keeps its seat for as long as it waits, also while it runs a call; what comes meanwhile waits there. What
 //!   is left when it leaves goes to the seat below, of the same thread, or to the front of the inbox.
 //! * Where several threads take calls (a shared inbox beside the seats), a call that one of them took but has not begun
-//!   is noted as [`Opening`], and until it has begun no seat hands out a later call of its lane and chain.
+//!   is noted as [`Opening`], and until it has begun no seat hands out a later call of its lane and chain. It has begun
+//!   at the latest when that thread sits down in the chain: code of the user's waits, and what it waits for may need the later ones.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicIsize, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
+use std::thread::{self, ThreadId};
 
 use elsewhere_proto::{CallId, ChainId, LaneId};
 
@@ -35,8 +37,15 @@ static QUEUED: AtomicIsize = AtomicIsize::new(0);
 struct Chains {
     seats: Vec<Seat>,
     inboxes: Vec<Weak<Inbox>>,
-    /// Calls taken from shared inboxes that have not begun, by key.
-    opening: Vec<(u64, Line)>,
+    /// Calls taken from shared inboxes that have not begun.
+    opening: Vec<Opened>,
+}
+
+/// A call that a thread has taken.
+struct Opened {
+    key: u64,
+    line: Line,
+    by: ThreadId,
 }
 
 /// Calls that have to start in order.
@@ -56,6 +65,15 @@ impl Line {
 impl Chains {
     const fn new() -> Self {
         Self { seats: Vec::new(), inboxes: Vec::new(), opening: Vec::new() }
+    }
+
+    /// The calls that `is_meant` picks have begun: whoever holds later ones may hand them out.
+    fn begun(&mut self, is_meant: impl Fn(&Opened) -> bool) {
+        for opened in self.opening.extract_if(.., |opened| is_meant(opened)) {
+            for seat in self.seats.iter().filter(|seat| seat.chain == opened.line.chain && !seat.calls.is_empty()) {
+                seat.waker.wake();
+            }
+        }
     }
 }
 
@@ -153,6 +171,8 @@ pub(crate) fn sit(chain: ChainId, link: &Link, waker: Waker) -> ChainSeat {
     // Held longer than the lock: the drop of an inbox may drop links, which takes other locks.
     let mut inboxes = Vec::new();
     let mut chains = CHAINS.lock();
+    let me = thread::current().id();
+    chains.begun(|opened| opened.by == me && opened.line.chain == chain);
     let mut calls = VecDeque::new();
     for seat in chains.seats.iter_mut().filter(|seat| seat.chain == chain && seat.waker.is(&waker)) {
         SEATED.fetch_sub(seat.calls.len(), Ordering::SeqCst);
@@ -179,7 +199,7 @@ pub(crate) fn take_shared(pop: impl FnOnce() -> Option<Work>) -> Option<Work> {
     let mut work = pop();
     if let Some(Work::Call(incoming)) = &mut work {
         let key = next_key();
-        chains.opening.push((key, Line::of(incoming)));
+        chains.opening.push(Opened { key, line: Line::of(incoming), by: thread::current().id() });
         incoming.opening = Mutex::new(Some(Opening { key }));
     }
     work
@@ -187,12 +207,7 @@ pub(crate) fn take_shared(pop: impl FnOnce() -> Option<Work>) -> Option<Work> {
 
 impl Drop for Opening {
     fn drop(&mut self) {
-        let mut chains = CHAINS.lock();
-        let Some(at) = chains.opening.iter().position(|(key, _)| *key == self.key) else { return };
-        let (_, line) = chains.opening.swap_remove(at);
-        for seat in chains.seats.iter().filter(|seat| seat.chain == line.chain && !seat.calls.is_empty()) {
-            seat.waker.wake();
-        }
+        CHAINS.lock().begun(|opened| opened.key == self.key);
     }
 }
 
@@ -223,7 +238,7 @@ impl ChainSeat {
         let Chains { seats, opening, .. } = &mut *chains;
         let calls = &mut seats.iter_mut().find(|seat| seat.key == key)?.calls;
         let line = Line::of(calls.front()?);
-        if opening.iter().any(|(_, other)| *other == line) {
+        if opening.iter().any(|opened| opened.line == line) {
             return None; // woken when it has begun
         }
         SEATED.fetch_sub(1, Ordering::SeqCst);
