@@ -126,6 +126,34 @@ def test_interrupt_in_a_callback_of_the_waiting_thread_is_its_own(process_host, 
     assert [dog.echo(n) for n in range(100)] == list(range(100))
 
 
+class Rebuilding:
+    """Its copy is made by a function of the owner's."""
+
+    def __init__(self, rebuild):
+        self.rebuild = rebuild
+
+    def __reduce__(self):
+        return call_it, (self.rebuild,)
+
+
+def call_it(function):
+    return function()
+
+
+class Bringer:
+    def bring(self, callback, rebuild) -> None:
+        callback(Rebuilding(rebuild))
+
+
+def test_interrupt_while_a_callbacks_argument_is_rebuilt_is_the_waiting_threads(process_host, interrupt) -> None:
+    bringer = process_host.spawn(Bringer)
+
+    with pytest.raises(KeyboardInterrupt):
+        bringer.bring(elsewhere.ref(print), elsewhere.ref(interrupt))
+
+    assert process_host.run(abs, -1) == 1
+
+
 def test_interrupt_while_waiting_for_a_future_leaves_the_call_going(sleeper, interrupt) -> None:
     future = elsewhere.submit(sleeper.nap, elsewhere.ref(interrupt), 0.1)
 

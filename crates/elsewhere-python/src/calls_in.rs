@@ -209,7 +209,7 @@ impl Evaluated<'_> {
 
     /// The Ctrl-C of the user, which hosts never see.
     fn interrupt(&self, py: Python<'_>) -> Option<PyErr> {
-        let Self::Raised { error, .. } = self else { return None };
+        let (Self::Raised { error, .. } | Self::ArgumentFailed(error)) = self else { return None };
         let is_interrupt = error.is_instance_of::<PyKeyboardInterrupt>(py);
         (is_interrupt && call::is_main_thread() && lifecycle::owner().is_none()).then(|| error.clone_ref(py))
     }
