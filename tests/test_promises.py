@@ -10,6 +10,7 @@ import pytest
 
 import elsewhere
 from elsewhere import get, lazy, ref, submit
+from workshop import kept_busy
 
 
 class Own:
@@ -207,6 +208,28 @@ def test_future_of_another_host_is_waited_for(host, far_shop):
     assert shop.serve(lazy(there)) == 5
     assert shop.serve(lazy(lock)) == lock.result()
     assert shop.serve(lazy(submit(far_shop.own, 4)).value) == 4
+
+
+PLACES = {
+    "argument": lambda future: lazy(future),
+    "in a list": lambda future: [lazy(future)],
+    "in a pickle": lambda future: Own(lazy(future)),
+    "path": lambda future: lazy(future).real,
+}
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES.keys())
+def test_time_of_a_call_passes_while_its_future_is_not_settled(host, process_host, place):
+    shop, far_shop = host.spawn(Shop), process_host.spawn(Shop)
+
+    with kept_busy(process_host):
+        future = submit(far_shop.add, 2, 3)
+        with pytest.raises(elsewhere.CallTimeout) as caught:
+            elsewhere.options(shop, timeout=0.05).serve(place(future))
+
+    assert caught.value.outcome == "not_started"
+    assert future.result() == 5
+    assert get(shop.served) == []
 
 
 def test_future_itself_is_an_argument(shop):

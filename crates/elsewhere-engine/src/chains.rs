@@ -13,7 +13,7 @@
 //!   is left when it leaves goes to the seat below, of the same thread, or to the front of the inbox.
 //! * Where several threads take calls (a shared inbox beside the seats), a call that one of them took but has not begun
 //!   is noted as [`Opening`], and until it has begun no seat hands out a later call of its lane and chain. It has begun
-//!   at the latest when that thread sits down in the chain: code of the user's waits, and what it waits for may need the later ones.
+//!   at the latest when that thread sits down in the chain: code of the user's waits, for what may need the later ones.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicIsize, AtomicU64, AtomicUsize, Ordering};

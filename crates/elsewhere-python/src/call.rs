@@ -137,8 +137,9 @@ pub(crate) fn invoke<'py>(proxy: &Bound<'py, Proxy>, last: &Last<'_, 'py>, want:
     send(proxy, last, want, Expect::Answer)?.wait(proxy.py())
 }
 
-/// The value at a path of another host, by the rule for results.
-pub(crate) fn evaluate_path<'py>(proxy: &Bound<'py, Proxy>) -> PyResult<Bound<'py, PyAny>> {
+/// The value at a path of another host, by the rule for results, for a call that has to be over by `limit`.
+pub(crate) fn evaluate_path<'py>(proxy: &Bound<'py, Proxy>, limit: Option<Instant>) -> PyResult<Bound<'py, PyAny>> {
+    let _carried = limit.map(|limit| deadline::carry(proxy.py(), Some(limit))).transpose()?;
     invoke(proxy, &Last::Get, Want::Auto)
 }
 
@@ -273,31 +274,34 @@ fn transmit<'py>(
     errands::pass(py);
     errands::run(py, || peer.drop_released(py));
     let limit = limit.filter(|_| want != Want::Nothing); // nobody waits for a post
-    if limit.is_some_and(|limit| limit <= Instant::now()) {
+    let is_over = || limit.is_some_and(|limit| limit <= Instant::now());
+    if is_over() {
         return Err(errors::expired(py, peer, &describe(py)).into());
     }
     let mut body = SCRATCH.take();
     body.clear();
     let head = CallHead { target: ObjectId::BOOTSTRAP, deadline: None, want, steps: 0 };
     head.write(&mut body);
-    let mut encoder = Encoder::of_call(py, peer, &mut body, expect != Expect::Nothing);
+    let mut encoder = Encoder::of_call(py, peer, &mut body, expect != Expect::Nothing, limit);
     let written = errands::run(py, || write(&mut encoder));
+    let is_late = encoder.is_late() || is_over();
     let (granted, promised) = match written {
-        Ok((target, steps)) => {
+        Ok((target, steps)) if !is_late => {
             let promised = encoder.take_promised();
             let granted = encoder.into_granted();
             let remaining = limit.map(|limit| limit.saturating_duration_since(Instant::now()));
             CallHead { target, deadline: remaining, want, steps }.overwrite(&mut body);
             (granted, promised)
         }
-        Err(error) => {
+        unsent => {
             encoder.abandon();
             let poison = encoder.take_poison();
             drop(encoder);
             SCRATCH.set(body);
-            return Err(match poison {
-                Some(poison) => Untransmitted::Poisoned(poison),
-                None => Untransmitted::Failed(errors::argument(py, peer, &describe(py), error)),
+            return Err(match (unsent, poison) {
+                (_, Some(poison)) => Untransmitted::Poisoned(poison),
+                (Err(error), None) if !is_late => errors::argument(py, peer, &describe(py), error).into(),
+                _ => errors::expired(py, peer, &describe(py)).into(),
             });
         }
     };

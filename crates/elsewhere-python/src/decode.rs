@@ -305,8 +305,9 @@ impl<'r, 'py> Decoder<'r, 'py> {
         let Some(future) = self.peer.promises.pinned(self.py, call) else {
             return Err(Undecodable::Raised(PyValueError::new_err("an answer that was not promised")));
         };
-        // Its answer came before this question.
-        Future::settled_value(future.bind(self.py))?.map_err(Undecodable::Evaluated)
+        // Its answer came before this question, or is on its way.
+        let value = Future::settled_value(future.bind(self.py), None)?;
+        value.expect("a wait without a limit ends with a value").map_err(Undecodable::Evaluated)
     }
 
     fn home(&self, object: ObjectId) -> Result<Bound<'py, PyAny>, Undecodable> {

@@ -7,6 +7,7 @@
 mod futures;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use elsewhere_proto::codec::{Limits, Reader, ReferenceHead, Writer};
 use elsewhere_proto::{CallId, ObjectId, Op};
@@ -17,7 +18,6 @@ use pyo3::types::{
 };
 
 use crate::call;
-use crate::chain;
 use crate::future::Future;
 use crate::kinds::goes_by_reference;
 use crate::path::{self, Place};
@@ -69,6 +69,10 @@ pub(crate) struct Encoder<'w, 'py> {
     promised: Vec<(CallId, Py<Future>)>,
     /// What a future failed with that was to be written.
     poison: Option<PyErr>,
+    /// How long futures are waited for.
+    limit: Option<Instant>,
+    /// Whether one was not settled by then.
+    is_late: bool,
 }
 
 impl<'w, 'py> Encoder<'w, 'py> {
@@ -85,13 +89,9 @@ impl<'w, 'py> Encoder<'w, 'py> {
             may_promise: false,
             promised: Vec::new(),
             poison: None,
+            limit: None,
+            is_late: false,
         }
-    }
-
-    /// Writes a call, which may name earlier calls if it is answered.
-    pub(crate) fn of_call(py: Python<'py>, peer: &'w Arc<Peer>, out: &'w mut Vec<u8>, is_answered: bool) -> Self {
-        let may_promise = is_answered && chain::current(py).is_none();
-        Self { may_promise, ..Self::new(py, peer, out, true) }
     }
 
     /// Takes back every reference that was granted for a message that is not sent.
@@ -434,7 +434,7 @@ impl<'w, 'py> Encoder<'w, 'py> {
             return Ok(self.offer(proxy.as_any())?);
         }
         // A path on another host is evaluated beforehand, by the rule for results.
-        let value = call::evaluate_path(proxy)?;
+        let value = call::evaluate_path(proxy, self.limit)?;
         self.value(&value)
     }
 
@@ -460,7 +460,9 @@ impl<'w, 'py> Encoder<'w, 'py> {
         let mut written = Vec::new();
         let mut nested = Encoder::new(self.py, self.peer, &mut written, true);
         nested.may_promise = self.may_promise;
+        nested.limit = self.limit;
         let result = path::write(&mut nested, proxy);
+        self.is_late |= nested.is_late;
         self.promised.append(&mut nested.promised);
         self.poison = self.poison.take().or(nested.poison.take());
         let granted = nested.into_granted();
@@ -528,7 +530,8 @@ impl<'w, 'py> Encoder<'w, 'py> {
     /// Writes `value` as a pickle, with the references in it beside it.
     /// Of arguments, `kept` is copied although it may be a bound method.
     pub(crate) fn pickle(&mut self, value: &Bound<'py, PyAny>, kept: Option<&Bound<'py, PyAny>>) -> PyResult<()> {
-        let frame = pickling::dumps(value, self.is_argument, kept, Some(self.peer.link.id())).inspect_err(|_| {
+        let destination = pickling::Destination { link: self.peer.link.id(), limit: self.limit };
+        let frame = pickling::dumps(value, self.is_argument, kept, Some(destination)).inspect_err(|_| {
             if !self.is_argument {
                 pickling::find_culprit(value, "result");
             }

@@ -118,13 +118,15 @@ impl Future {
         slf.get().is_settled()
     }
 
-    /// The value, waited for.
+    /// The value, waited for until `until`; None when the time is over.
     ///
     /// # Errors
     /// The first, of the wait itself: what a signal handler raises. The second: what the call raised.
-    pub(crate) fn settled_value<'py>(slf: &Bound<'py, Self>) -> PyResult<PyResult<Bound<'py, PyAny>>> {
-        Self::wait_settled(slf, None)?;
-        Ok(Self::value(slf))
+    pub(crate) fn settled_value<'py>(
+        slf: &Bound<'py, Self>,
+        until: Option<Instant>,
+    ) -> PyResult<Option<PyResult<Bound<'py, PyAny>>>> {
+        Ok(Self::is_settled_by(slf, until)?.then(|| Self::value(slf)))
     }
 
     fn is_settled(&self) -> bool {
@@ -269,12 +271,25 @@ impl Future {
     /// # Errors
     /// TimeoutError after `timeout` seconds; what a signal handler raises. The call goes on in both cases.
     fn wait_settled(slf: &Bound<'_, Self>, timeout: Option<f64>) -> PyResult<()> {
+        if Self::is_settled_by(slf, deadline::until(timeout)?)? {
+            return Ok(());
+        }
+        let this = slf.get();
+        Err(PyTimeoutError::new_err(format!(
+            "{} in {} is not done after {} s; it goes on",
+            this.sent.subject.text(slf.py()),
+            this.sent.peer.label,
+            timeout.unwrap_or_default(),
+        )))
+    }
+
+    /// Waits until the future is done, or until `until`; whether it is done.
+    fn is_settled_by(slf: &Bound<'_, Self>, until: Option<Instant>) -> PyResult<bool> {
         let py = slf.py();
         let this = slf.get();
-        let until = deadline::until(timeout)?;
         loop {
             if this.is_settled() {
-                return Ok(());
+                return Ok(true);
             }
             if let Some(arrival) = this.sent.pending.take() {
                 Self::settle(slf, arrival);
@@ -287,12 +302,7 @@ impl Future {
             }
             let found = this.sent.wait_gently(py, until, |pending| pending.is_done().then_some(()))?;
             if found.is_none() {
-                let method = this.sent.subject.text(py);
-                return Err(PyTimeoutError::new_err(format!(
-                    "{method} in {} is not done after {} s; it goes on",
-                    this.sent.peer.label,
-                    timeout.unwrap_or_default(),
-                )));
+                return Ok(false);
             }
         }
     }

@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use elsewhere_proto::codec::{Flavour, ViewHead};
 use pyo3::buffer::PyBuffer;
@@ -28,11 +29,20 @@ pub(crate) enum Buffer {
     Writable(Vec<u8>),
 }
 
+/// Where a pickle goes.
+#[derive(Clone, Copy)]
+pub(crate) struct Destination {
+    /// The link that the message goes to.
+    pub(crate) link: u64,
+    /// When the call that it is a part of has to be over.
+    pub(crate) limit: Option<Instant>,
+}
+
 /// The references of a pickle that is being written, and what it is for.
 struct Writing {
     references: Vec<Py<PyAny>>,
-    /// The link that the message goes to; None while nothing is sent.
-    link: Option<u64>,
+    /// None while nothing is sent.
+    destination: Option<Destination>,
     is_argument: bool,
 }
 
@@ -70,7 +80,7 @@ pub(crate) fn dumps(
     value: &Bound<'_, PyAny>,
     is_argument: bool,
     kept: Option<&Bound<'_, PyAny>>,
-    link: Option<u64>,
+    destination: Option<Destination>,
 ) -> PyResult<Pickle> {
     let py = value.py();
     let by_reference = match is_argument {
@@ -79,16 +89,16 @@ pub(crate) fn dumps(
         false if HAS_MODULES_OF_ITS_OWN.load(Ordering::Relaxed) => Pickler::Checked,
         false => Pickler::Result,
     };
-    match attempt(value, by_reference, kept, link) {
+    match attempt(value, by_reference, kept, destination) {
         Ok(pickle) if names_main(pickle.data.bind(py).as_bytes()) => {
-            attempt(value, Pickler::ByValue { is_argument }, kept, link)
+            attempt(value, Pickler::ByValue { is_argument }, kept, destination)
         }
         Ok(pickle) => Ok(pickle),
         Err(first) if first.is_instance_of::<pyo3::exceptions::PyException>(py) => {
             if !is_argument && is_uncopyable(py, &first) {
                 return Err(first);
             }
-            attempt(value, Pickler::ByValue { is_argument }, kept, link).map_err(|_| first)
+            attempt(value, Pickler::ByValue { is_argument }, kept, destination).map_err(|_| first)
         }
         Err(first) => Err(first),
     }
@@ -140,7 +150,7 @@ fn attempt(
     value: &Bound<'_, PyAny>,
     pickler: Pickler,
     kept: Option<&Bound<'_, PyAny>>,
-    link: Option<u64>,
+    destination: Option<Destination>,
 ) -> PyResult<Pickle> {
     let py = value.py();
     let buffers = PyList::empty(py);
@@ -157,7 +167,7 @@ fn attempt(
         Pickler::Checked => module(py)?.getattr("dumps_checked")?,
     };
     let is_argument = matches!(pickler, Pickler::Argument | Pickler::ByValue { is_argument: true });
-    WRITING.with_borrow_mut(|stack| stack.push(Writing { references: Vec::new(), link, is_argument }));
+    WRITING.with_borrow_mut(|stack| stack.push(Writing { references: Vec::new(), destination, is_argument }));
     let data = match pickler {
         Pickler::Result => dumps.call((value, 5), Some(&kwargs)),
         Pickler::Argument | Pickler::ByValue { .. } | Pickler::Checked => dumps.call1((value, collect, kept)),
@@ -235,10 +245,10 @@ pub(crate) fn reduce_reference<'py>(object: &Bound<'py, PyAny>, refusal: &str) -
     Ok(PyTuple::new(py, [loader, PyTuple::new(py, [index])?.into_any()])?.into_any())
 }
 
-/// Whether the pickle that is being written on this thread goes to another peer than `peer`.
-pub(crate) fn is_for_another(peer: &Peer) -> bool {
-    WRITING
-        .with_borrow(|stack| stack.last().and_then(|writing| writing.link).is_some_and(|link| link != peer.link.id()))
+/// Where the pickle that is being written on this thread goes, if that is another peer than `peer`.
+pub(crate) fn destination_beside(peer: &Peer) -> Option<Destination> {
+    let destination = WRITING.with_borrow(|stack| stack.last().and_then(|writing| writing.destination));
+    destination.filter(|destination| destination.link != peer.link.id())
 }
 
 /// What a value is rebuilt with that stands in a pickle for something else.

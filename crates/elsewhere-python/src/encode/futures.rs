@@ -3,14 +3,31 @@
 //! Owns: which of the two. Must not know: how the peer finds the answer ([`crate::promise`]).
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use elsewhere_proto::codec::ReferenceHead;
 use elsewhere_proto::{CallId, ChainId, Op};
+use pyo3::exceptions::PyTimeoutError;
 use pyo3::prelude::*;
 
 use super::{Encoder, Stop};
 use crate::future::Future;
-use crate::{lane, service};
+use crate::peer::Peer;
+use crate::{chain, lane, service};
+
+impl<'w, 'py> Encoder<'w, 'py> {
+    /// Writes a call that has to be over by `limit`, and may name earlier calls if it is answered.
+    pub(crate) fn of_call(
+        py: Python<'py>,
+        peer: &'w Arc<Peer>,
+        out: &'w mut Vec<u8>,
+        is_answered: bool,
+        limit: Option<Instant>,
+    ) -> Self {
+        let may_promise = is_answered && chain::current(py).is_none();
+        Self { may_promise, limit, ..Self::new(py, peer, out, true) }
+    }
+}
 
 impl<'py> Encoder<'_, 'py> {
     /// The futures that were named.
@@ -21,6 +38,11 @@ impl<'py> Encoder<'_, 'py> {
     /// What a future failed with, if that is why nothing is sent.
     pub(crate) fn take_poison(&mut self) -> Option<PyErr> {
         self.poison.take()
+    }
+
+    /// Whether nothing is sent because the time of the call was over before a future was settled.
+    pub(crate) fn is_late(&self) -> bool {
+        self.is_late
     }
 
     /// Writes what a future gives, as if it were passed itself.
@@ -59,6 +81,10 @@ impl<'py> Encoder<'_, 'py> {
     }
 
     fn result_of(&mut self, future: &Bound<'py, Future>) -> PyResult<Bound<'py, PyAny>> {
-        Future::settled_value(future)?.inspect_err(|error| self.poison = Some(error.clone_ref(self.py)))
+        let Some(value) = Future::settled_value(future, self.limit)? else {
+            self.is_late = true;
+            return Err(PyTimeoutError::new_err(()));
+        };
+        value.inspect_err(|error| self.poison = Some(error.clone_ref(self.py)))
     }
 }
