@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import gc
+import pickle
 import threading
 import weakref
 
@@ -237,6 +239,24 @@ def test_future_itself_is_an_argument(shop):
 
     assert submit(shop.serve, future).result() == 3
     assert submit(shop.serve, [future, {"key": future}]).result() == [3, {"key": 3}]
+
+
+@pytest.mark.parametrize("is_settled", [True, False])
+def test_future_itself_is_an_argument_where_something_is_pickled(shop, far_shop, is_settled):
+    futures = [submit(shop.own, 5), submit(far_shop.own, 6)]
+    if is_settled:
+        concurrent.futures.wait(futures)
+
+    alone = shop.serve(futures[0])
+    own, far_own, beside = shop.serve(futures[0], [futures[1]], Own(futures[0]))
+
+    assert alone.value == 5
+    assert (own.value, far_own[0].value, beside.value.value) == (5, 6, 5)
+
+
+def test_future_is_pickled_nowhere_else(shop):
+    with pytest.raises(TypeError, match="a future cannot be pickled"):
+        pickle.dumps(submit(shop.add, 1, 2))
 
 
 def test_future_beside_what_is_pickled_is_its_value(shop):

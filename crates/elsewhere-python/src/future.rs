@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use elsewhere_engine::{Arrival, Expect, LoopSeat, Observer};
 use elsewhere_proto::{Outcome, Want};
-use pyo3::exceptions::{PyBaseException, PyTimeoutError};
+use pyo3::exceptions::{PyBaseException, PyTimeoutError, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -19,7 +19,7 @@ use crate::peer::Lease;
 use crate::proxy::Proxy;
 use crate::sent::Sent;
 use crate::service::Pumped;
-use crate::{deadline, errands, errors, home, lifecycle, running, service};
+use crate::{deadline, errands, errors, home, lifecycle, path, pickling, running, service};
 
 /// How long to look away while another thread turns the answer into a value.
 const GLANCE: Duration = Duration::from_micros(50);
@@ -505,6 +505,14 @@ impl Future {
             Ok(futures) => futures.getattr("Future"),
             Err(_) => Ok(slf.get_type().into_any()),
         }
+    }
+
+    /// Among arguments that are pickled it stands for what it gives, as it does outside of a pickle.
+    fn __reduce_ex__<'py>(slf: &Bound<'py, Self>, protocol: i32) -> PyResult<Bound<'py, PyAny>> {
+        if !pickling::is_writing_arguments() {
+            return Err(PyTypeError::new_err("a future cannot be pickled: only this process waits for its answer"));
+        }
+        Proxy::__reduce_ex__(&path::of_future(slf)?, protocol)
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> String {

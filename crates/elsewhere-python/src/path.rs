@@ -101,6 +101,14 @@ pub(crate) fn is_plain(proxy: &Proxy) -> bool {
     steps(proxy).iter().all(|step| matches!(step, Step::Attribute(_) | Step::Item(_)))
 }
 
+/// A path that begins with what `future` gives.
+pub(crate) fn of_future<'py>(future: &Bound<'py, Future>) -> PyResult<Bound<'py, Proxy>> {
+    let py = future.py();
+    let sent = future.get().sent();
+    let nowhere = Bound::new(py, Proxy::root(sent.peer.nowhere(format!("lazy({})", sent.subject.text(py)))))?;
+    Proxy::after(&nowhere, Step::Result(future.clone().unbind()))
+}
+
 /// The future that the path stands for, if it is nothing but that.
 pub(crate) fn future<'p, 'py>(py: Python<'py>, proxy: &'p Proxy) -> Option<&'p Bound<'py, Future>> {
     match &proxy.place {

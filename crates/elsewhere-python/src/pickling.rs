@@ -245,6 +245,11 @@ pub(crate) fn reduce_reference<'py>(object: &Bound<'py, PyAny>, refusal: &str) -
     Ok(PyTuple::new(py, [loader, PyTuple::new(py, [index])?.into_any()])?.into_any())
 }
 
+/// Whether arguments are being pickled on this thread.
+pub(crate) fn is_writing_arguments() -> bool {
+    WRITING.with_borrow(|stack| stack.last().is_some_and(|writing| writing.is_argument))
+}
+
 /// Where the pickle that is being written on this thread goes, if that is another peer than `peer`.
 pub(crate) fn destination_beside(peer: &Peer) -> Option<Destination> {
     let destination = WRITING.with_borrow(|stack| stack.last().and_then(|writing| writing.destination));

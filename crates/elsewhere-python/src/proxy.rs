@@ -338,7 +338,7 @@ impl Proxy {
         slf.clone()
     }
 
-    fn __reduce_ex__<'py>(slf: &Bound<'py, Self>, _protocol: i32) -> PyResult<Bound<'py, PyAny>> {
+    pub(crate) fn __reduce_ex__<'py>(slf: &Bound<'py, Self>, _protocol: i32) -> PyResult<Bound<'py, PyAny>> {
         if let Place::Path { .. } = slf.get().place
             && let Some(destination) = pickling::destination_beside(&path::root(slf.get()).peer)
         {

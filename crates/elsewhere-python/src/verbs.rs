@@ -295,11 +295,7 @@ pub(crate) fn futures<'py>(proxy: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Pro
 #[pyo3(signature = (proxy, /))]
 pub(crate) fn lazy<'py>(proxy: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Proxy>> {
     let Ok(future) = proxy.cast_exact::<Future>() else { return viewed(proxy, View::Lazy) };
-    let py = proxy.py();
-    let sent = future.get().sent();
-    let nowhere = Bound::new(py, Proxy::root(sent.peer.nowhere(format!("lazy({})", sent.subject.text(py)))))?;
-    let start = Proxy::after(&nowhere, Step::Result(future.clone().unbind()))?;
-    viewed(start.as_any(), View::Lazy)
+    viewed(path::of_future(future)?.as_any(), View::Lazy)
 }
 
 fn viewed<'py>(proxy: &Bound<'py, PyAny>, view: View) -> PyResult<Bound<'py, Proxy>> {
