@@ -10,7 +10,7 @@ import pytest
 
 import elsewhere
 from elsewhere import ref, submit
-from workers import Gate
+from workers import Asker, Gate
 
 FUTURES: dict[str, elsewhere.Future[object]] = {}
 """What objects of a local host wait for: they share this module with the test."""
@@ -192,19 +192,6 @@ class Home:
         return value
 
 
-class Asker:
-    """Waits for coroutines of objects elsewhere."""
-
-    def ask(self, function, value):
-        return elsewhere.submit(function, value).result()
-
-    def keep(self, thing) -> None:
-        self.thing = thing
-
-    def ask_kept(self, value):
-        return self.thing.fetch(value).result()
-
-
 def test_coroutine_of_an_object_here_runs_on_the_loop_that_it_was_offered_from(process_host) -> None:
     asker, home = process_host.spawn(Asker), Home()
 
@@ -213,6 +200,15 @@ def test_coroutine_of_an_object_here_runs_on_the_loop_that_it_was_offered_from(p
 
     assert asyncio.run(play()) == "value"
     assert home.threads == [threading.get_ident()]
+
+
+def test_callback_that_is_no_coroutine_never_runs_on_a_loop(process_host) -> None:
+    gate = process_host.spawn(Gate)
+
+    async def play() -> object:
+        return await submit(gate.call, ref(threading.get_ident))
+
+    assert asyncio.run(play()) != threading.get_ident()
 
 
 def test_coroutine_of_an_object_here_is_cancelled_with_its_call(process_host) -> None:

@@ -14,6 +14,7 @@ import trio.testing
 import elsewhere
 from elsewhere import submit
 from kennel import Dog
+from workers import Asker
 from workshop import AsyncDoor, Book, kept_busy, submit_until_refused
 
 BACKENDS = ("asyncio", "trio")
@@ -67,6 +68,57 @@ def test_await_under_trio_raises_what_the_call_raised(dog):
 
     with pytest.raises(KeyError, match="no"):
         trio.run(play)
+
+
+def test_coroutine_of_an_object_here_runs_in_the_trio_that_it_was_offered_from(process_host) -> None:
+    threads: list[int] = []
+
+    class Home:
+        async def fetch(self, value: str) -> str:
+            await trio.lowlevel.checkpoint()
+            threads.append(threading.get_ident())
+            return value
+
+    async def play() -> str:
+        return await submit(process_host.spawn(Asker).ask, Home().fetch, "value")
+
+    assert trio.run(play) == "value"
+    assert threads == [threading.get_ident()]
+
+
+def test_coroutine_of_an_object_here_that_blocks_its_trio_is_refused(process_host) -> None:
+    asker = process_host.spawn(Asker)
+
+    class Home:
+        async def fetch(self, value: str) -> str:
+            return value
+
+    async def play() -> None:
+        with pytest.raises(elsewhere.DeadlockError):
+            asker.ask(Home().fetch, "value")
+
+    trio.run(play)
+
+
+def test_coroutine_of_an_object_here_is_cancelled_in_trio_with_its_call(process_host) -> None:
+    asker = process_host.spawn(Asker)
+    ended = trio.Event()
+
+    class Home:
+        async def fetch(self, value: str) -> None:
+            try:
+                await trio.sleep_forever()
+            finally:
+                ended.set()
+
+    async def play() -> None:
+        with elsewhere.deadline(0.2):
+            future = submit(asker.ask, Home().fetch, "value")
+        with pytest.raises(elsewhere.CallTimeout):
+            await future
+        await ended.wait()
+
+    trio.run(play)
 
 
 def test_await_under_trio_gives_an_async_method_its_value(dog):

@@ -183,6 +183,19 @@ class Pipe:
             pipe.read(1)
 
 
+class Asker:
+    """Waits for coroutines of objects elsewhere."""
+
+    def ask(self, function, value):
+        return elsewhere.submit(function, value).result()
+
+    def keep(self, thing) -> None:
+        self.thing = thing
+
+    def ask_kept(self, value):
+        return self.thing.fetch(value).result()
+
+
 class Shared:
     """State that belongs to a thread: locks, thread-locals, a database."""
 

@@ -149,6 +149,10 @@ pub(crate) fn start<'py>(
     let key = (peer.link.id(), call);
     let state = Mutex::new(State { job: Some(job), ..State::default() });
     let running = Bound::new(py, Running { key, chain, limit, is_turn, state }).map_err(Refusal::Failed)?;
+    Running::enter_list(&running);
+    if peer.link.is_given_up(call) {
+        running.get().state().is_given_up = true; // told before there was a coroutine to tell
+    }
     let started = match place {
         Place::Local(_) => unreachable!("a local host runs its coroutines to their end"),
         Place::Host => start_in_host(coroutine, &running),
@@ -158,6 +162,7 @@ pub(crate) fn start<'py>(
     if started.is_err() {
         let left = std::mem::take(&mut *running.get().state());
         drop(left);
+        Running::leave_list(&running);
         close(coroutine);
         return started;
     }
@@ -178,7 +183,6 @@ fn start_in_host<'py>(coroutine: &Bound<'py, PyAny>, running: &Bound<'py, Runnin
         }
         return start_on_main(coroutine, running).map_err(Refusal::Failed);
     }
-    Running::enter_list(running);
     running.get().state().lane = serving::keep_lane_shut();
     let coroutine = coroutine.clone().unbind();
     let key = service::watch(service::Watched::Coroutine { coroutine, running: running.clone().unbind() });
@@ -189,9 +193,8 @@ fn start_in_host<'py>(coroutine: &Bound<'py, PyAny>, running: &Bound<'py, Runnin
 /// Starts a coroutine on the loop of this host, which is made for the first one.
 fn start_on_main<'py>(coroutine: &Bound<'py, PyAny>, running: &Bound<'py, Running>) -> PyResult<()> {
     serving::want_loop();
-    Running::enter_list(running);
     let started = running.py().import("elsewhere._host_loop")?.call_method1("start", (coroutine, running));
-    started.map(drop).inspect_err(|_| Running::leave_list(running))
+    started.map(drop)
 }
 
 /// Starts what another thread handed to the main thread.
@@ -212,18 +215,15 @@ fn start_in_loop<'py>(
     running: &Bound<'py, Running>,
 ) -> Result<(), Refusal> {
     let py = coroutine.py();
-    Running::enter_list(running);
     let hand_over = || -> PyResult<String> {
         py.import("elsewhere._tasks")?.call_method1("hand_over", (find, coroutine, running))?.extract()
     };
-    let refusal = match hand_over().as_deref() {
-        Ok("started") => return Ok(()),
-        Ok("blocked") => Refusal::Deadlock("the thread of the loop that would run it waits for it"),
-        Ok(_) => Refusal::NoLoop,
-        Err(error) => Refusal::Failed(error.clone_ref(py)),
-    };
-    Running::leave_list(running);
-    Err(refusal)
+    match hand_over().as_deref() {
+        Ok("started") => Ok(()),
+        Ok("blocked") => Err(Refusal::Deadlock("the thread of the loop that would run it waits for it")),
+        Ok(_) => Err(Refusal::NoLoop),
+        Err(error) => Err(Refusal::Failed(error.clone_ref(py))),
+    }
 }
 
 /// The peer gave a call up: its coroutine is cancelled. False if no coroutine runs for it.
@@ -267,12 +267,12 @@ impl Running {
         let this = slf.get();
         let State { job, cancel, moment, lane, .. } = std::mem::take(&mut *this.state());
         let Some(job) = job else { return };
+        Self::leave_list(slf); // before the job, which may have another coroutine started for the same call
         errands::run(py, || chain::inside(this.chain, this.key.0, this.key.1, || job(py, end)));
         if let Some(moment) = moment {
             deadline::end_carried(&moment);
         }
         drop(cancel);
-        Self::leave_list(slf);
         if let Some(lane) = lane {
             serving::open_lane(lane);
         }

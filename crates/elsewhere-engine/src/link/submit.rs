@@ -248,6 +248,11 @@ impl Link {
         self.with_wire_for_more(|wire| wire.protocol.granted(call))
     }
 
+    /// Whether the peer gave up a call that is still to be answered: for whoever learns too late what it has to be told.
+    pub fn is_given_up(self: &Arc<Self>, call: CallId) -> bool {
+        !self.is_inherited() && self.with_wire_for_more(|wire| wire.protocol.is_given_up(call))
+    }
+
     /// A post of the peer is done, however it went. To be called for each of them, or the peer's window fills up.
     pub fn finish(self: &Arc<Self>, call: CallId) {
         let _ = self.answer(|protocol| {

@@ -226,6 +226,11 @@ impl Answers {
         Ok(slot.map(|slot| slot.is_cancelled = true).is_some())
     }
 
+    /// Whether the peer gave up a call that is still to be answered.
+    pub(super) fn is_cancelled(&mut self, id: CallId) -> bool {
+        self.slot(id).is_some_and(|slot| slot.is_cancelled)
+    }
+
     /// The call is answered. Gives the objects whose release takes effect.
     #[inline]
     pub(super) fn close(&mut self, id: CallId) -> Vec<ObjectId> {

@@ -201,6 +201,11 @@ impl<T: Clone> Connection<T> {
         self.answers.granted(call)
     }
 
+    /// Whether the peer gave up a call that is still to be answered.
+    pub fn is_given_up(&mut self, call: CallId) -> bool {
+        self.answers.is_cancelled(call)
+    }
+
     /// A post of the peer is done, however it went. Until it is told so, it counts against the peer's window: who
     /// forgets this ends with a peer that cannot post any more. Returns whether it was an unfinished post.
     pub fn finish(&mut self, call: CallId) -> bool {

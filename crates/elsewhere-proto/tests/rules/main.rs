@@ -522,3 +522,18 @@ fn references_of_a_discarded_answer_are_given_back() {
 
     assert_eq!(events(&mut far), [Event::Released { object }]);
 }
+
+#[test]
+fn call_that_its_caller_gave_up_is_known_as_such_until_it_is_answered() {
+    let (mut near, mut far) = pair();
+    let call = Make::default().on(&mut near);
+    carry(&mut near, &mut far);
+    assert!(!far.is_given_up(call));
+
+    near.cancel(call, false);
+    carry(&mut near, &mut far);
+
+    assert!(far.is_given_up(call));
+    far.reply(call, LANE, &mut nil()).unwrap();
+    assert!(!far.is_given_up(call));
+}
