@@ -196,6 +196,29 @@ def test_records_of_awaited_calls_are_here_with_the_result(host, caplog):
     assert asyncio.run(play()) == ["one"]
 
 
+def test_answer_waits_for_the_record_before_it_that_another_thread_is_showing(host):
+    handled = []
+    begun = threading.Event()
+
+    def handle(record):
+        begun.set()
+        threading.Event().wait(0.1)  # a slow handler
+        handled.append(record.getMessage())
+
+    handler = logging.Handler()
+    handler.emit = handle  # type: ignore[method-assign]
+    logging.getLogger(NAME).addHandler(handler)
+    script = host.script(f"import logging\ndef warn(text): logging.getLogger({NAME!r}).warning(text)")
+
+    elsewhere.post(script.warn, "first")
+    begun.wait(20)
+    host.run(len, [])
+    found = list(handled)
+
+    assert found == ["first"]
+    logging.getLogger(NAME).removeHandler(handler)
+
+
 def test_record_of_a_post_comes_while_nobody_waits(host):
     heard = threading.Event()
     handler = logging.Handler()

@@ -54,6 +54,8 @@ pub struct Home {
     state: Mutex<State>,
     /// How many pieces there are: a look without the lock.
     count: AtomicUsize,
+    /// Whether the last piece that was taken may not be shown yet: whoever takes comes back until nothing is left.
+    is_taking: AtomicBool,
     /// Whether there are pieces that no thread was told of.
     is_fresh: AtomicBool,
 }
@@ -77,6 +79,7 @@ impl Home {
             link: OnceLock::new(),
             state: Mutex::default(),
             count: AtomicUsize::new(0),
+            is_taking: AtomicBool::new(false),
             is_fresh: AtomicBool::new(false),
         })
     }
@@ -86,17 +89,18 @@ impl Home {
         self.link.set(Arc::downgrade(link)).expect("a home belongs to one host");
     }
 
-    /// Whether there is something to show.
+    /// Whether there is something to show, or something is just being shown.
     #[must_use]
     pub fn has_news(&self) -> bool {
-        self.count.load(Ordering::SeqCst) > 0
+        self.is_taking.load(Ordering::SeqCst) || self.count.load(Ordering::SeqCst) > 0
     }
 
-    /// Takes the oldest piece.
+    /// Takes the oldest piece. To be called by one thread at a time, again and again until it gives None.
     #[must_use]
     pub fn take(&self) -> Option<Piece> {
         let mut state = lock(&self.state);
         let piece = state.take();
+        self.is_taking.store(piece.is_some(), Ordering::SeqCst); // before the count: a look finds one of them
         self.count.store(state.len(), Ordering::SeqCst);
         piece
     }
