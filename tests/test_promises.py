@@ -128,6 +128,16 @@ def test_answer_by_reference_is_the_object(shop):
     assert get(lock.result().locked()) is True
 
 
+def test_class_of_an_answer_is_known_though_the_first_answer_of_it_is_read_last(far_shop):
+    first = submit(far_shop.lock)
+    second = submit(far_shop.serve, lazy(first))
+
+    read_first = second.result()
+
+    assert read_first == first.result()
+    assert read_first.acquire() is True
+
+
 def test_answer_that_is_the_receiver_is_the_receiver(shop):
     me = submit(shop.me)
 

@@ -289,7 +289,7 @@ impl<'r, 'py> Decoder<'r, 'py> {
             match answer.object {
                 None => return Decoder::new(self.py, self.peer, &answer.body, None).value(),
                 Some(object) => {
-                    if let Some(found) = self.peer.exported(self.py, object) {
+                    if let Some(found) = self.peer.exported_unseen(self.py, object) {
                         return Ok(found);
                     }
                 }

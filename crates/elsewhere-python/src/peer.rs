@@ -376,6 +376,11 @@ impl Peer {
         Some(exported.object.bind(py).clone())
     }
 
+    /// The same for an object that only an answer on its way to the peer names: of its class the peer may know nothing yet.
+    pub(crate) fn exported_unseen<'py>(&self, py: Python<'py>, id: ObjectId) -> Option<Bound<'py, PyAny>> {
+        Some(self.tables().exported.get(&id.0)?.object.bind(py).clone())
+    }
+
     /// What leads to the event loop from which the object `id` was offered last, if it was from any.
     pub(crate) fn loop_of(&self, py: Python<'_>, id: ObjectId) -> Option<Py<PyAny>> {
         let tables = self.tables();
