@@ -240,7 +240,10 @@ fn call_waits_in_its_seat_until_those_before_it_have_begun(mechanism: Mechanism)
     let chain = fresh_chain();
     let pending = Call::new(b"go").submit(&near);
     let _early = calls_of(chain, 1, &far, &near);
-    let Some(Work::Call(first)) = near.inbox().try_pop() else { panic!("the early call is there") };
+    let inbox = Arc::clone(near.inbox());
+    // Taken by another thread: a thread that sits down has begun what it took.
+    let taken = std::thread::spawn(move || inbox.try_pop()).join().unwrap();
+    let Some(Work::Call(first)) = taken else { panic!("the early call is there") };
     let seat = near.sit(ChainId(chain));
     let _later = calls_of(chain, 1, &far, &near);
     assert_eq!(next_in(&seat, &near, &pending), None);
