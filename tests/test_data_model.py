@@ -28,6 +28,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "transparency.md"
 @pytest.fixture(scope="module", params=["exec", "local"])
 def shared_host(request):
     with elsewhere.Host(start=request.param) as host:
+        host.run(asyncio.sleep, 0)  # a local host keeps the event loop that it makes for this
         yield host
 
 

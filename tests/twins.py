@@ -187,7 +187,7 @@ KINDS = [
     Kind("time", [NOW.time()], [NOW.time()], has_random_hash=True),
     Kind("timedelta", [dt.timedelta(seconds=90), dt.timedelta(0)], [dt.timedelta(seconds=7)], has_random_hash=True),
     Kind("range", [range(4), range(9, 0, -2), range(0)], [range(4)], has_random_hash=True),
-    Kind("array", [array.array("i", [3, 1, 2]), array.array("d"), array.array("u", "ab")],
+    Kind("array", [array.array("i", [3, 1, 2]), array.array("d"), array.array("B", b"ab")],
          [array.array("i", [5])], without="fromfile tofile buffer_info"),
     Kind("memoryview", [memoryview(b"cab"), memoryview(bytearray(b"cab"))], [b"cab"], without="obj release",
          has_random_hash=True),
