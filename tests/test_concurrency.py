@@ -277,6 +277,27 @@ def test_coroutine_whose_call_is_cancelled_gets_cancelled_error_in_every_mode(ga
         pass
 
 
+def test_coroutine_that_is_broken_off_gets_cancelled_error_in_every_mode(gate, pipe) -> None:
+    future = gate.hang(pipe.path)
+    pipe.wait()
+
+    assert future.cancel(interrupt=True)
+
+    while gate.read() != ["begun", "cancelled"]:
+        pass
+
+
+def test_method_that_is_broken_off_ends_in_every_mode(host, gate, pipe) -> None:
+    future = submit(gate.spin, pipe.path)
+    pipe.wait()
+
+    assert future.cancel(interrupt=True)
+
+    while host.run(len, gate) == 0:
+        pass
+    assert gate.read() == ["broken off"]
+
+
 def test_coroutine_whose_time_is_over_gets_cancelled_error_in_every_mode(gate, pipe) -> None:
     with elsewhere.deadline(0.2):
         future = gate.hang(pipe.path)

@@ -71,6 +71,19 @@ class Gate:
             self.lines.append("cancelled")
             raise
 
+    def spin(self, path: str) -> None:
+        """Tell a named pipe that it has begun, run for ever, write down how that ended."""
+        tell(path)
+        try:
+            while True:
+                pass
+        except elsewhere.CallCancelled:
+            self.lines.append("broken off")
+            raise
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
     async def fetch(self, value: object) -> object:
         await asyncio.sleep(0)
         return value
