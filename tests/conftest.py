@@ -23,7 +23,18 @@ PATIENCE = 5.0
 """Seconds that what a test used may take to go away; a leak stays."""
 
 
-@pytest.fixture(params=TRANSPORTS)
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--transports", default=",".join(TRANSPORTS), help="the kinds of hosts that tests are run over, with commas"
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "host" in metafunc.fixturenames and "host" not in metafunc.module.__dict__:
+        metafunc.parametrize("host", metafunc.config.getoption("--transports").split(","), indirect=True)
+
+
+@pytest.fixture
 def host(request: pytest.FixtureRequest) -> Iterator[elsewhere.Host]:
     """A host of each kind, closed at the end."""
     with elsewhere.Host(start=request.param) as host:

@@ -107,3 +107,31 @@ class Awkward(Exception):
         super().__init__(f"{reason} ({code})")
         self.code = code
         self.reason = reason
+
+
+class Camera:
+    """Cannot be pickled."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.shots = 0
+
+    def shoot(self) -> int:
+        with self.lock:
+            self.shots += 1
+        return self.shots
+
+    def is_it(self, other: object) -> bool:
+        return other is self
+
+    def pid(self) -> int:
+        return os.getpid()
+
+
+def error_of(play) -> BaseException:
+    """What `play` raises."""
+    try:
+        play()
+    except BaseException as error:
+        return error
+    raise AssertionError("it raised nothing")

@@ -72,6 +72,7 @@ def making_hosts() -> None:
     Host(preload=[5])  # refused: list-item, reportArgumentType
     Host(start_timeout="long")  # refused: arg-type, reportArgumentType
     Host(start="local", copy="no")  # refused: arg-type, reportArgumentType
+    Host(start="fork", inherit=5)  # refused: arg-type, reportArgumentType
     Host(output="teleport")  # refused: arg-type, reportArgumentType
     Host(logging="home")  # refused: arg-type, reportArgumentType
     Host(start_timeout=None)  # refused: arg-type, reportArgumentType

@@ -1,6 +1,7 @@
 """The Rust half of elsewhere: proxies, futures, streams, and the verbs over them."""
 
 import concurrent.futures
+import threading
 from collections.abc import (
     AsyncIterable,
     AsyncIterator,
@@ -359,6 +360,31 @@ def start_host(
     comes home is shown by `make_shower`.
     """
 
+@final
+class HostFork:
+    """What this process and its fork share. The child calls `become_host`, the parent `start_forked_host`."""
+
+    def __new__(cls, *, output: str, logs: bool, timeout: float) -> Self: ...
+    def become_host(self) -> None:
+        """In the child: the streams to the parent become stdin, stdout and stderr."""
+
+def start_forked_host(
+    core: HostCore,
+    fork: HostFork,
+    pid: int,
+    *,
+    name: str | None,
+    configuration: dict[str, Any],
+    timeout: float,
+    heartbeat: float,
+    make_shower: Callable[[HomeQueue, str, str | None, int, bool], object],
+    inherited: list[object],
+) -> None:
+    """Take the child `pid` as a host and configure it; `core` becomes its Host.
+
+    `inherited` are the objects that the child has by the fork.
+    """
+
 def start_local_host(core: HostCore, *, name: str | None, copies: bool) -> None:
     """Make a host within this process; `core` becomes its Host. Calls queue, and whoever waits runs them.
 
@@ -471,6 +497,9 @@ def _offer(object: Any) -> Any: ...
 def _pickles(value: Any) -> bool: ...
 def _is_pickling_argument() -> bool: ...
 def _check_results() -> None: ...
+def _read_inherited() -> None: ...
+def _stop_service() -> threading.Thread | None: ...
+def _continue_service(is_there: bool) -> None: ...
 def _flush_after_calls() -> None: ...
 def _tell_owner(*args: Any) -> bool: ...
 def _attend(*_signal: Any) -> None: ...
@@ -479,3 +508,4 @@ def _before_fork() -> None: ...
 def _after_fork_in_parent() -> None: ...
 def _after_fork_in_child() -> None: ...
 def _at_exit() -> None: ...
+def _forget_owner() -> None: ...

@@ -13,7 +13,7 @@ from . import _awaiting, _core
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
     from types import TracebackType
     from typing import Any, Literal, ParamSpec, Self, TypeVar, overload
 
@@ -40,8 +40,9 @@ class Host(_core.HostCore):
     """One host: an interpreter that holds objects and runs their calls; one at a time, if nothing else is said.
 
     Args:
-        start: "exec" starts a fresh interpreter; "local" runs everything in this process, for a debugger: calls queue,
-            and whoever waits for one runs those before it; "auto" chooses ("exec").
+        start: "exec" starts a fresh interpreter; "fork" forks this process, for objects that cannot be pickled, and is
+            refused while other threads run; "local" runs everything in this process, for a debugger: calls queue, and
+            whoever waits for one runs those before it; "auto" chooses ("exec").
         name: How texts call the host, beside its process id.
         env: Environment variables to set in the host, beside this process's own.
         cwd: The host's working directory; this process's by default.
@@ -59,6 +60,8 @@ class Host(_core.HostCore):
             streams that this process has; "home" to `sys.stdout` and `sys.stderr` as they are here in Python (a
             notebook's cell, pytest's capture, `redirect_stdout`), before the result of the call that printed it;
             "discard" nowhere. The last 4 KiB on stderr are kept in any case, for `HostDied.stderr_tail`.
+        inherit: Of a forked host: objects that it has by the fork, as they are now. Wherever one of them stands in what
+            is sent to the host later, its twin over there takes its place: `host.send(x)` gives the twin's proxy.
         logging: Whether its log records are handled by the loggers of this process, of the same names. Only those are
             sent whose level is wanted by the loggers here.
 
@@ -73,7 +76,7 @@ class Host(_core.HostCore):
     def __init__(
         self,
         *,
-        start: Literal["auto", "exec", "local"] = "auto",
+        start: Literal["auto", "exec", "fork", "local"] = "auto",
         name: str | None = None,
         env: Mapping[str, str] | None = None,
         cwd: str | os.PathLike[str] | None = None,
@@ -85,13 +88,14 @@ class Host(_core.HostCore):
         copy: bool = True,
         output: Literal["inherit", "home", "discard"] = "inherit",
         logging: bool = False,
+        inherit: Iterable[object] = (),
     ) -> None:
         super().__init__()
         name = _checked_name(name)
         timeout = _checked_timeout("start_timeout", start_timeout)
         patience = _checked_timeout("heartbeat", heartbeat)
-        if start not in ("auto", "exec", "local"):
-            text = f"start must be 'auto', 'exec' or 'local', not {start!r}"
+        if start not in ("auto", "exec", "fork", "local"):
+            text = f"start must be 'auto', 'exec', 'fork' or 'local', not {start!r}"
             raise ValueError(text)
         environment = _environment(env)
         directory = _directory(cwd)
@@ -100,6 +104,7 @@ class Host(_core.HostCore):
         copies = _checked_copy(copy, start)
         _check_output(output, start)
         _check_flag("logging", logging)
+        heirlooms = _inherited(inherit, start)
         path_here = _import_path()
         way = _checked_concurrency(concurrency)
         if start == "local":
@@ -115,6 +120,31 @@ class Host(_core.HostCore):
             _preload_here(modules, "the local host" if name is None else f"host '{name}' (local)")
             _core.start_local_host(self, name=name, copies=copies)
             return
+        configuration = {
+            "path": [*directories, *path_here],
+            "own_path": [directory for directory in directories if directory not in path_here],
+            "prefix": sys.prefix,
+            "exec_prefix": sys.exec_prefix,
+            "preload": modules,
+            "output": output,
+            "levels": _levels() if logging else None,
+        }
+        if start == "fork":
+            from . import _fork
+
+            _fork.start(
+                self,
+                heirlooms,
+                name=name,
+                concurrency=way,
+                configuration={**configuration, "environment": dict(env or {}), "directory": directory},
+                timeout=timeout,
+                heartbeat=patience,
+                output=output,
+                logs=logging,
+                make_shower=_make_shower,
+            )
+            return
         _core.start_host(
             self,
             program=sys.executable,
@@ -122,15 +152,7 @@ class Host(_core.HostCore):
             environment=environment,
             directory=directory,
             name=name,
-            configuration={
-                "path": [*directories, *path_here],
-                "own_path": [directory for directory in directories if directory not in path_here],
-                "prefix": sys.prefix,
-                "exec_prefix": sys.exec_prefix,
-                "preload": modules,
-                "output": output,
-                "levels": _levels() if logging else None,
-            },
+            configuration=configuration,
             timeout=timeout,
             heartbeat=patience,
             output=output,
@@ -307,6 +329,21 @@ def _make_shower(queue: _core.HomeQueue, label: str, name: str | None, pid: int,
     from . import _home
 
     return _home.Shower(queue, label, name, pid, logs=logs)
+
+
+def _inherited(objects: Iterable[object], start: str) -> list[object]:
+    if isinstance(objects, (str, bytes)) or not hasattr(objects, "__iter__"):
+        text = f"inherit must be a sequence of objects, not {objects!r}"
+        raise TypeError(text)
+    listed = list(objects)
+    if listed and start != "fork":
+        text = "inherit belongs to start='fork'; other hosts get their objects by spawn() and send()"
+        raise ValueError(text)
+    for obj in listed:
+        if _core.is_proxy(obj) or isinstance(obj, _core.HostCore):
+            text = f"{obj!r} cannot be inherited: its connection stays with this process. Pass it as an argument"
+            raise TypeError(text)
+    return listed
 
 
 def _checked_copy(copy: object, start: str) -> bool:

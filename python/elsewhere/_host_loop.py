@@ -49,6 +49,16 @@ class _Selector(selectors.EpollSelector):
 _runner: asyncio.Runner | None = None
 
 
+_forgotten: list[object] = []
+
+
+def forget() -> None:
+    """In a fork: leave the parent's loop alone, whose descriptors it uses."""
+    global _runner
+    _forgotten.append(_runner)
+    _runner = None
+
+
 def _get_runner() -> asyncio.Runner:
     global _runner
     if _runner is None:

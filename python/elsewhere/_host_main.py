@@ -26,6 +26,8 @@ class Bootstrap:
         levels = settings.get("levels")
         if levels is not None:
             self.set_levels(levels)
+        if settings.get("environment") or settings.get("directory"):
+            _move(settings)
         path = settings.get("path")
         if path is not None:
             sys.path[:] = path
@@ -136,6 +138,15 @@ _LOGS = _Logs()
 BOOTSTRAP = Bootstrap()
 
 
+def _move(settings: dict[str, Any]) -> None:
+    """Take over environment and directory, which a program gets when it is started and a fork does not."""
+    import os
+
+    os.environ.update(settings.get("environment") or {})
+    if settings.get("directory"):
+        os.chdir(settings["directory"])
+
+
 def _print_home() -> None:
     """Let stdout say at once, and in an encoding that the owner knows, what is printed."""
     for stream in (sys.stdout, sys.stderr):
@@ -171,6 +182,11 @@ def main(concurrency: str | int = "serial") -> None:
         # The owner's stdout may be a pipe: what is printed here is to come out when it is printed, and not be lost.
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     _core.adopt_owner(concurrency)
+    serve()
+
+
+def serve() -> None:
+    """Serve the owner until it is done with this process."""
     if _core.serve_owner():
         from . import _host_loop  # 50 ms of imports, which a host without coroutines does not need
 

@@ -46,6 +46,15 @@ def close(host: int) -> None:
             runner.close()
 
 
+_forgotten: list[object] = []
+
+
+def forget() -> None:
+    """In a fork: leave the parent's loops alone, whose descriptors it uses."""
+    _forgotten.append(dict(_runners))
+    _runners.clear()
+
+
 def _close_all() -> None:
     for host in list(_runners):
         close(host)

@@ -147,3 +147,12 @@ async def advance(stream: ReadAhead[T]) -> T:
         return next(stream)
     except StopIteration:
         raise StopAsyncIteration from None
+
+
+_forgotten: list[object] = []
+
+
+def forget() -> None:
+    """In a fork: leave the parent's watchers alone, whose descriptors it uses."""
+    _forgotten.append(dict(_watchers))
+    _watchers.clear()

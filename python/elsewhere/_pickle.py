@@ -17,7 +17,7 @@ from . import _core
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
 GENERATORS = (types.GeneratorType, types.AsyncGeneratorType)
@@ -61,16 +61,40 @@ def _argument_reducers() -> dict[type, Callable[[Any], Any]]:
     return _reducers
 
 
-def dumps_argument(value: Any, buffer_callback: Callable[[PickleBuffer], Any] | None = None, kept: Any = None) -> bytes:
-    """Pickle `value` with protocol 5; bound methods and generators go by reference, all but `kept`."""
+def dumps_argument(
+    value: Any,
+    buffer_callback: Callable[[PickleBuffer], Any] | None = None,
+    kept: Any = None,
+    inherited: dict[int, int] | None = None,
+) -> bytes:
+    """Pickle `value` with protocol 5; bound methods and generators go by reference, all but `kept`.
+
+    `inherited`: the numbers, by `id()`, of objects that the peer has by the fork that made it; these go as numbers.
+    """
     file = io.BytesIO()
     pickler = pickle.Pickler(file, 5, buffer_callback=buffer_callback)
+    if inherited is not None:
+        pickler = _Inheriting(file, 5, buffer_callback=buffer_callback)
+        pickler.inherited = inherited
     reducers = _argument_reducers()
     if type(kept) is types.MethodType:
         reducers = {**reducers, types.MethodType: lambda method: _reduce_unless(method, kept)}
     pickler.dispatch_table = reducers
     pickler.dump(value)
     return file.getvalue()
+
+
+class _Inherited:
+    """The part of a pickler that writes the numbers of inherited objects."""
+
+    inherited: dict[int, int]
+
+    def persistent_id(self, obj: Any) -> Any:
+        return self.inherited.get(id(obj))
+
+
+class _Inheriting(_Inherited, pickle.Pickler):
+    """pickle's own, with them."""
 
 
 def _reduce_unless(method: types.MethodType, kept: types.MethodType) -> Any:
@@ -101,10 +125,18 @@ def dumps_checked(value: Any, buffer_callback: Callable[[PickleBuffer], Any] | N
     return file.getvalue()
 
 
-def dumps_by_value(value: Any, buffer_callback: Callable[[PickleBuffer], Any] | None = None, kept: Any = None) -> bytes:
+def dumps_by_value(
+    value: Any,
+    buffer_callback: Callable[[PickleBuffer], Any] | None = None,
+    kept: Any = None,
+    inherited: dict[int, int] | None = None,
+) -> bytes:
     """Pickle `value` with cloudpickle: classes and functions of `__main__`, lambdas and closures travel by value."""
     file = io.BytesIO()
-    pickler = _by_value_pickler()(file, 5, buffer_callback=buffer_callback)
+    kind = _by_value_pickler()
+    if inherited is not None:
+        kind = type(kind.__name__, (_Inherited, kind), {"inherited": inherited})
+    pickler = kind(file, 5, buffer_callback=buffer_callback)
     pickler.kept = kept
     pickler.dump(value)
     return file.getvalue()
@@ -139,14 +171,42 @@ def _by_value_pickler() -> Any:
     return _ByValuePickler
 
 
+inherited: Sequence[object] = ()
+"""What this process has by the fork that made it a host, by the numbers that its owner sends."""
+
+
+def inherit(objects: Sequence[object]) -> None:
+    """From now on read their numbers as these objects."""
+    global inherited
+    inherited = objects
+    _core._read_inherited()
+
+
 class _Unpickler(pickle.Unpickler):
-    """Unpickles what cloudpickle made. A class that is at home here is never changed by its copy coming back."""
+    """Unpickles what cloudpickle made, and the numbers of inherited objects.
+
+    A class that is at home here is never changed by its copy coming back.
+    """
+
+    def persistent_load(self, number: Any) -> Any:
+        return inherited[number]
 
     def find_class(self, module: str, name: str) -> Any:
         found = super().find_class(module, name)
         if module == "cloudpickle.cloudpickle":
             return _guards().get(name, found)
         return found
+
+
+def know_class(cls: type) -> None:
+    """Give a class that travels by value its number now, so that a fork of this process knows it by the same number."""
+    if cls.__module__ == "__main__" or "<locals>" in cls.__qualname__:
+        from cloudpickle import cloudpickle
+
+        cloudpickle._get_or_create_tracker_id(cls)
+        for inner in vars(cls).copy().values():
+            if isinstance(inner, type) and inner.__qualname__.startswith(f"{cls.__qualname__}."):
+                know_class(inner)
 
 
 _guard_table: dict[str, Any] = {}
@@ -178,7 +238,7 @@ def _guards() -> dict[str, Any]:
 
 def loads(data: bytes, buffers: Iterator[Any] | None = None) -> Any:
     """Unpickle `data`, which the peer of an authenticated connection sent."""
-    if b"cloudpickle.cloudpickle" in data:
+    if inherited or b"cloudpickle.cloudpickle" in data:
         return _Unpickler(io.BytesIO(data), buffers=buffers).load()
     return pickle.loads(data, buffers=buffers)  # noqa: S301 - bytes come from an authenticated peer
 

@@ -54,6 +54,7 @@ def making(folder: Path) -> None:
     assert_type(Host(start="local", start_timeout=1), Host)
     assert_type(Host(start="local", copy=False), Host)
     assert_type(Host(output="home", logging=True), Host)
+    assert_type(Host(start="fork", inherit=[folder, len]), Host)
 
 
 def objects_of_a_host(host: Host) -> None:
@@ -88,6 +89,7 @@ def namespaces_of_a_host(host: Host, folder: Path) -> None:
 def what_is_known_of_a_host(host: Host, dog: Dog) -> None:
     assert_type(host.pid, int | None)
     assert_type(host.alive, bool)
+    assert_type(host.responsive, bool)
     assert_type(host.exitcode, int | None)
     assert_type(host.name, str | None)
     assert_type(host.stats(), dict[str, Any])

@@ -45,5 +45,5 @@ pub use observer::{LoopQueue, Observer};
 pub use owner::adopt_stdin;
 pub use parker::Sleeper;
 pub use pending::{Items, Pending};
-pub use process::{HostCommand, HostProcess, Stdio};
+pub use process::{HostCommand, HostFork, HostProcess, Stdio};
 pub use taker::{Lane, Taker};

@@ -60,6 +60,13 @@ pub(crate) fn inside<T>(chain: ChainId, link: u64, call: CallId, body: impl FnOn
     result
 }
 
+/// In a fork that becomes a host: the calls that its parent is in the midst of are not its own.
+pub(crate) fn forget() {
+    INSIDE.set(None);
+    CALLS.take();
+    WAITS.set(0);
+}
+
 /// Runs `body` in the midst of a wait of this thread.
 pub(crate) fn while_waiting<T>(body: impl FnOnce() -> T) -> T {
     WAITS.set(WAITS.get() + 1);

@@ -81,6 +81,12 @@ static TURNS: AtomicUsize = AtomicUsize::new(0);
 
 type All = HashMap<(u64, CallId), Py<Running>>;
 
+/// In a fork that becomes a host: the coroutines of its parent are the parent's to run.
+pub(crate) fn forget() {
+    TURNS.store(0, Ordering::SeqCst); // SeqCst: the process has one thread
+    std::mem::forget(std::mem::take(&mut *all()));
+}
+
 fn all() -> MutexGuard<'static, All> {
     static ALL: OnceLock<Mutex<All>> = OnceLock::new();
     ALL.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)

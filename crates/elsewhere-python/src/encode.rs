@@ -59,6 +59,8 @@ pub(crate) struct Encoder<'w, 'py> {
     out: Writer<'w>,
     /// Arguments and results differ in what goes by reference.
     is_argument: bool,
+    /// Whether the peer has objects of ours by a fork.
+    inherits: bool,
     granted: Vec<ObjectId>,
     containers: [usize; CONTAINERS_MAX],
     container_count: usize,
@@ -82,6 +84,7 @@ impl<'w, 'py> Encoder<'w, 'py> {
             peer,
             out: Writer::new(out),
             is_argument,
+            inherits: is_argument && peer.inherited(py).is_some(),
             granted: Vec::new(),
             containers: [0; CONTAINERS_MAX],
             container_count: 0,
@@ -205,7 +208,8 @@ impl<'w, 'py> Encoder<'w, 'py> {
                 };
                 let kwargs = kwargs.cloned().unwrap_or_else(|| PyDict::new(self.py));
                 let both = PyTuple::new(self.py, [all.as_any(), kwargs.as_any()])?;
-                self.pickle(both.as_any(), first).inspect_err(|_| pickling::find_culprit(both.as_any(), "arguments"))
+                self.pickle(both.as_any(), first)
+                    .inspect_err(|_| pickling::find_culprit(both.as_any(), "arguments", self.peer))
             }
         }
     }
@@ -241,7 +245,7 @@ impl<'w, 'py> Encoder<'w, 'py> {
             Err(Stop::Failed(error)) => Err(error),
             Err(Stop::Pickle) => {
                 self.roll_back(mark);
-                self.pickle(value, None).inspect_err(|_| pickling::find_culprit(value, "argument"))
+                self.pickle(value, None).inspect_err(|_| pickling::find_culprit(value, "argument", self.peer))
             }
         }
     }
@@ -262,6 +266,9 @@ impl<'w, 'py> Encoder<'w, 'py> {
     /// # Errors
     /// [`Stop::Pickle`] where the codec has no form for it; what was written so far has to be rolled back.
     pub(crate) fn value(&mut self, value: &Bound<'py, PyAny>) -> Result<(), Stop> {
+        if self.inherits && self.peer.has_inherited(value) {
+            return Err(Stop::Pickle); // which writes its number
+        }
         if let Ok(text) = value.cast_exact::<PyString>() {
             let text = text.to_str().map_err(|_| Stop::Pickle)?; // lone surrogates are pickle's business
             return Ok(self.out.str(text)?);
@@ -531,9 +538,9 @@ impl<'w, 'py> Encoder<'w, 'py> {
     /// Of arguments, `kept` is copied although it may be a bound method.
     pub(crate) fn pickle(&mut self, value: &Bound<'py, PyAny>, kept: Option<&Bound<'py, PyAny>>) -> PyResult<()> {
         let destination = pickling::Destination { link: self.peer.link.id(), limit: self.limit };
-        let frame = pickling::dumps(value, self.is_argument, kept, Some(destination)).inspect_err(|_| {
+        let frame = pickling::dumps(value, self.is_argument, kept, self.peer, destination).inspect_err(|_| {
             if !self.is_argument {
-                pickling::find_culprit(value, "result");
+                pickling::find_culprit(value, "result", self.peer);
             }
         })?;
         self.out.begin_pickle(frame.flavour, frame.references.len(), frame.buffers.len()).map_err(unwritable)?;

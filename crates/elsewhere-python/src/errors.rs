@@ -206,10 +206,11 @@ pub(crate) fn argument(py: Python<'_>, peer: &Peer, method: &str, error: PyErr) 
         return error;
     }
     let culprit = crate::pickling::last_culprit().unwrap_or_else(|| "an argument".to_owned());
-    let hint = if method == "Host.send" {
-        "construct it there, with spawn()"
-    } else {
-        "pass ref(x) to keep the object here and send a reference"
+    let hint = match (method == "Host.send", peer.inherited(py).is_some()) {
+        (true, false) => "construct it there, with spawn()",
+        (true, true) => "construct it there, with spawn(), or start the host with it, inherit=[...]",
+        (false, false) => "pass ref(x) to keep the object here and send a reference",
+        (false, true) => "pass ref(x) to keep it here and send a reference, or start the host with it, inherit=[...]",
     };
     let text = format!(
         "{method}: {culprit}, cannot be copied to {} ({}: {}); {hint}",

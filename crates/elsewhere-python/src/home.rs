@@ -72,7 +72,7 @@ impl HomeQueue {
     #[pyo3(signature = (method, *args))]
     fn tell(&self, py: Python<'_>, method: &str, args: &Bound<'_, PyTuple>) -> PyResult<bool> {
         let Some(peer) = self.peer.upgrade() else { return Ok(false) };
-        tell(py, &peer, method, args)
+        tell(py, &peer, lane::next(py, &peer.link), method, args) // before the next call of this thread there
     }
 }
 
@@ -80,9 +80,13 @@ impl HomeQueue {
 ///
 /// # Errors
 /// What writing the arguments raises.
-fn tell(py: Python<'_>, peer: &Arc<Peer>, method: &str, args: &Bound<'_, PyTuple>) -> PyResult<bool> {
-    static LANE: OnceLock<LaneId> = OnceLock::new();
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
+fn tell(
+    py: Python<'_>,
+    peer: &Arc<Peer>,
+    (lane, number): (LaneId, u32),
+    method: &str,
+    args: &Bound<'_, PyTuple>,
+) -> PyResult<bool> {
     errands::pass(py);
     let mut body = Vec::with_capacity(512);
     CallHead { target: ObjectId::BOOTSTRAP, deadline: None, want: Want::Nothing, steps: 2 }.write(&mut body);
@@ -95,8 +99,7 @@ fn tell(py: Python<'_>, peer: &Arc<Peer>, method: &str, args: &Bound<'_, PyTuple
     });
     written.inspect_err(|_| encoder.abandon())?;
     let granted = encoder.into_granted();
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed); // Relaxed: only uniqueness matters
-    let is_sent = peer.link.send_word(*LANE.get_or_init(lane::next_id), number, &mut body).is_ok();
+    let is_sent = peer.link.send_word(lane, number, &mut body).is_ok();
     if !is_sent {
         peer.ungrant(py, granted);
     } else if peer.link.is_behind() {
@@ -124,7 +127,7 @@ pub(crate) struct Wanted {
 
 impl Wanted {
     /// Prepares `command` for `output`, "inherit", "home" or "discard", and for messages where `is_told`.
-    pub(crate) fn new(py: Python<'_>, command: &mut HostCommand, output: &str, is_told: bool) -> PyResult<Self> {
+    pub(crate) fn new(command: &mut HostCommand, output: &str, is_told: bool) -> PyResult<Self> {
         command.output = match output {
             "inherit" => Stdio::Inherit,
             "home" => Stdio::Home,
@@ -134,7 +137,6 @@ impl Wanted {
         if command.output != Stdio::Home && !is_told {
             return Ok(Self { queue: None, is_told });
         }
-        service::ensure(py)?;
         let key = service::new_key();
         let queue = Home::new(Observer::Inbox(service::process_inbox(), key));
         command.home = Some(Arc::clone(&queue));
@@ -150,6 +152,7 @@ impl Wanted {
         make_shower: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let Some((queue, key)) = self.queue else { return Ok(()) };
+        service::ensure(py)?;
         let handle = HomeQueue { queue: Arc::clone(&queue), peer: Arc::downgrade(peer) };
         let pid = peer.process.as_ref().map(|process| process.pid());
         let shower = make_shower.call1((Bound::new(py, handle)?, &peer.label, name, pid, self.is_told))?.unbind();
@@ -238,6 +241,9 @@ pub(crate) fn flush(py: Python<'_>) {
 #[pyfunction]
 #[pyo3(signature = (*args))]
 pub(crate) fn _tell_owner(py: Python<'_>, args: &Bound<'_, PyTuple>) -> PyResult<bool> {
+    static LANE: OnceLock<LaneId> = OnceLock::new();
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
     let Some(owner) = lifecycle::owner() else { return Ok(false) };
-    tell(py, &owner, "tell", args)
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed); // Relaxed: only uniqueness matters
+    tell(py, &owner, (*LANE.get_or_init(lane::next_id), number), "tell", args)
 }

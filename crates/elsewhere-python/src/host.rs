@@ -15,7 +15,7 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 use crate::call::{self, TICK};
 use crate::peer::{self, Lease, Peer};
 use crate::serving::Concurrency;
-use crate::{deadline, errors, home, lifecycle, service, serving};
+use crate::{deadline, errors, home, lifecycle, local, service, serving};
 
 /// What the owner of a host wants of it.
 pub(crate) struct Traits {
@@ -59,6 +59,12 @@ impl HostCore {
         let handle = self.slot();
         let peer = handle.as_ref().map(|handle| Arc::clone(&handle.peer));
         peer.ok_or_else(|| PyRuntimeError::new_err("this host was never started"))
+    }
+
+    /// Names what a forked host has by the fork.
+    pub(crate) fn set_inherited(&self, numbers: &Bound<'_, PyDict>, objects: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.peer()?.set_inherited(numbers, objects);
+        Ok(())
     }
 
     fn process(&self) -> Option<Arc<HostProcess>> {
@@ -203,7 +209,7 @@ impl HostCore {
         if let Some(process) = &peer.process {
             py.detach(|| process.kill());
         } else if let Some(far) = peer.far.get() {
-            peer::kill_local(py, &peer.link, far); // what runs at this moment runs on: it is this process
+            local::kill(py, &peer.link, far); // what runs at this moment runs on: it is this process
         }
     }
 
@@ -319,7 +325,7 @@ pub(crate) fn object_of<'py>(py: Python<'py>, peer: &Arc<Peer>) -> PyResult<Boun
 /// Closes a host, whatever is behind it.
 pub(crate) fn close_peer(py: Python<'_>, peer: &Arc<Peer>, timeout: Duration) -> PyResult<()> {
     if let Some(far) = peer.far.get() {
-        peer::finish_local(py, &peer.link, far);
+        local::finish(py, &peer.link, far);
     } else if let Some(process) = &peer.process {
         py.detach(|| process.start_close(timeout));
         // A signal ends a wait, and its handler may return.
@@ -382,13 +388,34 @@ pub(crate) fn start_host<'py>(
         command.clear_environment = true;
         command.environment = environment.into_iter().map(|(key, value)| (key.into(), Some(value.into()))).collect();
     }
-    let wanted = home::Wanted::new(py, &mut command, output, logs)?;
-    let process = launch(py, &command).map_err(|error| error.into_error(py, name))?;
+    let wanted = home::Wanted::new(&mut command, output, logs)?;
+    let (here, inbox) = (here(py), service::process_inbox());
+    let launched = py.detach(|| command.launch(inbox, here));
+    begin(py, core, launched, wanted, Configuration { name, settings: configuration, timeout, heartbeat, make_shower })
+}
+
+/// What of the ways to start a process does not differ: it is to say hello, and then told what it has to know.
+pub(crate) struct Configuration<'a, 'py> {
+    pub(crate) name: Option<&'a str>,
+    pub(crate) settings: &'a Bound<'py, PyDict>,
+    pub(crate) timeout: f64,
+    pub(crate) heartbeat: f64,
+    pub(crate) make_shower: &'a Bound<'py, PyAny>,
+}
+
+/// Makes `core` the Host of a process that was just started. If it cannot be, the process is ended.
+pub(crate) fn begin<'py>(
+    py: Python<'py>,
+    core: &Bound<'py, HostCore>,
+    launched: Result<HostProcess, StartError>,
+    wanted: home::Wanted,
+    Configuration { name, settings, timeout, heartbeat, make_shower }: Configuration<'_, 'py>,
+) -> PyResult<()> {
+    let process = wait_started(py, launched).map_err(|error| error.into_error(py, name))?;
     let label = label(name, Some(process.pid()));
     let peer = Peer::new(Arc::clone(process.link()), Some(Arc::clone(&process)), label, true);
     Traits::give(&peer, name, heartbeat);
-    let configured =
-        wanted.begin(py, &peer, name, make_shower).and_then(|()| configure(py, &peer, configuration, timeout));
+    let configured = wanted.begin(py, &peer, name, make_shower).and_then(|()| configure(py, &peer, settings, timeout));
     if let Err(error) = configured {
         return Err(configuration_failed(py, &peer, &process, &error));
     }
@@ -410,11 +437,14 @@ impl NotLaunched {
     }
 }
 
-/// Starts the process and waits for its hello, seeing to signals meanwhile.
-fn launch(py: Python<'_>, command: &HostCommand) -> Result<Arc<HostProcess>, NotLaunched> {
-    let configured = config(Capabilities::CHUNKS, py);
-    let inbox = service::process_inbox();
-    let process = py.detach(|| command.launch(inbox, configured)).map_err(NotLaunched::Failed)?;
+/// What this process says of itself to its hosts.
+pub(crate) fn here(py: Python<'_>) -> Config {
+    config(Capabilities::CHUNKS, py)
+}
+
+/// Waits for the hello of a process, seeing to signals meanwhile.
+fn wait_started(py: Python<'_>, launched: Result<HostProcess, StartError>) -> Result<Arc<HostProcess>, NotLaunched> {
+    let process = launched.map_err(NotLaunched::Failed)?;
     while !py.detach(|| process.wait_started(Some(TICK))).map_err(NotLaunched::Failed)? {
         if let Err(interrupt) = py.check_signals() {
             process.kill();
@@ -491,7 +521,7 @@ pub(crate) fn start_local_host(
     copies: bool,
 ) -> PyResult<()> {
     peer::sweep(py);
-    let here = config(Capabilities::CHUNKS, py);
+    let here = here(py);
     let there = config(Capabilities::CHUNKS.with(Capabilities::SERIAL), py);
     let (near, far) = Link::pair(here, Inbox::new(), there, Inbox::new())?;
     let near = Peer::new(near, None, label(name, None), true);

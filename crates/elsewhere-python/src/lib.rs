@@ -19,6 +19,7 @@ mod decode;
 mod encode;
 mod errands;
 mod errors;
+mod forked;
 mod future;
 mod home;
 mod host;
@@ -26,6 +27,7 @@ mod kinds;
 mod known;
 mod lane;
 mod lifecycle;
+mod local;
 mod loop_queue;
 mod operate;
 mod origin;
@@ -55,19 +57,20 @@ mod _core {
     use crate::{
         coroutines::Running,
         deadline::Deadline,
+        forked::{HostFork, start_forked_host},
         future::Future,
         home::{_flush_after_calls, _tell_owner, HomeQueue},
         host::{HostCore, adopt_owner, start_host, start_local_host},
         lane::TaskLane,
-        lifecycle::{_after_fork_in_child, _after_fork_in_parent, _at_exit, _before_fork},
+        lifecycle::{_after_fork_in_child, _after_fork_in_parent, _at_exit, _before_fork, _forget_owner},
         loop_queue::LoopQueue,
-        pickling::{_check_results, _is_pickling_argument, _itself, _offer, _pickles, _reference},
+        pickling::{_check_results, _is_pickling_argument, _itself, _offer, _pickles, _read_inherited, _reference},
         producing::StreamTurn,
         proxy::{_aiter, _anext, _operate_in_place, Proxy},
         read_ahead::ReadAhead,
         reference::Ref,
         running::_attend,
-        service::_serve_process,
+        service::{_continue_service, _serve_process, _stop_service},
         serving::{end_lane, is_loop_shared, serve_as_worker, serve_once, serve_owner},
         stream::Stream,
         verbs::{attribute, close, futures, get, host_of, is_proxy, lazy, post, r#ref, stream, submit, with_options},

@@ -2,7 +2,7 @@
 //!
 //! Owns: the hooks for fork and exit, the owner's peer and the bootstrap object of a host. Must not know: calls.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use elsewhere_engine::{exit, fork};
@@ -10,22 +10,29 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::peer::Peer;
-use crate::{errands, home, running, service, turns};
+use crate::{chain, coroutines, errands, home, producing, running, service, serving, turns};
 
 /// Seconds that the end of the process waits for hosts to finish; what is left then ends by itself within a second.
 const EXIT_PATIENCE: Duration = Duration::from_secs(2);
 
-static OWNER: OnceLock<Arc<Peer>> = OnceLock::new();
+static OWNER: Mutex<Option<Arc<Peer>>> = Mutex::new(None);
 static INHERITED: Mutex<Vec<Arc<Peer>>> = Mutex::new(Vec::new());
 
 /// The peer that started this process as a host, if one did.
 pub(crate) fn owner() -> Option<Arc<Peer>> {
-    OWNER.get().cloned()
+    own_owner().clone()
 }
 
 /// Remembers the owner; false if there was one already.
 pub(crate) fn set_owner(peer: Arc<Peer>) -> bool {
-    OWNER.set(peer).is_ok()
+    let mut owner = own_owner();
+    let is_first = owner.is_none();
+    owner.get_or_insert(peer);
+    is_first
+}
+
+fn own_owner() -> MutexGuard<'static, Option<Arc<Peer>>> {
+    OWNER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Object number 0: what a host can do before it holds anything.
@@ -102,6 +109,16 @@ pub(crate) fn _after_fork_in_child(py: Python<'_>) -> PyResult<()> {
     }
     os.call_method1("close", (null,))?;
     Ok(())
+}
+
+/// In a fork that becomes a host: forget the owner that its parent may have, and what ran for it.
+#[pyfunction]
+pub(crate) fn _forget_owner() {
+    std::mem::forget(own_owner().take());
+    chain::forget();
+    serving::forget();
+    coroutines::forget();
+    producing::forget();
 }
 
 /// Close every host, at the interpreter's exit. Other threads that wait here stay where they are from now on.

@@ -7,18 +7,16 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::time::Duration;
 
-use elsewhere_engine::{HostProcess, Link, Work, exit};
-use elsewhere_proto::{Capabilities, ErrorKind, ObjectId, Outcome};
+use elsewhere_engine::{HostProcess, Link};
+use elsewhere_proto::{Capabilities, ObjectId};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyType};
 
 use crate::class_info::ClassInfo;
 use crate::home::Showing;
 use crate::promise::Promises;
-use crate::service::Pumped;
-use crate::{answer, coroutines, errors, home, host, lifecycle, producing, service};
+use crate::{errors, home, host, lifecycle, local, producing, service};
 
 /// The most results of one connection that may live as proxies because they could not be copied: a guard against a loop
 /// that collects them without knowing.
@@ -35,9 +33,6 @@ pub(crate) enum Reason {
     /// It is a result that could not be copied.
     Uncopyable,
 }
-
-/// How long to look away while another thread notices that a link ended.
-const GLANCE: Duration = Duration::from_micros(50);
 
 /// A connection to a peer, and the tables that belong to it.
 pub(crate) struct Peer {
@@ -64,6 +59,9 @@ pub(crate) struct Peer {
     is_private: AtomicBool,
     /// How what the host prints and logs is shown here, if it comes home.
     showing: OnceLock<Showing>,
+    /// The numbers of our objects that the host, a fork of this process, has by the fork, by their `id()`.
+    /// And the objects themselves: as long as they live their addresses mean them.
+    inherited: OnceLock<(Py<PyDict>, Py<PyAny>)>,
     /// A weak reference to the one Host object of this peer.
     host_object: Mutex<Option<Py<PyAny>>>,
 }
@@ -146,50 +144,13 @@ impl Drop for Lease {
             // Nobody else will run what a local host accepted. A handle may go while an exception is on its way.
             Python::attach(|py| {
                 let pending = PyErr::take(py);
-                finish_local(py, &self.link, far);
+                local::finish(py, &self.link, far);
                 if let Some(pending) = pending {
                     pending.restore(py);
                 }
             });
         }
     }
-}
-
-/// Ends a local host at once: what it accepted and has not begun never runs.
-pub(crate) fn kill_local(py: Python<'_>, near: &Arc<Link>, far: &Arc<Peer>) {
-    far.link.drain();
-    while let Some(work) = far.link.inbox().try_pop() {
-        if let Work::Call(incoming) = work {
-            far.link.discard(incoming.call.steps());
-            let text = "the host was killed before it began";
-            answer::fail(py, far, &incoming.call, ErrorKind::Closed, Outcome::NotStarted, text);
-        }
-    }
-    near.drain();
-    abandon_local(py, near, far);
-}
-
-fn abandon_local(py: Python<'_>, near: &Arc<Link>, far: &Peer) {
-    near.abandon();
-    // At the end of the process nobody ends links any more.
-    while near.loss().is_none() && !exit::has_begun() {
-        py.detach(|| std::thread::sleep(GLANCE)); // whoever reads the link at this moment tells its end
-    }
-    coroutines::forget_local(py, far.link.id());
-    sweep(py);
-}
-
-/// Runs what a local host accepted, and ends it.
-pub(crate) fn finish_local(py: Python<'_>, near: &Arc<Link>, far: &Arc<Peer>) {
-    loop {
-        match service::pump(py, far) {
-            Pumped::Ran => {}
-            Pumped::Busy if near.loss().is_none() => {}
-            Pumped::Busy | Pumped::Nothing => break,
-        }
-    }
-    near.close();
-    abandon_local(py, near, far);
 }
 
 /// An object of the peer that we name. All proxies of one object share one import.
@@ -243,6 +204,7 @@ impl Peer {
             lease: Mutex::default(),
             is_private: AtomicBool::new(false),
             showing: OnceLock::new(),
+            inherited: OnceLock::new(),
             host_object: Mutex::default(),
         });
         registry().insert(peer.link.id(), Arc::clone(&peer));
@@ -482,6 +444,23 @@ impl Peer {
         let info = Arc::new(info);
         self.tables().described.insert(id, Arc::clone(&info));
         info
+    }
+
+    /// The numbers of our objects that the host has by the fork that made it; None of other hosts.
+    pub(crate) fn inherited<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyDict>> {
+        self.inherited.get().map(|(numbers, _)| numbers.bind(py))
+    }
+
+    /// Whether the host has `object` by the fork that made it.
+    pub(crate) fn has_inherited(&self, object: &Bound<'_, PyAny>) -> bool {
+        self.inherited(object.py()).is_some_and(|numbers| numbers.contains(object.as_ptr() as usize).unwrap_or(false))
+    }
+
+    /// To be called once, on a new peer.
+    pub(crate) fn set_inherited(&self, numbers: &Bound<'_, PyDict>, objects: &Bound<'_, PyAny>) {
+        if self.inherited.set((numbers.clone().unbind(), objects.clone().unbind())).is_err() {
+            unreachable!("the peer is new");
+        }
     }
 
     /// How what the host prints and logs is shown here.

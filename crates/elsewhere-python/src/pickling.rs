@@ -49,6 +49,8 @@ struct Writing {
 thread_local! {
     /// What stood in the way of the last pickle that failed on this thread.
     static CULPRIT: RefCell<Option<String>> = const { RefCell::new(None) };
+    /// Objects that the peer has by a fork, while a culprit is looked for.
+    static EXCUSED: RefCell<Option<Py<PyDict>>> = const { RefCell::new(None) };
     static WRITING: RefCell<Vec<Writing>> = const { RefCell::new(Vec::new()) };
     static READING: RefCell<Vec<Vec<Py<PyAny>>>> = const { RefCell::new(Vec::new()) };
 }
@@ -58,16 +60,33 @@ pub(crate) fn last_culprit() -> Option<String> {
     CULPRIT.take()
 }
 
-/// Remembers what part of `value`, called `name`, cannot be pickled.
-pub(crate) fn find_culprit(value: &Bound<'_, PyAny>, name: &str) {
-    let found = module(value.py()).and_then(|module| module.getattr("culprit")?.call1((value, name))?.extract());
+/// Remembers what part of `value`, called `name`, cannot be pickled for `peer`.
+pub(crate) fn find_culprit(value: &Bound<'_, PyAny>, name: &str, peer: &Peer) {
+    let py = value.py();
+    let inherited = peer.inherited(py).map(|numbers| numbers.clone().unbind());
+    let before = EXCUSED.replace(inherited);
+    let found = module(py).and_then(|module| module.getattr("culprit")?.call1((value, name))?.extract());
+    EXCUSED.set(before);
     CULPRIT.set(found.ok());
 }
 
 /// Whether `value` can be pickled for a peer.
 #[pyfunction]
 pub(crate) fn _pickles(value: &Bound<'_, PyAny>) -> bool {
-    dumps(value, true, None, None).is_ok()
+    let py = value.py();
+    let excused = EXCUSED.with_borrow(|numbers| numbers.as_ref().map(|numbers| numbers.clone_ref(py)));
+    let purpose =
+        Purpose { is_argument: true, kept: None, destination: None, inherited: excused.as_ref().map(|it| it.bind(py)) };
+    dumps_for(value, &purpose).is_ok()
+}
+
+/// What a pickle is made for.
+struct Purpose<'a, 'py> {
+    is_argument: bool,
+    kept: Option<&'a Bound<'py, PyAny>>,
+    destination: Option<Destination>,
+    /// The numbers of objects that the peer has by the fork that made it, and that go as these numbers.
+    inherited: Option<&'a Bound<'py, PyDict>>,
 }
 
 /// Pickles `value`; what only lives in `__main__` or in a function travels by value.
@@ -76,29 +95,34 @@ pub(crate) fn _pickles(value: &Bound<'_, PyAny>) -> bool {
 /// What the first pickler raised, if none can do it.
 ///
 /// `is_argument`: bound methods and generators in it go by reference, all but `kept`.
-pub(crate) fn dumps(
-    value: &Bound<'_, PyAny>,
+pub(crate) fn dumps<'py>(
+    value: &Bound<'py, PyAny>,
     is_argument: bool,
-    kept: Option<&Bound<'_, PyAny>>,
-    destination: Option<Destination>,
+    kept: Option<&Bound<'py, PyAny>>,
+    peer: &Peer,
+    destination: Destination,
 ) -> PyResult<Pickle> {
+    let inherited = peer.inherited(value.py()).filter(|_| is_argument);
+    dumps_for(value, &Purpose { is_argument, kept, destination: Some(destination), inherited })
+}
+
+fn dumps_for(value: &Bound<'_, PyAny>, purpose: &Purpose<'_, '_>) -> PyResult<Pickle> {
     let py = value.py();
+    let is_argument = purpose.is_argument;
     let by_reference = match is_argument {
         true => Pickler::Argument,
         // Relaxed: see `_check_results`.
         false if HAS_MODULES_OF_ITS_OWN.load(Ordering::Relaxed) => Pickler::Checked,
         false => Pickler::Result,
     };
-    match attempt(value, by_reference, kept, destination) {
-        Ok(pickle) if names_main(pickle.data.bind(py).as_bytes()) => {
-            attempt(value, Pickler::ByValue { is_argument }, kept, destination)
-        }
+    match attempt(value, by_reference, purpose) {
+        Ok(pickle) if names_main(pickle.data.bind(py).as_bytes()) => attempt(value, Pickler::ByValue, purpose),
         Ok(pickle) => Ok(pickle),
         Err(first) if first.is_instance_of::<pyo3::exceptions::PyException>(py) => {
             if !is_argument && is_uncopyable(py, &first) {
                 return Err(first);
             }
-            attempt(value, Pickler::ByValue { is_argument }, kept, destination).map_err(|_| first)
+            attempt(value, Pickler::ByValue, purpose).map_err(|_| first)
         }
         Err(first) => Err(first),
     }
@@ -132,6 +156,15 @@ pub(crate) fn _check_results() {
     HAS_MODULES_OF_ITS_OWN.store(true, Ordering::Relaxed); // Relaxed: the GIL orders it before any result that matters
 }
 
+/// Whether this process is a host by a fork, and its owner sends numbers for what it has from it.
+static HAS_INHERITED: AtomicBool = AtomicBool::new(false);
+
+/// From now on pickles are read that hold numbers of inherited objects.
+#[pyfunction]
+pub(crate) fn _read_inherited() {
+    HAS_INHERITED.store(true, Ordering::Relaxed); // Relaxed: see `loads`
+}
+
 /// What a value is pickled with.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Pickler {
@@ -139,20 +172,14 @@ enum Pickler {
     Argument,
     Result,
     /// cloudpickle.
-    ByValue {
-        is_argument: bool,
-    },
+    ByValue,
     /// As a result, but what only exists here is refused.
     Checked,
 }
 
-fn attempt(
-    value: &Bound<'_, PyAny>,
-    pickler: Pickler,
-    kept: Option<&Bound<'_, PyAny>>,
-    destination: Option<Destination>,
-) -> PyResult<Pickle> {
+fn attempt(value: &Bound<'_, PyAny>, pickler: Pickler, purpose: &Purpose<'_, '_>) -> PyResult<Pickle> {
     let py = value.py();
+    let &Purpose { is_argument, kept, destination, inherited } = purpose;
     let buffers = PyList::empty(py);
     let collect = buffers.getattr("append")?;
     // All that can fail for other reasons comes before the frame is pushed.
@@ -163,19 +190,19 @@ fn attempt(
             kwargs.set_item("buffer_callback", &collect)?;
             pickle_dumps(py)?.clone()
         }
-        Pickler::ByValue { .. } => module(py)?.getattr("dumps_by_value")?,
+        Pickler::ByValue => module(py)?.getattr("dumps_by_value")?,
         Pickler::Checked => module(py)?.getattr("dumps_checked")?,
     };
-    let is_argument = matches!(pickler, Pickler::Argument | Pickler::ByValue { is_argument: true });
     WRITING.with_borrow_mut(|stack| stack.push(Writing { references: Vec::new(), destination, is_argument }));
     let data = match pickler {
         Pickler::Result => dumps.call((value, 5), Some(&kwargs)),
-        Pickler::Argument | Pickler::ByValue { .. } | Pickler::Checked => dumps.call1((value, collect, kept)),
+        Pickler::Argument | Pickler::ByValue => dumps.call1((value, collect, kept, inherited)),
+        Pickler::Checked => dumps.call1((value, collect)),
     };
     let writing = WRITING.with_borrow_mut(Vec::pop).expect("the frame pushed above is still there");
     let data = data?.cast_into::<PyBytes>()?.unbind();
     let buffers = buffers.iter().map(|buffer| out_of_band(&buffer)).collect::<PyResult<_>>()?;
-    let flavour = if matches!(pickler, Pickler::ByValue { .. }) { Flavour::Cloudpickle } else { Flavour::Pickle };
+    let flavour = if pickler == Pickler::ByValue { Flavour::Cloudpickle } else { Flavour::Pickle };
     Ok(Pickle { flavour, data, references: writing.references, buffers })
 }
 
@@ -200,8 +227,9 @@ pub(crate) fn loads<'py>(
         kwargs.set_item("buffers", buffers)?;
     }
     let loads = match flavour {
-        Flavour::Pickle => pickle_loads(py)?.clone(),
-        Flavour::Cloudpickle => module(py)?.getattr("loads")?,
+        // Relaxed: set before the first message is read.
+        Flavour::Pickle if !HAS_INHERITED.load(Ordering::Relaxed) => pickle_loads(py)?.clone(),
+        Flavour::Pickle | Flavour::Cloudpickle => module(py)?.getattr("loads")?,
     };
     READING.with_borrow_mut(|stack| stack.push(references));
     let value = loads.call((data,), kwargs.as_ref());

@@ -59,6 +59,11 @@ pub(crate) fn head_of(incoming: &IncomingCall) -> IncomingCall {
 
 type Producers = HashMap<(u64, CallId), Arc<Mutex<Producer>>>;
 
+/// In a fork that becomes a host: the streams of its parent are the parent's to produce.
+pub(crate) fn forget() {
+    std::mem::forget(std::mem::take(&mut *producers()));
+}
+
 fn producers() -> MutexGuard<'static, Producers> {
     static PRODUCERS: OnceLock<Mutex<Producers>> = OnceLock::new();
     PRODUCERS.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)

@@ -30,6 +30,9 @@ pub(crate) fn ensure_for(py: Python<'_>, peer: &Peer) -> PyResult<()> {
 
 /// Whether the service thread was started in this process.
 static STARTED: AtomicBool = AtomicBool::new(false);
+/// Whether it is to end.
+static IS_TO_END: AtomicBool = AtomicBool::new(false);
+static THREAD: Mutex<Option<Py<PyAny>>> = Mutex::new(None);
 
 /// Starts the service thread, once.
 pub(crate) fn ensure(py: Python<'_>) -> PyResult<()> {
@@ -41,10 +44,35 @@ pub(crate) fn ensure(py: Python<'_>) -> PyResult<()> {
         kwargs.set_item("target", py.import("elsewhere._core")?.getattr("_serve_process")?)?;
         kwargs.set_item("name", "elsewhere-service")?;
         kwargs.set_item("daemon", true)?;
-        py.import("threading")?.getattr("Thread")?.call((), Some(&kwargs))?.call_method0("start")?;
+        let thread = py.import("threading")?.getattr("Thread")?.call((), Some(&kwargs))?;
+        thread.call_method0("start")?;
+        let before = THREAD.lock().unwrap_or_else(PoisonError::into_inner).replace(thread.unbind());
+        drop(before);
         Ok(())
     };
     start().inspect_err(|_| STARTED.store(false, Ordering::SeqCst))
+}
+
+/// Let the service thread end after what it is doing. Gives it; None where there is none.
+#[pyfunction]
+pub(crate) fn _stop_service(py: Python<'_>) -> Option<Py<PyAny>> {
+    if !STARTED.load(Ordering::SeqCst) {
+        return None;
+    }
+    IS_TO_END.store(true, Ordering::SeqCst); // before the wake, which it looks after
+    process_inbox().push(Work::Completed(NOTHING));
+    THREAD.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|thread| thread.clone_ref(py))
+}
+
+/// Go on after `_stop_service`: with the same thread if `is_there`, else with a new one.
+#[pyfunction]
+pub(crate) fn _continue_service(py: Python<'_>, is_there: bool) -> PyResult<()> {
+    IS_TO_END.store(false, Ordering::SeqCst);
+    if is_there {
+        return Ok(());
+    }
+    STARTED.store(false, Ordering::SeqCst);
+    ensure(py)
 }
 
 /// What waits for the service thread of a forked child's parent is the parent's to do.
@@ -60,13 +88,14 @@ pub(crate) fn forget_work() {
 /// A forked child has no service thread.
 pub(crate) fn forget_thread() {
     STARTED.store(false, Ordering::SeqCst);
+    IS_TO_END.store(false, Ordering::SeqCst);
 }
 
-/// Serve the process's inbox for ever: the body of the service thread.
+/// Serve the process's inbox until told to end: the body of the service thread.
 #[pyfunction]
 pub(crate) fn _serve_process(py: Python<'_>) {
     let inbox = process_inbox();
-    loop {
+    while !IS_TO_END.load(Ordering::SeqCst) {
         if let Some(work) = py.detach(|| inbox.wait(None)) {
             handle(py, work);
         }
@@ -158,6 +187,9 @@ fn watched() -> MutexGuard<'static, HashMap<u64, Watched>> {
     static WATCHED: OnceLock<Mutex<HashMap<u64, Watched>>> = OnceLock::new();
     WATCHED.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// A key that nothing has.
+const NOTHING: u64 = 0;
 
 /// A key that nothing else has.
 pub(crate) fn new_key() -> u64 {

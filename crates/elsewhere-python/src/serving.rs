@@ -14,7 +14,7 @@
 use std::cell::Cell;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use elsewhere_engine::{InboxWake, Lane, Taker, Work};
@@ -38,7 +38,7 @@ pub(crate) enum Concurrency {
     Caller,
 }
 
-static CONCURRENCY: OnceLock<Concurrency> = OnceLock::new();
+static CONCURRENCY: Mutex<Concurrency> = Mutex::new(Concurrency::Serial);
 /// Whether a coroutine was started, and with it the loop that the main thread is to wait in.
 static IS_LOOP_WANTED: AtomicBool = AtomicBool::new(false);
 /// How many worker threads there are.
@@ -101,12 +101,20 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Concurrency {
 
 /// How this process runs the calls of its owner.
 pub(crate) fn concurrency() -> Concurrency {
-    CONCURRENCY.get().copied().unwrap_or(Concurrency::Serial)
+    *CONCURRENCY.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Says once how this process runs the calls of its owner.
 pub(crate) fn set_concurrency(concurrency: Concurrency) {
-    let _ = CONCURRENCY.set(concurrency); // a second owner is refused in any case
+    *CONCURRENCY.lock().unwrap_or_else(PoisonError::into_inner) = concurrency;
+}
+
+/// In a fork that becomes a host: it has one thread, and no loop yet.
+pub(crate) fn forget() {
+    IS_LOOP_WANTED.store(false, Ordering::SeqCst); // SeqCst: see `want_loop`; so below
+    WORKERS.store(0, Ordering::SeqCst);
+    SHUT.set(None);
+    IS_OVER.set(false);
 }
 
 /// Whether methods that are no coroutines are a part of the host's loop.

@@ -89,15 +89,10 @@ impl HostCommand {
     }
 
     fn try_launch(&self, inbox: Arc<Inbox>, config: Config) -> std::io::Result<HostProcess> {
-        let (ours, theirs) = crate::transport::socket_pair()?;
-        // Everything that can fail for want of descriptors or threads comes before the process.
-        let link = Link::with_kind(Transport::over_socket(ours), config, inbox, Kind::Host)?;
-        if let Some(home) = &self.home {
-            link.bring_home(home);
-        }
+        let (link, theirs) = self.make_link(inbox, config)?;
         let mut command = self.command(theirs);
         let started = command.spawn().and_then(|mut child| {
-            self.adopt(&mut child, &link).inspect_err(|_| {
+            self.adopt_child(&mut child, &link).inspect_err(|_| {
                 let _ = child.kill();
                 let _ = child.wait();
             })
@@ -110,12 +105,34 @@ impl HostCommand {
         started
     }
 
-    fn adopt(&self, child: &mut std::process::Child, link: &Arc<Link>) -> std::io::Result<HostProcess> {
+    /// The link to a process that is still to come, and the host's end of its stream. Everything that can fail for want of
+    /// descriptors or threads comes before the process.
+    pub(super) fn make_link(&self, inbox: Arc<Inbox>, config: Config) -> std::io::Result<(Arc<Link>, OwnedFd)> {
+        let (ours, theirs) = crate::transport::socket_pair()?;
+        let link = Link::with_kind(Transport::over_socket(ours), config, inbox, Kind::Host)?;
+        if let Some(home) = &self.home {
+            link.bring_home(home);
+        }
+        Ok((link, theirs))
+    }
+
+    fn adopt_child(&self, child: &mut std::process::Child, link: &Arc<Link>) -> std::io::Result<HostProcess> {
         let pid =
             i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("the system gives positive process ids");
-        let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
         let stderr = child.stderr.take().expect("stderr was asked to be a pipe").into();
         let stdout = child.stdout.take().map(OwnedFd::from);
+        self.adopt(pid, stdout, stderr, link)
+    }
+
+    /// Watches the process `pid`, a child of ours, as the host at the other end of `link`.
+    pub(super) fn adopt(
+        &self,
+        pid: Pid,
+        stdout: Option<OwnedFd>,
+        stderr: OwnedFd,
+        link: &Arc<Link>,
+    ) -> std::io::Result<HostProcess> {
+        let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
         let (stdout, stderr) = self.outputs(stdout, stderr)?;
         let process = Arc::new(Process::new(pid, Arc::clone(link), pidfd, stdout, stderr, self.home.clone()));
         watch::add_process(&process)?;

@@ -2,6 +2,7 @@
 //! Owns: its pidfd, its stdout and stderr, how it ended, the steps of its close. Must not know: what runs in it.
 
 mod command;
+mod forked;
 mod handle;
 mod output;
 
@@ -25,6 +26,7 @@ use crate::watch::Token;
 use output::Output;
 
 pub use command::{HostCommand, Stdio};
+pub use forked::HostFork;
 pub use handle::HostProcess;
 
 /// From the polite signal to the one that cannot be refused, and from the end of a host's stream to that one.

@@ -1,0 +1,102 @@
+//! A host that is a fork of this process. The fork itself is the caller's, who knows what it means to the program.
+//! Owns: the ends of the streams between both, and what each side does with its own. Must not know: how a fork is made.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use elsewhere_proto::Config;
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+
+use super::{HostCommand, HostProcess, Stdio};
+use crate::error::StartError;
+use crate::inbox::Inbox;
+use crate::link::Link;
+
+/// What a process and its fork have to share before the fork. Afterwards the parent calls [`adopt`](Self::adopt) and the
+/// child [`become_host`](Self::become_host); where there was no fork after all, it is dropped.
+#[derive(Debug)]
+pub struct HostFork {
+    command: HostCommand,
+    link: Option<Arc<Link>>,
+    theirs: OwnedFd,
+    /// Reading and writing end; None where stdout does not come to us.
+    stdout: Option<(OwnedFd, OwnedFd)>,
+    stderr: (OwnedFd, OwnedFd),
+}
+
+impl HostCommand {
+    /// Prepares for a host that is not a program but a fork of this process: of this command, only what it says about the
+    /// output, the home and the time to say hello counts.
+    ///
+    /// # Errors
+    /// [`StartError::Spawn`] when the system has no room for it.
+    pub fn prepare_fork(self, inbox: Arc<Inbox>, config: Config) -> Result<HostFork, StartError> {
+        self.try_prepare_fork(inbox, config).map_err(not_forked)
+    }
+
+    fn try_prepare_fork(self, inbox: Arc<Inbox>, config: Config) -> io::Result<HostFork> {
+        let pipe = || io::pipe().map(|(reading, writing)| (OwnedFd::from(reading), OwnedFd::from(writing)));
+        let stdout = (self.output == Stdio::Home).then(pipe).transpose()?;
+        let stderr = pipe()?;
+        let (link, theirs) = self.make_link(inbox, config)?;
+        Ok(HostFork { command: self, link: Some(link), theirs, stdout, stderr })
+    }
+}
+
+impl HostFork {
+    /// In the parent: takes the child `pid` as a host. Follow with [`HostProcess::wait_started`].
+    ///
+    /// # Errors
+    /// [`StartError::Spawn`]; the child is gone and reaped then.
+    pub fn adopt(mut self, pid: u32) -> Result<HostProcess, StartError> {
+        let pid = i32::try_from(pid)
+            .ok()
+            .and_then(Pid::from_raw)
+            .ok_or_else(|| not_forked(io::ErrorKind::NotFound.into()))?;
+        let link = self.link.take().expect("only this takes it");
+        let read = |end: &OwnedFd| end.try_clone();
+        let outputs = self.stdout.as_ref().map(|(end, _)| read(end)).transpose();
+        let adopted = outputs
+            .and_then(|stdout| self.command.adopt(pid, stdout, read(&self.stderr.0)?, &link))
+            .inspect_err(|_| {
+                let _ = kill_process(pid, Signal::KILL);
+                let _ = waitpid(Some(pid), WaitOptions::empty());
+                link.abandon();
+            });
+        adopted.map_err(not_forked)
+    }
+
+    /// In the child: the streams become its standard streams, and the socket its stdin, where [`adopt_stdin`] finds it.
+    ///
+    /// # Errors
+    /// Those of the system.
+    ///
+    /// [`adopt_stdin`]: crate::adopt_stdin
+    pub fn become_host(mut self) -> io::Result<()> {
+        std::mem::forget(self.link.take()); // it is the parent's, and nothing of it may be touched here
+        rustix::stdio::dup2_stdin(&self.theirs)?;
+        rustix::stdio::dup2_stderr(&self.stderr.1)?;
+        match &self.stdout {
+            Some((_, end)) => rustix::stdio::dup2_stdout(end)?,
+            None if self.command.output == Stdio::Null => {
+                rustix::stdio::dup2_stdout(File::options().write(true).open("/dev/null")?)?;
+            }
+            None => {}
+        }
+        Ok(())
+    }
+}
+
+impl Drop for HostFork {
+    fn drop(&mut self) {
+        if let Some(link) = &self.link {
+            link.abandon();
+        }
+    }
+}
+
+fn not_forked(error: io::Error) -> StartError {
+    StartError::Spawn { program: "a fork of this process".to_owned(), error }
+}

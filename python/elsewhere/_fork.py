@@ -1,0 +1,319 @@
+"""Hosts that are forks of this process.
+
+Owns: when this process may be forked, what its fork has from it, what its fork forgets of it. Must not know: how the
+two are connected (`_core.HostFork`).
+
+A fork has one thread, the one that forked. What other threads held at that moment, locks above all, stays as it was for
+ever; so while others run, there is no fork. Our own are stopped before: the watch thread by the hooks of `os.fork`, the
+service thread here.
+"""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found] # `signal` would cost 4 ms of imports
+import _thread
+import contextlib
+import os
+import sys
+import time
+import types
+
+from . import _core, _errors, _host_main, _pickle
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Sequence
+    from typing import Any, NoReturn
+
+    from ._host import Host
+
+WATCH_THREAD = "elsewhere-watch"
+"""What the system calls the engine's thread, which is stopped by `os.fork`'s hooks."""
+
+PATIENCE = 1.0
+"""Seconds that the service thread may take to come back from a callback."""
+
+MOMENT = 0.05
+"""Seconds that a thread which has ended may take to be gone."""
+
+GLANCE = 0.001
+"""Seconds between two looks whether it is."""
+
+_kept: list[object] = []
+"""What the parent had and its fork must not drop: the drop of a stream, say, would close a descriptor."""
+
+
+def start(
+    host: Host,
+    inherit: Sequence[object],
+    *,
+    name: str | None,
+    concurrency: str | int,
+    configuration: dict[str, Any],
+    timeout: float,
+    heartbeat: float,
+    output: str,
+    logs: bool,
+    make_shower: Callable[..., object],
+) -> None:
+    """Make `host` a fork of this process that has the objects `inherit`, and the functions and classes of `__main__`.
+
+    Raises HostStartError where other threads run or the system refuses; nothing was started then.
+    """
+    objects = [*inherit, *_code_of_main()]
+    for obj in inherit:
+        for cls in type(obj).__mro__:
+            _pickle.know_class(cls)
+    label = "the host" if name is None else f"host {name!r}"
+    with _alone(label):
+        fork = _core.HostFork(output=output, logs=logs, timeout=timeout)
+        pid = _fork(fork, objects, label, concurrency=concurrency, logs=logs)
+    _core.start_forked_host(
+        host,
+        fork,
+        pid,
+        name=name,
+        configuration=configuration,
+        timeout=timeout,
+        heartbeat=heartbeat,
+        make_shower=make_shower,
+        inherited=objects,
+    )
+
+
+def _code_of_main() -> Iterator[object]:
+    """The functions and classes of `__main__`, which the fork has as its own: they need not travel."""
+    main = sys.modules.get("__main__")
+    for value in list(vars(main).values()) if main is not None else ():
+        if isinstance(value, (type, types.FunctionType)) and value.__module__ == "__main__":
+            if isinstance(value, type):
+                _pickle.know_class(value)
+            yield value
+
+
+# Before the fork: alone in the process.
+
+
+@contextlib.contextmanager
+def _alone(label: str) -> Generator[None]:
+    """A block in which no other thread runs than this one and the engine's, which `os.fork` stops."""
+    service = _core._stop_service()
+    is_service = service is not None and service.ident == _thread.get_ident()
+    if service is not None and not is_service:
+        service.join(PATIENCE)
+    is_there = service is not None and service.is_alive()
+    try:
+        others = ["elsewhere-service (busy with a callback)"] if is_there and not is_service else _other_threads()
+        if others:
+            reason = (
+                f"it cannot be forked while other threads run ({', '.join(others)}): a fork has only the calling "
+                f"thread, and what the others hold stays locked in it. End them first, or use start='exec'"
+            )
+            raise _errors._host_start_error(reason, label, "")
+        yield
+    finally:
+        if service is not None:
+            _core._continue_service(is_there)
+
+
+def _other_threads() -> list[str]:
+    """The names of the threads that run beside this one, Python's own and those of libraries."""
+    names = _python_threads()
+    if names:
+        return names
+    if _foreign_threads_after_a_moment():
+        _probe()
+    return _foreign_threads_after_a_moment()
+
+
+def _foreign_threads_after_a_moment() -> list[str]:
+    """Those that stay: a thread that was joined a moment ago may still be on its way out of the system."""
+    end = time.monotonic() + MOMENT
+    while (names := _foreign_threads()) and time.monotonic() < end:
+        time.sleep(GLANCE)
+    return names
+
+
+def _python_threads() -> list[str]:
+    threading = sys.modules.get("threading")
+    if threading is not None:
+        this = _thread.get_ident()
+        return [thread.name for thread in threading.enumerate() if thread.ident != this]
+    return []
+
+
+def _foreign_threads() -> list[str]:
+    own = str(_thread.get_native_id())
+    names = []
+    for task in os.listdir("/proc/self/task"):
+        if task == own:
+            continue
+        with contextlib.suppress(OSError), open(f"/proc/self/task/{task}/comm", encoding="utf-8") as file:
+            name = file.read().rstrip("\n")
+            if name != WATCH_THREAD:
+                names.append(f"{name}, thread {task} of a library")
+    return names
+
+
+def _probe() -> None:
+    """Fork once for nothing: pools like OpenBLAS's, which numpy brings, end their threads when their process forks."""
+    with _quietly():
+        pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    with contextlib.suppress(ChildProcessError):  # somebody's handler of SIGCHLD was faster
+        os.waitpid(pid, 0)
+
+
+@contextlib.contextmanager
+def _quietly() -> Generator[None]:
+    """CPython warns of forks beside threads since 3.12; it counts the engine's, which run again by then."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
+
+
+def _fork(fork: _core.HostFork, objects: Sequence[object], label: str, *, concurrency: str | int, logs: bool) -> int:
+    """Fork; gives the child's process id, and does not return in the child."""
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()  # type: ignore[union-attr] # what lies there would be written twice
+    mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
+    try:
+        with _quietly():
+            pid = os.fork()
+        if pid == 0:
+            _be_a_host(fork, objects, concurrency=concurrency, logs=logs)
+    except OSError as error:
+        raise _errors._host_start_error(str(error), label, "") from error
+    finally:
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
+    return pid
+
+
+# After the fork, in the child: a host, and nothing of what the parent was.
+
+
+def _be_a_host(fork: _core.HostFork, objects: Sequence[object], *, concurrency: str | int, logs: bool) -> NoReturn:
+    """Serve the owner until it is done; the frames of the parent below this one are never returned to."""
+    code = 1
+    try:
+        fork.become_host()
+        _forget_parent(logs=logs)
+        _pickle.inherit(objects)
+        _core._forget_owner()
+        _core.adopt_owner(concurrency)
+        _set_stream("stdin", 0, "r")
+        _unblock_signals()
+        import contextvars
+
+        contextvars.Context().run(_host_main.serve)
+        code = 0
+    except BaseException as error:  # noqa: BLE001 - nothing may get to the parent's frames
+        sys.excepthook(type(error), error, error.__traceback__)
+    finally:
+        try:
+            _finish()
+        finally:
+            os._exit(code)
+
+
+def _forget_parent(*, logs: bool) -> None:
+    sys.settrace(None)
+    sys.setprofile(None)
+    _kept.extend([sys.stdin, sys.stdout, sys.stderr, sys.__stdin__, sys.__stdout__, sys.__stderr__])
+    _set_stream("stdout", 1, "w")
+    _set_stream("stderr", 2, "w")
+    _reset_signals()
+    _forget_ends()
+    _forget_loops()
+    if logs:
+        _forget_handlers()
+    random = sys.modules.get("numpy.random")  # the standard one does so by itself
+    if random is not None:
+        random.seed()
+    import gc
+
+    gc.freeze()  # garbage of the parent's is finalised by the parent, and pages stay shared
+
+
+def _set_stream(name: str, descriptor: int, mode: str) -> None:
+    """Make a standard stream anew: what stands for it may be anything, and holds what the parent read ahead."""
+    stream = None
+    with contextlib.suppress(OSError):  # the parent has none
+        errors = "backslashreplace" if name == "stderr" else None
+        stream = open(descriptor, mode, buffering=1, errors=errors, closefd=False)  # noqa: SIM115 - it stays
+    for known in (name, f"__{name}__"):
+        setattr(sys, known, stream)
+
+
+def _reset_signals() -> None:
+    """Python's handlers are the parent's; what is ignored stays so, as over an exec."""
+    _signal.set_wakeup_fd(-1)
+    for number in _signal.valid_signals():
+        if callable(_signal.getsignal(number)):
+            _signal.signal(number, _signal.SIG_DFL)
+    _host_main._handle_signals()
+
+
+def _unblock_signals() -> None:
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+
+
+def _forget_ends() -> None:
+    """What was to be done at the parent's exit is the parent's to do."""
+    import atexit
+
+    atexit._clear()
+    atexit.register(_core._at_exit)
+    weakref = sys.modules.get("weakref")
+    if weakref is not None:
+        weakref.finalize._registry.clear()
+        weakref.finalize._registered_with_atexit = False
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util._finalizer_registry.clear()
+        sys.modules["multiprocessing.process"]._children = set()  # type: ignore[attr-defined]
+        atexit.register(util._exit_function)
+
+
+def _forget_loops() -> None:
+    """No loop of the parent's runs here, and none of its loops may be used: they watch its descriptors."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is not None:
+        asyncio._set_running_loop(None)
+        policy: Any = getattr(asyncio.events, "_event_loop_policy", None)
+        if hasattr(policy, "_Local"):  # CPython does this itself since 3.12
+            _kept.append(policy._local)
+            policy._local = policy._Local()
+    for name in ("_loop", "_host_loop", "_local_loop"):
+        module = sys.modules.get(f"elsewhere.{name}")
+        if module is not None:
+            module.forget()
+
+
+def _forget_handlers() -> None:
+    """Records go home, where the parent's handlers are: here they would do everything twice."""
+    logging = sys.modules.get("logging")
+    if logging is None:
+        return
+    loggers = [logging.getLogger(), *logging.getLogger().manager.loggerDict.values()]
+    for logger in loggers:
+        if isinstance(logger, logging.Logger):
+            _kept.extend(logger.handlers)
+            logger.handlers.clear()
+
+
+def _finish() -> None:
+    """Do what the interpreter does at its end, but for leaving the parent's frames."""
+    import atexit
+
+    threading = sys.modules.get("threading")
+    if threading is not None:
+        threading._shutdown()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
