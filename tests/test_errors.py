@@ -127,12 +127,12 @@ def test_note_is_printed_with_the_traceback(raiser):
     assert "a plain error" in printed
 
 
-def test_cause_is_told_in_the_note(raiser):
+def test_cause_is_an_exception_with_a_note_of_its_own(raiser):
     error = caught(raiser.chained)
 
     assert type(error) is RuntimeError
-    assert "direct cause" in notes(error)
-    assert "a plain error" in notes(error)
+    assert type(error.__cause__) is ValueError
+    assert "the source line of the note" in notes(error.__cause__)
 
 
 def test_exception_with_an_awkward_constructor_comes_as_itself(raiser):

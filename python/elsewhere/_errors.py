@@ -188,6 +188,25 @@ class DeadlockError(ElsewhereError, RuntimeError):
     """The call would have closed a cycle of waits. It did not start; the other calls of the cycle complete."""
 
 
+def _set_context(error: BaseException, handled: BaseException | None, is_fresh: bool) -> None:
+    """Have an exception that is raised while another one is handled say so, as the `raise` of Python does.
+
+    A fresh one may have a context of its own, from where it was raised, at whose end the other one then stands.
+    """
+    chain = _contexts(error) if is_fresh else [error]
+    others = [] if handled is None else _contexts(handled)
+    if chain[-1].__context__ is None and not any(one is other for one in chain for other in others):
+        chain[-1].__context__ = handled
+
+
+def _contexts(error: BaseException) -> list[BaseException]:
+    """`error`, its context, the context of that, at most a hundred."""
+    chain = [error]
+    while len(chain) < 100 and (context := chain[-1].__context__) is not None:
+        chain.append(context)
+    return chain
+
+
 _cancelled_class: type[CallCancelled] | None = None
 
 

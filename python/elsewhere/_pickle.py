@@ -142,6 +142,32 @@ def dumps_by_value(
     return file.getvalue()
 
 
+class HasReferences(Exception):
+    """A reference stands in what was to be pickled without the table of a message."""
+
+
+class _AlonePickler(pickle.Pickler):
+    """Stops where a reference would have to be put into a table."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if type(obj) in (_core.Proxy, _core.Ref, _core.Stream):
+            raise HasReferences
+        return NotImplemented
+
+
+def dumps_alone(value: Any) -> bytes:
+    """Pickle `value` for no message in particular; raises HasReferences where it cannot be told without one."""
+    file = io.BytesIO()
+    try:
+        _AlonePickler(file, 5).dump(value)
+    except HasReferences:
+        raise
+    except Exception:  # noqa: BLE001 - pickling may raise anything
+        return dumps_by_value(value)
+    data = file.getvalue()
+    return dumps_by_value(value) if b"__main__" in data else data
+
+
 _ByValuePickler: Any = None
 
 

@@ -193,7 +193,15 @@
 //! 9. list of texts: notes
 //! 10. the part of an argument or result that could not travel, such as `result[3].lock`: text or nil
 //!
-//! An eleventh value, nil, says that a coroutine raised which the receiver ran, as the second value of a REPLY does.
+//! A record ends behind the last of these parts that says something:
+//!
+//! 11. true where a coroutine raised which the receiver ran, as the second value of a REPLY says; false otherwise
+//! 12. links of the exception: a list of the number of its cause or nil, the number of its context or nil, whether the
+//!     context is not to be shown, and the list of the numbers of its members, if it is a group
+//! 13. list of related errors: causes, contexts and members, and those of these. Each is a list of eight values: parts 3
+//!     to 9, about this error, and its links. Numbers count from 1 in this list; 0 is the exception of the record itself.
+//!
+//! The traceback holds the frames alone, without what it says and what hangs on it; it is empty where there are none.
 //!
 //! `not_started` means that the call did not begin and never will, `finished` that it ran to its end, by return or raise.
 //! Nobody may say either without knowing it.
@@ -380,4 +388,5 @@ pub use message::error_record::{ErrorKind, ErrorRecord, Outcome};
 pub use message::frame::{CHUNK_MAX, HEADER_LEN, Kind};
 pub use message::hello::{Capabilities, HELLO_MAX, Hello, MAGIC, VERSION};
 pub use message::operation::Operation;
+pub use message::related::{Links, RelatedError};
 pub use violation::{AnswerRefused, CallRefused, Reason, UnknownExport, Violation};

@@ -11,7 +11,7 @@ use std::time::Duration;
 use elsewhere_proto::codec::{Flavour, Limits, ReferenceHead, Value, ViewHead};
 use elsewhere_proto::{
     CHUNK_MAX, CallHead, CallId, Capabilities, ChainId, Config, Connection, ErrorKind, ErrorRecord, Event, HEADER_LEN,
-    Hello, LaneId, ObjectId, Op, Outcome, Reason, Timestamp, Want,
+    Hello, LaneId, Links, ObjectId, Op, Outcome, Reason, RelatedError, Timestamp, Want,
 };
 
 /// Compares `bytes` with the file of this name, or writes it where that is asked for.
@@ -118,6 +118,28 @@ fn error_record_is_written_and_read_byte_for_byte() {
     record.encode(&mut bytes).unwrap();
 
     check("error_record", &bytes);
+    assert_eq!(ErrorRecord::decode(&bytes, Limits::default()), Ok(record));
+}
+
+#[test]
+fn error_record_with_a_cause_is_written_and_read_byte_for_byte() {
+    let cause = RelatedError {
+        module: "builtins".to_owned(),
+        qualname: "KeyError".to_owned(),
+        bases: vec!["LookupError".to_owned()],
+        message: "'bone'".to_owned(),
+        payload: vec![0xc0],
+        ..RelatedError::default()
+    };
+    let record = ErrorRecord {
+        links: Links { cause: Some(1), context: Some(1), suppresses_context: true, members: vec![] },
+        related: vec![cause],
+        ..ErrorRecord::plain(ErrorKind::Raised, Outcome::Finished, "ouch")
+    };
+    let mut bytes = vec![];
+    record.encode(&mut bytes).unwrap();
+
+    check("error_record_with_a_cause", &bytes);
     assert_eq!(ErrorRecord::decode(&bytes, Limits::default()), Ok(record));
 }
 

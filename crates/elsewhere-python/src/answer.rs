@@ -22,6 +22,9 @@ use crate::{errors, lifecycle, verdicts};
 /// A pickled exception beyond this many bytes stays where it was raised; its text travels.
 const EXCEPTION_MAX: usize = 1 << 20;
 
+/// The same for each of those that hang on it.
+const RELATED_MAX: usize = 1 << 16;
+
 /// Answers with a value.
 pub(crate) fn value<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingCall, found: &Found<'py>, want: Want) {
     let mut body = Vec::with_capacity(64);
@@ -225,20 +228,24 @@ pub(crate) fn fail(
     record(py, peer, incoming, (kind, outcome), Some(text), None, Source::Path);
 }
 
-/// (module, qualname, bases, message, traceback, pickle, notes), as `elsewhere._raised.describe` gives it.
-type Described<'py> = (String, String, Vec<String>, String, String, Bound<'py, PyAny>, Vec<String>);
+/// An exception as `elsewhere._raised.describe` tells it: module, qualname, bases, message, traceback, payload, notes, and
+/// the numbers of cause, context, and members, with whether the context is not shown.
+type Described<'py> = (String, String, Vec<String>, String, String, Bound<'py, PyAny>, Vec<String>, Links);
+type Links = (Option<usize>, Option<usize>, bool, Vec<usize>);
 
-fn describe<'py>(py: Python<'py>, error: &PyErr) -> PyResult<Described<'py>> {
+/// An exception, and behind it those that hang on it.
+fn describe<'py>(py: Python<'py>, error: &PyErr) -> PyResult<Vec<Described<'py>>> {
     let exception = error.clone_ref(py).into_value(py);
     py.import("elsewhere._raised")?.getattr("describe")?.call1((exception,))?.extract()
 }
 
 /// What is told of an exception that goes as it is: its class, for texts, and itself.
-fn name_only<'py>(py: Python<'py>, error: &PyErr) -> PyResult<Described<'py>> {
+fn name_only<'py>(py: Python<'py>, error: &PyErr) -> PyResult<Vec<Described<'py>>> {
     let class = error.get_type(py);
     let exception = error.clone_ref(py).into_value(py).into_bound(py).into_any();
-    let module = class.module()?.to_string();
-    Ok((module, class.qualname()?.to_string(), Vec::new(), String::new(), String::new(), exception, Vec::new()))
+    let names = (class.module()?.to_string(), class.qualname()?.to_string());
+    let nothing = String::new();
+    Ok(vec![(names.0, names.1, vec![], nothing.clone(), nothing, exception, vec![], (None, None, false, vec![]))])
 }
 
 fn record(
@@ -256,8 +263,10 @@ fn record(
         Some(error) if peer.hands_over() && errors::goes_as_itself(py, error) => name_only(py, error).map(Some),
         error => error.map(|error| describe(py, error)).transpose(),
     };
-    let written =
-        described.and_then(|described| write_record(&mut encoder, (kind, outcome), text, described.as_ref(), source));
+    let written = described.and_then(|described| {
+        let described = described.unwrap_or_default();
+        write_record(&mut encoder, (kind, outcome), text, &described, source)
+    });
     if let Err(failure) = written {
         encoder.abandon();
         drop(encoder);
@@ -265,7 +274,7 @@ fn record(
         let mut encoder = Encoder::new(py, peer, &mut body, false);
         let text = format!("{} (and it could not be described: {failure})", text.unwrap_or("the call failed"));
         // Writing plain texts fails only beyond the codec's size limits, which these are far from.
-        let _ = write_record(&mut encoder, (kind, outcome), Some(&text), None, source);
+        let _ = write_record(&mut encoder, (kind, outcome), Some(&text), &[], source);
     }
     let _ = peer.link.fail(incoming.call, incoming.lane, &mut body);
 }
@@ -274,48 +283,87 @@ fn write_record<'py>(
     encoder: &mut Encoder<'_, 'py>,
     (kind, outcome): (ErrorKind, Outcome),
     text: Option<&str>,
-    described: Option<&Described<'py>>,
+    described: &[Described<'py>],
     source: Source,
 ) -> PyResult<()> {
     let of_coroutine = source == Source::Coroutine;
-    encoder.begin_list(if of_coroutine { 11 } else { 10 })?;
+    let related = described.get(1..).unwrap_or_default();
+    let is_linked = !related.is_empty() || described.first().is_some_and(|first| first.7.2);
+    let parts = if is_linked { 13 } else { 10 + usize::from(of_coroutine) };
+    encoder.begin_list(parts)?;
     encoder.int(kind as i64);
     encoder.int(outcome as i64);
-    let Some((module, qualname, bases, message, traceback, pickle, notes)) = described else {
-        encoder.text("builtins")?;
-        encoder.text("RuntimeError")?;
-        encoder.texts(&["RuntimeError".to_owned()])?;
-        encoder.text(text.unwrap_or(""))?;
-        encoder.text("")?;
-        encoder.nil();
-        encoder.texts(&[])?;
-        encoder.nil();
-        write_mark(encoder, of_coroutine);
-        return Ok(());
-    };
+    match described.first() {
+        Some(first) => write_exception(encoder, first, text, EXCEPTION_MAX)?,
+        None => write_failure(encoder, text.unwrap_or(""))?,
+    }
+    encoder.nil();
+    if parts > 10 {
+        encoder.bool(of_coroutine);
+    }
+    if let (Some((.., links)), true) = (described.first(), parts > 11) {
+        write_links(encoder, links)?;
+        encoder.begin_list(related.len())?;
+        for other in related {
+            encoder.begin_list(8)?;
+            write_exception(encoder, other, None, RELATED_MAX)?;
+            write_links(encoder, &other.7)?;
+        }
+    }
+    Ok(())
+}
+
+/// The seven parts of a failure that no exception belongs to.
+fn write_failure(encoder: &mut Encoder<'_, '_>, text: &str) -> PyResult<()> {
+    encoder.text("builtins")?;
+    encoder.text("RuntimeError")?;
+    encoder.texts(&["RuntimeError".to_owned()])?;
+    encoder.text(text)?;
+    encoder.text("")?;
+    encoder.nil();
+    encoder.texts(&[])
+}
+
+/// The seven parts of an exception.
+fn write_exception<'py>(
+    encoder: &mut Encoder<'_, 'py>,
+    described: &Described<'py>,
+    text: Option<&str>,
+    max: usize,
+) -> PyResult<()> {
+    let (module, qualname, bases, message, traceback, payload, notes, _) = described;
     encoder.text(module)?;
     encoder.text(qualname)?;
     encoder.texts(bases)?;
     encoder.text(text.unwrap_or(message))?;
     encoder.text(traceback)?;
-    write_exception(encoder, pickle)?;
-    encoder.texts(notes)?;
-    encoder.nil();
-    write_mark(encoder, of_coroutine);
+    write_payload(encoder, payload, max)?;
+    encoder.texts(notes)
+}
+
+fn write_links(encoder: &mut Encoder<'_, '_>, (cause, context, suppresses_context, members): &Links) -> PyResult<()> {
+    encoder.begin_list(4)?;
+    for link in [cause, context] {
+        match link {
+            Some(number) => encoder.int(i64::try_from(*number).unwrap_or(0)),
+            None => encoder.nil(),
+        }
+    }
+    encoder.bool(*suppresses_context);
+    encoder.begin_list(members.len())?;
+    members.iter().for_each(|number| encoder.int(i64::try_from(*number).unwrap_or(0)));
     Ok(())
 }
 
-/// An eleventh part is the mark of a coroutine, see `Record::is_of_coroutine`.
-fn write_mark(encoder: &mut Encoder<'_, '_>, of_coroutine: bool) {
-    if of_coroutine {
-        encoder.nil();
-    }
-}
-
 /// The exception itself: as it is, pickled already, to be pickled here, or not at all.
-fn write_exception<'py>(encoder: &mut Encoder<'_, 'py>, pickle: &Bound<'py, PyAny>) -> PyResult<()> {
+fn write_payload<'py>(encoder: &mut Encoder<'_, 'py>, pickle: &Bound<'py, PyAny>, max: usize) -> PyResult<()> {
     if let Ok(data) = pickle.cast::<PyBytes>() {
-        return encoder.finished_pickle(data.as_bytes());
+        return if data.as_bytes().len() <= max {
+            encoder.finished_pickle(data.as_bytes())
+        } else {
+            encoder.nil();
+            Ok(())
+        };
     }
     if pickle.is_none() {
         encoder.nil();
@@ -327,7 +375,7 @@ fn write_exception<'py>(encoder: &mut Encoder<'_, 'py>, pickle: &Bound<'py, PyAn
     let mark = encoder.mark();
     let start = encoder.len();
     match encoder.pickle(pickle, None) {
-        Ok(()) if encoder.len() - start <= EXCEPTION_MAX => return Ok(()),
+        Ok(()) if encoder.len() - start <= max => return Ok(()),
         Ok(()) | Err(_) => {}
     }
     encoder.roll_back(mark);

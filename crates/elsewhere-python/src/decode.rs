@@ -214,9 +214,9 @@ impl<'r, 'py> Decoder<'r, 'py> {
     }
 
     /// Reads the head of a list of at least `len` values.
-    pub(crate) fn list_head(&mut self, len: usize) -> Result<(), Undecodable> {
+    pub(crate) fn list_head(&mut self, len: usize) -> Result<usize, Undecodable> {
         match self.reader.next_token()? {
-            Token::List(found) if found >= len => Ok(()),
+            Token::List(found) if found >= len => Ok(found),
             _ => Err(Undecodable::Malformed(CodecError::Unexpected("a longer list"))),
         }
     }

@@ -125,6 +125,10 @@ impl<'w, 'py> Encoder<'w, 'py> {
         self.out.str(name.to_str()?).map_err(unwritable)
     }
 
+    pub(crate) fn bool(&mut self, truth: bool) {
+        self.out.bool(truth);
+    }
+
     pub(crate) fn nil(&mut self) {
         self.out.nil();
     }

@@ -6,7 +6,7 @@ use elsewhere_engine::{Loss, SubmitError};
 use elsewhere_proto::{ErrorKind, ObjectId, Outcome};
 use pyo3::exceptions::{PyBaseException, PyException, PyKeyboardInterrupt, PyStopAsyncIteration, PyStopIteration};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyDict, PyTuple};
 
 use crate::decode::Decoder;
 use crate::peer::Peer;
@@ -48,7 +48,7 @@ pub(crate) fn make(
 fn factory(
     py: Python<'_>,
     name: &str,
-    arguments: impl for<'py> FnOnce(Python<'py>) -> PyResult<Bound<'py, pyo3::types::PyTuple>>,
+    arguments: impl for<'py> FnOnce(Python<'py>) -> PyResult<Bound<'py, PyTuple>>,
 ) -> PyErr {
     let build = || module(py)?.getattr(name)?.call1(arguments(py)?);
     build().map_or_else(|error| error, PyErr::from_value)
@@ -246,20 +246,41 @@ pub(crate) fn goes_as_itself(py: Python<'_>, error: &PyErr) -> bool {
         && !error.is_instance_of::<PyStopAsyncIteration>(py)
 }
 
+/// Has an error that is raised now, while another one is handled, say so. `is_fresh`: it is raised for the first time.
+pub(crate) fn in_context(py: Python<'_>, error: PyErr, is_fresh: bool) -> PyErr {
+    let set = || -> PyResult<()> {
+        let handled = py.import("sys")?.call_method0("exception")?;
+        if !handled.is_none() {
+            module(py)?.getattr("_set_context")?.call1((error.value(py), handled, is_fresh))?;
+        }
+        Ok(())
+    };
+    // An exception that does not let itself be touched is raised as it is.
+    let _ = set();
+    error
+}
+
 /// What an ERROR frame says.
 pub(crate) struct Record<'py> {
     pub(crate) kind: ErrorKind,
     pub(crate) outcome: Outcome,
-    module: String,
-    pub(crate) qualname: String,
-    bases: Vec<String>,
-    pub(crate) message: String,
-    traceback: String,
-    /// The exception itself, where it could be rebuilt.
-    pub(crate) original: Option<Bound<'py, PyAny>>,
-    notes: Vec<String>,
     /// Whether it is a coroutine that failed, and not the call that made it.
     pub(crate) is_of_coroutine: bool,
+    /// The exception, and behind it those that hang on it, as `elsewhere._rebuilt.rebuild` takes them.
+    exceptions: Vec<Told<'py>>,
+}
+
+/// One exception: see `answer::Described`.
+struct Told<'py> {
+    module: String,
+    qualname: String,
+    bases: Vec<String>,
+    message: String,
+    traceback: String,
+    /// The exception itself, where it could be rebuilt.
+    original: Option<Bound<'py, PyAny>>,
+    notes: Vec<String>,
+    links: Bound<'py, PyAny>,
 }
 
 /// Reads an error record. A record that cannot be read is told as such: the call failed in any case.
@@ -271,19 +292,39 @@ pub(crate) fn read_record<'py>(py: Python<'py>, peer: &Arc<Peer>, body: &[u8]) -
 impl<'r, 'py> Decoder<'r, 'py> {
     fn record(&mut self) -> Result<Record<'py>, crate::decode::Undecodable> {
         self.guarded(|decoder| {
-            decoder.list_head(10)?;
+            let parts = decoder.list_head(10)?;
             let kind = ErrorKind::from_code(decoder.code()?).unwrap_or(ErrorKind::Raised);
             let outcome = Outcome::from_code(decoder.code()?).unwrap_or(Outcome::Unknown);
-            let module = decoder.name()?.extract()?;
-            let qualname = decoder.name()?.extract()?;
-            let bases = decoder.plain()?.extract()?;
-            let message = decoder.name()?.extract()?;
-            let traceback = decoder.name()?.extract()?;
-            let original = decoder.payload()?;
-            let notes = decoder.plain()?.extract()?;
+            let mut first = decoder.exception()?;
             let _culprit = decoder.plain()?;
-            let is_of_coroutine = !decoder.is_empty();
-            Ok(Record { kind, outcome, module, qualname, bases, message, traceback, original, notes, is_of_coroutine })
+            let is_of_coroutine = parts > 10 && decoder.plain()?.is_truthy()?;
+            let mut related = Vec::new();
+            if parts > 12 {
+                first.links = decoder.plain()?;
+                for _ in 0..decoder.list_head(0)? {
+                    decoder.list_head(8)?;
+                    let mut other = decoder.exception()?;
+                    other.links = decoder.plain()?;
+                    related.push(other);
+                }
+            }
+            let mut exceptions = vec![first];
+            exceptions.append(&mut related);
+            Ok(Record { kind, outcome, is_of_coroutine, exceptions })
+        })
+    }
+
+    /// The seven parts of an exception.
+    fn exception(&mut self) -> Result<Told<'py>, crate::decode::Undecodable> {
+        Ok(Told {
+            module: self.name()?.extract()?,
+            qualname: self.name()?.extract()?,
+            bases: self.plain()?.extract()?,
+            message: self.name()?.extract()?,
+            traceback: self.name()?.extract()?,
+            original: self.payload()?,
+            notes: self.plain()?.extract()?,
+            links: crate::encode::none(self.py),
         })
     }
 }
@@ -297,6 +338,16 @@ pub(crate) fn from_record(py: Python<'_>, peer: &Arc<Peer>, body: &[u8], subject
 }
 
 impl<'py> Record<'py> {
+    /// The qualified name of the exception's class.
+    pub(crate) fn qualname(&self) -> &str {
+        self.exceptions.first().map_or("", |told| &told.qualname)
+    }
+
+    /// The exception itself, where it could be rebuilt.
+    pub(crate) fn original(&self) -> Option<&Bound<'py, PyAny>> {
+        self.exceptions.first()?.original.as_ref()
+    }
+
     pub(crate) fn into_error(self, py: Python<'py>, peer: &Arc<Peer>, method: &str) -> PyErr {
         let class = match self.kind {
             ErrorKind::Raised | ErrorKind::Missing => return self.rebuilt(py, peer, method),
@@ -310,10 +361,11 @@ impl<'py> Record<'py> {
             ErrorKind::Closed => "HostClosed",
             ErrorKind::Deadlock => "DeadlockError",
         };
-        let text = format!("{method} in {}: {}", peer.label, self.message);
+        let Some(told) = self.exceptions.first() else { return protocol(py, peer, "an error without a text") };
+        let text = format!("{method} in {}: {}", peer.label, told.message);
         let error = make(py, class, &text, Some(self.outcome), Some(peer), Some(method));
-        if !self.traceback.is_empty() {
-            let note = format!("\nraised in {} by {method}:\n{}", peer.label, self.traceback.trim_end());
+        if !told.traceback.is_empty() {
+            let note = format!("\nraised in {} by {method}:\n{}", peer.label, told.traceback.trim_end());
             let _ = error.value(py).call_method1("add_note", (note,));
         }
         error
@@ -322,7 +374,7 @@ impl<'py> Record<'py> {
     /// The exception that the method raised.
     fn rebuilt(self, py: Python<'py>, peer: &Arc<Peer>, method: &str) -> PyErr {
         if peer.hands_over()
-            && let Some(original) = &self.original
+            && let Some(original) = self.original()
             && original.is_instance_of::<PyException>()
         {
             let error = PyErr::from_value(original.clone());
@@ -331,20 +383,21 @@ impl<'py> Record<'py> {
             }
         }
         let build = || -> PyResult<Bound<'py, PyAny>> {
-            let bases = PyList::new(py, &self.bases)?;
-            let notes = PyList::new(py, &self.notes)?;
-            py.import("elsewhere._raised")?.getattr("rebuild")?.call1((
-                (self.module.as_str(), self.qualname.as_str(), bases, self.message.as_str(), self.traceback.as_str()),
-                self.original.clone(),
-                notes,
-                peer.label.as_str(),
-                method,
-            ))
+            let entries =
+                self.exceptions.into_iter().map(|told| told.into_pyobject(py)).collect::<PyResult<Vec<_>>>()?;
+            py.import("elsewhere._rebuilt")?.getattr("rebuild")?.call1((entries, peer.label.as_str(), method))
         };
         match build() {
             Ok(error) if error.is_instance_of::<PyBaseException>() => PyErr::from_value(error),
             Ok(_) => protocol(py, peer, "an exception that is none"),
             Err(error) => error,
         }
+    }
+}
+
+impl<'py> Told<'py> {
+    fn into_pyobject(self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let Self { module, qualname, bases, message, traceback, original, notes, links } = self;
+        (module, qualname, bases, message, traceback, original, notes, links).into_pyobject(py)
     }
 }

@@ -341,7 +341,7 @@ impl Future {
     fn value<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         Self::explain_cancel(slf)?;
-        match &*guard(&slf.get().state) {
+        let settled = match &*guard(&slf.get().state) {
             State::Done(value) => Ok(value.bind(py).clone()),
             State::Failed(error) | State::Cancelled(Some(error)) => {
                 Err(PyErr::from_value(error.bind(py).clone().into_any()))
@@ -350,7 +350,8 @@ impl Future {
             State::Waiting | State::Settling | State::Cleared => {
                 unreachable!("only settled futures that somebody holds are asked for their value")
             }
-        }
+        };
+        settled.map_err(|error| errors::in_context(py, error, false)) // after the lock
     }
 }
 

@@ -544,7 +544,8 @@ pub(crate) fn adopt_owner(py: Python<'_>, concurrency: Concurrency) -> PyResult<
     let capabilities = Capabilities::CHUNKS.with(concurrency.capabilities());
     let inbox = if concurrency.has_workers() { Inbox::shared() } else { Inbox::new() };
     let link = elsewhere_engine::adopt_stdin(config(capabilities, py), inbox)?;
-    let owner = Peer::new(link, None, "the owner".to_owned(), false);
+    let label = format!("the owner ({})", std::os::unix::process::parent_id());
+    let owner = Peer::new(link, None, label, false);
     interrupts::signal();
     if !lifecycle::set_owner(owner) {
         return Err(PyRuntimeError::new_err("this process is a host already"));

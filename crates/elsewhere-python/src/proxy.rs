@@ -176,7 +176,7 @@ impl Proxy {
         }
         let sent = call::send(slf, &last, Want::Auto, Expect::Answer)?;
         let arrival = sent.wait_until(py, None)?.expect("a wait without a limit ends with an arrival");
-        answer_of_call(py, sent, arrival)
+        answer_of_call(py, sent, arrival).map_err(|error| errors::in_context(py, error, true))
     }
 
     fn __getitem__<'py>(slf: &Bound<'py, Self>, key: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {

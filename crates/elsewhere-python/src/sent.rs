@@ -57,7 +57,7 @@ impl Sent {
     /// the call was cancelled.
     pub(crate) fn wait<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match self.wait_until(py, None)? {
-            Some(arrival) => self.value(py, arrival),
+            Some(arrival) => self.value(py, arrival).map_err(|error| errors::in_context(py, error, true)),
             None => unreachable!("a wait without a limit ends with an arrival"),
         }
     }

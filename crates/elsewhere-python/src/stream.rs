@@ -60,14 +60,14 @@ pub(crate) fn step<'py>(sent: &Sent, py: Python<'py>) -> PyResult<Bound<'py, PyA
     let elsewhere_engine::Arrival::Error(body) = arrival else { return sent.value(py, arrival) };
     let _decoded = sent.decoding(py);
     let record = errors::read_record(py, &sent.peer, &body)?;
-    if record.kind == ErrorKind::Raised && record.qualname == "StopIteration" {
-        let arguments = match &record.original {
+    if record.kind == ErrorKind::Raised && record.qualname() == "StopIteration" {
+        let arguments = match record.original() {
             Some(original) => original.getattr("args")?.cast_into::<PyTuple>()?,
             None => PyTuple::empty(py),
         };
         return Err(PyStopIteration::new_err(arguments.unbind()));
     }
-    Err(record.into_error(py, &sent.peer, &sent.subject.text(py)))
+    Err(errors::in_context(py, record.into_error(py, &sent.peer, &sent.subject.text(py)), true))
 }
 
 #[pymethods]

@@ -21,7 +21,7 @@ use crate::read_ahead::ReadAhead;
 use crate::reference::Ref;
 use crate::sent::Sent;
 use crate::view::{Options, View};
-use crate::{chain, deadline, stream as streams};
+use crate::{chain, deadline, errors, stream as streams};
 
 /// The default of `get`, or word that there is none.
 pub(crate) enum Fallback {
@@ -60,7 +60,7 @@ pub(crate) fn get<'py>(path: &Bound<'py, PyAny>, default: Fallback) -> PyResult<
         return Ok(Future::with_fallback(py, sent, fallback)?.into_any());
     }
     let arrival = sent.wait_until(py, None)?.expect("a wait without a limit ends with an arrival");
-    sent.value_or(py, arrival, fallback.as_ref())
+    sent.value_or(py, arrival, fallback.as_ref()).map_err(|error| errors::in_context(py, error, true))
 }
 
 /// Start a call and give its Future. With a plain function, it runs in the host of its first proxy argument.

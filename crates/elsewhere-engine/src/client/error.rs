@@ -47,10 +47,24 @@ impl Error {
     }
 }
 
-/// As Python shows an exception: its class, what it says, and where it was raised there.
+/// As Python shows an exception: its class, what it says, where it was raised there, and what hangs on it.
 fn describe(record: &ErrorRecord) -> String {
-    let ErrorRecord { module, qualname, message, traceback, .. } = record;
-    let class = match (module.as_str(), qualname.as_str()) {
+    let mut text = describe_one(&record.module, &record.qualname, &record.message, &record.traceback);
+    for (role, number) in [("raised from", record.links.cause), ("raised while handling", record.links.context)] {
+        if role != "raised from" && (record.links.suppresses_context || record.links.cause.is_some()) {
+            continue;
+        }
+        let at = number.and_then(|number| usize::try_from(number).ok()?.checked_sub(1));
+        if let Some(other) = at.and_then(|at| record.related.get(at)) {
+            let other = describe_one(&other.module, &other.qualname, &other.message, &other.traceback);
+            text = format!("{}\n{role}: {other}", text.trim_end());
+        }
+    }
+    text
+}
+
+fn describe_one(module: &str, qualname: &str, message: &str, traceback: &str) -> String {
+    let class = match (module, qualname) {
         (_, "") => String::new(),
         ("builtins" | "", name) => format!("{name}: "),
         (module, name) => format!("{module}.{name}: "),

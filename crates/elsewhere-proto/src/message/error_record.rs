@@ -1,6 +1,7 @@
 //! What a failed call tells its caller.
 //! Owns: the record's form. Must not know: exceptions; the payload is bytes here.
 
+use super::related::{Links, RelatedError};
 use crate::codec::{CodecError, Limits, Reader, Token, Writer};
 
 /// What failed, as a code.
@@ -106,7 +107,7 @@ pub struct ErrorRecord {
     pub bases: Vec<String>,
     /// What it says.
     pub message: String,
-    /// Where it was raised, as text.
+    /// The frames that it passed, as text.
     pub traceback: String,
     /// One encoded value from which it can be rebuilt: a pickle, a list of arguments, or nil.
     pub payload: Vec<u8>,
@@ -114,10 +115,19 @@ pub struct ErrorRecord {
     pub notes: Vec<String>,
     /// The part of an argument or result that could not travel.
     pub culprit: Option<String>,
+    /// Whether a coroutine raised it, which the receiver of the call ran.
+    pub is_of_coroutine: bool,
+    /// What hangs on it.
+    pub links: Links,
+    /// The errors that the links lead to, from number 1 on.
+    pub related: Vec<RelatedError>,
 }
 
-/// How many values a record has; later versions may add more at the end.
+/// How many values a record has at least.
 const PARTS: usize = 10;
+/// With the mark of a coroutine, and with what hangs on the exception; later versions may add more at the end.
+const PARTS_OF_COROUTINE: usize = 11;
+const PARTS_WITH_RELATED: usize = 13;
 const NIL: u8 = 0xc0;
 
 impl ErrorRecord {
@@ -135,6 +145,17 @@ impl ErrorRecord {
             payload: vec![NIL],
             notes: Vec::new(),
             culprit: None,
+            is_of_coroutine: false,
+            links: Links::default(),
+            related: Vec::new(),
+        }
+    }
+
+    fn parts(&self) -> usize {
+        match (self.related.is_empty() && self.links == Links::default(), self.is_of_coroutine) {
+            (true, false) => PARTS,
+            (true, true) => PARTS_OF_COROUTINE,
+            (false, _) => PARTS_WITH_RELATED,
         }
     }
 
@@ -152,7 +173,8 @@ impl ErrorRecord {
     }
 
     fn write(&self, out: &mut Writer<'_>) -> Result<(), CodecError> {
-        out.begin_list(PARTS)?;
+        let parts = self.parts();
+        out.begin_list(parts)?;
         out.int(self.kind.code());
         out.int(self.outcome.code());
         out.str(&self.module)?;
@@ -166,6 +188,14 @@ impl ErrorRecord {
             Some(culprit) => out.str(culprit)?,
             None => out.nil(),
         }
+        if parts >= PARTS_OF_COROUTINE {
+            out.bool(self.is_of_coroutine);
+        }
+        if parts >= PARTS_WITH_RELATED {
+            self.links.write(out)?;
+            out.begin_list(self.related.len())?;
+            self.related.iter().try_for_each(|related| related.write(out))?;
+        }
         Ok(())
     }
 
@@ -176,10 +206,23 @@ impl ErrorRecord {
     pub fn decode(body: &[u8], limits: Limits) -> Result<Self, CodecError> {
         let mut reader = Reader::new(body, limits);
         let parts = reader.read_list_len()?;
-        let more = parts.checked_sub(PARTS).ok_or(CodecError::Unexpected("a record of ten parts"))?;
+        if parts < PARTS {
+            return Err(CodecError::Unexpected("a record of ten parts"));
+        }
         reader.enter()?;
-        let record = Self::read(&mut reader)?;
-        for _ in 0..more {
+        let mut record = Self::read(&mut reader)?;
+        let mut read = PARTS;
+        if parts >= PARTS_OF_COROUTINE {
+            record.is_of_coroutine = matches!(reader.next_token()?, Token::Bool(true));
+            read = PARTS_OF_COROUTINE;
+        }
+        if parts >= PARTS_WITH_RELATED {
+            record.links = Links::read(&mut reader)?;
+            let len = reader.read_list_len()?;
+            record.related = (0..len).map(|_| RelatedError::read(&mut reader)).collect::<Result<_, _>>()?;
+            read = PARTS_WITH_RELATED;
+        }
+        for _ in read..parts {
             reader.skip_value()?;
         }
         match reader.remaining() {
@@ -205,6 +248,9 @@ impl ErrorRecord {
                 Token::Str(culprit) => Some(culprit.to_owned()),
                 _ => return Err(CodecError::Unexpected("text or nil")),
             },
+            is_of_coroutine: false,
+            links: Links::default(),
+            related: Vec::new(),
         })
     }
 
@@ -225,12 +271,12 @@ fn read_codes(reader: &mut Reader<'_>) -> Result<(ErrorKind, Outcome), CodecErro
     Ok((kind, outcome))
 }
 
-fn write_texts(out: &mut Writer<'_>, texts: &[String]) -> Result<(), CodecError> {
+pub(super) fn write_texts(out: &mut Writer<'_>, texts: &[String]) -> Result<(), CodecError> {
     out.begin_list(texts.len())?;
     texts.iter().try_for_each(|text| out.str(text))
 }
 
-fn read_texts(reader: &mut Reader<'_>) -> Result<Vec<String>, CodecError> {
+pub(super) fn read_texts(reader: &mut Reader<'_>) -> Result<Vec<String>, CodecError> {
     let len = reader.read_list_len()?;
     (0..len).map(|_| reader.read_str().map(str::to_owned)).collect()
 }
@@ -260,14 +306,32 @@ mod tests {
         assert_eq!(ErrorRecord::peek(&body), Ok((ErrorKind::Result, Outcome::Finished)));
     }
 
+    fn linked() -> ErrorRecord {
+        let cause = RelatedError { qualname: "KeyError".to_owned(), payload: vec![NIL], ..RelatedError::default() };
+        let links = Links { context: Some(2), members: vec![1, 2], suppresses_context: true, ..Links::default() };
+        let group = RelatedError { message: "several".to_owned(), links, ..cause.clone() };
+        let links = Links { cause: Some(1), context: Some(2), ..Links::default() };
+        ErrorRecord { links, related: vec![cause, group], is_of_coroutine: true, ..record() }
+    }
+
+    #[test]
+    fn what_hangs_on_an_error_survives_the_wire() {
+        for record in [linked(), ErrorRecord { is_of_coroutine: true, ..record() }] {
+            let mut body = vec![];
+            record.encode(&mut body).unwrap();
+
+            assert_eq!(ErrorRecord::decode(&body, Limits::default()), Ok(record));
+        }
+    }
+
     #[test]
     fn parts_that_a_later_version_adds_are_ignored() {
         let mut body = vec![];
-        record().encode(&mut body).unwrap();
+        linked().encode(&mut body).unwrap();
         body[0] += 1;
         body.push(0xc3);
 
-        assert_eq!(ErrorRecord::decode(&body, Limits::default()), Ok(record()));
+        assert_eq!(ErrorRecord::decode(&body, Limits::default()), Ok(linked()));
     }
 
     #[test]
@@ -281,7 +345,7 @@ mod tests {
     #[test]
     fn cut_records_are_refused() {
         let mut body = vec![];
-        record().encode(&mut body).unwrap();
+        linked().encode(&mut body).unwrap();
 
         for end in 0..body.len() {
             assert!(ErrorRecord::decode(&body[..end], Limits::default()).is_err(), "cut at {end}");

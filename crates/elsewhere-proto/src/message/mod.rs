@@ -6,3 +6,4 @@ pub(crate) mod error_record;
 pub(crate) mod frame;
 pub(crate) mod hello;
 pub(crate) mod operation;
+pub(crate) mod related;

@@ -284,9 +284,9 @@ fn late_error_tells_what_is_known_of_the_call_that_was_given_up() {
     let call = Make::default().on(&mut near);
     near.cancel(call, false);
     carry(&mut near, &mut far);
-
     let mut record = vec![];
     ErrorRecord::plain(ErrorKind::Cancelled, Outcome::NotStarted, "in time").encode(&mut record).unwrap();
+
     far.fail(call, LANE, &mut record).unwrap();
     carry(&mut far, &mut near);
 
