@@ -93,6 +93,9 @@ class Raiser:
     def throw_from(self, make, cause) -> None:
         raise make() from cause()
 
+    def throw_group(self, *makes) -> None:
+        raise ExceptionGroup("group", [make() for make in makes])
+
     def fine(self) -> str:
         return "fine"
 
@@ -313,6 +316,28 @@ class RebuildIsNone(Exception):
         return dict, ()
 
 
+class Sleeper:
+    """Nothing that one may pickle."""
+
+    def __reduce__(self):
+        time.sleep(3600)
+
+
+def evil_attribute_that_sleeps() -> Exception:
+    error = ValueError("first")
+    error.attribute = Sleeper()
+    return error
+
+
+def evil_argument_that_sleeps() -> Exception:
+    return ValueError("first", [Sleeper()])
+
+
+class RebuildSleeps(Exception):
+    def __reduce__(self):
+        return time.sleep, (3600,)
+
+
 class AttributesRaise(Exception):
     def __getattribute__(self, name: str) -> object:
         raise ZeroDivisionError("first")
@@ -378,6 +403,9 @@ EVIL = [
     ReduceSleeps,
     RebuildExits,
     RebuildIsNone,
+    RebuildSleeps,
+    evil_attribute_that_sleeps,
+    evil_argument_that_sleeps,
     AttributesRaise,
     EqualRaises,
     Surrogates,
@@ -400,11 +428,22 @@ def test_evil_exception_arrives_as_some_exception_and_the_host_lives(raiser, mak
     assert raiser.fine() == "fine"
 
 
-@pytest.mark.parametrize("make", [evil_group, evil_long_chain, StrSleeps, ReduceSleeps], ids=lambda make: make.__name__)
+@pytest.mark.parametrize("make", EVIL, ids=lambda make: make.__name__)
 def test_evil_exception_under_an_innocent_one_does_no_harm(raiser, make) -> None:
     error = raised(raiser.throw_from, make_awkward, make)
 
     assert type(error).__name__ == "Awkward"
+    assert isinstance(error.__cause__, Exception)
+    assert raiser.fine() == "fine"
+
+
+@pytest.mark.parametrize("make", EVIL, ids=lambda make: make.__name__)
+def test_evil_exception_in_a_group_does_no_harm(raiser, make) -> None:
+    error = raised(raiser.throw_group, make_awkward, make)
+
+    assert isinstance(error, ExceptionGroup)
+    assert type(error.exceptions[0]).__name__ == "Awkward"
+    assert len(error.exceptions) == 2
     assert raiser.fine() == "fine"
 
 
@@ -441,9 +480,24 @@ class Carrier(Exception):
         super().__init__(carried)
 
 
+class Box:
+    """Holds a thing, as code of others does."""
+
+    def __init__(self, thing: object) -> None:
+        self.thing = thing
+
+
+class Talker(Carrier):
+    def __str__(self) -> str:
+        return "a text of its own"
+
+
 class Owner:
     def throw_itself(self) -> None:
         raise Carrier(elsewhere.ref(self))
+
+    def throw_itself_in_a_box(self) -> None:
+        raise Talker(Box(elsewhere.ref(self)))
 
     def throw(self, thing) -> None:
         raise Carrier(thing)
@@ -460,6 +514,16 @@ def test_reference_inside_an_exception_arrives_as_a_proxy(process_host) -> None:
     assert isinstance(error, Carrier)
     assert error.args[0] == owner
     assert error.args[0].name() == "owner"
+
+
+def test_reference_deep_inside_an_exception_arrives_as_a_proxy(process_host) -> None:
+    owner = process_host.spawn(Owner)
+
+    error = raised(owner.throw_itself_in_a_box)
+
+    assert isinstance(error, Talker)
+    assert str(error) == "a text of its own"
+    assert error.args[0].thing.name() == "owner"
 
 
 def test_own_object_inside_an_exception_comes_home(process_host) -> None:

@@ -83,6 +83,8 @@ class ElsewhereError(Exception):
 
 
 def _rebuild(cls: type[ElsewhereError], args: tuple[Any, ...], state: dict[str, Any]) -> ElsewhereError:
+    if cls is CallCancelled:
+        cls = _cancelled()
     error = cls.__new__(cls, *args)
     Exception.__init__(error, *args)
     error.__dict__.update(state)

@@ -9,6 +9,7 @@ does not come back. What that thread has found out by then is told.
 
 from __future__ import annotations
 
+import builtins
 import sys
 import types
 
@@ -97,6 +98,10 @@ _cause, _context, _suppresses, _traceback, _args = (
 def _is(error: BaseException, cls: type) -> bool:
     """`isinstance` without asking the object."""
     return issubclass(type(error), cls)
+
+
+def _is_builtin(cls: type) -> bool:
+    return cls.__module__ == "builtins" and vars(builtins).get(cls.__name__) is cls
 
 
 def _attributes(error: BaseException) -> dict[str, Any]:
@@ -247,7 +252,7 @@ class _Draft:
 
 def _class_names(error: BaseException) -> tuple[str, str, list[str]]:
     cls = type(error)
-    bases = [base.__name__ for base in cls.__mro__ if base.__module__ == "builtins" and issubclass(base, BaseException)]
+    bases = [base.__name__ for base in cls.__mro__ if _is_builtin(base) and issubclass(base, BaseException)]
     return str(cls.__module__), str(cls.__qualname__), bases
 
 
@@ -337,7 +342,7 @@ def _portable(error: Exception) -> object:
     called with: a text is formatted twice, or the exception cannot be rebuilt at all.
     """
     cls = type(error)
-    builtin: Any = next(base for base in cls.__mro__ if base.__module__ == "builtins")
+    builtin: Any = next(base for base in cls.__mro__ if _is_builtin(base))
     if issubclass(builtin, BaseExceptionGroup):
         is_plain_group = cls.__new__ is builtin.__new__ and not _overrides(cls, _PICKLING)
         return StoredGroup(cls, _args(error)[0], _own_attributes(error)) if is_plain_group else None

@@ -157,8 +157,8 @@ _stand_ins: dict[tuple[str, str, type[Exception]], type[_errors.RemoteError]] = 
 def stand_in_class(module: str, qualname: str, bases: tuple[str, ...]) -> type[_errors.RemoteError]:
     """The class that stands for `module.qualname`: a RemoteError that also inherits the nearest builtin Exception.
 
-    One class for each (module, qualname), as long as it has that base. A BaseException that is no Exception is named RemoteSystemExit and so on. A
-    group is a group, of exceptions that may be stand-ins.
+    One class for each (module, qualname), as long as it has that base. A BaseException that is no Exception is named
+    RemoteSystemExit and so on. A group is a group, of exceptions that may be stand-ins.
     """
     base = _nearest_base(bases)
     key = (module, qualname, base)

@@ -317,11 +317,11 @@ fn write_record<'py>(
 fn write_failure(encoder: &mut Encoder<'_, '_>, text: &str) -> PyResult<()> {
     encoder.text("builtins")?;
     encoder.text("RuntimeError")?;
-    encoder.texts(&["RuntimeError".to_owned()])?;
+    write_texts(encoder, &["RuntimeError".to_owned()])?;
     encoder.text(text)?;
     encoder.text("")?;
     encoder.nil();
-    encoder.texts(&[])
+    write_texts(encoder, &[])
 }
 
 /// The seven parts of an exception.
@@ -334,11 +334,16 @@ fn write_exception<'py>(
     let (module, qualname, bases, message, traceback, payload, notes, _) = described;
     encoder.text(module)?;
     encoder.text(qualname)?;
-    encoder.texts(bases)?;
+    write_texts(encoder, bases)?;
     encoder.text(text.unwrap_or(message))?;
     encoder.text(traceback)?;
     write_payload(encoder, payload, max)?;
-    encoder.texts(notes)
+    write_texts(encoder, notes)
+}
+
+fn write_texts(encoder: &mut Encoder<'_, '_>, texts: &[String]) -> PyResult<()> {
+    encoder.begin_list(texts.len())?;
+    texts.iter().try_for_each(|text| encoder.text(text))
 }
 
 fn write_links(encoder: &mut Encoder<'_, '_>, (cause, context, suppresses_context, members): &Links) -> PyResult<()> {

@@ -154,11 +154,6 @@ impl<'w, 'py> Encoder<'w, 'py> {
         self.out.str(text).map_err(unwritable)
     }
 
-    pub(crate) fn texts(&mut self, texts: &[String]) -> PyResult<()> {
-        self.begin_list(texts.len())?;
-        texts.iter().try_for_each(|text| self.text(text))
-    }
-
     /// Writes a pickle that is finished and has no references.
     pub(crate) fn finished_pickle(&mut self, data: &[u8]) -> PyResult<()> {
         self.out.begin_pickle(elsewhere_proto::codec::Flavour::Cloudpickle, 0, 0).map_err(unwritable)?;
