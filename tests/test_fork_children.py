@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import random
@@ -507,3 +508,35 @@ def test_host_may_fork_from_inside_a_coroutine(outer):
 
     assert forker.fork().result() == ["own loop", "ball"]
     assert forker.fork().result() == ["own loop", "ball"]
+
+
+class Enough(BaseException):
+    """What the alarm raises."""
+
+
+def ring(*_):
+    raise Enough
+
+
+def interrupt_forks() -> tuple[int, int]:
+    handler, before, interrupted = signal.signal(signal.SIGALRM, ring), children(), 0
+    for number in range(40):
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.0003 * (number + 1))
+            elsewhere.Host(start="fork").close()
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        except Enough:
+            interrupted += 1
+    signal.signal(signal.SIGALRM, handler)
+    while children() - before:
+        gc.collect()
+        threading.Event().wait(0.01)
+    with elsewhere.Host(start="fork") as host:
+        return interrupted, host.run(abs, -1)
+
+
+def test_interrupt_at_any_moment_of_a_fork_leaves_no_child(outer):
+    interrupted, works = outer.run(interrupt_forks)
+
+    assert interrupted > 0
+    assert works == 1

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import resource
 import subprocess
 import sys
 import threading
@@ -190,6 +191,25 @@ def test_fork_beside_threads_of_libraries_is_refused(outer):
     text, works = outer.run(fork_beside_foreign)
 
     assert "of a library" in text
+    assert works == 1
+
+
+def fork_without_descriptors() -> tuple[str, int]:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 1, before[1]))
+    try:
+        error = error_of(lambda: elsewhere.Host(start="fork"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    with elsewhere.Host(start="fork") as host:
+        return f"{type(error).__name__}: {error}", host.run(abs, -1)
+
+
+def test_fork_without_room_for_descriptors_is_a_start_error(outer):
+    text, works = outer.run(fork_without_descriptors)
+
+    assert text.startswith("HostStartError")
+    assert "open files" in text
     assert works == 1
 
 

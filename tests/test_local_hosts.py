@@ -262,7 +262,8 @@ class Stepper(bdb.Bdb):
         self.stops: list[str] = []
 
     def user_line(self, frame: types.FrameType) -> None:
-        self.stops.append(frame.f_code.co_name)
+        if frame.f_code.co_filename != bdb.__file__:  # CPython 3.13 stops in its own last line
+            self.stops.append(frame.f_code.co_name)
         self.set_step()
 
 

@@ -362,16 +362,18 @@ def start_host(
 
 @final
 class HostFork:
-    """What this process and its fork share. The child calls `become_host`, the parent `start_forked_host`."""
+    """What this process and its fork share. The child calls `become_host`, the parent `adopt`, `start_forked_host`."""
 
     def __new__(cls, *, output: str, logs: bool, timeout: float) -> Self: ...
     def become_host(self) -> None:
         """In the child: the streams to the parent become stdin, stdout and stderr."""
 
+    def adopt(self, pid: int) -> None:
+        """In the parent: watch the child `pid`, which ends when nothing comes of it."""
+
 def start_forked_host(
     core: HostCore,
     fork: HostFork,
-    pid: int,
     *,
     name: str | None,
     configuration: dict[str, Any],
@@ -380,7 +382,7 @@ def start_forked_host(
     make_shower: Callable[[HomeQueue, str, str | None, int, bool], object],
     inherited: list[object],
 ) -> None:
-    """Take the child `pid` as a host and configure it; `core` becomes its Host.
+    """Configure a child that was adopted; `core` becomes its Host.
 
     `inherited` are the objects that the child has by the fork.
     """

@@ -65,13 +65,15 @@ def start(
         for cls in type(obj).__mro__:
             _pickle.know_class(cls)
     label = "the host" if name is None else f"host {name!r}"
-    with _alone(label):
-        fork = _core.HostFork(output=output, logs=logs, timeout=timeout)
-        pid = _fork(fork, objects, label, concurrency=concurrency, logs=logs)
+    try:
+        with _alone(label):
+            fork = _core.HostFork(output=output, logs=logs, timeout=timeout)
+            _fork(fork, objects, concurrency=concurrency, logs=logs)
+    except OSError as error:
+        raise _errors._host_start_error(str(error), label, "") from error
     _core.start_forked_host(
         host,
         fork,
-        pid,
         name=name,
         configuration=configuration,
         timeout=timeout,
@@ -175,8 +177,8 @@ def _quietly() -> Generator[None]:
         yield
 
 
-def _fork(fork: _core.HostFork, objects: Sequence[object], label: str, *, concurrency: str | int, logs: bool) -> int:
-    """Fork; gives the child's process id, and does not return in the child."""
+def _fork(fork: _core.HostFork, objects: Sequence[object], *, concurrency: str | int, logs: bool) -> None:
+    """Fork, and see to it that the child is watched before any signal comes. Does not return in the child."""
     for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()  # type: ignore[union-attr] # what lies there would be written twice
@@ -186,11 +188,9 @@ def _fork(fork: _core.HostFork, objects: Sequence[object], label: str, *, concur
             pid = os.fork()
         if pid == 0:
             _be_a_host(fork, objects, concurrency=concurrency, logs=logs)
-    except OSError as error:
-        raise _errors._host_start_error(str(error), label, "") from error
+        fork.adopt(pid)
     finally:
         _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
-    return pid
 
 
 # After the fork, in the child: a host, and nothing of what the parent was.

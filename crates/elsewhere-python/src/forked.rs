@@ -5,7 +5,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use elsewhere_engine::HostCommand;
+use elsewhere_engine::{HostCommand, HostProcess, StartError};
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -14,17 +14,27 @@ use crate::home::Wanted;
 use crate::host::{self, Configuration, HostCore};
 use crate::{deadline, peer, service};
 
-/// What this process and its fork share. The child calls `become_host`, the parent `start_forked_host`.
+/// What this process and its fork share. The child calls `become_host`, the parent `adopt`, `start_forked_host`.
 #[pyclass(frozen, module = "elsewhere._core")]
 pub(crate) struct HostFork {
-    parts: Mutex<Option<(elsewhere_engine::HostFork, Wanted)>>,
+    stage: Mutex<Stage>,
+}
+
+enum Stage {
+    Prepared(elsewhere_engine::HostFork, Wanted),
+    /// Its drop ends the child.
+    Adopted(Result<HostProcess, StartError>, Wanted),
+    Used,
 }
 
 impl HostFork {
-    fn take(&self) -> PyResult<(elsewhere_engine::HostFork, Wanted)> {
-        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner).take();
-        parts.ok_or_else(|| PyRuntimeError::new_err("a fork is used once"))
+    fn take(&self) -> Stage {
+        std::mem::replace(&mut *self.stage.lock().unwrap_or_else(PoisonError::into_inner), Stage::Used)
     }
+}
+
+fn used_up() -> PyErr {
+    PyRuntimeError::new_err("a fork is used once")
 }
 
 #[pymethods]
@@ -39,28 +49,35 @@ impl HostFork {
         let fork = command
             .prepare_fork(service::process_inbox(), host::here(py))
             .map_err(|error| PyOSError::new_err(error.to_string()))?;
-        Ok(Self { parts: Mutex::new(Some((fork, wanted))) })
+        Ok(Self { stage: Mutex::new(Stage::Prepared(fork, wanted)) })
     }
 
     /// In the child: the streams to the parent become stdin, stdout and stderr.
     fn become_host(&self) -> PyResult<()> {
-        let (fork, wanted) = self.take()?;
+        let Stage::Prepared(fork, wanted) = self.take() else { return Err(used_up()) };
         std::mem::forget(wanted); // the parent's
         Ok(fork.become_host()?)
     }
+
+    /// In the parent: watch the child `pid`, which ends when nothing comes of it.
+    fn adopt(&self, pid: u32) -> PyResult<()> {
+        let Stage::Prepared(fork, wanted) = self.take() else { return Err(used_up()) };
+        let adopted = Stage::Adopted(fork.adopt(pid), wanted);
+        *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = adopted;
+        Ok(())
+    }
 }
 
-/// Take the child `pid` as a host and configure it; `core` becomes its Host.
+/// Configure a child that was adopted; `core` becomes its Host.
 ///
 /// `inherited` are the objects that the child has by the fork.
 #[pyfunction]
 #[expect(clippy::too_many_arguments, reason = "Python passes them by keyword")]
-#[pyo3(signature = (core, fork, pid, *, name, configuration, timeout, heartbeat, make_shower, inherited))]
+#[pyo3(signature = (core, fork, *, name, configuration, timeout, heartbeat, make_shower, inherited))]
 pub(crate) fn start_forked_host<'py>(
     py: Python<'py>,
     core: &Bound<'py, HostCore>,
     fork: &HostFork,
-    pid: u32,
     name: Option<&str>,
     configuration: &Bound<'py, PyDict>,
     timeout: f64,
@@ -69,8 +86,7 @@ pub(crate) fn start_forked_host<'py>(
     inherited: &Bound<'py, PyList>,
 ) -> PyResult<()> {
     peer::sweep(py);
-    let (fork, wanted) = fork.take()?;
-    let launched = py.detach(|| fork.adopt(pid));
+    let Stage::Adopted(launched, wanted) = fork.take() else { return Err(used_up()) };
     host::begin(
         py,
         core,
