@@ -401,14 +401,18 @@ def text_of(text: str) -> str:
 
 
 # ---------------------------------------------------------------- what need not agree
-def agree(step: tuple[Any, ...], here: tuple[Any, bool], there: tuple[Any, bool], twin: Any) -> bool:
+def agree(
+    step: tuple[Any, ...], here: tuple[Any, bool], there: tuple[Any, bool], twin: Any, is_path: bool = False
+) -> bool:
     """Whether the outcomes of a step are the same: value and identity, or error.
 
-    Of a constant nobody can tell whether it is the very one, so it may travel as a copy; and `get` always copies.
+    Of a constant nobody can tell whether it is the very one, so it may travel as a copy. `get` always copies, and of a
+    path comes the object's own proxy, but for what is done in place.
     """
     (value, is_same), (found, is_found_same) = here, there
     constants = (int, float, complex, str, bytes, tuple, frozenset)
-    may_differ = step[0] == "get" or (isinstance(twin, constants) and not is_found_same)
+    is_place = is_path and step[0] != "in place"
+    may_differ = step[0] == "get" or is_place or (isinstance(twin, constants) and not is_found_same)
     return bool(value == found) and (is_same == is_found_same or may_differ)
 
 
