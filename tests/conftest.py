@@ -74,7 +74,8 @@ def threads() -> set[str]:
 
 
 def shared_memory() -> set[str]:
-    return set(os.listdir("/dev/shm"))
+    """What lies in shared memory, but for what multiprocessing makes, perhaps of another program of this machine."""
+    return {name for name in os.listdir("/dev/shm") if not name.startswith(("sem.mp-", "psm_"))}
 
 
 def _footprint() -> dict[str, object]:
