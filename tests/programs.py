@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 HERE = Path(__file__).resolve().parent
 LIMIT = 25.0
 """Seconds after which a program is taken to hang."""
 
 
-def start(source: str, *arguments: str, **options) -> subprocess.Popen[str]:
-    """Start a Python program that can import what stands beside the tests."""
+def start(source: str, *arguments: str, flags: Sequence[str] = (), **options) -> subprocess.Popen[str]:
+    """Start a Python program that can import what stands beside the tests, with `flags` for its interpreter."""
     streams = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     search = os.pathsep.join([str(HERE), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]).rstrip(os.pathsep)
     options = {**streams, "env": {**os.environ, "PYTHONPATH": search}, **options}
-    return subprocess.Popen([sys.executable, "-c", textwrap.dedent(source), *arguments], text=True, **options)
+    return subprocess.Popen([sys.executable, *flags, "-c", textwrap.dedent(source), *arguments], text=True, **options)
 
 
 def finish(program: subprocess.Popen[str], given: str | None = None) -> tuple[int, str, str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = [ROOT / "docs" / name for name in ("promises.md", "transparency.md")]
+DOCUMENTS = [ROOT / "docs" / name for name in ("promises.md", "faults.md", "transparency.md")]
 PROMISE_NOTHING = {"What is not promised", "Time"}
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 SECTION = re.compile(r"^## (.+)$", re.MULTILINE)

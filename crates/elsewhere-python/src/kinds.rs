@@ -31,6 +31,9 @@ pub(crate) fn is_stream_type(py: Python<'_>, kind: &Bound<'_, PyType>) -> PyResu
     if kind.is(&Kinds::get(py)?.generator) {
         return Ok(true);
     }
+    if !kind.get_type().is(py.get_type::<PyType>()) {
+        return Ok(false); // a class of a class of its own, which would be asked for what follows
+    }
     if !kind.hasattr("__next__")?
         || !kind.getattr("__module__")?.eq("builtins")? && !kind.getattr("__module__")?.eq("itertools")?
     {

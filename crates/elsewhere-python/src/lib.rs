@@ -81,6 +81,7 @@ mod _core {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let py = module.py();
+        crate::lifecycle::refuse_sub_interpreter(py)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         module.delattr("__all__")?; // PyO3 makes one; nobody imports a private module's names by `*`
         crate::lifecycle::install_hooks(module)?;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use elsewhere_engine::{exit, fork};
+use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
@@ -60,6 +61,21 @@ pub(crate) fn log_exception(py: Python<'_>, error: &PyErr, text: &str) {
     if let Err(failure) = log() {
         failure.write_unraisable(py, None);
     }
+}
+
+/// Fails unless this is the main interpreter: tables and threads here are of the process, and hold its objects alone.
+///
+/// # Errors
+/// ImportError in a sub-interpreter.
+pub(crate) fn refuse_sub_interpreter(_: Python<'_>) -> PyResult<()> {
+    // SAFETY: the token shows that this thread is attached to an interpreter, which is all that both calls ask for.
+    let number = unsafe { pyo3::ffi::PyInterpreterState_GetID(pyo3::ffi::PyInterpreterState_Get()) };
+    if number == 0 {
+        return Ok(());
+    }
+    let text = "elsewhere works in the main interpreter alone, and this is a sub-interpreter of the process; \
+                import it in the main one, or in a process of its own";
+    Err(PyImportError::new_err(text))
 }
 
 /// Registers the hooks for fork and exit.
