@@ -127,11 +127,14 @@ test-rust: build
 .PHONY: test-python
 test-python: build
 	$(call say,Python tests and the code in the documents)
+	$(BIN)/python -m compileall -q python/elsewhere
 	$(BIN)/python -m pytest $(PYTEST)
 
 # ---------------------------------------------------------------- measuring
+# Bytecode is written first, as an installer does: where PYTHONDONTWRITEBYTECODE is set each start would compile anew.
 .PHONY: bench
 bench: $(STAMPS)/build-optimised
+	$(BIN)/python -m compileall -q python/elsewhere benches
 	$(BIN)/python benches/run.py $(BENCH)
 
 # ---------------------------------------------------------------- documentation
