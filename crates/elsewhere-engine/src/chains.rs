@@ -27,6 +27,7 @@ use crate::inbox::{Inbox, Incoming, Work};
 use crate::link::Link;
 use crate::observer::LoopQueue;
 use crate::parker::Parker;
+use crate::taker::Taker;
 
 static CHAINS: PerProcess<Chains> = PerProcess::new(Chains::new(), Chains::new);
 /// Calls that lie in seats. A hint that saves the lock: it is raised before the wake and read after it.
@@ -116,6 +117,14 @@ impl Waker {
 #[derive(Debug)]
 pub struct ChainSeat {
     key: Option<u64>,
+    streams: Option<Streams>,
+}
+
+/// What a thread in a seat takes up beside calls: the streams that are waited for in a chain.
+#[derive(Debug)]
+pub(crate) struct Streams {
+    pub(crate) inboxes: Vec<Arc<Inbox>>,
+    pub(crate) taker: Taker,
 }
 
 /// A call that was taken to be run but has not begun; its drop says that it has.
@@ -190,7 +199,7 @@ pub(crate) fn sit(chain: ChainId, link: &Link, waker: Waker) -> ChainSeat {
     chains.seats.push(Seat { key, chain, link: link.id(), waker, calls });
     drop(chains);
     drop(inboxes);
-    ChainSeat { key: Some(key) }
+    ChainSeat { key: Some(key), streams: None }
 }
 
 /// Takes the oldest work of a shared inbox, and notes a call as about to begin.
@@ -226,7 +235,31 @@ pub(crate) fn remove_call(link: &Link, inbox: &Inbox, call: CallId) -> Option<In
 
 impl ChainSeat {
     /// No chain.
-    pub const NONE: Self = Self { key: None };
+    pub const NONE: Self = Self { key: None, streams: None };
+
+    /// From now on waits in this seat end with [`Wake::Stream`](crate::Wake::Stream) while one of `inboxes` has something
+    /// for [`Taker::Within`] `chain`: a thread that waits for a consumer goes on to produce for it.
+    pub fn take_up_streams(&mut self, inboxes: Vec<Arc<Inbox>>, chain: ChainId) {
+        self.streams = (!inboxes.is_empty()).then_some(Streams { inboxes, taker: Taker::Within(chain) });
+    }
+
+    /// Whether [`take_up_streams`](Self::take_up_streams) gave it any.
+    #[must_use]
+    pub const fn takes_up_streams(&self) -> bool {
+        self.streams.is_some()
+    }
+
+    /// The inboxes of [`take_up_streams`](Self::take_up_streams).
+    pub(crate) fn streams(&self) -> Option<&Streams> {
+        self.streams.as_ref()
+    }
+
+    /// Takes what a wait was ended for by [`Wake::Stream`](crate::Wake::Stream).
+    #[must_use]
+    pub fn take_stream_work(&self) -> Option<Work> {
+        let Streams { inboxes, taker } = self.streams.as_ref()?;
+        inboxes.iter().find_map(|inbox| inbox.try_take(&mut taker.clone()))
+    }
 
     /// The next call to run in this thread.
     pub(crate) fn take_call(&self) -> Option<Incoming> {

@@ -66,6 +66,15 @@ pub enum Work {
         /// How many more items.
         count: u32,
     },
+    /// The peer waits for items of a stream inside this chain.
+    Awaited {
+        /// Where the call came from.
+        link: Arc<Link>,
+        /// The call that streams.
+        call: CallId,
+        /// Where the peer waits.
+        chain: ChainId,
+    },
     /// A stream takes its next turn.
     Turn {
         /// Where the call came from.
@@ -74,6 +83,8 @@ pub enum Work {
         call: CallId,
         /// The lane of that call.
         lane: LaneId,
+        /// Where its items are waited for: the chain of the call, or that of [`Work::Awaited`].
+        chain: ChainId,
     },
     /// The peer let go of objects: take them from [`Link::take_released`].
     Released {
@@ -297,9 +308,10 @@ impl Inbox {
         let mut state = lock(&self.state);
         let (gone, kept) = std::mem::take(&mut state.queue).into_iter().partition(|work| match work {
             Work::Call(incoming) => incoming.link.id() == link.id(),
-            Work::Cancelled { link: of, .. } | Work::Credit { link: of, .. } | Work::Turn { link: of, .. } => {
-                of.id() == link.id()
-            }
+            Work::Cancelled { link: of, .. }
+            | Work::Credit { link: of, .. }
+            | Work::Awaited { link: of, .. }
+            | Work::Turn { link: of, .. } => of.id() == link.id(),
             // The objects of a lost link are released like any others.
             Work::Released { .. } | Work::Completed(_) | Work::Died(_) => false,
         });

@@ -6,7 +6,7 @@
 //! lane is shut when a call of it is taken, and open again when that call has begun, or ended if the threads belong to
 //! lanes.
 
-use elsewhere_proto::LaneId;
+use elsewhere_proto::{ChainId, LaneId};
 
 use crate::inbox::Work;
 
@@ -32,6 +32,9 @@ pub enum Taker {
     New,
     /// Calls and turns of this lane.
     Of(Lane),
+    /// Turns of streams that are waited for in this chain, and what peers say of streams: for a thread that waits there,
+    /// in the midst of a call.
+    Within(ChainId),
 }
 
 /// What stands in the way of work.
@@ -62,11 +65,18 @@ impl Rules {
         if taker == Taker::All {
             return true;
         }
+        if let Taker::Within(own) = taker {
+            return match work {
+                Work::Turn { chain, .. } => *chain == own,
+                Work::Credit { .. } | Work::Awaited { .. } => true,
+                _ => false,
+            };
+        }
         let Some(lane) = work.lane() else { return taker == Taker::Errands };
         let is_shut = work.is_call() && self.shut.contains(&lane);
         match taker {
             Taker::All => true,
-            Taker::Errands => false,
+            Taker::Errands | Taker::Within(_) => false,
             Taker::Any => !is_shut,
             Taker::New => !is_shut && !self.taken.contains(&lane),
             Taker::Of(own) => !is_shut && own == lane,
@@ -77,7 +87,7 @@ impl Rules {
     pub(crate) fn note_taken(&mut self, taker: Taker, work: &Work) -> Taker {
         let (true, Some(lane)) = (work.is_call(), work.lane()) else { return taker };
         match taker {
-            Taker::All | Taker::Errands => return taker,
+            Taker::All | Taker::Errands | Taker::Within(_) => return taker,
             Taker::Any => self.shut.push(lane),
             Taker::New | Taker::Of(_) => {
                 self.shut.push(lane);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use elsewhere_engine::transport::Transport;
 use elsewhere_engine::{Inbox, InboxWake, Incoming, Lane, Link, Taker, Work};
-use elsewhere_proto::{LaneId, Want};
+use elsewhere_proto::{ChainId, LaneId, Want};
 use support::{Call, Watchdog, answer, bytes, links, reply};
 
 /// Two links, and the calls `lanes` on their way from the first to the second, numbered from 0.
@@ -108,10 +108,29 @@ fn turn_of_a_stream_is_taken_by_the_thread_of_its_lane_also_while_that_is_shut()
     let mut taker = Taker::New;
     assert_eq!(number(inbox, &mut taker), Some(0));
 
-    inbox.push(Work::Turn { link: Arc::clone(&far), call: stream.call(), lane: LaneId(1) });
+    inbox.push(Work::Turn { link: Arc::clone(&far), call: stream.call(), lane: LaneId(1), chain: ChainId(1) });
 
     assert!(!inbox.has_work_for(Taker::New));
     assert!(matches!(inbox.try_take(&mut taker), Some(Work::Turn { .. })));
+}
+
+#[test]
+fn thread_that_waits_in_a_chain_takes_what_is_said_of_streams_and_the_turns_that_are_awaited_there() {
+    let (near, far) = with_calls(&[1]);
+    let inbox = far.inbox();
+    let call = Call { lane: 1, want: Want::Stream, ..Call::new(b"s") }.submit(&near).call();
+    let turn = |chain| Work::Turn { link: Arc::clone(&far), call, lane: LaneId(1), chain: ChainId(chain) };
+    let mut taker = Taker::Within(ChainId(5));
+    inbox.push(turn(4));
+    inbox.push(Work::Completed(7));
+    assert!(!inbox.has_work_for(taker));
+
+    inbox.push(Work::Awaited { link: Arc::clone(&far), call, chain: ChainId(5) });
+    inbox.push(turn(5));
+
+    assert!(matches!(inbox.try_take(&mut taker), Some(Work::Awaited { .. })));
+    assert!(matches!(inbox.try_take(&mut taker), Some(Work::Turn { chain: ChainId(5), .. })));
+    assert!(inbox.try_take(&mut taker).is_none());
 }
 
 #[test]

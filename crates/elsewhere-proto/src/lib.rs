@@ -50,7 +50,7 @@
 //! | 5 | CANCEL | call | 0 | 0 | bit 0: interrupt | none |
 //! | 6 | RELEASE | 0 | 0 | 0 | entries | entries of 12 bytes |
 //! | 7 | ITEMS | call | 0 | lane of the call | items | that many values |
-//! | 8 | CREDIT | call, or 0 | 0, or bytes of posts | 0 | items, or posts | none |
+//! | 8 | CREDIT | call, or 0 | 0 or a chain, or bytes of posts | 0 | items, or posts | none |
 //! | 9 | PING | any | 0 | 0 | 0 | none |
 //! | 10 | PONG | that of the ping | 0 | 0 | 0 | none |
 //! | 11 | GOAWAY | last accepted call | 0 | 0 | reason | UTF-8 text, at most 1,024 bytes |
@@ -215,8 +215,12 @@
 //! ERROR. A caller that wants no more sends CANCEL; items on their way are thrown away, and their offers released. A
 //! stream that was cancelled is ended by the receiver, also without credit.
 //!
-//! Items without credit are a violation; so is CREDIT of 0, for a call that is no stream, or that was never made. CREDIT
-//! for a call that is already answered is legal and ignored: it crossed the answer.
+//! A caller that waits for items inside a chain other than that of the call, and so may keep the receiver waiting in that
+//! chain, names it in `chain` of a CREDIT, of 0 items if it grants none. A receiver that waits there goes on with the
+//! stream meanwhile, as it does for a stream whose call is of the chain.
+//!
+//! Items without credit are a violation; so is CREDIT of 0 in no chain, for a call that is no stream, or that was never
+//! made. CREDIT for a call that is already answered is legal and ignored: it crossed the answer.
 //!
 //! # 7. Cancel, deadlines, posts, the window
 //!

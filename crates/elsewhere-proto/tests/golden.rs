@@ -258,6 +258,18 @@ fn frames_of_a_stream_are_written_and_read_byte_for_byte() {
 }
 
 #[test]
+fn frame_of_a_wait_for_items_is_written_and_read_byte_for_byte() {
+    let mut pair = Pair::new();
+    let call = pair.call(Want::Stream, 1);
+    pair.pass_from_near("frame_call_of_a_stream");
+
+    pair.near.wait_for_items(call, ChainId(0x0102_0304_0506_0708));
+
+    let events = pair.pass_from_near("frame_credit_in_a_chain");
+    assert!(matches!(events[..], [Event::Awaited { chain: ChainId(0x0102_0304_0506_0708), .. }]));
+}
+
+#[test]
 fn frames_of_posts_are_written_and_read_byte_for_byte() {
     let mut pair = Pair::new();
     let call = pair.call(Want::Nothing, 1);

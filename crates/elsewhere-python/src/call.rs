@@ -17,7 +17,7 @@ use crate::path;
 use crate::peer::Peer;
 use crate::proxy::Proxy;
 use crate::sent::{Sent, Subject};
-use crate::{calls_in, chain, deadline, errands, errors, home, lane, running, service};
+use crate::{calls_in, chain, deadline, errands, errors, home, lane, producing, running, service};
 
 /// How often a waiting main thread looks for signals.
 pub(crate) const TICK: Duration = Duration::from_millis(50);
@@ -356,14 +356,16 @@ fn submit(
         let request = Request { lane, number, chain, nested, deadline, body, expect };
         match peer.link.submit(request) {
             Ok(pending) => return Ok(Transmitted { pending, chain, lane }),
-            Err(SubmitError::WindowFull) => make_room(py, peer, seat.get_or_insert_with(|| peer.link.sit(chain)))?,
+            Err(SubmitError::WindowFull) => {
+                make_room(py, peer, chain, seat.get_or_insert_with(|| peer.link.sit(chain)))?;
+            }
             Err(error) => return Err(Refusal::Engine(error)),
         }
     }
 }
 
 /// Waits until the window has room.
-fn make_room(py: Python<'_>, peer: &Arc<Peer>, seat: &ChainSeat) -> Result<(), Refusal> {
+fn make_room(py: Python<'_>, peer: &Arc<Peer>, chain: ChainId, seat: &mut ChainSeat) -> Result<(), Refusal> {
     if let Some(far) = peer.far.get() {
         service::pump(py, far);
         return Ok(());
@@ -371,8 +373,11 @@ fn make_room(py: Python<'_>, peer: &Arc<Peer>, seat: &ChainSeat) -> Result<(), R
     if is_loop_running(py) {
         return Err(Refusal::WouldBlockLoop);
     }
+    producing::take_up(py, seat, chain);
+    let seat = &*seat;
     let wake = running::waiting(py, || py.detach(|| peer.link.wait_window(Some(TICK), seat)));
     match wake {
+        Wake::Stream => service::take_up_stream(py, seat),
         Wake::Call(incoming) => calls_in::run_waiting(py, &incoming).map_err(Refusal::Interrupted)?,
         Wake::Pump => service::pump_far(py, peer),
         Wake::Home => home::show(py, peer).map_err(Refusal::Interrupted)?,
@@ -395,7 +400,7 @@ pub(crate) fn wait_quietly(
     loop {
         match running::waiting(py, || py.detach(|| wait(tick))) {
             Wake::Arrived | Wake::TimedOut => return Ok(()),
-            Wake::Tick => py.check_signals()?,
+            Wake::Tick | Wake::Stream => py.check_signals()?,
             Wake::Home => home::show(py, peer)?,
             Wake::Pump => service::pump_far(py, peer),
             Wake::Call(incoming) => calls_in::run_waiting(py, &incoming)?,

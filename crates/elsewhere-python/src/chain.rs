@@ -109,11 +109,6 @@ pub(crate) fn current(py: Python<'_>) -> Option<(ChainId, u64)> {
     Some((inside.chain, inside.link))
 }
 
-/// Whether this thread or task runs a call that came in by `link`.
-pub(crate) fn is_inside(py: Python<'_>, link: u64) -> bool {
-    current(py).is_some_and(|(_, came_by)| came_by == link)
-}
-
 fn variable(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static VARIABLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let variable = VARIABLE.get_or_try_init(py, || {

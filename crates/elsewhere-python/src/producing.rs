@@ -5,19 +5,19 @@
 //! whatever else came. Without credit it rests. The turn of an asynchronous iterator is a coroutine like any other.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use elsewhere_engine::{Link, Work};
-use elsewhere_proto::{AnswerRefused, CallId, ErrorKind, IncomingCall, LaneId, Outcome};
+use elsewhere_engine::{ChainSeat, Inbox, Link, Work};
+use elsewhere_proto::{AnswerRefused, CallId, ChainId, ErrorKind, IncomingCall, LaneId, Outcome};
 use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
 
 use crate::coroutines::{self, End, Job, Place, Refusal};
 use crate::encode::Encoder;
 use crate::peer::Peer;
-use crate::{answer, calls_in, deadline, errors, running};
+use crate::{answer, calls_in, chain, deadline, errors, running};
 
 /// A turn ends with the item that passes this much time.
 const TURN_TIME: Duration = Duration::from_millis(1);
@@ -31,6 +31,8 @@ struct Producer {
     incoming: IncomingCall,
     items: Items,
     rest: Rest,
+    /// Where its items are waited for, as far as is known.
+    chain: ChainId,
 }
 
 /// What a producer does.
@@ -57,16 +59,37 @@ pub(crate) fn head_of(incoming: &IncomingCall) -> IncomingCall {
     IncomingCall { call, lane, number, chain, head, received, body: Vec::new() }
 }
 
+/// How many producers there are. A hint that saves each wait the lock.
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
 type Producers = HashMap<(u64, CallId), Arc<Mutex<Producer>>>;
 
 /// In a fork that becomes a host: the streams of its parent are the parent's to produce.
 pub(crate) fn forget() {
     std::mem::forget(std::mem::take(&mut *producers()));
+    COUNT.store(0, Ordering::SeqCst);
 }
 
 fn producers() -> MutexGuard<'static, Producers> {
     static PRODUCERS: OnceLock<Mutex<Producers>> = OnceLock::new();
     PRODUCERS.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn add(key: (u64, CallId), producer: Arc<Mutex<Producer>>) {
+    let mut producers = producers();
+    producers.insert(key, producer);
+    COUNT.store(producers.len(), Ordering::SeqCst);
+}
+
+/// Whether it was there. It is dropped without the lock.
+fn remove(peer: &Peer, head: &IncomingCall) -> bool {
+    let gone = {
+        let mut producers = producers();
+        let gone = producers.remove(&(peer.link.id(), head.call));
+        COUNT.store(producers.len(), Ordering::SeqCst);
+        gone
+    };
+    gone.is_some()
 }
 
 fn lock(producer: &Mutex<Producer>) -> MutexGuard<'_, Producer> {
@@ -104,6 +127,7 @@ impl Items {
 /// Credit and cancel are told to another thread than this one, perhaps, and before there is a producer. So neither is
 /// counted here: the producer is made known, and then the link is asked what the peer wants by now.
 pub(crate) fn produce(py: Python<'_>, peer: &Arc<Peer>, incoming: &IncomingCall, value: &Bound<'_, PyAny>) {
+    let call = incoming.call;
     let items = match Items::of(py, peer, incoming, value) {
         Ok(items) => items,
         Err(error) => {
@@ -111,10 +135,11 @@ pub(crate) fn produce(py: Python<'_>, peer: &Arc<Peer>, incoming: &IncomingCall,
             return;
         }
     };
-    let producer = Producer { peer: Arc::clone(peer), incoming: head_of(incoming), items, rest: Rest::Resting };
+    let (incoming, chain) = (head_of(incoming), incoming.chain);
+    let producer = Producer { peer: Arc::clone(peer), incoming, items, rest: Rest::Resting, chain };
     let producer = Arc::new(Mutex::new(producer));
-    producers().insert((peer.link.id(), incoming.call), Arc::clone(&producer));
-    queue_if_wanted(&peer.link, incoming.call, &producer);
+    add((peer.link.id(), call), Arc::clone(&producer));
+    queue_if_wanted(&peer.link, call, &producer);
 }
 
 /// Lets a producer take a turn if the peer wants items, or none any more.
@@ -128,28 +153,28 @@ fn queue_if_wanted(link: &Arc<Link>, call: CallId, producer: &Mutex<Producer>) {
 
 /// Lets a producer take its turn behind whatever else came, unless it is waiting for one.
 fn queue(link: &Arc<Link>, call: CallId, producer: &Mutex<Producer>) {
-    let lane = {
+    let (lane, chain) = {
         let mut producer = lock(producer);
         if producer.rest != Rest::Resting {
             return; // its turn comes, or it looks again at the end of the one it has
         }
         producer.rest = Rest::Queued;
-        producer.incoming.lane
+        (producer.incoming.lane, producer.chain)
     };
-    link.inbox().push(Work::Turn { link: Arc::clone(link), call, lane });
+    link.inbox().push(Work::Turn { link: Arc::clone(link), call, lane, chain });
 }
 
 /// Lets a producer that was given up take its last turn before whatever comes after that.
 fn queue_next(link: &Arc<Link>, call: CallId, producer: &Mutex<Producer>) {
-    let lane = {
+    let (lane, chain) = {
         let mut producer = lock(producer);
         if producer.rest == Rest::Taking {
             return;
         }
         producer.rest = Rest::Queued; // once more perhaps: the second time it is not found any more
-        producer.incoming.lane
+        (producer.incoming.lane, producer.chain)
     };
-    link.inbox().push_next(Work::Turn { link: Arc::clone(link), call, lane });
+    link.inbox().push_next(Work::Turn { link: Arc::clone(link), call, lane, chain });
 }
 
 /// The consumer of a stream granted more items.
@@ -158,6 +183,37 @@ pub(crate) fn wake(link: &Arc<Link>, call: CallId) {
     if let Some(producer) = find(link, call) {
         queue(link, call, &producer);
     }
+}
+
+/// The consumer of a stream waits for it inside `chain`: a turn that waits for another thread is offered to whoever waits
+/// in that chain as well. Taken twice, it finds nothing to do.
+pub(crate) fn awaited(link: &Arc<Link>, call: CallId, chain: ChainId) {
+    let Some(producer) = find(link, call) else { return };
+    let lane = {
+        let mut producer = lock(&producer);
+        producer.chain = chain;
+        (producer.rest == Rest::Queued).then_some(producer.incoming.lane)
+    };
+    if let Some(lane) = lane {
+        link.inbox().push(Work::Turn { link: Arc::clone(link), call, lane, chain });
+    }
+}
+
+/// Has a thread that waits in `seat` for a call of `chain` take up streams that are waited for where it waits: the one
+/// who waits for them may be the very one that it waits for.
+pub(crate) fn take_up(py: Python<'_>, seat: &mut ChainSeat, chain: ChainId) {
+    if COUNT.load(Ordering::SeqCst) == 0 && !seat.takes_up_streams() {
+        return; // SeqCst: a stream that matters was begun by this thread, or before what it now waits for
+    }
+    let mut inboxes: Vec<Arc<Inbox>> = Vec::new();
+    let all: Vec<_> = producers().values().cloned().collect();
+    for producer in all {
+        let inbox = Arc::clone(lock(&producer).peer.link.inbox());
+        if !inboxes.iter().any(|known| Arc::ptr_eq(known, &inbox)) {
+            inboxes.push(inbox);
+        }
+    }
+    seat.take_up_streams(inboxes, chain::current(py).map_or(chain, |(current, _)| current));
 }
 
 /// The consumer of a stream gave it up.
@@ -170,13 +226,13 @@ pub(crate) fn cancel(link: &Arc<Link>, call: CallId) {
 /// Produces for a while.
 pub(crate) fn take_turn(py: Python<'_>, link: &Arc<Link>, call: CallId) {
     let Some(producer) = find(link, call) else { return };
-    let (peer, items, head) = {
+    let (peer, items, head, chain) = {
         let mut producer = lock(&producer);
         if producer.rest == Rest::Taking {
             return;
         }
         producer.rest = Rest::Taking;
-        (Arc::clone(&producer.peer), producer.items.clone_ref(py), head_of(&producer.incoming))
+        (Arc::clone(&producer.peer), producer.items.clone_ref(py), head_of(&producer.incoming), producer.chain)
     };
     let Some(budget) = link.granted(call) else { return give_up(py, &peer, &head, items) };
     if budget == 0 {
@@ -186,9 +242,11 @@ pub(crate) fn take_turn(py: Python<'_>, link: &Arc<Link>, call: CallId) {
     match items {
         Items::Iterator(iterator) => {
             let limit = elsewhere_engine::expires(&head);
-            let (end, _) = running::run(py, link, call, || {
-                let _carried = deadline::carry(py, limit)?;
-                turn.produce(iterator.bind(py))
+            let (end, _) = chain::inside(chain, link.id(), call, || {
+                running::run(py, link, call, || {
+                    let _carried = deadline::carry(py, limit)?;
+                    turn.produce(iterator.bind(py))
+                })
             });
             match end {
                 Ok(()) => rest(link, call, &producer),
@@ -212,7 +270,11 @@ fn take_async_turn(
     turn: StreamTurn,
     producer: &Arc<Mutex<Producer>>,
 ) {
-    let (peer, head) = (Arc::clone(&turn.peer), head_of(&lock(producer).incoming));
+    let (peer, head) = {
+        let producer = lock(producer);
+        let head = head_of(&producer.incoming);
+        (Arc::clone(&turn.peer), IncomingCall { chain: producer.chain, ..head })
+    };
     let (own_peer, own_head, own_producer) = (Arc::clone(&peer), head_of(&head), Arc::clone(producer));
     let job: Job = Box::new(move |py, end| match end {
         End::Value(is_exhausted) if is_exhausted.is_truthy().unwrap_or(false) => {
@@ -253,17 +315,15 @@ fn run<'py>(
             Err(refusal) => refusal,
         },
     };
-    producers().remove(&(peer.link.id(), head.call));
+    remove(peer, head);
     calls_in::refuse(py, peer, head, refusal);
 }
 
 /// Ends a stream: exhausted, or with what the iterator raised.
 fn finish(py: Python<'_>, peer: &Arc<Peer>, head: &IncomingCall, end: Option<&PyErr>) {
-    let producer = producers().remove(&(peer.link.id(), head.call));
-    if producer.is_none() {
+    if !remove(peer, head) {
         return;
     }
-    drop(producer);
     match end {
         Some(error) if !error.is_instance_of::<PyStopIteration>(py) => {
             answer::raised(py, peer, head, ErrorKind::Raised, Outcome::Finished, error);
@@ -274,8 +334,7 @@ fn finish(py: Python<'_>, peer: &Arc<Peer>, head: &IncomingCall, end: Option<&Py
 
 /// The consumer gave the stream up: the iterator is closed, as when the last reference to a generator goes.
 fn give_up(py: Python<'_>, peer: &Arc<Peer>, head: &IncomingCall, items: Items) {
-    let producer = producers().remove(&(peer.link.id(), head.call));
-    drop(producer);
+    remove(peer, head);
     let told = |py: Python<'_>, peer: &Arc<Peer>, head: &IncomingCall| {
         answer::fail(py, peer, head, ErrorKind::Cancelled, Outcome::Unknown, "the stream was closed");
     };
@@ -299,7 +358,9 @@ pub(crate) fn forget_link(link: u64) {
     let gone: Vec<_> = {
         let mut producers = producers();
         let keys: Vec<_> = producers.keys().filter(|(id, _)| *id == link).copied().collect();
-        keys.into_iter().filter_map(|key| producers.remove(&key)).collect()
+        let gone = keys.into_iter().filter_map(|key| producers.remove(&key)).collect();
+        COUNT.store(producers.len(), Ordering::SeqCst);
+        gone
     };
     drop(gone);
 }

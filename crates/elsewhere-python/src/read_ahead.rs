@@ -6,14 +6,15 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use elsewhere_engine::{Arrival, Items, LoopSeat, Observer};
+use elsewhere_proto::ChainId;
 use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
 
 use crate::decode::Decoder;
-use crate::errands;
 use crate::loop_queue::LoopQueue;
 use crate::peer::Lease;
 use crate::sent::Sent;
+use crate::{chain, errands};
 
 /// How many items the producer may be ahead of the consumer.
 pub(crate) const CREDIT: u32 = 256;
@@ -32,6 +33,8 @@ struct Consumer {
     /// Items taken since credit was last given.
     consumed: u32,
     is_over: bool,
+    /// The chain that the peer was told this side waits in; none: that of the call.
+    told: Option<ChainId>,
     /// While a loop waits for news: its place in the chain.
     seat: Option<Arc<LoopSeat>>,
     /// Why the item after those that are ready could not be rebuilt.
@@ -106,6 +109,15 @@ impl ReadAhead {
         Some(failure)
     }
 
+    /// Tells the peer in which chain this thread or task is going to wait: the peer itself may wait there, for this one.
+    fn say_where(&self, py: Python<'_>) {
+        let Some((chain, _)) = chain::current(py) else { return };
+        let before = self.state().told.replace(chain);
+        if before.unwrap_or(self.sent.chain) != chain {
+            self.sent.peer.link.wait_for_items(&self.sent.pending, chain);
+        }
+    }
+
     fn end(&self, py: Python<'_>, arrival: Arrival) -> PyErr {
         self.state().is_over = true;
         match self.sent.value(py, arrival) {
@@ -142,6 +154,7 @@ impl ReadAhead {
             if self.state().is_over {
                 return Err(PyStopIteration::new_err(()));
             }
+            self.say_where(py);
             let news = self.sent.wait_event(py, None, |pending| {
                 let is_done = pending.is_done(); // asked first: no items come after the end
                 let items = pending.take_items().map(News::Items);
@@ -182,6 +195,7 @@ impl ReadAhead {
     /// Have `key` put into `queue` when there is news; True if there is already.
     fn _observe(&self, queue: &Bound<'_, LoopQueue>, key: u64) -> bool {
         let link = &self.sent.peer.link;
+        self.say_where(queue.py());
         self.state().seat = queue.get().sit(link, self.sent.chain);
         link.observe(&self.sent.pending, Observer::Loop(queue.get().inner(), key))
     }

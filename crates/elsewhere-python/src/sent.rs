@@ -16,7 +16,7 @@ use crate::decode::{Decoder, Undecodable};
 use crate::origin::Source;
 use crate::peer::Peer;
 use crate::proxy::Proxy;
-use crate::{chain, errands, errors, home, path, running, service, turns};
+use crate::{chain, errands, errors, home, path, producing, running, service, turns};
 
 /// What a call was made on, for texts and for results that are the receiver itself.
 pub(crate) enum Subject {
@@ -110,7 +110,9 @@ impl Sent {
                 waits = Some(self.begin_to_wait(py, &twin)?);
                 continue;
             }
-            let seat = &*seat.get_or_insert_with(|| link.sit(self.chain));
+            let seat = seat.get_or_insert_with(|| link.sit(self.chain));
+            producing::take_up(py, seat, self.chain);
+            let seat = &*seat;
             let wake = running::waiting(py, || py.detach(|| link.wait(&self.pending, until, tick, seat)));
             match wake {
                 Wake::Arrived => {}
@@ -119,6 +121,7 @@ impl Sent {
                     is_called_back = true; // what came before the answer is run before the answer is looked at
                     continue;
                 }
+                Wake::Stream => service::take_up_stream(py, seat),
                 Wake::Pump => service::pump_far(py, &self.peer),
                 Wake::Home => home::show(py, &self.peer)?,
                 Wake::TimedOut => return Ok(None),

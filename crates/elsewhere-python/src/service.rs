@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use elsewhere_engine::{Inbox, Work};
+use elsewhere_engine::{ChainSeat, Inbox, Work};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::coroutines::{self, Running};
 use crate::future::Future;
 use crate::peer::{self, Peer};
-use crate::{calls_in, errands, home, host, lifecycle, producing, running, turns};
+use crate::{calls_in, chain, errands, home, host, lifecycle, producing, running, turns};
 
 /// The inbox of everything that is not a host's main loop or a local host.
 pub(crate) fn process_inbox() -> Arc<Inbox> {
@@ -111,6 +111,7 @@ fn handle_here(py: Python<'_>, work: Work) {
     match work {
         Work::Call(incoming) => calls_in::run(py, &incoming),
         Work::Credit { link, call, .. } => producing::wake(&link, call),
+        Work::Awaited { link, call, chain } => producing::awaited(&link, call, chain),
         Work::Turn { link, call, .. } => producing::take_turn(py, &link, call),
         Work::Cancelled { link, call, .. } => {
             running::heed(py);
@@ -124,6 +125,13 @@ fn handle_here(py: Python<'_>, work: Work) {
         }
         Work::Completed(key) => completed(py, key),
         Work::Died(key) => died(py, key),
+    }
+}
+
+/// Goes on with a stream in the midst of a wait of this thread.
+pub(crate) fn take_up_stream(py: Python<'_>, seat: &ChainSeat) {
+    if let Some(work) = seat.take_stream_work() {
+        chain::while_waiting(|| handle(py, work));
     }
 }
 

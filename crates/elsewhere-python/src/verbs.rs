@@ -21,7 +21,7 @@ use crate::read_ahead::ReadAhead;
 use crate::reference::Ref;
 use crate::sent::Sent;
 use crate::view::{Options, View};
-use crate::{chain, deadline, errors, stream as streams};
+use crate::{deadline, errors, stream as streams};
 
 /// The default of `get`, or word that there is none.
 pub(crate) enum Fallback {
@@ -99,19 +99,6 @@ pub(crate) fn stream<'py>(
     kwargs: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = target.py();
-    let peer = match target.cast_exact::<Proxy>() {
-        Ok(proxy) => Arc::clone(&path::root(proxy.get()).peer),
-        Err(_) if target.is_callable() => peer_among(target, args, kwargs)?,
-        Err(_) => return Err(neither_proxy_nor_function(target)),
-    };
-    if peer.is_owned() && chain::is_inside(py, peer.link.id()) {
-        // The host's one thread waits for this very call: it answers calls of the chain, but takes no turns for streams.
-        let sent = send(target, args, kwargs, Want::Reference, Expect::Answer)?.expect("an answer is expected");
-        let made = sent.wait(py)?;
-        return made.try_iter().map(Bound::into_any).or_else(|error| {
-            if made.hasattr("__aiter__")? { Ok(made) } else { Err(error) } // one that is iterated asynchronously
-        });
-    }
     let sent = send(target, args, kwargs, Want::Stream, Expect::Items)?;
     Ok(ReadAhead::new(py, sent.expect("items are expected"))?.into_any())
 }

@@ -57,6 +57,9 @@ impl Link {
             Event::Call(call) => self.on_call(call),
             Event::Cancelled { call, interrupt } => self.on_cancelled(call, interrupt),
             Event::Credit { call, n } => self.inbox.push(Work::Credit { link: Arc::clone(self), call, count: n }),
+            Event::Awaited { call, chain } => {
+                self.inbox.push(Work::Awaited { link: Arc::clone(self), call, chain });
+            }
             Event::Released { object } => self.on_released(object),
             Event::Pong { token } => self.note_life(token),
             Event::GoAway { text, .. } => self.end.note_refusal(text),

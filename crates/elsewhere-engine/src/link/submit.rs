@@ -184,6 +184,14 @@ impl Link {
         self.with_wire(|wire| wire.protocol.credit(pending.call(), count));
     }
 
+    /// Says that this side waits for items of a stream inside `chain`, which is not that of the call.
+    pub fn wait_for_items(self: &Arc<Self>, pending: &Arc<Pending>, chain: ChainId) {
+        if self.is_inherited() || pending.is_done() {
+            return;
+        }
+        self.with_wire(|wire| wire.protocol.wait_for_items(pending.call(), chain));
+    }
+
     /// Answers a call of the peer with the body of a reply. A host sends each answer before it begins its next call, so
     /// that what its peer knows of unanswered calls is exact. After the end of the link it does nothing.
     ///

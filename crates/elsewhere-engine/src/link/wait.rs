@@ -49,6 +49,8 @@ pub enum Wake {
     TimedOut,
     /// The tick is over, a signal came or the thread was nudged: see to it, then wait again.
     Tick,
+    /// A stream is waited for where this thread waits: do what [`ChainSeat::take_stream_work`] gives, then wait again.
+    Stream,
     /// The far end of a pair in this process has work that nobody runs: run one piece of it, then wait again.
     Pump,
     /// There is something in the link's [`Home`](crate::Home): show it, then wait again.
@@ -97,6 +99,7 @@ enum Driven<T> {
     Call(Incoming),
     TimedOut,
     Tick,
+    Stream,
     Pump,
     Home,
 }
@@ -226,7 +229,7 @@ impl Link {
         match driven {
             Driven::Done(wake) => wake,
             Driven::Call(incoming) => InboxWake::Work(Work::Call(incoming)),
-            Driven::TimedOut | Driven::Tick | Driven::Pump | Driven::Home => InboxWake::Tick,
+            Driven::TimedOut | Driven::Tick | Driven::Stream | Driven::Pump | Driven::Home => InboxWake::Tick,
         }
     }
 
@@ -292,9 +295,12 @@ impl Link {
         let seat = Seat::take(self, pending);
         let pumped = self.far.get().and_then(|far| far.pumped.as_deref());
         let pump_seat = pumped.map(|inbox| inbox.sit(Arc::clone(&seat.parker), Taker::All));
+        let streams: Vec<_> = chain.streams().map_or_else(Vec::new, |streams| {
+            streams.inboxes.iter().map(|inbox| inbox.sit(Arc::clone(&seat.parker), streams.taker)).collect()
+        });
         let driven = self.drive_seated(&seat, chain, pending, patience, &mut look);
-        drop((pump_seat, seat));
-        let comes_back = matches!(driven, Driven::Call(_) | Driven::Home | Driven::Pump);
+        drop((streams, pump_seat, seat));
+        let comes_back = matches!(driven, Driven::Call(_) | Driven::Home | Driven::Pump | Driven::Stream);
         let takes_answer = pending.is_some() && matches!(driven, Driven::Done(_));
         if !comes_back && !takes_answer {
             self.pass_news_on();
@@ -331,6 +337,11 @@ impl Link {
             }
             if let Some(found) = look() {
                 return Driven::Done(found);
+            }
+            if let Some(streams) = chain.streams()
+                && streams.inboxes.iter().any(|inbox| inbox.has_work_for(streams.taker))
+            {
+                return Driven::Stream;
             }
             if self.far_has_work() {
                 return Driven::Pump;
@@ -507,6 +518,7 @@ impl From<Driven<()>> for Wake {
             Driven::Call(incoming) => Self::Call(incoming),
             Driven::TimedOut => Self::TimedOut,
             Driven::Tick => Self::Tick,
+            Driven::Stream => Self::Stream,
             Driven::Pump => Self::Pump,
             Driven::Home => Self::Home,
         }

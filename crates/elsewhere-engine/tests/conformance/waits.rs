@@ -5,7 +5,7 @@ use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use elsewhere_engine::{ChainSeat, Inbox, InboxWake, Link, Observer, Pending, Wake, Work};
-use elsewhere_proto::ChainId;
+use elsewhere_proto::{ChainId, LaneId, Want};
 
 use crate::support::*;
 
@@ -20,6 +20,7 @@ conformance! {
     calls_that_come_while_one_of_their_chain_runs_wait_in_its_seat
     calls_left_in_a_seat_go_to_the_seat_below_and_then_to_the_inbox
     call_waits_in_its_seat_until_those_before_it_have_begun
+    wait_in_a_chain_ends_for_a_stream_that_is_waited_for_there
 }
 
 fn patience_is_not_the_end_of_a_call(mechanism: Mechanism) {
@@ -307,4 +308,35 @@ fn waiters_of_a_pair_find_work_that_others_submit() {
             });
         }
     });
+}
+
+fn wait_in_a_chain_ends_for_a_stream_that_is_waited_for_there(mechanism: Mechanism) {
+    let _watchdog = Watchdog::new("wait_in_a_chain_ends_for_a_stream_that_is_waited_for_there");
+    let (near, far) = links(mechanism);
+    let chain = ChainId(fresh_chain());
+    let peer = serve(far, move |incoming| {
+        let link = &incoming.link;
+        let stream = Call { want: Want::Stream, ..Call::new(b"items") }.submit(link);
+        link.credit(&stream, 1);
+        link.wait_for_items(&stream, chain);
+        assert!(matches!(link.wait(&stream, None, None, &ChainSeat::NONE), Wake::Arrived));
+        answer(incoming, bytes(&stream.take_items().unwrap().body));
+    });
+    let pending = Call::new(b"consume").submit(&near);
+    let mut seat = near.sit(chain);
+    seat.take_up_streams(vec![Arc::clone(near.inbox())], chain);
+
+    let call = loop {
+        assert!(matches!(near.wait(&pending, None, None, &seat), Wake::Stream));
+        if let Some(Work::Awaited { call, chain: of, .. }) = seat.take_stream_work() {
+            assert_eq!(of, chain);
+            break call;
+        }
+    };
+    near.items(call, LaneId(1), 1, &mut value(b"item")).unwrap();
+
+    assert!(matches!(near.wait(&pending, None, None, &seat), Wake::Arrived));
+    assert_eq!(reply(&near, &pending), b"item");
+    near.close();
+    peer.join().unwrap();
 }

@@ -86,6 +86,13 @@ pub enum Event<T> {
         /// How many more.
         n: u32,
     },
+    /// The peer waits for items of a stream inside this chain, and not in that of the call.
+    Awaited {
+        /// The call.
+        call: CallId,
+        /// The chain, not 0.
+        chain: ChainId,
+    },
     /// The peer holds no reference to this object of ours any more.
     Released {
         /// The object.

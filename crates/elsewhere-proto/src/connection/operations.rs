@@ -134,6 +134,15 @@ impl<T: Clone> Connection<T> {
         }
     }
 
+    /// Says that the caller of a stream waits for its items inside `chain`, which is not that of the call (not 0). Does
+    /// nothing where the call is answered already or opened no stream.
+    pub fn wait_for_items(&mut self, call: CallId, chain: ChainId) {
+        let is_open = self.calls.get(call).is_some_and(|entry| entry.want == Want::Stream);
+        if is_open && chain.0 != 0 {
+            self.send_after_call(call, Header { chain: chain.0, ..Header::bare(Kind::Credit, call.0) });
+        }
+    }
+
     /// Ends what has run out of time: each call whose deadline passed gives [`Event::TimedOut`].
     pub fn handle_timeout(&mut self, now: Timestamp) {
         while let Some((call, token)) = self.calls.pop_expired(now) {

@@ -100,7 +100,7 @@ impl<T: Clone> Connection<T> {
             Kind::Cancel => self.on_cancel(call, header.number & 1 != 0),
             Kind::Release => self.on_release(header.number, body.as_slice()),
             Kind::Credit if call.0 == 0 => self.on_finished_posts(&header),
-            Kind::Credit => self.on_credit(call, header.number),
+            Kind::Credit => self.on_credit(call, header.number, ChainId(header.chain)),
             Kind::Ping => self.on_ping(header.id),
             Kind::Pong => self.on_pong(header.id),
             Kind::GoAway => self.on_go_away(&header, body.as_slice()),
@@ -172,11 +172,16 @@ impl<T: Clone> Connection<T> {
         Ok(())
     }
 
-    fn on_credit(&mut self, call: CallId, n: u32) -> Result<(), Violation> {
+    fn on_credit(&mut self, call: CallId, n: u32, chain: ChainId) -> Result<(), Violation> {
         match self.answers.find(call)? {
-            Found::Open(credit) if n > 0 => {
+            Found::Open(credit) if n > 0 || chain.0 != 0 => {
                 *credit = credit.checked_add(n).ok_or(Violation::BadCredit { call })?;
-                self.events.push_back(Event::Credit { call, n });
+                if n > 0 {
+                    self.events.push_back(Event::Credit { call, n });
+                }
+                if chain.0 != 0 {
+                    self.events.push_back(Event::Awaited { call, chain });
+                }
                 Ok(())
             }
             Found::Answered => Ok(()),

@@ -7,7 +7,7 @@ mod pair;
 mod violations;
 
 use elsewhere_proto::{
-    AnswerRefused, CallId, CallRefused, Config, ErrorKind, ErrorRecord, Event, LaneId, Outcome, Reason, State,
+    AnswerRefused, CallId, CallRefused, ChainId, Config, ErrorKind, ErrorRecord, Event, LaneId, Outcome, Reason, State,
     WINDOW_BYTES, WINDOW_CALLS, Want,
 };
 use outcomes::outcomes;
@@ -40,9 +40,9 @@ fn slot_of_an_answered_call_is_taken_first() {
 fn long_body_is_taken_and_short_body_is_left() {
     let (mut near, _) = pair();
     let mut short = vec![0; 100];
-    near.call(LANE, 0, elsewhere_proto::ChainId(0), false, None, &mut short, Some(0)).unwrap();
+    near.call(LANE, 0, ChainId(0), false, None, &mut short, Some(0)).unwrap();
     let mut long = vec![0; 100_000];
-    near.call(LANE, 0, elsewhere_proto::ChainId(0), false, None, &mut long, Some(0)).unwrap();
+    near.call(LANE, 0, ChainId(0), false, None, &mut long, Some(0)).unwrap();
 
     assert_eq!((short.len(), long.len()), (100, 0));
 }
@@ -188,6 +188,7 @@ fn cancel_and_credit_follow_the_long_call_they_are_about() {
     let (mut near, mut far) = pair();
     let call = Make { len: 600_000, want: Want::Stream, ..Make::default() }.on(&mut near);
     near.credit(call, 3);
+    near.wait_for_items(call, ChainId(9));
     near.cancel(call, true);
 
     carry(&mut near, &mut far);
@@ -195,7 +196,12 @@ fn cancel_and_credit_follow_the_long_call_they_are_about() {
     let told = events(&mut far);
     assert!(matches!(
         &told[..],
-        [Event::Call(_), Event::Credit { n: 3, .. }, Event::Cancelled { interrupt: true, .. }]
+        [
+            Event::Call(_),
+            Event::Credit { n: 3, .. },
+            Event::Awaited { chain: ChainId(9), .. },
+            Event::Cancelled { interrupt: true, .. }
+        ]
     ));
 }
 

@@ -164,6 +164,7 @@ fn credit_needs_a_stream_and_an_end() {
     assert_eq!(credit(call.0, 1).violates(&mut far), Some(Violation::BadCredit { call }));
     for (id, number, violation) in [
         (other.0, 1, Violation::BadCredit { call: other }),
+        (call.0, 0, Violation::BadCredit { call }),
         (77, 1, Violation::UnknownCall { call: CallId(77) }),
         (0, 1, Violation::BadCredit { call: CallId(0) }),
     ] {
@@ -173,6 +174,18 @@ fn credit_needs_a_stream_and_an_end() {
         carry(&mut near, &mut far);
         assert_eq!(credit(id, number).violates(&mut far), Some(violation));
     }
+}
+
+#[test]
+fn credit_in_a_chain_needs_a_stream_and_may_grant_nothing() {
+    let credit = |id, chain| Forged { chain, ..Forged::new(Kind::Credit, id) };
+    let (mut near, mut far) = pair();
+    let call = Make { want: Want::Stream, ..Make::default() }.on(&mut near);
+    let other = Make::default().on(&mut near);
+    carry(&mut near, &mut far);
+
+    assert_eq!(credit(call.0, 5).violates(&mut far), None);
+    assert_eq!(credit(other.0, 5).violates(&mut far), Some(Violation::BadCredit { call: other }));
 }
 
 #[test]

@@ -299,6 +299,9 @@ impl Peer {
         let n = 1 + random.below(5) as u32;
         self.connection.credit(call, n);
         ledger.record(serial).granted += u64::from(n);
+        if random.below(3) == 0 {
+            self.connection.wait_for_items(call, waits_in(call));
+        }
     }
 
     /// Grants every open stream enough to end.
@@ -357,6 +360,7 @@ impl Peer {
                     stream.credit += u64::from(n);
                 }
             }
+            Event::Awaited { call, chain } => assert_eq!(chain, waits_in(call)),
             Event::Released { object } => {
                 let is_lost = self.connection.state() == elsewhere_proto::State::Over;
                 assert!(
@@ -422,4 +426,9 @@ impl Peer {
         assert!(stats.posts < 256, "finished posts are told at the latest by the quarter of the window");
         assert_eq!(self.connection.poll_timeout(), None, "a deadline outlived its call");
     }
+}
+
+/// Where a caller waits for the items of a stream, if it says so.
+fn waits_in(call: CallId) -> ChainId {
+    ChainId(call.0 + 1_000_000)
 }
