@@ -27,8 +27,11 @@ class Viewer:
     def stream_from(self, source):
         return list(stream(source.slowly, 3))
 
-    def give_up(self, source):
-        stream(source.kept_in_sight, 10**9).close()
+    def give_up(self, source, steps):
+        numbers = stream(source.kept_in_sight, 10**9)
+        for _ in range(steps):
+            pass  # so that it is given up before it begins, as it begins, and after
+        numbers.close()
 
     def call(self, function):
         return function()
@@ -89,11 +92,13 @@ def test_stream_that_is_given_up_as_it_begins_is_let_go(process_host):
     viewer = process_host.spawn(Viewer)
     source = Source()
 
-    for _ in range(100):
-        viewer.give_up(ref(source))
+    for number in range(100):
+        viewer.give_up(ref(source), number * 300)
 
     while any(generator() is not None for generator in source.made):
         viewer.kinds()
+
+    assert source.made
 
 
 def test_callback_may_stream_from_the_host_that_waits_for_it(process_host):

@@ -8,7 +8,6 @@ import pytest
 
 import elsewhere
 from kennel import Dog
-from workshop import kept_busy
 
 
 class Shown(html.parser.HTMLParser):
@@ -49,9 +48,12 @@ def test_card_of_a_path_names_the_path(host, dog):
 
 
 def test_card_asks_nobody(host, dog):
-    with kept_busy(host):
-        shown(dog)
-        shown(dog.friends)
+    asked = host._calls_made()
+
+    texts = [shown(dog), shown(dog.friends)]
+
+    assert host._calls_made() == asked
+    assert [text.split(" in host")[0] for text in texts] == ["proxy of Dog", "path Dog.friends"]
 
 
 def test_card_of_a_lost_proxy_says_so(host, dog):

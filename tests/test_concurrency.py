@@ -390,6 +390,8 @@ def test_task_that_a_coroutine_leaves_behind_goes_on_in_every_mode(gate, pipe) -
 
     pipe.wait()
 
+    assert gate.read() == ["later"]
+
 
 def test_many_threads_and_tasks_get_their_own_answers_in_every_mode(gate) -> None:
     async def ask(start: int) -> list[object]:

@@ -52,8 +52,12 @@ def test_exception_of_the_block_is_seen_there_without_its_traceback(door):
 
 
 def test_context_there_may_swallow_the_blocks_exception(host):
-    with host.spawn(Door, swallows=True):
+    door = host.spawn(Door, swallows=True)
+
+    with door:
         raise ValueError("mine")
+
+    assert get(door.events) == ["enter", "exit ValueError ValueError('mine') None"]
 
 
 def test_with_on_a_path_enters_the_object_there(host):
@@ -155,8 +159,13 @@ def test_failing_exit_is_raised_where_the_block_went_well(host):
 
 
 def test_using_swallows_what_the_objects_context_swallows(host):
-    with using(host.spawn(Door, swallows=True)):
+    door = host.spawn(Door, swallows=True)
+    events = elsewhere.ref(door.events)
+
+    with using(door):
         raise ValueError("mine")
+
+    assert get(events) == ["enter", "exit ValueError ValueError('mine') None"]
 
 
 def test_block_that_loses_the_host_keeps_its_own_exception(process_host):

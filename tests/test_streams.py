@@ -225,6 +225,7 @@ def test_dropped_lockstep_stream_closes_the_generator(host, producer):
     gc.collect()
 
     wait_until(lambda: get(producer.closed) == 1)
+    assert get(producer.made) == 1
 
 
 def wait_until(condition) -> None:
@@ -318,6 +319,7 @@ def test_dropping_a_read_ahead_stream_closes_the_generator(producer):
     del numbers
 
     wait_until(lambda: get(producer.closed) == 1)
+    assert get(producer.made) <= 1 + CREDIT
 
 
 def test_leaving_a_loop_early_leaves_nothing_open(host, producer):
@@ -326,6 +328,7 @@ def test_leaving_a_loop_early_leaves_nothing_open(host, producer):
             break
 
     wait_until(lambda: get(producer.closed) == 1 and host.stats()["calls"] == 0)
+    assert get(producer.made) <= 11 + CREDIT
 
 
 def test_error_in_a_read_ahead_stream_comes_after_every_item(producer):

@@ -163,6 +163,7 @@ class Gate:
     async def leave_task(self, path: str) -> None:
         async def later() -> None:
             await asyncio.sleep(0)
+            self.lines.append("later")
             tell(path)
 
         self.task = asyncio.create_task(later())
