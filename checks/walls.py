@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # What a crate may name under [dependencies] and [build-dependencies]; dev-dependencies are free, they reach nobody.
 ALLOWED_DEPENDENCIES: dict[str, frozenset[str]] = {
     "elsewhere-proto": frozenset({"thiserror"}),
+    "elsewhere-shm": frozenset({"rustix", "thiserror"}),
     "elsewhere-engine": frozenset({"crossbeam-queue", "elsewhere-proto", "rustix", "thiserror"}),
     "elsewhere-python": frozenset({"elsewhere-engine", "elsewhere-proto", "pyo3", "rustix"}),
 }

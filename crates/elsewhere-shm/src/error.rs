@@ -1,0 +1,82 @@
+//! What can go wrong with shared memory, and who must act.
+//! Owns: the errors of segments. Must not know: what the memory is for.
+
+use rustix::io::Errno;
+use thiserror::Error;
+
+/// No segment was made or mapped.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SegmentError {
+    /// More bytes than a mapping can have, or none.
+    #[error("a segment cannot have {0} bytes")]
+    Size(usize),
+    /// `RLIMIT_FSIZE` is too low. It is asked before, since running into it raises SIGXFSZ.
+    #[error("the limit on the size of files is {limit} bytes, a segment of {bytes} is wanted")]
+    FileLimit {
+        /// The soft limit.
+        limit: u64,
+        /// Bytes that were wanted.
+        bytes: usize,
+    },
+    /// The machine, or the control group of the process, has no such amount of memory now.
+    #[error("{available} bytes of memory are available, a segment of {bytes} is wanted")]
+    Memory {
+        /// Bytes that could be had.
+        available: u64,
+        /// Bytes that were wanted.
+        bytes: usize,
+    },
+    /// A system call failed: no memory, no descriptors, or it is forbidden here.
+    #[error("{call} failed for a segment of {bytes} bytes: {errno}")]
+    System {
+        /// The name of the call.
+        call: &'static str,
+        /// Bytes that were wanted.
+        bytes: usize,
+        /// What it said.
+        errno: Errno,
+    },
+    /// The received descriptor is no memfd, so it could change its size under us.
+    #[error("received memory cannot be sealed: {0}")]
+    NotMemory(Errno),
+    /// It is a memfd whose seals do not fix what must be fixed, or forbid what must be possible.
+    #[error("received memory has the seals {found:#x}, {expected:#x} are required and no others on writing")]
+    Seals {
+        /// `F_GET_SEALS`.
+        found: u32,
+        /// Those required.
+        expected: u32,
+    },
+    /// The received memory has another size than the message says.
+    #[error("received memory has {found} bytes instead of {expected}")]
+    WrongSize {
+        /// Of the descriptor.
+        found: u64,
+        /// Of the message.
+        expected: usize,
+    },
+    /// The descriptor is not open for reading and writing.
+    #[error("received memory is not open for reading and writing")]
+    NotWritable,
+    /// Pages are missing, so touching them could find no memory.
+    #[error("received memory has holes: {found} of {expected} bytes are there")]
+    Holes {
+        /// Bytes that have memory.
+        found: u64,
+        /// Bytes it must have.
+        expected: usize,
+    },
+}
+
+impl SegmentError {
+    /// Whether shared memory is not to be had here at all (an old kernel, a seccomp filter), so that there is no use in
+    /// trying again.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        matches!(
+            self,
+            Self::System { call: "memfd_create", errno: Errno::NOSYS | Errno::PERM | Errno::ACCESS | Errno::INVAL, .. }
+        )
+    }
+}
