@@ -345,6 +345,16 @@ class Fragile:
         return explode, ()
 
 
+def test_argument_that_cannot_be_rebuilt_there_behind_a_call_that_ran_says_so(host):
+    dog = host.spawn(Dog, "rex")
+
+    with pytest.raises(elsewhere.ArgumentError, match="the rest of the call did not start") as info:
+        elsewhere.get(elsewhere.lazy(dog).befriend("tom").echo(Fragile()))
+
+    assert info.value.outcome == "unknown"
+    assert elsewhere.get(dog.friends) == ["tom"]
+
+
 def test_recursive_argument_arrives_as_it_is(keeper):
     loop: list[object] = [1]
     loop.append(loop)

@@ -199,6 +199,24 @@ def test_failed_future_poisons_what_is_made_of_it_later(shop):
     assert get(shop.served) == []
 
 
+@pytest.mark.parametrize(
+    "place",
+    [lambda path: path, lambda path: [path], lambda path: Own(path), lambda path: lazy(path).deeper],
+    ids=["argument", "in a list", "in a pickle", "deeper"],
+)
+def test_failed_path_on_another_host_poisons_what_is_made_of_it(shop, far_shop, place):
+    failed = submit(far_shop.add, 1, "x")
+
+    of_a_future = submit(shop.serve, place(lazy(failed).real))
+    of_an_object = submit(shop.serve, place(far_shop.nothing))
+
+    assert type(of_a_future.exception()) is TypeError
+    assert type(of_an_object.exception()) is AttributeError
+    with pytest.raises(AttributeError, match="nothing"):
+        shop.serve(place(far_shop.nothing))
+    assert get(shop.served) == []
+
+
 def test_cancelled_future_poisons_too(far_shop, gate):
     running = submit(far_shop.after, ref(gate.wait), 1)
     queued = submit(far_shop.add, 1, 1)

@@ -179,14 +179,21 @@ fn result_failed(py: Python<'_>, peer: &Arc<Peer>, incoming: &IncomingCall, erro
 }
 
 /// An argument could not be rebuilt here, so the method was not called.
-pub(crate) fn argument_failed(py: Python<'_>, peer: &Arc<Peer>, incoming: &IncomingCall, error: &PyErr) {
+pub(crate) fn argument_failed(
+    py: Python<'_>,
+    peer: &Arc<Peer>,
+    incoming: &IncomingCall,
+    outcome: Outcome,
+    error: &PyErr,
+) {
     let name = errors::class_name(py, error);
+    let what = if outcome == Outcome::NotStarted { "the call" } else { "the rest of the call" };
     let text = format!(
-        "an argument could not be rebuilt there, so the call did not start: {name}: {}{}",
+        "an argument could not be rebuilt there, so {what} did not start: {name}: {}{}",
         error.value(py),
         hint(py, error)
     );
-    record(py, peer, incoming, (ErrorKind::Argument, Outcome::NotStarted), Some(&text), Some(error), Source::Path);
+    record(py, peer, incoming, (ErrorKind::Argument, outcome), Some(&text), Some(error), Source::Path);
 }
 
 /// What to do about an argument that names something which is not there.

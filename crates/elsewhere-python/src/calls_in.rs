@@ -27,11 +27,11 @@ pub(crate) enum Evaluated<'py> {
     /// The path gave a coroutine, which has not begun.
     Coroutine(Made<'py>),
     /// An argument could not be rebuilt; the method was not called.
-    ArgumentFailed(PyErr),
+    ArgumentFailed(PyErr, Outcome),
     /// The object is not held here.
     Gone(ObjectId),
     /// An earlier call that it names failed.
-    Poisoned(PyErr),
+    Poisoned(PyErr, Outcome),
     /// The last step of a `get` with a default was missing.
     Missing(PyErr),
     Raised {
@@ -209,7 +209,7 @@ impl Evaluated<'_> {
 
     /// The Ctrl-C of the user, which hosts never see.
     fn interrupt(&self, py: Python<'_>) -> Option<PyErr> {
-        let (Self::Raised { error, .. } | Self::ArgumentFailed(error)) = self else { return None };
+        let (Self::Raised { error, .. } | Self::ArgumentFailed(error, _)) = self else { return None };
         let is_interrupt = error.is_instance_of::<PyKeyboardInterrupt>(py);
         (is_interrupt && call::is_main_thread() && lifecycle::owner().is_none()).then(|| error.clone_ref(py))
     }
@@ -217,7 +217,7 @@ impl Evaluated<'_> {
 
 fn respond<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingCall, evaluated: Evaluated<'py>) {
     if incoming.head.want == Want::Nothing {
-        if let Evaluated::Raised { error, .. } | Evaluated::ArgumentFailed(error) = evaluated {
+        if let Evaluated::Raised { error, .. } | Evaluated::ArgumentFailed(error, _) = evaluated {
             lifecycle::report(py, &error, "a call that was posted failed");
         }
         peer.link.finish(incoming.call);
@@ -237,10 +237,10 @@ fn respond<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingCall, eval
         Evaluated::Missing(error) => {
             answer::raised(py, peer, incoming, ErrorKind::Missing, Outcome::Finished, &error);
         }
-        Evaluated::Poisoned(error) => {
-            answer::raised(py, peer, incoming, ErrorKind::Raised, Outcome::NotStarted, &error);
+        Evaluated::Poisoned(error, outcome) => {
+            answer::raised(py, peer, incoming, ErrorKind::Raised, outcome, &error);
         }
-        Evaluated::ArgumentFailed(error) => answer::argument_failed(py, peer, incoming, &error),
+        Evaluated::ArgumentFailed(error, outcome) => answer::argument_failed(py, peer, incoming, outcome, &error),
         Evaluated::Gone(object) => {
             let text = format!("object {} is no longer held; it was released", object.0);
             answer::fail(py, peer, incoming, ErrorKind::Gone, Outcome::NotStarted, &text);
@@ -267,8 +267,8 @@ fn evaluate<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &Incoming) -> Eval
     match decoder.guarded(|decoder| walk.take_steps(decoder)) {
         Ok(()) if !walk.is_started => Evaluated::Gone(target),
         Ok(()) => found(walk, start, target),
-        Err(StepFailure::Argument(error)) => Evaluated::ArgumentFailed(error),
-        Err(StepFailure::Poisoned(error)) => Evaluated::Poisoned(error),
+        Err(StepFailure::Argument(error)) => Evaluated::ArgumentFailed(error, walk.outcome()),
+        Err(StepFailure::Poisoned(error)) => Evaluated::Poisoned(error, walk.outcome()),
         Err(StepFailure::Missing(error)) => Evaluated::Missing(error),
         Err(StepFailure::Raised(error)) => Evaluated::Raised { error, source: Source::Path },
     }
@@ -312,7 +312,9 @@ struct Walk<'py> {
     is_in_place: bool,
     /// Whether there is anything yet that steps lead on from.
     is_started: bool,
-    /// Whether the last step called an `async def`, which made a coroutine and ran nothing.
+    /// Whether a step did more than to look something up.
+    has_run: bool,
+    /// Whether no step did but the last, which called an `async def`: that made a coroutine and ran nothing.
     is_untouched: bool,
 }
 
@@ -328,8 +330,14 @@ impl<'py> Walk<'py> {
             remaining: steps,
             is_in_place: false,
             is_started,
+            has_run: false,
             is_untouched: false,
         }
+    }
+
+    /// What is known of a call whose next step could not begin.
+    fn outcome(&self) -> Outcome {
+        if self.has_run { Outcome::Unknown } else { Outcome::NotStarted }
     }
 
     fn take_steps(&mut self, decoder: &mut Decoder<'_, 'py>) -> Result<(), StepFailure> {
@@ -386,8 +394,10 @@ impl<'py> Walk<'py> {
                     serving::begins(&self.current);
                 }
                 let result = self.current.call(args, kwargs).map_err(StepFailure::Raised)?;
-                self.is_untouched = operate::is_coroutine(&result).map_err(StepFailure::Raised)?
+                self.is_untouched = !self.has_run
+                    && operate::is_coroutine(&result).map_err(StepFailure::Raised)?
                     && class_info::is_coroutine_function(&self.current);
+                self.has_run = true;
                 Ok(result)
             }
             Op::Operate => {
@@ -397,6 +407,7 @@ impl<'py> Walk<'py> {
                 let operation = u8::try_from(code).ok().and_then(Operation::from_code);
                 self.is_in_place = operation.is_some_and(Operation::is_in_place);
                 let result = operate::perform(&self.current, operation, &operands).map_err(StepFailure::Raised)?;
+                self.has_run = true;
                 self.receiver = Some(std::mem::replace(&mut self.current, result));
                 return Ok(());
             }

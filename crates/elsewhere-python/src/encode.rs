@@ -9,7 +9,7 @@ mod futures;
 use std::sync::Arc;
 use std::time::Instant;
 
-use elsewhere_proto::codec::{Limits, Reader, ReferenceHead, Writer};
+use elsewhere_proto::codec::{ReferenceHead, Writer};
 use elsewhere_proto::{CallId, ObjectId, Op};
 use pyo3::prelude::*;
 use pyo3::types::{
@@ -17,7 +17,6 @@ use pyo3::types::{
     PyTuple,
 };
 
-use crate::call;
 use crate::future::Future;
 use crate::kinds::goes_by_reference;
 use crate::path::{self, Place};
@@ -249,13 +248,14 @@ impl<'w, 'py> Encoder<'w, 'py> {
         }
     }
 
-    pub(crate) fn mark(&self) -> (usize, usize, usize) {
-        (self.out.position(), self.granted.len(), self.container_count)
+    pub(crate) fn mark(&self) -> (usize, usize, usize, usize) {
+        (self.out.position(), self.granted.len(), self.promised.len(), self.container_count)
     }
 
-    pub(crate) fn roll_back(&mut self, (position, granted, containers): (usize, usize, usize)) {
+    pub(crate) fn roll_back(&mut self, (position, granted, promised, containers): (usize, usize, usize, usize)) {
         self.out.truncate(position);
         self.roll_back_grants(granted);
+        self.promised.truncate(promised);
         self.container_count = containers;
         self.depth = 0;
     }
@@ -439,8 +439,7 @@ impl<'w, 'py> Encoder<'w, 'py> {
         if matches!(inner.place, Place::Root(_)) {
             return Ok(self.offer(proxy.as_any())?);
         }
-        // A path on another host is evaluated beforehand, by the rule for results.
-        let value = call::evaluate_path(proxy, self.limit)?;
+        let value = self.elsewhere(proxy)?;
         self.value(&value)
     }
 
@@ -458,30 +457,6 @@ impl<'w, 'py> Encoder<'w, 'py> {
         // Attribute and item steps are two values each: the op and its operand.
         self.out.reference(&ReferenceHead::Place { object, steps, values: u32::from(steps) * 2 });
         path::write(self, inner)?;
-        Ok(())
-    }
-
-    /// The same for a path with other steps, which may have one value or more: they are counted after the fact.
-    fn lazy_coming_home(&mut self, proxy: &Proxy, object: ObjectId) -> Result<(), Stop> {
-        let mut written = Vec::new();
-        let mut nested = Encoder::new(self.py, self.peer, &mut written, true);
-        nested.may_promise = self.may_promise;
-        nested.limit = self.limit;
-        let result = path::write(&mut nested, proxy);
-        self.is_late |= nested.is_late;
-        self.promised.append(&mut nested.promised);
-        self.poison = self.poison.take().or(nested.poison.take());
-        let granted = nested.into_granted();
-        self.granted.extend(granted);
-        result?;
-        let mut values = 0;
-        let mut reader = Reader::new(&written, Limits::default());
-        while !reader.is_empty() {
-            reader.skip_value()?;
-            values += 1;
-        }
-        self.out.reference(&ReferenceHead::Place { object, steps: proxy.place.length(), values });
-        self.out.encoded(&written);
         Ok(())
     }
 
@@ -536,8 +511,7 @@ impl<'w, 'py> Encoder<'w, 'py> {
     /// Writes `value` as a pickle, with the references in it beside it.
     /// Of arguments, `kept` is copied although it may be a bound method.
     pub(crate) fn pickle(&mut self, value: &Bound<'py, PyAny>, kept: Option<&Bound<'py, PyAny>>) -> PyResult<()> {
-        let destination = pickling::Destination { link: self.peer.link.id(), limit: self.limit };
-        let frame = pickling::dumps(value, self.is_argument, kept, self.peer, destination).inspect_err(|_| {
+        let frame = pickling::dumps(value, self.is_argument, kept, self.peer).inspect_err(|_| {
             if !self.is_argument {
                 pickling::find_culprit(value, "result", self.peer);
             }
@@ -565,8 +539,11 @@ impl<'w, 'py> Encoder<'w, 'py> {
             }
             Ok(proxy) if Arc::ptr_eq(&path::root(proxy.get()).peer, self.peer) => self.proxy(proxy),
             Ok(proxy) => {
-                let pinned = call::pin(proxy)?;
-                return self.offer(&pinned);
+                let value = self.elsewhere(proxy)?;
+                self.place(ObjectId::BOOTSTRAP, 1, |nested| {
+                    nested.op(Op::Start);
+                    nested.argument(&value)
+                })
             }
             Err(_) => match object.cast_exact::<Ref>() {
                 Ok(reference) => self.offer(reference.get().object.bind(self.py)).map_err(Stop::Failed),

@@ -64,7 +64,7 @@ mod _core {
         lane::TaskLane,
         lifecycle::{_after_fork_in_child, _after_fork_in_parent, _at_exit, _before_fork, _forget_owner},
         loop_queue::LoopQueue,
-        pickling::{_check_results, _is_pickling_argument, _itself, _offer, _pickles, _read_inherited, _reference},
+        pickling::{_check_results, _is_pickling_argument, _offer, _pickles, _read_inherited, _reference},
         producing::StreamTurn,
         proxy::{_aiter, _anext, _operate_in_place, Proxy},
         read_ahead::ReadAhead,

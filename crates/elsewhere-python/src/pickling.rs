@@ -4,7 +4,6 @@
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
 use elsewhere_proto::codec::{Flavour, ViewHead};
 use pyo3::buffer::PyBuffer;
@@ -29,20 +28,9 @@ pub(crate) enum Buffer {
     Writable(Vec<u8>),
 }
 
-/// Where a pickle goes.
-#[derive(Clone, Copy)]
-pub(crate) struct Destination {
-    /// The link that the message goes to.
-    pub(crate) link: u64,
-    /// When the call that it is a part of has to be over.
-    pub(crate) limit: Option<Instant>,
-}
-
 /// The references of a pickle that is being written, and what it is for.
 struct Writing {
     references: Vec<Py<PyAny>>,
-    /// None while nothing is sent.
-    destination: Option<Destination>,
     is_argument: bool,
 }
 
@@ -75,8 +63,7 @@ pub(crate) fn find_culprit(value: &Bound<'_, PyAny>, name: &str, peer: &Peer) {
 pub(crate) fn _pickles(value: &Bound<'_, PyAny>) -> bool {
     let py = value.py();
     let excused = EXCUSED.with_borrow(|numbers| numbers.as_ref().map(|numbers| numbers.clone_ref(py)));
-    let purpose =
-        Purpose { is_argument: true, kept: None, destination: None, inherited: excused.as_ref().map(|it| it.bind(py)) };
+    let purpose = Purpose { is_argument: true, kept: None, inherited: excused.as_ref().map(|it| it.bind(py)) };
     dumps_for(value, &purpose).is_ok()
 }
 
@@ -84,7 +71,6 @@ pub(crate) fn _pickles(value: &Bound<'_, PyAny>) -> bool {
 struct Purpose<'a, 'py> {
     is_argument: bool,
     kept: Option<&'a Bound<'py, PyAny>>,
-    destination: Option<Destination>,
     /// The numbers of objects that the peer has by the fork that made it, and that go as these numbers.
     inherited: Option<&'a Bound<'py, PyDict>>,
 }
@@ -100,10 +86,9 @@ pub(crate) fn dumps<'py>(
     is_argument: bool,
     kept: Option<&Bound<'py, PyAny>>,
     peer: &Peer,
-    destination: Destination,
 ) -> PyResult<Pickle> {
     let inherited = peer.inherited(value.py()).filter(|_| is_argument);
-    dumps_for(value, &Purpose { is_argument, kept, destination: Some(destination), inherited })
+    dumps_for(value, &Purpose { is_argument, kept, inherited })
 }
 
 fn dumps_for(value: &Bound<'_, PyAny>, purpose: &Purpose<'_, '_>) -> PyResult<Pickle> {
@@ -179,7 +164,7 @@ enum Pickler {
 
 fn attempt(value: &Bound<'_, PyAny>, pickler: Pickler, purpose: &Purpose<'_, '_>) -> PyResult<Pickle> {
     let py = value.py();
-    let &Purpose { is_argument, kept, destination, inherited } = purpose;
+    let &Purpose { is_argument, kept, inherited } = purpose;
     let buffers = PyList::empty(py);
     let collect = buffers.getattr("append")?;
     // All that can fail for other reasons comes before the frame is pushed.
@@ -193,7 +178,7 @@ fn attempt(value: &Bound<'_, PyAny>, pickler: Pickler, purpose: &Purpose<'_, '_>
         Pickler::ByValue => module(py)?.getattr("dumps_by_value")?,
         Pickler::Checked => module(py)?.getattr("dumps_checked")?,
     };
-    WRITING.with_borrow_mut(|stack| stack.push(Writing { references: Vec::new(), destination, is_argument }));
+    WRITING.with_borrow_mut(|stack| stack.push(Writing { references: Vec::new(), is_argument }));
     let data = match pickler {
         Pickler::Result => dumps.call((value, 5), Some(&kwargs)),
         Pickler::Argument | Pickler::ByValue => dumps.call1((value, collect, kept, inherited)),
@@ -276,19 +261,6 @@ pub(crate) fn reduce_reference<'py>(object: &Bound<'py, PyAny>, refusal: &str) -
 /// Whether arguments are being pickled on this thread.
 pub(crate) fn is_writing_arguments() -> bool {
     WRITING.with_borrow(|stack| stack.last().is_some_and(|writing| writing.is_argument))
-}
-
-/// Where the pickle that is being written on this thread goes, if that is another peer than `peer`.
-pub(crate) fn destination_beside(peer: &Peer) -> Option<Destination> {
-    let destination = WRITING.with_borrow(|stack| stack.last().and_then(|writing| writing.destination));
-    destination.filter(|destination| destination.link != peer.link.id())
-}
-
-/// What a value is rebuilt with that stands in a pickle for something else.
-#[pyfunction]
-#[pyo3(signature = (value, /))]
-pub(crate) fn _itself(value: Bound<'_, PyAny>) -> Bound<'_, PyAny> {
-    value
 }
 
 /// Takes the reference at `index` of the pickle that is being read on this thread.

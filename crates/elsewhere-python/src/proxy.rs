@@ -339,14 +339,6 @@ impl Proxy {
     }
 
     pub(crate) fn __reduce_ex__<'py>(slf: &Bound<'py, Self>, _protocol: i32) -> PyResult<Bound<'py, PyAny>> {
-        if let Place::Path { .. } = slf.get().place
-            && let Some(destination) = pickling::destination_beside(&path::root(slf.get()).peer)
-        {
-            // As outside of a pickle: a path on another host is evaluated beforehand.
-            let value = call::evaluate_path(slf, destination.limit)?;
-            let itself = slf.py().import("elsewhere._core")?.getattr("_itself")?;
-            return Ok((itself, (value,)).into_pyobject(slf.py())?.into_any());
-        }
         pickling::reduce_reference(
             slf.as_any(),
             "a proxy cannot be pickled: its object lives in a host that only this process is connected to; \

@@ -1,19 +1,21 @@
-//! Futures among what is written: named by their call where that may be, else waited for and written as their value.
+//! Futures and places among what is written: futures are named by their call where that may be, else waited for and
+//! written as their value; so are paths on other hosts.
 //!
 //! Owns: which of the two. Must not know: how the peer finds the answer ([`crate::promise`]).
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use elsewhere_proto::codec::ReferenceHead;
-use elsewhere_proto::{CallId, ChainId, Op};
-use pyo3::exceptions::PyTimeoutError;
+use elsewhere_proto::codec::{Limits, Reader, ReferenceHead};
+use elsewhere_proto::{CallId, ChainId, ObjectId, Op};
+use pyo3::exceptions::{PyException, PyTimeoutError};
 use pyo3::prelude::*;
 
 use super::{Encoder, Stop};
 use crate::future::Future;
 use crate::peer::Peer;
-use crate::{chain, lane, service};
+use crate::proxy::Proxy;
+use crate::{call, chain, lane, path, service};
 
 impl<'w, 'py> Encoder<'w, 'py> {
     /// Writes a call that has to be over by `limit`, and may name earlier calls if it is answered.
@@ -78,6 +80,50 @@ impl<'py> Encoder<'_, 'py> {
         self.out.reference(&ReferenceHead::Promise { call });
         self.promised.push((call, future.clone().unbind()));
         Ok(true)
+    }
+
+    /// A path that comes home and has other steps than attributes and plain items, or begins at a future.
+    pub(super) fn lazy_coming_home(&mut self, proxy: &Proxy, object: ObjectId) -> Result<(), Stop> {
+        self.place(object, proxy.place.length(), |nested| path::write(nested, proxy).map(drop))
+    }
+
+    /// Writes a place from what `write` writes, `steps` steps of one value or more: they are counted after the fact.
+    pub(super) fn place(
+        &mut self,
+        object: ObjectId,
+        steps: u16,
+        write: impl FnOnce(&mut Encoder<'_, 'py>) -> PyResult<()>,
+    ) -> Result<(), Stop> {
+        let mut written = Vec::new();
+        let mut nested = Encoder::new(self.py, self.peer, &mut written, true);
+        nested.may_promise = self.may_promise;
+        nested.limit = self.limit;
+        let result = write(&mut nested);
+        self.is_late |= nested.is_late;
+        self.promised.append(&mut nested.promised);
+        self.poison = self.poison.take().or(nested.poison.take());
+        let granted = nested.into_granted();
+        self.granted.extend(granted);
+        result?;
+        let mut values = 0;
+        let mut reader = Reader::new(&written, Limits::default());
+        while !reader.is_empty() {
+            reader.skip_value()?;
+            values += 1;
+        }
+        self.out.reference(&ReferenceHead::Place { object, steps, values });
+        self.out.encoded(&written);
+        Ok(())
+    }
+
+    /// Reads a path on another host beforehand, by the rule for results. What that raises is why nothing is sent.
+    pub(super) fn elsewhere(&mut self, path: &Bound<'py, Proxy>) -> PyResult<Bound<'py, PyAny>> {
+        call::evaluate_path(path, self.limit).inspect_err(|error| {
+            let is_over = self.limit.is_some_and(|limit| limit <= Instant::now());
+            if error.is_instance_of::<PyException>(self.py) && !is_over {
+                self.poison = Some(error.clone_ref(self.py));
+            }
+        })
     }
 
     fn result_of(&mut self, future: &Bound<'py, Future>) -> PyResult<Bound<'py, PyAny>> {
