@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import programs
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -107,6 +109,55 @@ def test_methods_changed_here_afterwards_stay_changed(play):
     """)
 
     assert output == "changed changed\n"
+
+
+SLOTS = """
+import elsewhere
+
+class Point:
+    __slots__ = ("x", "__hidden", "__weakref__")
+    def __init__(self, x): self.x, self.__hidden = x, -x
+    def hidden(self): return self.__hidden
+
+class Named(Point):
+    __slots__ = {"name": "what it is called"}
+
+class Open(Point):
+    pass
+
+class One:
+    __slots__ = "only"
+
+def probe(thing):
+    return type(thing).__name__, hasattr(thing, "__dict__"), thing.x, thing.hidden()
+
+with elsewhere.Host() as host:
+    for cls in (Point, Named, Open):
+        thing = cls(3)
+        if cls is Named:
+            thing.name = "n"
+        if cls is Open:
+            thing.more = "m"
+        print(*host.run(probe, thing))
+        back = host.run(lambda it: it, thing)
+        print(type(back) is cls, back.x, back.hidden(), getattr(back, "name", ""), getattr(back, "more", ""))
+    one = One()
+    one.only = 1
+    print(host.run(lambda it: it, one).only, host.run(lambda: hasattr(One(), "__dict__")))
+    try:
+        host.run(setattr, Point(1), "y", 2)
+    except AttributeError as error:
+        print("no y")
+"""
+
+
+def test_class_with_slots_has_no_dict_in_the_host_either() -> None:
+    printed = [
+        "Point False 3 -3", "True 3 -3  ", "Named False 3 -3", "True 3 -3 n ", "Open True 3 -3", "True 3 -3  m",
+        "1 False", "no y", "",
+    ]  # fmt: skip
+
+    assert programs.run(SLOTS) == (0, "\n".join(printed), "")
 
 
 def test_functions_lambdas_and_closures_of_main_travel(play):

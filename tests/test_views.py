@@ -79,6 +79,15 @@ def test_operator_of_a_futures_view_is_a_type_error(dog, operation):
         operation(futures(dog))
 
 
+def test_text_of_a_futures_view_is_its_repr_and_asks_nobody(dog):
+    view = futures(dog).friends
+
+    assert str(view) == f"{view}" == repr(view)
+    assert "friends" in str(view)
+    with pytest.raises(TypeError, match="futures view"):
+        format(view, "5")
+
+
 def test_lazy_view_takes_calls_as_steps_of_one_trip(host):
     counter = host.spawn(Counter)
 

@@ -191,10 +191,21 @@ def _by_value_pickler() -> Any:
                 if isinstance(obj, io.TextIOWrapper):  # cloudpickle would send what it contains
                     text = f"cannot pickle '{type(obj).__name__}' object"
                     raise TypeError(text)
-                return super().reducer_override(obj)
+                reduced = super().reducer_override(obj)
+                if isinstance(obj, type) and reduced is not NotImplemented:
+                    _keep_slots(obj, reduced)
+                return reduced
 
         _ByValuePickler = ByValuePickler
     return _ByValuePickler
+
+
+def _keep_slots(cls: type, reduced: Any) -> None:
+    """Have a class that travels by value made with its `__slots__`; cloudpickle sets them afterwards, to no effect."""
+    slots = vars(cls).get("__slots__")
+    if slots is not None and isinstance(reduced, tuple) and reduced[0].__name__ == "_make_skeleton_class":
+        namespace = reduced[1][3]
+        namespace["__slots__"] = slots if isinstance(slots, str | dict) else tuple(slots)
 
 
 inherited: Sequence[object] = ()

@@ -544,11 +544,14 @@ fn is_same_object(proxy: &Proxy, other: &Bound<'_, PyAny>) -> bool {
     }
 }
 
-/// `str()` and `format()` of a lost proxy give its repr, so that logging it never fails.
+/// `str()` and `format()` of a lost proxy give its repr, and so do those of a futures view, which has no operators:
+/// logging either never fails.
 fn text_or_repr<'py>(proxy: &Bound<'py, Proxy>, text: PyResult<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
     let py = proxy.py();
     match text {
-        Err(error) if errors::is_loss(py, &error) => Ok(proxy.as_any().repr()?.into_any()),
+        Err(error) if errors::is_loss(py, &error) || proxy.get().options.view.ensure_waits().is_err() => {
+            Ok(proxy.as_any().repr()?.into_any())
+        }
         other => other,
     }
 }
