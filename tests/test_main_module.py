@@ -160,6 +160,103 @@ def test_class_with_slots_has_no_dict_in_the_host_either() -> None:
     assert programs.run(SLOTS) == (0, "\n".join(printed), "")
 
 
+DECORATED = """
+import functools, weakref
+import elsewhere
+
+@functools.cache
+def fibonacci(number):
+    return number if number < 2 else fibonacci(number - 1) + fibonacci(number - 2)
+
+@functools.singledispatch
+def name_of(thing):
+    return "thing"
+
+@name_of.register
+def _(thing: int):
+    return "int"
+
+class Shop:
+    table = weakref.WeakKeyDictionary()
+
+    @functools.lru_cache(maxsize=7)
+    def price(self, what):
+        return len(what)
+
+    @functools.cached_property
+    def stock(self):
+        '''What there is.'''
+        return ["lamp"]
+
+    @functools.singledispatchmethod
+    def sell(self, what):
+        return "a thing"
+
+    @sell.register
+    def _(self, what: int):
+        return "a number"
+
+    def names(self):
+        return name_of("x"), name_of(1), fibonacci(30), fibonacci.cache_info().maxsize
+
+    def info(self):
+        return type(self).price.cache_parameters(), type(self).price.cache_info().hits, type(self).stock.__doc__
+
+with elsewhere.Host() as host:
+    shop = host.spawn(Shop)
+    print(shop.price("lamp"), shop.price("lamp"), shop.sell("x"), shop.sell(1))
+    print(elsewhere.get(shop.stock), shop.stock is shop.stock, shop.names())
+    shop.stock.append("desk")
+    print(elsewhere.get(shop.stock), *shop.info())
+    back = elsewhere.get(shop)
+    print(type(back) is Shop, back.stock, back.price("x"))
+    print(host.run(fibonacci, 40), fibonacci.cache_info().currsize)
+"""
+
+
+def test_caches_and_descriptors_of_main_travel() -> None:
+    printed = [
+        "4 4 a thing a number", "['lamp'] False ('thing', 'int', 832040, None)",
+        "['lamp', 'desk'] {'maxsize': 7, 'typed': False} 1 What there is.", "True ['lamp', 'desk'] 1",
+        "102334155 0", "",
+    ]  # fmt: skip
+
+    assert programs.run(DECORATED) == (0, "\n".join(printed), "")
+
+
+LOCKS = """
+import threading
+import elsewhere
+
+LOCK = threading.Lock()
+
+class Shared:
+    lock = threading.Lock()
+
+def work():
+    with LOCK:
+        return 1
+
+with elsewhere.Host() as host:
+    for make in (lambda: host.spawn(Shared), lambda: host.run(work)):
+        try:
+            make()
+        except elsewhere.ArgumentError as error:
+            print(error)
+"""
+
+
+def test_lock_in_code_of_main_is_refused_with_what_to_do() -> None:
+    code, printed, complaints = programs.run(LOCKS)
+
+    of_a_class, of_a_function = printed.splitlines()
+    assert (code, complaints) == (0, "")
+    assert "args[0].lock, a _thread.lock" in of_a_class
+    assert "args[0] (LOCK, a global), a _thread.lock" in of_a_function
+    assert of_a_class.endswith("put that code into a module, which the host imports for itself")
+    assert of_a_function.endswith("put that code into a module, which the host imports for itself")
+
+
 def test_functions_lambdas_and_closures_of_main_travel(play):
     output = play("""
         import elsewhere

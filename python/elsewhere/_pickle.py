@@ -176,6 +176,8 @@ def _by_value_pickler() -> Any:
     if _ByValuePickler is None:
         import cloudpickle
 
+        from . import _definitions
+
         class ByValuePickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle has no types
             """cloudpickle with the same references as `dumps_argument`."""
 
@@ -191,21 +193,15 @@ def _by_value_pickler() -> Any:
                 if isinstance(obj, io.TextIOWrapper):  # cloudpickle would send what it contains
                     text = f"cannot pickle '{type(obj).__name__}' object"
                     raise TypeError(text)
-                reduced = super().reducer_override(obj)
-                if isinstance(obj, type) and reduced is not NotImplemented:
-                    _keep_slots(obj, reduced)
+                reduced = _definitions.reduce(obj)
+                if reduced is NotImplemented:
+                    reduced = super().reducer_override(obj)
+                if isinstance(obj, type):
+                    _definitions.keep_slots(obj, reduced)
                 return reduced
 
         _ByValuePickler = ByValuePickler
     return _ByValuePickler
-
-
-def _keep_slots(cls: type, reduced: Any) -> None:
-    """Have a class that travels by value made with its `__slots__`; cloudpickle sets them afterwards, to no effect."""
-    slots = vars(cls).get("__slots__")
-    if slots is not None and isinstance(reduced, tuple) and reduced[0].__name__ == "_make_skeleton_class":
-        namespace = reduced[1][3]
-        namespace["__slots__"] = slots if isinstance(slots, str | dict) else tuple(slots)
 
 
 inherited: Sequence[object] = ()
@@ -283,27 +279,32 @@ def loads(data: bytes, buffers: Iterator[Any] | None = None) -> Any:
 DEPTH_LIMIT = 200
 """Parts within parts that are looked at: what is nested deeper fails because of that."""
 
+_GLOBAL = ", a global)"
+
 PATH_LIMIT = 80
 """Characters of the path to something nested too deeply that are shown."""
 
 
-def culprit(value: Any, path: str) -> str:
+def culprit(value: Any, path: str) -> tuple[str, bool]:
     """The path, from `path`, of the innermost part of `value` that cannot be pickled, with its type's name.
 
-    Of the path "arguments", `value` is (args, kwargs).
+    Also whether it belongs to a definition that travels by value, as a class attribute or a global. Of the path
+    "arguments", `value` is (args, kwargs).
     """
     seen: set[int] = set()
+    is_of_code = False
     while True:
         if len(seen) == DEPTH_LIMIT:
-            return f"{path[:PATH_LIMIT]}…, nested too deeply"
+            return f"{path[:PATH_LIMIT]}…, nested too deeply", False
         seen.add(id(value))
         parts = _argument_parts(*value) if path == "arguments" else _parts(value, path)
         for part, name in parts:
             if id(part) not in seen and not _core._pickles(part):
+                is_of_code = isinstance(value, type) or name.endswith(_GLOBAL) or is_of_code
                 value, path = part, name
                 break
         else:
-            return f"{path}, a {type(value).__module__}.{type(value).__qualname__}"
+            return f"{path}, a {type(value).__module__}.{type(value).__qualname__}", is_of_code
 
 
 def _argument_parts(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[tuple[Any, str]]:
@@ -325,5 +326,9 @@ def _parts(value: Any, path: str) -> Iterator[tuple[Any, str]]:
         names = value.__code__.co_freevars
         for name, cell in zip(names, value.__closure__ or (), strict=False):
             yield cell.cell_contents, f"{path} (its variable {name})"
+        from . import _definitions
+
+        for name, part in _definitions.globals_of(value).items():
+            yield part, f"{path} ({name}{_GLOBAL}"
     elif hasattr(value, "__dict__"):
         yield from ((part, f"{path}.{name}") for name, part in vars(value).items())

@@ -153,7 +153,7 @@ fn write_element<'py>(encoder: &mut Encoder<'_, 'py>, element: &Bound<'py, PyAny
 
 fn log_uncopyable(value: &Bound<'_, PyAny>, error: &PyErr) {
     let py = value.py();
-    let culprit = crate::pickling::last_culprit().unwrap_or_default();
+    let culprit = crate::pickling::last_culprit().map_or_else(String::new, |culprit| culprit.text);
     let log = || -> PyResult<()> {
         let logger = py.import("logging")?.getattr("getLogger")?.call1(("elsewhere",))?;
         let kind = value.get_type().fully_qualified_name()?;
@@ -172,7 +172,7 @@ fn result_failed(py: Python<'_>, peer: &Arc<Peer>, incoming: &IncomingCall, erro
         raised(py, peer, incoming, ErrorKind::Raised, Outcome::Finished, error);
         return;
     }
-    let culprit = crate::pickling::last_culprit().unwrap_or_else(|| "the result".to_owned());
+    let culprit = crate::pickling::last_culprit().map_or_else(|| "the result".to_owned(), |culprit| culprit.text);
     let name = errors::class_name(py, error);
     let text = format!("the result cannot be copied: {culprit}, cannot be pickled ({name}: {})", error.value(py));
     record(py, peer, incoming, (ErrorKind::Result, Outcome::Finished), Some(&text), Some(error), Source::Path);

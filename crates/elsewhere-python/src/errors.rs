@@ -205,8 +205,14 @@ pub(crate) fn argument(py: Python<'_>, peer: &Peer, method: &str, error: PyErr) 
     if is_ours(py, &error) || !error.is_instance_of::<PyException>(py) {
         return error;
     }
-    let culprit = crate::pickling::last_culprit().unwrap_or_else(|| "an argument".to_owned());
+    let culprit = crate::pickling::last_culprit();
+    let is_of_code = culprit.as_ref().is_some_and(|culprit| culprit.is_of_code);
+    let culprit = culprit.map_or_else(|| "an argument".to_owned(), |culprit| culprit.text);
     let hint = match (method == "Host.send", peer.inherited(py).is_some()) {
+        _ if is_of_code => {
+            "it belongs to code that only this process has, and that travels by value; put that code into a module, which \
+             the host imports for itself"
+        }
         (true, false) => "construct it there, with spawn()",
         (true, true) => "construct it there, with spawn(), or start the host with it, inherit=[...]",
         (false, false) => "pass ref(x) to keep the object here and send a reference",

@@ -28,6 +28,14 @@ pub(crate) enum Buffer {
     Writable(Vec<u8>),
 }
 
+/// What cannot be pickled.
+pub(crate) struct Culprit {
+    /// The path to it, and its type.
+    pub(crate) text: String,
+    /// Whether it is a part of a class or function that travels by value.
+    pub(crate) is_of_code: bool,
+}
+
 /// The references of a pickle that is being written, and what it is for.
 struct Writing {
     references: Vec<Py<PyAny>>,
@@ -36,7 +44,7 @@ struct Writing {
 
 thread_local! {
     /// What stood in the way of the last pickle that failed on this thread.
-    static CULPRIT: RefCell<Option<String>> = const { RefCell::new(None) };
+    static CULPRIT: RefCell<Option<Culprit>> = const { RefCell::new(None) };
     /// Objects that the peer has by a fork, while a culprit is looked for.
     static EXCUSED: RefCell<Option<Py<PyDict>>> = const { RefCell::new(None) };
     static WRITING: RefCell<Vec<Writing>> = const { RefCell::new(Vec::new()) };
@@ -44,7 +52,7 @@ thread_local! {
 }
 
 /// What stood in the way of the last pickle that failed on this thread, told once.
-pub(crate) fn last_culprit() -> Option<String> {
+pub(crate) fn last_culprit() -> Option<Culprit> {
     CULPRIT.take()
 }
 
@@ -55,7 +63,7 @@ pub(crate) fn find_culprit(value: &Bound<'_, PyAny>, name: &str, peer: &Peer) {
     let before = EXCUSED.replace(inherited);
     let found = module(py).and_then(|module| module.getattr("culprit")?.call1((value, name))?.extract());
     EXCUSED.set(before);
-    CULPRIT.set(found.ok());
+    CULPRIT.set(found.ok().map(|(text, is_of_code)| Culprit { text, is_of_code }));
 }
 
 /// Whether `value` can be pickled for a peer.
