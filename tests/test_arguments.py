@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import gc
 import threading
@@ -386,3 +387,81 @@ def test_many_references_of_one_object_are_one_export(host, keeper):
     keeper.keep([ref(listener) for _ in range(10)])
 
     assert host.stats()["exports_by_type"] == {f"{__name__}.Listener": 1}
+
+
+class AsyncReader:
+    """Reads what is asynchronous."""
+
+    async def read(self, items) -> list[object]:
+        return [item async for item in items]
+
+    async def play(self, generator) -> list[object]:
+        return [
+            await anext(generator),
+            await generator.asend("sent"),
+            await generator.athrow(KeyError("thrown")),
+            await generator.aclose(),
+        ]
+
+
+async def echo(closed: list[str]):
+    item = yield "first"
+    try:
+        yield item
+    except KeyError as error:
+        yield error.args[0]
+    finally:
+        closed.append("closed")
+
+
+def test_async_generator_argument_is_a_lockstep_stream(process_host):
+    asked: list[int] = []
+
+    async def numbers():
+        for number in range(3):
+            asked.append(number)
+            yield number
+
+    async def play() -> list[object]:
+        return await process_host.spawn(AsyncReader).read(numbers())
+
+    assert asyncio.run(play()) == [0, 1, 2]
+    assert asked == [0, 1, 2]
+
+
+def test_async_generator_argument_is_sent_to_thrown_into_and_closed(process_host):
+    closed: list[str] = []
+
+    async def play() -> list[object]:
+        return await process_host.spawn(AsyncReader).play(echo(closed))
+
+    assert asyncio.run(play()) == ["first", "sent", "thrown", None]
+    assert closed == ["closed"]
+
+
+def test_path_of_the_same_host_is_read_when_the_call_begins(process_host):
+    keeper, dog = process_host.spawn(Keeper), process_host.spawn(Dog, "rex", age=3)
+
+    with kept_busy(process_host):
+        elsewhere.post(setattr, dog, "age", 8)
+        future = elsewhere.submit(keeper.path_of, dog.age)
+
+    assert future.result() == 8
+
+
+def test_path_of_another_host_is_read_before_the_call_is_sent(keeper, other):
+    tom = other.spawn(Dog, "tom", age=4)
+
+    future = elsewhere.submit(keeper.path_of, tom.age)
+    tom.age = 5
+
+    assert future.result() == 4
+
+
+def test_method_given_to_the_spawn_of_a_host_of_its_own_is_copied_with_its_object():
+    listener = Listener()
+
+    heard = elsewhere.spawn(listener.hear, "word")
+
+    assert heard == 1
+    assert listener.heard == []

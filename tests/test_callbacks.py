@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 import elsewhere
 from elsewhere import get, ref, submit
 from kennel import Dog
-from workshop import Keeper
+from workshop import Door, Keeper
 
 
 class Caller:
@@ -165,3 +166,66 @@ class Starter:
 
     def join(self) -> None:
         self.thread.join()
+
+
+class Awaiter:
+    async def call(self, function, *args):
+        return await submit(function, *args)
+
+
+def test_coroutine_awaits_what_it_calls_here(host):
+    ear = Ear()
+
+    assert host.spawn(Awaiter).call(ear.hear, "word").result() == "heard word"
+    assert ear.heard == ["word"]
+
+
+def test_coroutine_awaits_what_it_calls_here_while_it_is_awaited_itself(host):
+    awaiter, ear = host.spawn(Awaiter), Ear()
+
+    async def play() -> str:
+        return await awaiter.call(ear.hear, "word")
+
+    assert asyncio.run(play()) == "heard word"
+
+
+def length_and(extra: int, thing) -> int:
+    return len(thing) + extra
+
+
+class Borrower:
+    """Does something with what lives with whoever calls."""
+
+    def measure(self, thing) -> tuple[int, int, list[object]]:
+        posted = ref(thing)
+        elsewhere.post(list.append, posted, "posted")
+        return (
+            submit(len, posted).result(),
+            submit(length_and, 10, posted).result(),
+            list(elsewhere.stream(iter, posted)),
+        )
+
+    def use(self, thing) -> str:
+        with elsewhere.using(thing) as entered:
+            return entered
+
+
+def test_plain_function_runs_with_an_object_that_lives_here(host):
+    assert host.spawn(Borrower).measure(ref([1, 2])) == (3, 13, [1, 2, "posted"])
+
+
+def test_object_that_lives_here_is_used_there(host):
+    door = Door()
+
+    assert host.spawn(Borrower).use(ref(door)) == "inside"
+    assert door.events == ["enter", "exit nothing None None"]
+
+
+def test_nothing_but_plain_functions_is_run_for_a_host(process_host):
+    with pytest.raises(elsewhere.ArgumentError, match="begins nowhere"):
+        process_host.run(_ask_for_a_module, ref([1]))
+
+
+def _ask_for_a_module(thing):
+    """Ask the owner for a module, as an owner asks its host."""
+    elsewhere.host_of(thing).module("json")

@@ -105,6 +105,12 @@ class Poster:
             elsewhere.post(noter.note, number)
             noter.note(number + 1)
 
+    def submit_and_call(self, noter, count):
+        futures = [elsewhere.submit(noter.note, number) for number in range(count - 1)]
+        noter.note(count - 1)
+        for future in reversed(futures):
+            future.result()
+
     def post_and_call_at_door(self, porch):
         elsewhere.post(porch.door.note, "behind")
         porch.note("beside")
@@ -121,9 +127,9 @@ class Noter:
         self.noted.append(number)
 
 
-@pytest.mark.parametrize("method", ["post_many", "post_and_call"])
-def test_posts_that_come_home_start_in_the_order_made(process_host, method):
-    work = getattr(process_host.spawn(Poster), method)
+@pytest.mark.parametrize("method", ["post_many", "post_and_call", "submit_and_call"])
+def test_posts_that_come_home_start_in_the_order_made(host, method):
+    work = getattr(host.spawn(Poster), method)
 
     for _ in range(100):
         noter = Noter()
@@ -186,3 +192,18 @@ def test_host_is_serial_for_all_threads(host):
         list(pool.map(lambda _: busy.work(), range(100)))
 
     assert elsewhere.get(busy.most) == 1
+
+
+def test_calls_that_a_callback_makes_start_in_the_order_made(host):
+    noter, poster = host.spawn(Noter), host.spawn(Poster)
+
+    def call_back():
+        elsewhere.post(noter.note, 0)
+        futures = [elsewhere.submit(noter.note, number) for number in (1, 2)]
+        noter.note(3)
+        elsewhere.post(noter.note, 4)
+        return [future.result() for future in reversed(futures)]
+
+    poster.call(elsewhere.ref(call_back))
+
+    assert elsewhere.get(noter.noted) == [0, 1, 2, 3, 4]

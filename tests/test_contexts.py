@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
+import threading
+import types
 
 import pytest
 
 import elsewhere
 from elsewhere import get, using
 from kennel import Dog
-from workshop import AsyncDoor, Door, SelfDoor
+from workshop import AsyncDoor, Door, Keeper, SelfDoor, kept_busy
 
 
 @pytest.fixture
@@ -250,3 +253,106 @@ def test_async_block_keeps_its_exception_over_a_failing_exit(host):
     with pytest.raises(ValueError, match="mine") as caught:
         asyncio.run(enter())
     assert "the door jams" in "".join(caught.value.__notes__)
+
+
+class Untravelling(ValueError):
+    """Cannot be pickled."""
+
+    def __init__(self) -> None:
+        super().__init__("mine")
+        self.lock = threading.Lock()
+
+
+def test_context_is_left_though_the_blocks_exception_cannot_travel(host):
+    door = host.spawn(Door)
+
+    with pytest.raises(Untravelling), door:
+        raise Untravelling
+
+    assert get(door.events) == ["enter", "exit Untravelling Untravelling('mine') None"]
+
+
+def test_lock_is_released_though_the_blocks_exception_cannot_travel(host):
+    lock = host.spawn(Dog, "rex").lock
+
+    with pytest.raises(Untravelling), lock:
+        raise Untravelling
+
+    assert not lock.locked()
+
+
+def test_context_is_left_though_the_class_of_the_blocks_exception_is_not_there(process_host):
+    door = process_host.spawn(Door)
+    module = types.ModuleType("module_of_here_alone")
+    module.OnlyHere = type("OnlyHere", (LookupError,), {"__module__": module.__name__, "__qualname__": "OnlyHere"})
+    sys.modules[module.__name__] = module
+
+    with pytest.raises(module.OnlyHere), door:
+        raise module.OnlyHere("mine")
+
+    del sys.modules[module.__name__]
+    assert get(door.events)[-1] == "exit OnlyHere OnlyHere('mine') None"
+
+
+class Judge(Door):
+    """Swallows what is a ValueError."""
+
+    def __exit__(self, kind, error, traceback) -> bool:
+        super().__exit__(kind, error, traceback)
+        return isinstance(error, ValueError) and "in test_exception" in error.__notes__[0]
+
+
+def test_exception_that_cannot_travel_is_seen_there_as_its_builtin_base_with_its_frames(host):
+    judge = host.spawn(Judge)
+
+    with judge:
+        raise Untravelling
+
+    assert len(get(judge.events)) == 2
+
+
+def test_failing_exit_is_not_tried_again(host):
+    door = host.spawn(Refuser)
+
+    with pytest.raises(elsewhere.ArgumentError), door:
+        raise ValueError("mine")
+
+    assert len(get(door.events)) == 2
+
+
+class Refuser(Door):
+    """Fails as a call does whose arguments cannot travel."""
+
+    def __exit__(self, kind, error, traceback) -> bool:
+        super().__exit__(kind, error, traceback)
+        raise elsewhere.ArgumentError("not mine", outcome="not_started")
+
+
+@pytest.mark.parametrize("enter", [lambda door: door, using], ids=["with", "using"])
+def test_async_context_is_left_though_the_blocks_exception_cannot_travel(host, enter):
+    door = host.spawn(AsyncDoor)
+    events = elsewhere.ref(door.events)
+
+    async def play() -> None:
+        async with enter(door):
+            raise Untravelling
+
+    with pytest.raises(Untravelling):
+        asyncio.run(play())
+    assert get(events) == ["enter", "exit Untravelling"]
+
+
+def test_using_a_path_is_refused_before_anything_is_entered(host):
+    keeper = host.spawn(Keeper, Door())
+
+    with pytest.raises(TypeError, match="path cannot be closed"):
+        using(keeper.thing)
+
+    assert get(keeper.thing.events) == []
+
+
+def test_using_waits_no_longer_than_the_proxy_says(process_host):
+    door = elsewhere.options(process_host.spawn(Door), timeout=0.02)
+
+    with kept_busy(process_host), pytest.raises(elsewhere.CallTimeout), using(door):
+        pass

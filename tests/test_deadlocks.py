@@ -264,3 +264,29 @@ def test_coroutine_of_an_object_whose_loop_has_ended_is_refused(process_host) ->
 
     with pytest.raises(RuntimeError, match="no loop to run on"):
         asker.ask_kept("value")
+
+
+class AsyncReader:
+    async def read(self, items) -> list[object]:
+        return [item async for item in items]
+
+    async def ask(self, function, value):
+        return await submit(function, value)
+
+
+async def three():
+    for number in range(3):
+        yield number
+
+
+@pytest.mark.parametrize("way", ["method", "generator"])
+def test_coroutine_here_that_a_local_host_awaits_for_the_loop_that_it_belongs_to_is_refused(local, way) -> None:
+    reader, home = local.spawn(AsyncReader), Home()
+
+    async def play() -> None:
+        await (reader.ask(home.fetch, "value") if way == "method" else reader.read(three()))
+
+    with pytest.raises(elsewhere.DeadlockError) as raised:
+        asyncio.run(play())
+    assert raised.value.outcome == "not_started"
+    assert home.threads == []

@@ -348,3 +348,43 @@ def test_immutable_value_that_is_held_is_still_copied(host):
 
     assert keeper.give() == "abc"
     assert type(keeper.give()) is str
+
+
+class Odd:
+    """Gives containers of which one part cannot be copied."""
+
+    def key(self) -> dict[object, object]:
+        return {"first": threading.Lock(), threading.Lock(): 1}
+
+    def of_its_own_list(self) -> list[object]:
+        return OwnList([threading.Lock()])
+
+    def in_a_set(self) -> set[object]:
+        return {threading.Lock()}
+
+    def many(self, count: int) -> list[object]:
+        return [threading.Lock() for _ in range(count)]
+
+
+class OwnList(list):
+    pass
+
+
+@pytest.mark.parametrize("name", ["key", "of_its_own_list", "in_a_set"])
+def test_container_whose_elements_do_not_travel_by_themselves_is_one_proxy(host, name):
+    container = getattr(host.spawn(Odd), name)()
+
+    assert is_proxy(container)
+    assert len(container) >= 1
+    assert host.stats()["imports"] == 1
+
+
+def test_proxies_that_nobody_asked_for_are_limited(process_host):
+    odd = process_host.spawn(Odd)
+    held = [odd.many(50_000), odd.many(50_000)]
+
+    with pytest.raises(elsewhere.Overloaded, match="100000"):
+        odd.many(1)
+
+    held.pop()
+    assert is_proxy(odd.many(1)[0])

@@ -105,6 +105,8 @@ def options(
 ) -> T:
     """The same object or path, with options for each call through it and through the paths that start at it.
 
+    They hold as well for a plain function that is run with it as the first proxy, as in `submit(len, options(p, …))`.
+
     Args:
         proxy: A proxy or path; it is not changed. What is not named here stays as it is.
         timeout: Seconds from the making of a call after which it ends with CallTimeout; None for no limit.
@@ -140,6 +142,7 @@ class using(_Generic["Entered_co", "EnteredAsync_co"]):  # noqa: N801 - a verb, 
         if not is_proxy(proxy):
             text = f"using() takes a proxy, not an object of type {type(proxy).__qualname__}"
             raise TypeError(text)
+        _core._check_closable(proxy)
         self._proxy = proxy
         self._is_entered = False
 
@@ -175,7 +178,7 @@ class using(_Generic["Entered_co", "EnteredAsync_co"]):  # noqa: N801 - a verb, 
 
     async def __aenter__(self) -> EnteredAsync_co:
         if _has(self._proxy, "__aenter__"):
-            entered: EnteredAsync_co = await submit(_enter_async, self._proxy)
+            entered: EnteredAsync_co = await self._proxy.__aenter__()
             self._is_entered = True
             return entered
         same: Any = await _awaiting.in_thread(self.__enter__)
@@ -186,7 +189,7 @@ class using(_Generic["Entered_co", "EnteredAsync_co"]):  # noqa: N801 - a verb, 
     ) -> bool | None:
         if self._is_entered and _has(self._proxy, "__aexit__"):
             try:
-                return bool(await submit(_exit_async, self._proxy, kind, error))
+                return bool(await self._proxy.__aexit__(kind, error, None))
             except Exception as failure:
                 if error is None:
                     raise
@@ -204,11 +207,3 @@ def _has(proxy: object, name: str) -> bool:
 
 def _type_has(obj: object, name: str) -> bool:
     return hasattr(type(obj), name)
-
-
-async def _enter_async(obj: Any) -> Any:
-    return await type(obj).__aenter__(obj)
-
-
-async def _exit_async(obj: Any, kind: type[BaseException] | None, error: BaseException | None) -> Any:
-    return await type(obj).__aexit__(obj, kind, error, None)

@@ -1,7 +1,7 @@
 """`AsyncStream`: an async generator elsewhere, advanced one item at a time; `AsyncItems`: any other async iterable.
 
 Owns: the asynchronous iterator protocol over a proxy. Must not know: how calls are made, how items travel.
-Nothing runs there before it is asked for. A generator's item travels in a tuple, so that an empty one can tell the end.
+Nothing runs there before it is asked for.
 """
 
 from __future__ import annotations
@@ -25,25 +25,19 @@ class AsyncStream:
         return self
 
     async def __anext__(self) -> Any:
-        return await self._resume("__anext__")
+        return await _resume(self._proxy, "anext")
 
     async def asend(self, value: Any, /) -> Any:
         """Resume the generator with a value; gives its next item."""
-        return await self._resume("asend", value)
+        return await _resume(self._proxy, "asend", value)
 
     async def athrow(self, exception: BaseException, /) -> Any:
         """Raise an exception where the generator stands; gives its next item."""
-        return await self._resume("athrow", exception)
+        return await _resume(self._proxy, "athrow", exception)
 
     async def aclose(self) -> None:
         """End the generator: its `finally` blocks run there, before this returns."""
-        await _core.submit(_close, self._proxy)
-
-    async def _resume(self, how: str, *operands: Any) -> Any:
-        found = await _core.submit(_resume, self._proxy, how, *operands)
-        if not found:
-            raise StopAsyncIteration
-        return found[0]
+        await _core._operate_async(self._proxy, "aclose")
 
     def __repr__(self) -> str:
         return repr(self._proxy).replace("<proxy of", "<stream of")
@@ -75,8 +69,12 @@ class AsyncItems:
 
 async def next_item(proxy: Any) -> Any:
     """The next item of an asynchronous iterator elsewhere; at its end StopAsyncIteration, as here."""
+    return await _resume(proxy, "anext")
+
+
+async def _resume(proxy: Any, how: str, *operands: Any) -> Any:
     try:
-        return await _core._anext(proxy)
+        return await _core._operate_async(proxy, how, *operands)
     except _errors.RemoteError as error:
         if error.type_name != "builtins.StopAsyncIteration":
             raise
@@ -86,17 +84,6 @@ async def next_item(proxy: Any) -> Any:
 async def awaited(awaitable: Any) -> Any:
     """Await in a coroutine what may be another kind of awaitable: a host runs coroutines."""
     return await awaitable
-
-
-async def _resume(generator: Any, how: str, *operands: Any) -> tuple[Any, ...]:
-    try:
-        return (await getattr(generator, how)(*operands),)
-    except StopAsyncIteration:
-        return ()
-
-
-async def _close(generator: Any) -> None:
-    await generator.aclose()
 
 
 def _itself(generator: Any) -> Any:

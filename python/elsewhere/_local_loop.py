@@ -22,15 +22,29 @@ if TYPE_CHECKING:
 _runners: dict[int, asyncio.Runner] = {}
 
 
-def run(host: int, coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end on the loop of a local host. The loop must not be running."""
+_standing_still: list[tuple[asyncio.AbstractEventLoop | None, int]] = []
+"""The loops of callers whose threads run the loop of a local host meanwhile, and the chains that they wait in."""
+
+
+def stands_still(loop: asyncio.AbstractEventLoop, chain: int) -> bool:
+    """Whether a loop does not go on before what runs in this chain has ended."""
+    return (loop, chain) in _standing_still
+
+
+def run(host: int, chain: int, coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine of a call in `chain` to its end on the loop of a local host. The loop must not be running."""
     if not _runners:
         atexit.register(_close_all)
     if host not in _runners:
         # With a factory the thread's own loop stays as it is.
         _runners[host] = asyncio.Runner(loop_factory=asyncio.new_event_loop)
-    with nothing_running():
-        return _runners[host].run(coroutine, context=contextvars.copy_context())  # its deadline stands there
+    waiting = (asyncio._get_running_loop(), chain)
+    _standing_still.append(waiting)
+    try:
+        with nothing_running():
+            return _runners[host].run(coroutine, context=contextvars.copy_context())  # its deadline stands there
+    finally:
+        _standing_still.remove(waiting)
 
 
 def is_running(host: int) -> bool:

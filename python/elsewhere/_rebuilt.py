@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import builtins
 
-from . import _errors
+from . import _core, _errors
 from ._raised import StoredGroup
 
 TYPE_CHECKING = False
@@ -94,11 +94,27 @@ def _stand_in(cls: type[_errors.RemoteError], message: str, members: list[Any]) 
     return group
 
 
-def _is_original(original: object, module: str, qualname: str) -> bool:
-    """Whether what was unpickled is the exception that was described, and may be raised here as it is."""
-    if not isinstance(original, Exception) or isinstance(original, (StopIteration, StopAsyncIteration)):
-        return False
-    return type(original).__qualname__ == qualname and type(original).__module__ in (module, "elsewhere")
+# ---------------------------------------------------------------- exceptions of here that are told there
+def stand_in_for(error: BaseException) -> _errors.RemoteError:
+    """What goes to another process for an exception that cannot: its class by name, its text, its frames as a note."""
+    import os
+
+    from . import _raised
+
+    told = [[*entry[:5], None, *entry[6:]] for entry in _raised.describe(error)]
+    rebuilt: Any = rebuild(told, f"process {os.getpid()}", "a `with` block")
+    return rebuilt  # type: ignore[no-any-return]
+
+
+async def leave_async(context: Any, kind: type[BaseException], error: BaseException) -> Any:
+    """Leave an async context elsewhere after an exception, which has a stand-in there where it cannot travel."""
+    try:
+        return await _core._operate_async(context, "aexit", kind, error, None)
+    except _errors.ArgumentError as refused:
+        if refused.remote or refused.outcome != "not_started":
+            raise
+    stand_in = stand_in_for(error)
+    return await _core._operate_async(context, "aexit", type(stand_in), stand_in, None)
 
 
 # ---------------------------------------------------------------- what is added to it

@@ -34,14 +34,14 @@ def current_loop() -> Callable[[], Any] | None:
     return weakref.ref(loop)
 
 
-def hand_over(find: Callable[[], Any], coroutine: Coroutine[Any, Any, Any], running: Running) -> str:
-    """Have a loop run a coroutine: "started", "stopped" if it does not run, "blocked" if this thread blocks it."""
+def hand_over(find: Callable[[], Any], coroutine: Coroutine[Any, Any, Any], running: Running, chain: int) -> str:
+    """Have a loop run a coroutine: "started", "stopped" if it does not run, "blocked" if its chain blocks it."""
     loop = find()
     if loop is None:
         return "stopped"
     if not hasattr(loop, "call_soon_threadsafe"):
         return _hand_over_to_trio(loop, coroutine, running)
-    if _awaiting.running_loop() is loop:
+    if _awaiting.running_loop() is loop or _stands_still(loop, chain):
         return "blocked"
     if not loop.is_running():
         return "stopped"
@@ -52,6 +52,11 @@ def hand_over(find: Callable[[], Any], coroutine: Coroutine[Any, Any, Any], runn
     except RuntimeError:  # closed since
         return "stopped"
     return "started"
+
+
+def _stands_still(loop: asyncio.AbstractEventLoop, chain: int) -> bool:
+    local_loop = sys.modules.get("elsewhere._local_loop")  # imported where a local host has run a coroutine
+    return local_loop is not None and bool(local_loop.stands_still(loop, chain))
 
 
 def start(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], running: Running) -> None:

@@ -110,7 +110,17 @@ fn write_auto<'py>(encoder: &mut Encoder<'_, 'py>, found: &Found<'py>, target: O
     if verdicts::remember(value, name) {
         log_uncopyable(value, &error);
     }
-    if has_elements { write_elements(encoder, value) } else { encoder.offer_uncopyable(value) }
+    if !has_elements {
+        return encoder.offer_uncopyable(value);
+    }
+    match write_elements(encoder, value) {
+        // A key of a dict; a proxy would be asked for its hash while it is read.
+        Err(error) if error.is_instance_of::<PyException>(encoder.py) && !errors::is_ours(encoder.py, &error) => {
+            encoder.roll_back(mark);
+            encoder.offer_uncopyable(value)
+        }
+        written => written,
+    }
 }
 
 /// Whether the elements of `value` are looked at one by one where the whole cannot be copied.

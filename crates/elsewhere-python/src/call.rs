@@ -82,8 +82,24 @@ impl From<Unsent> for PyErr {
 struct Transmitted {
     /// None where nothing comes back.
     pending: Option<Arc<Pending>>,
+    call: CallId,
     chain: ChainId,
     lane: LaneId,
+}
+
+/// In a local host, a call that is made from inside another one, and a call back from it, run where they are made: no other
+/// thread would run them, and so they run in the order made, as where the peer waits in its own process.
+fn run_in_pair(py: Python<'_>, peer: &Arc<Peer>, call: CallId) {
+    let Some(twin) = peer.twin() else { return };
+    let is_back = peer.near.get().is_some();
+    let is_nested = chain::current(py).is_some_and(|(_, link)| link == twin.link.id() || link == peer.link.id());
+    if !is_back && !is_nested {
+        return;
+    }
+    twin.link.drain();
+    if let Some(incoming) = twin.link.take_call(call) {
+        calls_in::run(py, &incoming);
+    }
 }
 
 /// Why nothing was sent.
@@ -113,8 +129,12 @@ impl Untransmitted {
             Self::Failed(error) => Unsent::Failed(error),
             Self::Poisoned(error) => {
                 let pending = Arc::new(Pending::never_made());
-                let transmitted =
-                    Transmitted { pending: Some(Arc::clone(&pending)), chain: ChainId(0), lane: LaneId(0) };
+                let transmitted = Transmitted {
+                    pending: Some(Arc::clone(&pending)),
+                    call: CallId(0),
+                    chain: ChainId(0),
+                    lane: LaneId(0),
+                };
                 let call = Box::new(transmitted.sent(peer, pending, subject()));
                 Unsent::Poisoned { call, error }
             }
@@ -314,6 +334,7 @@ fn transmit<'py>(
             if let Some(pending) = &transmitted.pending {
                 promised.into_iter().for_each(|(call, future)| peer.promises.pin(call, future, pending));
             }
+            run_in_pair(py, peer, transmitted.call);
             Ok(transmitted)
         }
         Err(refusal) => {
@@ -354,8 +375,8 @@ fn submit(
     let mut seat = None;
     loop {
         let request = Request { lane, number, chain, nested, deadline, body, expect };
-        match peer.link.submit(request) {
-            Ok(pending) => return Ok(Transmitted { pending, chain, lane }),
+        match peer.link.submit_numbered(request) {
+            Ok((call, pending)) => return Ok(Transmitted { pending, call, chain, lane }),
             Err(SubmitError::WindowFull) => {
                 make_room(py, peer, chain, seat.get_or_insert_with(|| peer.link.sit(chain)))?;
             }

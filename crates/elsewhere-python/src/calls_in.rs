@@ -50,7 +50,7 @@ pub(crate) enum Evaluated<'py> {
 pub(crate) struct Made<'py> {
     coroutine: Bound<'py, PyAny>,
     origin: Origin,
-    /// Whether it comes straight from an `async def`, so that no code has run for it.
+    /// Whether no code has run for it: it comes straight from an `async def` or an async generator.
     is_untouched: bool,
 }
 
@@ -314,7 +314,8 @@ struct Walk<'py> {
     is_started: bool,
     /// Whether a step did more than to look something up.
     has_run: bool,
-    /// Whether no step did but the last, which called an `async def`: that made a coroutine and ran nothing.
+    /// Whether no step did but the last, which called an `async def` or asked an async generator: that made a coroutine and
+    /// ran nothing.
     is_untouched: bool,
 }
 
@@ -356,8 +357,7 @@ impl<'py> Walk<'py> {
 
     fn step(&mut self, decoder: &mut Decoder<'_, 'py>, op: Op) -> Result<(), StepFailure> {
         if !self.is_started && !matches!(op, Op::Start | Op::Answer) {
-            let error = pyo3::exceptions::PyValueError::new_err("a path that begins nowhere");
-            return Err(StepFailure::Argument(error));
+            return self.begin_at_home(decoder, op);
         }
         let next = match op {
             Op::Start => {
@@ -407,6 +407,8 @@ impl<'py> Walk<'py> {
                 let operation = u8::try_from(code).ok().and_then(Operation::from_code);
                 self.is_in_place = operation.is_some_and(Operation::is_in_place);
                 let result = operate::perform(&self.current, operation, &operands).map_err(StepFailure::Raised)?;
+                self.is_untouched = !self.has_run
+                    && operate::runs_when_awaited(&self.current, operation).map_err(StepFailure::Raised)?;
                 self.has_run = true;
                 self.receiver = Some(std::mem::replace(&mut self.current, result));
                 return Ok(());
@@ -415,6 +417,19 @@ impl<'py> Walk<'py> {
             Op::SetAttribute | Op::DeleteAttribute | Op::SetItem | Op::DeleteItem => self.change(decoder, op),
         }?;
         self.current = next;
+        Ok(())
+    }
+
+    /// This process has no object number 0 for the hosts that it owns. All that they find in its place is what runs a
+    /// function with objects that live here.
+    fn begin_at_home(&mut self, decoder: &mut Decoder<'_, 'py>, op: Op) -> Result<(), StepFailure> {
+        if op != Op::Attribute || decoder.name().map_err(unreadable)? != "run" {
+            let error = pyo3::exceptions::PyValueError::new_err("a path that begins nowhere");
+            return Err(StepFailure::Argument(error));
+        }
+        let run = decoder.py.import("operator").and_then(|operator| operator.getattr("call"));
+        self.current = run.map_err(StepFailure::Raised)?;
+        self.is_started = true;
         Ok(())
     }
 

@@ -119,7 +119,8 @@ pub(crate) fn run_here<'py>(host: u64, coroutine: &Bound<'py, PyAny>) -> Result<
         if module.call_method1("is_running", (host,))?.extract()? {
             return Ok(None);
         }
-        Ok(Some(module.call_method1("run", (host, coroutine))))
+        let chain = chain::current(py).map_or(0, |(chain, _)| chain.0);
+        Ok(Some(module.call_method1("run", (host, chain, coroutine))))
     };
     let refusal = match run() {
         Ok(Some(result)) => return Ok(result),
@@ -222,7 +223,9 @@ fn start_in_loop<'py>(
 ) -> Result<(), Refusal> {
     let py = coroutine.py();
     let hand_over = || -> PyResult<String> {
-        py.import("elsewhere._tasks")?.call_method1("hand_over", (find, coroutine, running))?.extract()
+        py.import("elsewhere._tasks")?
+            .call_method1("hand_over", (find, coroutine, running, running.get().chain.0))?
+            .extract()
     };
     match hand_over().as_deref() {
         Ok("started") => Ok(()),

@@ -325,7 +325,7 @@ pub(crate) fn object_of<'py>(py: Python<'py>, peer: &Arc<Peer>) -> PyResult<Boun
 /// Closes a host, whatever is behind it.
 pub(crate) fn close_peer(py: Python<'_>, peer: &Arc<Peer>, timeout: Duration) -> PyResult<()> {
     if let Some(far) = peer.far.get() {
-        local::finish(py, &peer.link, far);
+        local::finish(py, &peer.link, far, Some(timeout));
     } else if let Some(process) = &peer.process {
         py.detach(|| process.start_close(timeout));
         // A signal ends a wait, and its handler may return.

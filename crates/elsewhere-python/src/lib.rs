@@ -26,6 +26,7 @@ mod host;
 mod kinds;
 mod known;
 mod lane;
+mod leaving;
 mod lifecycle;
 mod local;
 mod loop_queue;
@@ -66,14 +67,17 @@ mod _core {
         loop_queue::LoopQueue,
         pickling::{_check_results, _is_pickling_argument, _offer, _pickles, _read_inherited, _reference},
         producing::StreamTurn,
-        proxy::{_aiter, _anext, _operate_in_place, Proxy},
+        proxy::{_aiter, _operate_async, _operate_in_place, Proxy},
         read_ahead::ReadAhead,
         reference::Ref,
         running::_attend,
         service::{_continue_service, _serve_process, _stop_service},
         serving::{end_lane, is_loop_shared, serve_as_worker, serve_once, serve_owner},
         stream::Stream,
-        verbs::{attribute, close, futures, get, host_of, is_proxy, lazy, post, r#ref, stream, submit, with_options},
+        verbs::{
+            _check_closable, attribute, close, futures, get, host_of, is_proxy, lazy, post, r#ref, stream, submit,
+            with_options,
+        },
     };
 
     use pyo3::prelude::*;

@@ -45,7 +45,7 @@ fn without_operand<'py>(object: &Bound<'py, PyAny>, operation: Operation) -> PyR
         Operation::Abs => object.abs(),
         Operation::Invert => object.bitnot(),
         Operation::Close => object.call_method0("close"),
-        Operation::Aclose => object.call_method0("aclose"),
+        Operation::Aclose => awaited(object.call_method0("aclose")?),
         Operation::Await => awaited(object.clone()),
         Operation::Next
         | Operation::Int
@@ -88,9 +88,8 @@ fn with_operand<'py>(
     }
     match operation {
         Operation::Contains => Ok(object.contains(operand)?.into_pyobject(py)?.to_owned().into_any()),
-        Operation::Send | Operation::Throw | Operation::Asend | Operation::Athrow => {
-            object.call_method1(operation.name(), (operand,))
-        }
+        Operation::Send | Operation::Throw => object.call_method1(operation.name(), (operand,)),
+        Operation::Asend | Operation::Athrow => awaited(object.call_method1(operation.name(), (operand,))?),
         Operation::Format | Operation::Round => function(py, operation)?.call1((object, operand)),
         // The operands are turned round for the reflected operators.
         _ if operation.is_reflected() => function(py, operation)?.call1((operand, object)),
@@ -199,6 +198,16 @@ fn awaited(awaitable: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
         return Ok(awaitable);
     }
     awaitable.py().import("elsewhere._async_stream")?.getattr("awaited")?.call1((awaitable,))
+}
+
+/// Whether `operation` runs nothing of the object before what it gives is awaited.
+pub(crate) fn runs_when_awaited(object: &Bound<'_, PyAny>, operation: Option<Operation>) -> PyResult<bool> {
+    static GENERATOR: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    use Operation::{Aclose, Anext, Asend, Athrow};
+    if !matches!(operation, Some(Anext | Asend | Athrow | Aclose)) {
+        return Ok(false);
+    }
+    Ok(object.get_type().is(GENERATOR.import(object.py(), "types", "AsyncGeneratorType")?))
 }
 
 /// Whether `value` is what an `async def` function gives.

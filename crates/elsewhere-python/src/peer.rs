@@ -144,7 +144,7 @@ impl Drop for Lease {
             // Nobody else will run what a local host accepted. A handle may go while an exception is on its way.
             Python::attach(|py| {
                 let pending = PyErr::take(py);
-                local::finish(py, &self.link, far);
+                local::finish(py, &self.link, far, None);
                 if let Some(pending) = pending {
                     pending.restore(py);
                 }

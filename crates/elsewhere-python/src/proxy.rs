@@ -23,7 +23,7 @@ use crate::peer::Import;
 use crate::sent::Sent;
 use crate::stream::Stream;
 use crate::view::{Options, View};
-use crate::{deadline, errors, pickling};
+use crate::{deadline, errors, leaving, pickling};
 
 /// An object in a host, or a path that starts at one.
 ///
@@ -67,7 +67,7 @@ impl Proxy {
     }
 }
 
-fn operate<'py>(
+pub(crate) fn operate<'py>(
     proxy: &Bound<'py, Proxy>,
     operation: Operation,
     operands: &[Bound<'py, PyAny>],
@@ -312,11 +312,11 @@ impl Proxy {
         value: Bound<'py, PyAny>,
         _traceback: Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        // A traceback object cannot travel; the exception can.
-        operate(slf, Operation::Exit, &[kind, value, crate::encode::none(slf.py())])
+        leaving::exit(slf, kind, value)
     }
 
     fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Future>> {
+        slf.get().options.view.ensure_waits()?;
         Future::send(slf, &Last::Operate { operation: Operation::Aenter, operands: &[] })
     }
 
@@ -325,9 +325,9 @@ impl Proxy {
         kind: Bound<'py, PyAny>,
         value: Bound<'py, PyAny>,
         _traceback: Bound<'py, PyAny>,
-    ) -> PyResult<Bound<'py, Future>> {
-        let operands = [kind, value, crate::encode::none(slf.py())];
-        Future::send(slf, &Last::Operate { operation: Operation::Aexit, operands: &operands })
+    ) -> PyResult<Bound<'py, PyAny>> {
+        slf.get().options.view.ensure_waits()?;
+        leaving::exit_async(slf, kind, value)
     }
 
     fn __copy__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, Self> {
@@ -507,11 +507,19 @@ pub(crate) fn _aiter<'py>(proxy: &Bound<'py, Proxy>) -> PyResult<Bound<'py, Futu
     Future::new(proxy.py(), call::send(proxy, &last, Want::Reference, Expect::Answer)?)
 }
 
-/// Ask an asynchronous iterator for its next item; gives a Future.
+/// Perform an operation that is awaited there, such as "asend"; gives a Future.
 #[pyfunction]
-#[pyo3(signature = (proxy, /))]
-pub(crate) fn _anext<'py>(proxy: &Bound<'py, Proxy>) -> PyResult<Bound<'py, Future>> {
-    Future::send(proxy, &Last::Operate { operation: Operation::Anext, operands: &[] })
+#[pyo3(signature = (proxy, name, /, *operands))]
+pub(crate) fn _operate_async<'py>(
+    proxy: &Bound<'py, Proxy>,
+    name: &str,
+    operands: &Bound<'py, PyTuple>,
+) -> PyResult<Bound<'py, Future>> {
+    let Some(&operation) = Operation::ALL.iter().find(|operation| operation.name() == name) else {
+        return Err(PyTypeError::new_err(format!("there is no operation {name}")));
+    };
+    let operands: Vec<_> = operands.iter().collect();
+    Future::send(proxy, &Last::Operate { operation, operands: &operands })
 }
 
 /// Perform an in-place operation there: the proxy itself where it gave its operand, else the result.

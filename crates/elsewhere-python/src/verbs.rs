@@ -15,7 +15,7 @@ use crate::call::{self, Last, Unsent};
 use crate::future::Future;
 use crate::host;
 use crate::path::{self, Place, Step};
-use crate::peer::Peer;
+use crate::peer::{Import, Peer};
 use crate::proxy::Proxy;
 use crate::read_ahead::ReadAhead;
 use crate::reference::Ref;
@@ -124,25 +124,26 @@ fn send<'py>(
     if !target.is_callable() {
         return Err(neither_proxy_nor_function(target).into());
     }
-    let peer = peer_among(target, args, kwargs)?;
-    call::send_to_host(py, &peer, "run", (Some(target), args, kwargs), want, expect, None)
+    let first = first_among(target, args, kwargs)?;
+    let peer = peer_of(&first).expect("what is first among the arguments has a host");
+    let options = first.cast_exact::<Proxy>().map(|proxy| proxy.get().options.clone()).unwrap_or_default();
+    let want = if want == Want::Auto { options.want } else { want };
+    let sent = call::send_to_host(py, &peer, "run", (Some(target), args, kwargs), want, expect, options.timeout)?;
+    if let Some(sent) = sent.as_ref().filter(|_| options.interrupt) {
+        sent.pending.break_off();
+    }
+    Ok(sent)
 }
 
-/// The host of the first proxy among the arguments of a plain function.
-fn peer_among(
-    function: &Bound<'_, PyAny>,
-    args: &Bound<'_, PyTuple>,
-    kwargs: Option<&Bound<'_, PyDict>>,
-) -> PyResult<Arc<Peer>> {
-    for value in args.iter() {
-        if let Some(peer) = peer_of(&value) {
-            return Ok(peer);
-        }
-    }
-    for (_, value) in kwargs.into_iter().flat_map(|kwargs| kwargs.iter()) {
-        if let Some(peer) = peer_of(&value) {
-            return Ok(peer);
-        }
+/// The first proxy or stream among the arguments of a plain function: in its host the function runs, with its options.
+fn first_among<'py>(
+    function: &Bound<'py, PyAny>,
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let named = kwargs.into_iter().flat_map(|kwargs| kwargs.iter().map(|(_, value)| value));
+    if let Some(first) = args.iter().chain(named).find(|value| peer_of(value).is_some()) {
+        return Ok(first);
     }
     let name = function.repr()?;
     Err(PyTypeError::new_err(format!(
@@ -211,17 +212,30 @@ pub(crate) fn close(proxy: &Bound<'_, PyAny>, timeout: f64) -> PyResult<()> {
         return close(inner.as_any(), timeout);
     }
     let Ok(inner) = proxy.cast_exact::<Proxy>() else { return Err(expected_proxy(proxy)) };
-    let Place::Root(import) = &inner.get().place else {
-        return Err(PyTypeError::new_err(
-            "a path cannot be closed: close the proxy it starts at, or use ref() to pin it",
-        ));
-    };
+    let import = closable(inner)?;
     let peer = &import.peer;
     if peer.is_private() {
         return host::close_peer(py, peer, deadline::duration(timeout));
     }
     import.give_back();
     Ok(())
+}
+
+/// What a proxy that names an object itself holds of it.
+fn closable<'a>(proxy: &'a Bound<'_, Proxy>) -> PyResult<&'a Arc<Import>> {
+    match &proxy.get().place {
+        Place::Root(import) => Ok(import),
+        Place::Path { .. } => {
+            Err(PyTypeError::new_err("a path cannot be closed: close the proxy it starts at, or use ref() to pin it"))
+        }
+    }
+}
+
+/// Raise a TypeError for what `close` would raise it for.
+#[pyfunction]
+#[pyo3(signature = (proxy, /))]
+pub(crate) fn _check_closable(proxy: &Bound<'_, Proxy>) -> PyResult<()> {
+    closable(proxy).map(drop)
 }
 
 /// A path through any name, also one that begins with an underscore.

@@ -54,6 +54,17 @@ impl Link {
     /// # Errors
     /// [`SubmitError`]; the call has not started and never will, nothing is on the wire.
     pub fn submit(self: &Arc<Self>, request: Request<'_>) -> Result<Option<Arc<Pending>>, SubmitError> {
+        self.submit_numbered(request).map(|(_, pending)| pending)
+    }
+
+    /// The same; gives the number of the call, too, also where nothing comes back.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub fn submit_numbered(
+        self: &Arc<Self>,
+        request: Request<'_>,
+    ) -> Result<(CallId, Option<Arc<Pending>>), SubmitError> {
         if self.is_inherited() {
             return Err(SubmitError::Forked);
         }
@@ -74,7 +85,7 @@ impl Link {
                 }
                 self.read_far();
                 self.touch();
-                Ok(pending)
+                Ok((call, pending))
             }
             Err(refused) => Err(self.refusal(refused)),
         }
