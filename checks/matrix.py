@@ -38,7 +38,8 @@ def version_of(interpreter: str) -> str | None:
 def build_wheel() -> Path:
     """Build the one wheel."""
     shutil.rmtree(WHEELS, ignore_errors=True)
-    subprocess.run(["maturin", "build", "--release", "--quiet", "--out", str(WHEELS)], cwd=ROOT, check=True)
+    maturin = Path(sys.executable).parent / "maturin"
+    subprocess.run([str(maturin), "build", "--release", "--quiet", "--out", str(WHEELS)], cwd=ROOT, check=True)
     (wheel,) = WHEELS.glob("*.whl")
     return wheel
 

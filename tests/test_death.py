@@ -82,6 +82,19 @@ def test_call_in_flight_ends_when_its_host_is_killed(process_host, doomed, delay
         assert word in str(error)
 
 
+def test_host_that_is_killed_from_here_says_so(process_host, doomed) -> None:
+    running = threading.Event()
+    future = elsewhere.submit(doomed.enter, elsewhere.ref(running.set))
+    running.wait()
+
+    process_host.kill()
+
+    error = failure_of(future.result)
+    assert (error.signal, error.outcome) == (9, "unknown")
+    assert "SIGKILL, by kill() here" in str(error)
+    assert "out of memory" not in str(error)
+
+
 @pytest.mark.parametrize(("method", "number"), [("segfault", signal.SIGSEGV), ("abort", signal.SIGABRT)])
 def test_crash_in_c_is_told_with_its_signal_and_last_words(method: str, number: int) -> None:
     with elsewhere.Host() as host:

@@ -240,7 +240,7 @@ def _call_cancelled(outcome: Outcome, host: str, method: str) -> CallCancelled:
     return _cancelled()(f"{method} on {host} was cancelled; {known}", outcome=outcome, host=host, method=method)
 
 
-def _describe_exit(exitcode: int | None, signal: int | None) -> str:
+def _describe_exit(exitcode: int | None, signal: int | None, is_killed_here: bool) -> str:
     if signal is not None:
         import signal as _signal  # 4 ms of imports that only a death needs
 
@@ -248,7 +248,9 @@ def _describe_exit(exitcode: int | None, signal: int | None) -> str:
             name = _signal.Signals(signal).name
         except ValueError:
             name = "unknown"
-        hint = ", maybe out of memory" if signal == _signal.SIGKILL else ""
+        hint = ""
+        if signal == _signal.SIGKILL:
+            hint = ", by kill() here" if is_killed_here else ", maybe out of memory"
         return f"was killed by signal {signal} ({name}{hint})"
     if exitcode is not None:
         return f"exited with code {exitcode}"
@@ -275,8 +277,9 @@ def _host_died(
     outcome: Outcome | None,
     host: str,
     method: str | None,
+    is_killed_here: bool,
 ) -> HostDied:
-    text = f"{host} {_describe_exit(exitcode, signal)}"
+    text = f"{host} {_describe_exit(exitcode, signal, is_killed_here)}"
     if method is not None and outcome is not None:
         text += f"; {method} {_CALL_KNOWN[outcome]}"
     text += f". Start a new host to go on.{_tail_text(stderr_tail)}"

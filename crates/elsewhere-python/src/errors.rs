@@ -12,6 +12,7 @@ use crate::decode::Decoder;
 use crate::peer::Peer;
 use crate::sent::Subject;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 fn module(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
     py.import("elsewhere._errors")
@@ -70,7 +71,10 @@ pub(crate) fn lost(py: Python<'_>, peer: &Peer, loss: &Loss, outcome: Option<Out
     match loss {
         Loss::Died { pid, exit_code, signal, stderr_tail } => factory(py, "_host_died", |py| {
             let tail = String::from_utf8_lossy(stderr_tail);
-            (*pid, *exit_code, *signal, tail, outcome.map(word), label.as_str(), method).into_pyobject(py)
+            let is_killed_here = peer.is_killed_here.load(Ordering::SeqCst);
+            let arguments =
+                (*pid, *exit_code, *signal, tail, outcome.map(word), label.as_str(), method, is_killed_here);
+            arguments.into_pyobject(py)
         }),
         Loss::Closed => {
             make(py, "HostClosed", &known(&format!("{label} was closed here")), outcome, Some(peer), method)

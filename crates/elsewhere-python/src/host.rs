@@ -3,6 +3,7 @@
 //! Owns: starting hosts, their handles, and being a host. Must not know: the options' meaning and texts (`_host.py`).
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -207,6 +208,7 @@ impl HostCore {
         let Some(handle) = self.slot().clone() else { return };
         let peer = &handle.peer;
         if let Some(process) = &peer.process {
+            peer.is_killed_here.store(true, Ordering::SeqCst); // before its end is seen
             py.detach(|| process.kill());
         } else if let Some(far) = peer.far.get() {
             local::kill(py, &peer.link, far); // what runs at this moment runs on: it is this process

@@ -55,6 +55,8 @@ pub(crate) struct Peer {
     owned: bool,
     tables: Mutex<Tables>,
     lease: Mutex<Weak<Lease>>,
+    /// Whether we were told to kill it.
+    pub(crate) is_killed_here: AtomicBool,
     /// Whether the host was made for one object and ends when that one is closed.
     is_private: AtomicBool,
     /// How what the host prints and logs is shown here, if it comes home.
@@ -202,6 +204,7 @@ impl Peer {
             owned,
             tables: Mutex::default(),
             lease: Mutex::default(),
+            is_killed_here: AtomicBool::new(false),
             is_private: AtomicBool::new(false),
             showing: OnceLock::new(),
             inherited: OnceLock::new(),
