@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import inspect
 import operator
 import os
 
@@ -314,3 +316,103 @@ def test_method_that_fails_on_a_deeper_path_raises_at_once(host, dog):
 
     with pytest.raises(KeyError, match="at once"):
         keeper.thing.fail(KeyError("at once"))
+
+
+def parameters_of(verb) -> dict[str, inspect.Parameter]:
+    """By name, what a verb takes; those of a class are its constructor's, but for the instance."""
+    taken = dict(inspect.signature(verb).parameters)
+    taken.pop("self", None)
+    return taken
+
+
+VERBS = [
+    getattr(elsewhere, name)
+    for name in elsewhere.__all__
+    if name.islower() and callable(getattr(elsewhere, name)) and getattr(elsewhere, name) is not elsewhere.Future
+]
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.__name__)
+def test_parameters_of_a_verb_are_positional_only_or_named_options(verb):
+    kinds = {parameter.kind for parameter in parameters_of(verb).values()}
+
+    assert inspect.Parameter.POSITIONAL_OR_KEYWORD not in kinds
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.__name__)
+def test_verb_that_passes_keywords_on_has_no_option_of_its_own(verb):
+    kinds = {parameter.kind for parameter in parameters_of(verb).values()}
+
+    assert not {inspect.Parameter.VAR_KEYWORD, inspect.Parameter.KEYWORD_ONLY} <= kinds
+
+
+@pytest.mark.parametrize("options", [{"timeout": 1}, {"path": "x"}, {"target": 1, "args": 2, "kwargs": 3}])
+def test_keywords_of_every_calling_verb_belong_to_the_method(book, options):
+    keeper = elsewhere.host_of(book).spawn(Keeper)
+
+    assert submit(keeper.call, dict, **options).result() == options
+    assert list(stream(keeper.call, sorted, list(options), key=None)) == sorted(options)
+    post(keeper.call, setattr, book, "lines", list(options))
+    assert elsewhere.host_of(book).run(dict, **options) == options
+    assert book.read() == list(options)
+
+
+def kinds_of(*things: object, last: object = None) -> list[str]:
+    return [type(thing).__name__ for thing in (*things, last)]
+
+
+@pytest.fixture
+def other_book():
+    with elsewhere.Host() as other:
+        yield other.spawn(Book)
+
+
+def test_plain_function_runs_in_the_host_of_its_first_proxy(book, other_book):
+    assert submit(kinds_of, 1, book, last=other_book).result() == ["int", "Book", "Proxy"]
+    assert submit(kinds_of, other_book, last=book).result() == ["Book", "Proxy"]
+
+
+def test_path_or_stream_among_the_arguments_says_where_a_plain_function_runs(host, dog):
+    assert submit(kinds_of, dog.tricks).result() == ["dict", "NoneType"]
+    assert submit(kinds_of, dog.count_to(3)).result() == ["generator", "NoneType"]
+
+
+def test_proxy_inside_of_an_argument_does_not_say_where_a_plain_function_runs(dog):
+    with pytest.raises(TypeError, match="none of its arguments is a proxy"):
+        submit(sum, [dog.age])
+
+
+def test_plain_function_may_be_a_lambda_a_class_or_a_partial(dog):
+    assert submit(lambda dog, more: dog.age + more, dog, 4).result() == 7
+    assert elsewhere.is_proxy(submit(Keeper, dog).result().thing)
+    assert submit(functools.partial(score, factor=2), dog).result() == 6
+
+
+def test_plain_function_keeps_to_the_options_of_its_first_proxy(process_host):
+    dog = process_host.spawn(Dog, "rex")
+
+    assert elsewhere.is_proxy(submit(kinds_of, elsewhere.options(dog, result="proxy")).result())
+    with kept_busy(process_host), pytest.raises(elsewhere.CallTimeout):
+        submit(kinds_of, 1, elsewhere.options(dog, timeout=0.02)).result()
+
+
+def test_plain_function_is_broken_off_where_its_first_proxy_says_so(process_host, tmp_path):
+    book = elsewhere.options(process_host.spawn(Book), timeout=0.3, interrupt=True)
+    os.mkfifo(tmp_path / "pipe")
+    future = submit(spin, book, str(tmp_path / "pipe"))
+    (tmp_path / "pipe").read_bytes()
+
+    with pytest.raises(elsewhere.CallTimeout):
+        future.result()
+
+    assert elsewhere.options(book, timeout=None).read() == ["broken off"]
+
+
+def spin(book: Book, path: str) -> None:
+    with open(path, "wb") as pipe:
+        pipe.write(b"!")
+    try:
+        while True:
+            pass
+    except elsewhere.CallCancelled:
+        book.write("broken off")

@@ -216,3 +216,26 @@ def test_post_under_a_deadline_is_sent(process_host):
         post(book.write, 1)
 
     assert book.read() == [1]
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES.keys())
+def test_time_that_is_over_ends_every_use_before_it_is_sent(host, use):
+    dog = host.spawn(Dog, "rex", age=3)
+    made = host._calls_made()
+
+    with deadline(0), pytest.raises(elsewhere.CallTimeout) as caught:
+        use(dog)
+    with pytest.raises(elsewhere.CallTimeout):
+        use(options(dog, timeout=0))
+
+    assert caught.value.outcome == "not_started"
+    assert host._calls_made() == made
+
+
+@pytest.mark.parametrize(
+    "use", [lambda host: host.run(len, []), lambda host: host.spawn(list), lambda host: host.send(1)]
+)
+def test_deadline_covers_what_the_host_itself_is_asked(host, use):
+    with deadline(0), pytest.raises(elsewhere.CallTimeout):
+        use(host)
+    assert host.run(len, [1]) == 1

@@ -88,6 +88,43 @@ def test_host_lives_by_a_path(watched):
     assert wait_for_end()
 
 
+@pytest.mark.parametrize(
+    "view", [elsewhere.futures, elsewhere.lazy, lambda ender: elsewhere.options(ender, timeout=60)]
+)
+def test_host_lives_by_a_view(watched, view):
+    holder, wait_for_end, reader = watched
+    kept = view(holder[0])
+
+    holder.clear()
+    gc.collect()
+
+    assert still_lives(reader)
+    assert submit(kept.value).result() == 5
+    del kept
+    assert wait_for_end()
+
+
+def test_host_lives_by_a_proxy_that_was_forwarded(watched):
+    holder, wait_for_end, reader = watched
+    with elsewhere.Host() as other:
+        keeper = other.spawn(Keeper)
+        keeper.keep(holder[0])
+
+        holder.clear()
+        gc.collect()
+
+        assert still_lives(reader)
+        assert keeper.call(use_kept, keeper) == 5
+        keeper.keep(None)
+        while still_lives(reader):
+            keeper.give()
+    assert wait_for_end()
+
+
+def use_kept(keeper: Keeper) -> int:
+    return keeper.thing.value()
+
+
 def test_host_lives_by_a_result_proxy(watched):
     holder, wait_for_end, reader = watched
     made = holder[0].make()

@@ -338,3 +338,39 @@ def test_breakpoint_in_the_method_is_met(local):
     debugger.runcall(lambda: dog.bark(loud=True))
 
     assert "True\n" in shown.getvalue()
+
+
+class Chatty:
+    """Posts further calls to itself as long as it is run."""
+
+    def __init__(self) -> None:
+        self.said = 0
+
+    def say(self, me) -> None:
+        self.said += 1
+        elsewhere.submit(me.say, me)
+
+
+@pytest.mark.timeout(20)
+def test_close_begins_nothing_after_its_time(local):
+    ended = []
+    dog = local.spawn(Dog, "rex")
+    calls = [elsewhere.submit(dog.call, elsewhere.ref(lambda: ended.append(pause.wait(0.05)))) for _ in range(50)]
+    pause = threading.Event()
+
+    local.close(timeout=0.2)
+
+    outcomes = [getattr(call.exception(), "outcome", None) for call in calls]
+    assert len(ended) >= 1
+    assert outcomes == [None] * len(ended) + ["not_started"] * (50 - len(ended))
+    assert isinstance(calls[-1].exception(), elsewhere.HostClosed)
+
+
+def test_close_of_a_local_host_finishes_what_was_accepted(local):
+    dog = local.spawn(Dog, "rex")
+    calls = [elsewhere.submit(dog.grow) for _ in range(20)]
+    elsewhere.post(dog.grow)
+
+    local.close()
+
+    assert [call.result() for call in calls] == list(range(1, 21))

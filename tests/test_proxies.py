@@ -97,14 +97,14 @@ def test_equality_of_two_objects_is_decided_there(host):
     assert Pair(1, 2) == one
 
 
-def test_hash_is_asked_once_and_kept_after_death(process_host):
-    pair = process_host.spawn(Pair, 1, 2)
+def test_hash_is_asked_once_and_kept_after_death(host):
+    pair = host.spawn(Pair, 1, 2)
     first = hash(pair)
     hash(pair)
     asked = get(pair.hashed)
 
-    process_host.kill()
-    process_host.wait()
+    host.kill()
+    host.wait()
 
     assert asked == 1
     assert hash(pair) == first
@@ -310,3 +310,28 @@ def test_augmented_assignment_to_an_attribute_stores_there(dog):
     dog.age += 4
 
     assert get(dog.age) == 7
+
+
+class Shy:
+    """Does not say what it has."""
+
+    def __dir__(self):
+        raise ValueError("nothing to see")
+
+
+def test_dir_of_an_object_that_does_not_say_is_no_error(host):
+    assert isinstance(dir(host.spawn(Shy)), list)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda dog: dog.age, elsewhere.futures, elsewhere.lazy, lambda dog: elsewhere.options(dog, timeout=1)],
+    ids=["path", "futures", "lazy", "options"],
+)
+def test_path_or_view_is_its_own_copy_and_no_pickle(dog, make):
+    thing = make(dog)
+
+    assert copy.copy(thing) is thing
+    assert copy.deepcopy(thing) is thing
+    with pytest.raises(TypeError, match="pass it as an argument"):
+        pickle.dumps(thing)

@@ -121,3 +121,32 @@ def test_in_place_operation_on_a_name_leaves_the_place_alone(host):
 
     assert kept == 6
     assert elsewhere.get(box.count) == 5
+
+
+def test_in_place_operation_on_a_path_makes_two_trips(host):
+    box = host.spawn(collections.UserDict)
+    box.count = 5
+    made = host._calls_made()
+
+    box.count += 1
+
+    assert host._calls_made() - made == 2
+
+
+def test_in_place_operation_on_an_item_stores_there(host):
+    ages = host.send({"rex": [3]})
+
+    ages["rex"][0] += 1
+    ages |= {"tom": [1]}
+
+    assert elsewhere.get(ages) == {"rex": [4], "tom": [1]}
+
+
+def test_result_of_an_in_place_operation_that_is_another_object_travels_as_a_result(host):
+    pair = before = host.send((1,))
+
+    pair += (2,)
+
+    assert pair == (1, 2)
+    assert type(pair) is tuple
+    assert elsewhere.get(before) == (1,)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
+
 import pytest
 
 import elsewhere
+from data_model import FORWARDED, NOTING
 from elsewhere import futures, get, lazy, options, ref
 from kennel import Dog
+from workshop import Keeper, kept_busy
 
 
 class Counter:
@@ -86,6 +91,89 @@ def test_text_of_a_futures_view_is_its_repr_and_asks_nobody(dog):
     assert "friends" in str(view)
     with pytest.raises(TypeError, match="futures view"):
         format(view, "5")
+
+
+NOT_OPERATORS = {
+    "__getattribute__", "__getattr__", "__setattr__", "__delattr__", "__getitem__", "__setitem__", "__delitem__",
+    "__call__", "__hash__", "__dir__", "__str__", "__length_hint__",
+}  # fmt: skip
+"""What a futures view does in its own way, and what Python asks for a hint: there a TypeError means that there is none."""
+
+
+@pytest.mark.parametrize("name", [name for name in FORWARDED if name not in NOT_OPERATORS])
+def test_every_operator_of_a_futures_view_is_a_type_error_and_asks_nobody(host, name):
+    view = futures(host.spawn(NOTING[name]))
+    asked = host._calls_made()
+
+    with pytest.raises(TypeError, match="futures view"):
+        finish(FORWARDED[name](view))
+
+    assert host._calls_made() == asked
+
+
+def finish(result):
+    """Run what an operation gave, if it is to be awaited."""
+    return asyncio.run(result) if inspect.iscoroutine(result) else result
+
+
+def test_failed_set_of_a_futures_view_is_raised_by_its_next_get(dog, caplog):
+    view = futures(dog)
+    del view.tricks["unknown"]
+    failure = None
+    while failure is None:  # it is told by the service thread
+        try:
+            get(view.age).result()
+        except KeyError as error:
+            failure = error
+
+    assert failure.args == ("unknown",)
+    assert get(view.age).result() == 3
+
+
+def test_setting_through_a_futures_view_does_not_wait(process_host):
+    dog = process_host.spawn(Dog, "rex")
+    view = futures(dog)
+
+    with kept_busy(process_host):
+        view.age = 9
+        del view.lock
+        view["sit"] = 1
+
+    assert (get(dog.age), get(dog.lock, default="gone"), get(dog.tricks)) == (9, "gone", {"sit": 1})
+
+
+def test_name_or_key_of_a_futures_view_extends_the_path(process_host):
+    view = futures(process_host.spawn(Dog, "rex"))
+
+    with kept_busy(process_host):
+        path = view.friends[0].name
+
+    assert elsewhere.is_proxy(path)
+    assert repr(path).startswith("<path Dog.friends[0].name in ")
+
+
+def test_operators_of_a_lazy_view_run_at_once(host):
+    counter = host.spawn(Counter)
+    path = lazy(counter).ask().asked
+
+    assert path + 10 == 11
+    assert path == 2
+    assert [1, 2, 3, 4][path] == 4
+
+
+def test_views_compose(dog):
+    assert get(lazy(futures(dog)).bark()) == "woof"
+    assert futures(lazy(dog)).bark().result() == "woof"
+    assert get(futures(lazy(dog).itself()).age).result() == 3
+    assert elsewhere.is_proxy(futures(options(dog, result="proxy")).echo([1]).result())
+
+
+@pytest.mark.parametrize("view", [futures, lazy, lambda dog: options(dog, timeout=60)])
+def test_view_is_the_object_as_an_argument(dog, view):
+    keeper = elsewhere.host_of(dog).spawn(Keeper, dog)
+
+    assert keeper.is_kept(view(dog))
+    assert keeper.same(view(dog).tricks, dog.tricks)
 
 
 def test_lazy_view_takes_calls_as_steps_of_one_trip(host):
