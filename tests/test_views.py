@@ -97,7 +97,7 @@ NOT_OPERATORS = {
     "__getattribute__", "__getattr__", "__setattr__", "__delattr__", "__getitem__", "__setitem__", "__delitem__",
     "__call__", "__hash__", "__dir__", "__str__", "__length_hint__",
 }  # fmt: skip
-"""What a futures view does in its own way, and what Python asks for a hint: there a TypeError means that there is none."""
+"""What a futures view does in its own way, and what Python takes a TypeError of for the lack of a hint."""
 
 
 @pytest.mark.parametrize("name", [name for name in FORWARDED if name not in NOT_OPERATORS])
