@@ -36,6 +36,8 @@ help:
 	@echo 'make lint     only the checks that run nothing: formatting, clippy, ruff, types, walls'
 	@echo 'make bench    measure against a multiprocessing.Pipe loop (BENCH="--quick" for a smoke test)'
 	@echo 'make docs     build the documentation: target/site/html/index.html'
+	@echo 'make loom     the concurrent parts of the shared memory in every order of events'
+	@echo 'make tsan     the tests of the shared memory under ThreadSanitizer'
 	@echo 'make nightly  the checks that take long or need more tools'
 	@echo 'make format   format Rust and Python'
 	@echo 'make lock     write requirements/*.txt from *.in (needs uv)'
@@ -155,6 +157,23 @@ docs: $(DOCS_VENV)/requirements
 	$(DOCS_VENV)/bin/python -m sphinx --builder html --nitpicky --fail-on-warning --keep-going --quiet \
 		--doctree-dir $(SITE)/doctrees docs $(SITE)/html
 	$(DOCS_VENV)/bin/python -m checks.built_site $(SITE)/html
+
+# ---------------------------------------------------------------- races in shared memory
+# Each in a target directory of its own: the flags would otherwise have everything built anew, back and forth.
+.PHONY: loom tsan
+loom: export CARGO_TARGET_DIR := target/loom
+loom: export RUSTFLAGS := --cfg loom
+loom:
+	cargo test $(LOCKED) --release --package elsewhere-shm --lib models
+
+# The sanitizer is not stable, hence the bootstrap. The standard library is not built with it, which the linker must be told;
+# so only what our own code does is seen, and of that what it does in the tests' own threads, one test at a time.
+tsan: export CARGO_TARGET_DIR := target/tsan
+tsan: export TSAN_OPTIONS := suppressions=$(CURDIR)/crates/elsewhere-shm/tests/tsan.txt
+tsan: export RUSTC_BOOTSTRAP := 1
+tsan: export RUSTFLAGS := --cfg tsan -Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer
+tsan:
+	cargo test $(LOCKED) --release --package elsewhere-shm --target x86_64-unknown-linux-gnu --lib --tests -- --test-threads=1
 
 # ---------------------------------------------------------------- what takes long
 .PHONY: nightly

@@ -87,6 +87,8 @@ step 'licences, sources and bans' dependencies licenses sources bans
 step 'advisories (fetches the RustSec database)' dependencies advisories
 step 'pip install .' installation
 step 'a debug build warns' debug_build
+step 'shared memory in every order of events' make loom
+step 'shared memory under ThreadSanitizer' make tsan
 step 'long simulation' simulation
 step 'long programs on twins' twins
 step 'every CPython at hand' .venv/bin/python -m checks.matrix -q

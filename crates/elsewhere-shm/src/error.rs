@@ -1,8 +1,74 @@
 //! What can go wrong with shared memory, and who must act.
-//! Owns: the errors of segments. Must not know: what the memory is for.
+//! Owns: the errors of segments and of the peer's misbehaviour. Must not know: what the memory is for.
 
 use rustix::io::Errno;
 use thiserror::Error;
+
+/// The peer broke the rules of the shared memory. The connection cannot be used any more.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Violation {
+    /// An index of a ring lies where it cannot be.
+    #[error("peer moved an index of the ring to {found}, from {before} with {limit} bytes to go")]
+    RingIndex {
+        /// What was read.
+        found: u32,
+        /// What was valid before.
+        before: u32,
+        /// How far it could have moved.
+        limit: u32,
+    },
+    /// A wake word holds no mode.
+    #[error("peer wrote {0:#x} into its wake word, which is no mode")]
+    WakeWord(u32),
+    /// A wake word asks for an event that was never handed over.
+    #[error("peer waits for an event that it never handed over")]
+    NoEvent,
+    /// A buffer was given back that was not lent, or twice, or under another generation.
+    #[error("peer gave back buffer {slot} as loan {found}; it has loan {lent}")]
+    Return {
+        /// Index in the free table.
+        slot: u32,
+        /// What the table holds.
+        found: u32,
+        /// The loan that stands open, or the last one.
+        lent: u32,
+    },
+    /// A message names a buffer that does not exist.
+    #[error("peer named buffer {slot}, which it never handed over")]
+    UnknownBuffer {
+        /// Index in the free table.
+        slot: u32,
+    },
+    /// A message names a loan that is not newer than the one before.
+    #[error("peer lent buffer {slot} as loan {found} after loan {before}")]
+    StaleLoan {
+        /// Index in the free table.
+        slot: u32,
+        /// The loan that was named.
+        found: u32,
+        /// The loan before.
+        before: u32,
+    },
+    /// A message names more bytes than the buffer has.
+    #[error("peer named {named} bytes of buffer {slot}, which has {bytes}")]
+    BufferLength {
+        /// Index in the free table.
+        slot: u32,
+        /// Bytes of the message.
+        named: usize,
+        /// Bytes of the segment.
+        bytes: usize,
+    },
+    /// The segment of a connection does not begin as ours do.
+    #[error("received memory begins with {found:#x} instead of {expected:#x}")]
+    Layout {
+        /// What was read.
+        found: u64,
+        /// What this version writes.
+        expected: u64,
+    },
+}
 
 /// No segment was made or mapped.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -67,6 +133,9 @@ pub enum SegmentError {
         /// Bytes it must have.
         expected: usize,
     },
+    /// The segment has what no peer of ours would write.
+    #[error(transparent)]
+    Violated(#[from] Violation),
 }
 
 impl SegmentError {

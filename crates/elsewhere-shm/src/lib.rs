@@ -10,13 +10,35 @@
 //!   copied by instructions that the compiler does not see through, or handed out as raw pointers;
 //! * what this side needs to know of itself (its own index, what it lent) it keeps in private memory and never reads back;
 //! * what it reads of the peer it reads once, into a local, and checks the local.
+//!
+//! The parts, from below: [`Segment`] is a mapping, [`ring`] a byte queue in one direction, [`wake`] how its reader is woken;
+//! [`Channel`] lays out the one segment that a connection needs.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic))]
 
+#[cfg(not(all(test, loom)))]
+mod channel;
+#[cfg(not(all(test, loom)))]
 mod copy;
+pub mod cores;
 mod error;
+#[cfg(not(all(test, loom)))]
 mod fork;
+#[cfg(not(all(test, loom)))]
+mod groups;
+#[cfg(not(all(test, loom)))]
 mod memory;
+#[cfg(all(test, loom))]
+mod models;
+mod place;
+pub mod ring;
+#[cfg(not(all(test, loom)))]
 mod segment;
+mod sync;
+pub mod wake;
 
-pub use error::SegmentError;
+#[cfg(not(all(test, loom)))]
+pub use channel::{Channel, ChannelNews, RING_BYTES, Receiver, Sender};
+pub use error::{SegmentError, Violation};
+pub use ring::{Received, RingError};
+#[cfg(not(all(test, loom)))]
 pub use segment::{Segment, Sharing};

@@ -1,5 +1,5 @@
 //! How much memory can be had now.
-//! Owns: the look at `/proc` and the control group. Must not know: what it is wanted for.
+//! Owns: the look at the machine's memory and the control group's. Must not know: what it is wanted for.
 //!
 //! The kernel refuses nobody memory for memfds: it allocates page after page, and when none is left it kills processes,
 //! not necessarily this one. So whoever makes a large segment asks before. That is a look and no reservation: two who ask
@@ -8,12 +8,13 @@
 use std::fs;
 use std::path::Path;
 
+use crate::groups;
+
 /// Bytes that can be allocated before the kernel has to kill: those of the machine, or of the control group if it has
 /// fewer. Where `/proc` is missing, what is free now, without what could be made free.
 pub(crate) fn available() -> u64 {
     let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| field(&text, "MemAvailable:"));
-    let group =
-        fs::read_to_string("/proc/self/cgroup").ok().and_then(|text| of_group(&text, Path::new("/sys/fs/cgroup")));
+    let group = groups::least(left_in);
     let machine = machine.unwrap_or_else(free);
     group.map_or(machine, |group| group.min(machine))
 }
@@ -27,15 +28,6 @@ fn free() -> u64 {
 fn field(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find(|line| line.starts_with(name))?;
     line.split_whitespace().nth(1)?.parse::<u64>().ok()?.checked_mul(1024)
-}
-
-/// The least that the group and those it is in may still have. `text` is `/proc/self/cgroup` (version 2), `root` where the
-/// groups are mounted.
-fn of_group(text: &str, root: &Path) -> Option<u64> {
-    let group = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    let folder = root.join(group);
-    let groups = folder.ancestors().take_while(|folder| folder.starts_with(root));
-    groups.filter_map(left_in).min()
 }
 
 /// None for a group without a limit.
@@ -82,7 +74,7 @@ mod tests {
             fs::write(folder.join(name), text).unwrap();
         }
 
-        let found = ["0::/outer/inner\n", "0::/\n", "1:cpu:/\n"].map(|text| of_group(text, &root));
+        let found = ["0::/outer/inner\n", "0::/\n", "1:cpu:/\n"].map(|text| groups::least_of(text, &root, left_in));
 
         fs::remove_dir_all(&root).unwrap();
         assert_eq!(found, [Some(500), None, None]);

@@ -1,0 +1,365 @@
+//! Models for loom, which runs them in every order of events up to a number of preemptions: `make loom`.
+//! Owns: the smallest use of each part that can go wrong. Must not know: segments and system calls.
+//!
+//! What ends a model wrongly is an assertion or a deadlock: a thread that sleeps for ever is a lost wake.
+
+use loom::sync::Mutex;
+use loom::thread::{self, JoinHandle};
+
+use crate::place::Place;
+use crate::ring::{Consumer, Inlet, Outlet, Producer, Received, RingError, RingPlace};
+use crate::sync::{Arc, AtomicBool, Ordering, lock};
+use crate::wake::{Doorbell, Event, Futex, Lookout, News};
+
+fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.check(model);
+}
+
+#[test]
+fn bytes_arrive_whole_and_in_order_around_the_end() {
+    check(3, || {
+        let place = RingPlace::on_heap(8);
+        let (mut producer, mut consumer) = (place.producer(), place.consumer());
+
+        let writer = thread::spawn(move || {
+            for part in [&[1, 2, 3][..], &[4, 5, 6, 7], &[8, 9, 10]] {
+                while producer.write_whole(&[part]) == Err(RingError::Full) {
+                    thread::yield_now();
+                }
+            }
+            producer.close();
+        });
+
+        let mut arrived: Vec<u8> = Vec::new();
+        loop {
+            let mut target = [0; 5];
+            match consumer.read(&mut target).unwrap() {
+                Received::Bytes { count, .. } => arrived.extend(&target[..count]),
+                Received::Empty => thread::yield_now(),
+                Received::End => break,
+            }
+        }
+        writer.join().unwrap();
+        assert!(arrived.into_iter().eq(1..=10));
+    });
+}
+
+/// What a side waits for: bytes, or room.
+struct RingNews {
+    inlet: Option<Arc<Inlet>>,
+    outlet: Option<Arc<Outlet>>,
+}
+
+impl News for RingNews {
+    fn is_there(&self) -> bool {
+        self.inlet.as_ref().is_some_and(|inlet| inlet.has_news())
+            || self.outlet.as_ref().is_some_and(|outlet| outlet.has_news())
+    }
+}
+
+/// A place where one thread sleeps that is not the sleeper.
+#[derive(Default)]
+struct Slot(Futex);
+
+impl Slot {
+    fn wake(&self) {
+        self.0.value.store(1, Ordering::SeqCst);
+        self.0.wake();
+    }
+
+    fn sleep(&self) {
+        self.0.wait(0, None);
+        self.0.value.store(0, Ordering::SeqCst);
+    }
+}
+
+/// A reading side with several waiters, each of whom waits for the byte that is its number. It does what the engine does.
+struct Side {
+    lookout: Lookout<RingNews>,
+    reader: Mutex<Consumer>,
+    is_ready: [AtomicBool; 2],
+    slots: [Slot; 2],
+    waiting: Mutex<Vec<usize>>,
+    event: Arc<Event>,
+    is_over: AtomicBool,
+}
+
+/// What writes to it.
+struct Peer {
+    producer: Producer,
+    doorbell: Doorbell,
+}
+
+impl Peer {
+    fn send(&mut self, bytes: &[u8]) {
+        self.producer.write_whole(&[bytes]).unwrap();
+        self.doorbell.ring().unwrap();
+    }
+}
+
+fn sides() -> (Arc<Side>, Peer) {
+    let ring = RingPlace::on_heap(8);
+    let line = Place::on_heap(1);
+    let consumer = ring.consumer();
+    let news = RingNews { inlet: Some(consumer.inlet()), outlet: None };
+    let side = Side {
+        lookout: Lookout::new(line.share(), news),
+        reader: Mutex::new(consumer),
+        is_ready: [AtomicBool::new(false), AtomicBool::new(false)],
+        slots: [Slot::default(), Slot::default()],
+        waiting: Mutex::new(Vec::new()),
+        event: Arc::new(Event::modelled()),
+        is_over: AtomicBool::new(false),
+    };
+    (Arc::new(side), Peer { producer: ring.producer(), doorbell: Doorbell::new(line) })
+}
+
+impl Side {
+    /// The reader's part, for a moment. Tells everybody whose byte came.
+    fn route(&self) {
+        let Ok(mut consumer) = self.reader.try_lock() else {
+            return thread::yield_now(); // another thread reads, which takes a moment only
+        };
+        let mut target = [0; 4];
+        let count = match consumer.read(&mut target).unwrap() {
+            Received::Bytes { count, .. } => count,
+            Received::Empty | Received::End => 0,
+        };
+        drop(consumer);
+        for number in &target[..count] {
+            let number = usize::from(*number);
+            self.is_ready[number].store(true, Ordering::SeqCst);
+            self.slots[number].wake();
+            self.lookout.wake_sleeper();
+        }
+    }
+
+    fn is_done(&self, number: usize) -> bool {
+        self.is_ready[number].load(Ordering::SeqCst) || self.is_over.load(Ordering::SeqCst)
+    }
+
+    /// Waits asleep.
+    fn wait(&self, number: usize) {
+        lock(&self.waiting).push(number);
+        loop {
+            if self.is_done(number) {
+                break;
+            }
+            let Some(mut sleeper) = self.lookout.try_sleeper() else {
+                self.slots[number].sleep();
+                continue;
+            };
+            while !self.is_done(number) {
+                self.route();
+                if !self.is_done(number) {
+                    sleeper.sleep(None, || self.is_done(number));
+                }
+            }
+            break;
+        }
+        self.leave(number);
+    }
+
+    /// Whoever leaves wakes one who remains, to take the part.
+    fn leave(&self, number: usize) {
+        let mut waiting = lock(&self.waiting);
+        waiting.retain(|other| *other != number);
+        if let Some(next) = waiting.first() {
+            self.slots[*next].wake();
+        }
+    }
+
+    /// Looks a few times before it waits asleep.
+    fn spin(&self, number: usize, looks: usize) {
+        let spinner = self.lookout.spin();
+        for _ in 0..looks {
+            self.route();
+            if self.is_done(number) {
+                break;
+            }
+        }
+        drop(spinner);
+        if !self.is_done(number) {
+            self.wait(number);
+        }
+    }
+}
+
+fn waits(side: &Arc<Side>, number: usize) -> JoinHandle<()> {
+    let side = Arc::clone(side);
+    thread::spawn(move || side.wait(number))
+}
+
+#[test]
+fn sleeper_is_woken_for_each_message() {
+    check(3, || {
+        let (side, mut peer) = sides();
+        let sleeper = thread::spawn(move || {
+            side.wait(0);
+            side.wait(1);
+        });
+
+        peer.send(&[0]);
+        peer.send(&[1]);
+
+        sleeper.join().unwrap();
+    });
+}
+
+#[test]
+fn spinner_reads_for_the_sleeper_and_the_sleeper_for_the_spinner() {
+    check(2, || {
+        let (side, mut peer) = sides();
+        let sleeper = waits(&side, 0);
+        let sending = thread::spawn(move || {
+            peer.send(&[1]);
+            peer.send(&[0]);
+        });
+
+        side.spin(1, 1);
+
+        sleeper.join().unwrap();
+        sending.join().unwrap();
+    });
+}
+
+#[test]
+fn spinner_that_leaves_puts_the_word_up_again() {
+    check(3, || {
+        let (side, mut peer) = sides();
+        let sleeper = waits(&side, 0);
+        let sending = thread::spawn(move || peer.send(&[0]));
+
+        drop(side.lookout.spin()); // it takes the word down and never looks
+
+        sleeper.join().unwrap();
+        sending.join().unwrap();
+    });
+}
+
+#[test]
+fn two_spinners_do_not_undo_each_other() {
+    check(2, || {
+        let (side, mut peer) = sides();
+        let sleeper = waits(&side, 0);
+        let other = Arc::clone(&side);
+        let spinner = thread::spawn(move || drop(other.lookout.spin()));
+
+        drop(side.lookout.spin());
+        peer.send(&[0]);
+
+        sleeper.join().unwrap();
+        spinner.join().unwrap();
+    });
+}
+
+#[test]
+fn service_thread_is_woken_by_whoever_reads() {
+    check(2, || {
+        let (side, mut peer) = sides();
+        let (sleeper, service) = (waits(&side, 0), waits(&side, 1));
+
+        peer.send(&[0]);
+        peer.send(&[1]);
+
+        sleeper.join().unwrap();
+        service.join().unwrap();
+    });
+}
+
+#[test]
+fn part_of_one_who_gave_up_is_taken_over() {
+    check(3, || {
+        let (side, mut peer) = sides();
+        let service = waits(&side, 1);
+        let sending = thread::spawn(move || peer.send(&[1]));
+
+        // A wait that times out before it slept.
+        lock(&side.waiting).push(0);
+        drop(side.lookout.try_sleeper());
+        side.leave(0);
+
+        service.join().unwrap();
+        sending.join().unwrap();
+    });
+}
+
+#[test]
+fn death_wakes_the_sleeper_also_beside_a_spinner() {
+    check(3, || {
+        let (side, _peer) = sides();
+        let sleeper = waits(&side, 0);
+        let watched = Arc::clone(&side);
+        let watch = thread::spawn(move || {
+            watched.is_over.store(true, Ordering::SeqCst);
+            watched.lookout.wake_sleeper();
+        });
+
+        drop(side.lookout.spin());
+
+        sleeper.join().unwrap();
+        watch.join().unwrap();
+    });
+}
+
+#[test]
+fn loop_is_told_of_what_a_thread_left_behind() {
+    check(3, || {
+        let (side, mut peer) = sides();
+        peer.doorbell.set_event(Arc::clone(&side.event));
+        side.lookout.set_event(Some(Arc::clone(&side.event)));
+        let sending = thread::spawn(move || peer.send(&[1]));
+
+        // A thread that sleeps between, or does not get to it, and leaves without its reply.
+        let passing = Arc::clone(&side);
+        let passing = thread::spawn(move || {
+            drop(passing.lookout.spin());
+            drop(passing.lookout.try_sleeper());
+        });
+        while !side.is_done(1) {
+            side.event.wait_and_clear();
+            side.lookout.arm();
+            side.route();
+        }
+
+        sending.join().unwrap();
+        passing.join().unwrap();
+    });
+}
+
+#[test]
+fn writer_that_waits_for_room_is_woken() {
+    check(3, || {
+        let ring = RingPlace::on_heap(8);
+        let line = Place::on_heap(1);
+        let (mut producer, mut consumer) = (ring.producer(), ring.consumer());
+        let doorbell = Doorbell::new(line.share());
+        let lookout = Lookout::new(line, RingNews { inlet: None, outlet: Some(producer.outlet()) });
+
+        let writer = thread::spawn(move || {
+            producer.write_whole(&[&[1; 6]]).unwrap();
+            let mut sleeper = lookout.try_sleeper().unwrap();
+            while producer.write_whole(&[&[2; 6]]) == Err(RingError::Full) {
+                sleeper.sleep(None, || false);
+            }
+        });
+
+        // Reads until everything was there, and never looks again at an empty ring without being sure of it.
+        let mut left = 12;
+        while left > 0 {
+            match consumer.read(&mut [0; 4]).unwrap() {
+                Received::Bytes { count, wants_room } => {
+                    left -= count;
+                    if wants_room {
+                        doorbell.ring().unwrap();
+                    }
+                }
+                Received::Empty => thread::yield_now(),
+                Received::End => unreachable!("nobody closes"),
+            }
+        }
+        writer.join().unwrap();
+    });
+}

@@ -1,0 +1,206 @@
+//! Wake words between threads, by the real system calls; that none is lost in any order is for the models.
+//! Owns: the memory of a word. Must not know: rings.
+
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use super::*;
+use crate::segment::{Segment, Sharing};
+
+const SHORT: Option<Duration> = Some(Duration::from_millis(5));
+
+/// News that a test switches on.
+#[derive(Debug, Default)]
+struct Flag(AtomicBool);
+
+impl News for Flag {
+    fn is_there(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// Both sides of a word in shared memory.
+fn word() -> (Lookout<Flag>, Doorbell, Place<WakeLine>) {
+    let (segment, _fd) = Segment::create(4096, Sharing::NotWithForks).unwrap();
+    let place = Place::<WakeLine>::new(&Arc::new(segment), 0, 1).unwrap();
+    (Lookout::new(place.share(), Flag::default()), Doorbell::new(place.share()), place)
+}
+
+fn mode_of(place: &Place<WakeLine>) -> u32 {
+    word_of(place).unwrap().value.load(Ordering::SeqCst) & MODES
+}
+
+#[test]
+fn nobody_is_woken_where_nobody_waits() {
+    let (lookout, doorbell, _place) = word();
+
+    assert_eq!(doorbell.ring(), Ok(Rung::Nobody));
+    let _sleeper = lookout.try_sleeper().unwrap();
+    assert_eq!(doorbell.ring(), Ok(Rung::Nobody));
+}
+
+#[test]
+fn sleeper_is_woken_by_the_bell() {
+    let (lookout, doorbell, _place) = word();
+
+    std::thread::scope(|scope| {
+        let asleep = scope.spawn(|| {
+            let mut sleeper = lookout.try_sleeper().unwrap();
+            while !lookout.news().is_there() {
+                sleeper.sleep(None, || false);
+            }
+        });
+        while doorbell.ring() != Ok(Rung::Woken) {
+            std::thread::yield_now();
+        }
+        lookout.news().0.store(true, Ordering::SeqCst);
+        while !asleep.is_finished() {
+            doorbell.ring().unwrap();
+            std::thread::yield_now();
+        }
+        asleep.join().unwrap();
+    });
+}
+
+#[test]
+fn nobody_sleeps_over_news() {
+    let (lookout, _doorbell, _place) = word();
+    let mut sleeper = lookout.try_sleeper().unwrap();
+
+    assert_eq!(sleeper.sleep(None, || true), Waited::Changed);
+    lookout.news().0.store(true, Ordering::SeqCst);
+    assert_eq!(sleeper.sleep(None, || false), Waited::Changed);
+}
+
+#[test]
+fn sleep_ends_with_its_time() {
+    let (lookout, doorbell, _place) = word();
+    let mut sleeper = lookout.try_sleeper().unwrap();
+
+    assert_eq!(sleeper.sleep(SHORT, || false), Waited::TimedOut);
+
+    assert_eq!(doorbell.ring(), Ok(Rung::Nobody));
+}
+
+#[test]
+fn part_is_for_one_thread_at_a_time() {
+    let (lookout, _doorbell, _place) = word();
+
+    let first = lookout.try_sleeper();
+
+    assert!(first.is_some() && lookout.try_sleeper().is_none());
+    drop(first);
+    assert!(lookout.try_sleeper().is_some());
+}
+
+#[test]
+fn loop_is_told_by_its_event_once() {
+    let (lookout, doorbell, place) = word();
+    let event = Arc::new(Event::new().unwrap());
+    doorbell.set_event(Arc::new(Event::from_peer(event.fd())));
+    lookout.set_event(Some(Arc::clone(&event)));
+
+    assert_eq!(doorbell.ring(), Ok(Rung::Woken));
+    assert_eq!(doorbell.ring(), Ok(Rung::Nobody));
+
+    assert!(event.is_raised());
+    event.clear();
+    lookout.arm();
+    assert_eq!(mode_of(&place), EVENT);
+    assert!(!event.is_raised());
+}
+
+#[test]
+fn thread_that_leaves_wakes_the_loop_for_what_it_left_behind() {
+    let (lookout, _doorbell, place) = word();
+    let event = Arc::new(Event::new().unwrap());
+    lookout.set_event(Some(Arc::clone(&event)));
+    let sleeper = lookout.try_sleeper();
+    assert_eq!(mode_of(&place), NONE);
+
+    lookout.news().0.store(true, Ordering::SeqCst);
+    drop(sleeper);
+
+    assert_eq!(mode_of(&place), EVENT);
+    assert!(event.is_raised());
+}
+
+#[test]
+fn spinner_takes_the_word_down_and_puts_it_up_again() {
+    let (lookout, _doorbell, place) = word();
+    lookout.set_event(Some(Arc::new(Event::new().unwrap())));
+
+    let (first, second) = (lookout.spin(), lookout.spin());
+    assert_eq!(mode_of(&place), NONE);
+    drop(first);
+    assert_eq!(mode_of(&place), NONE);
+    drop(second);
+
+    assert_eq!(mode_of(&place), EVENT);
+}
+
+#[test]
+fn lonely_spinner_leaves_the_word_alone() {
+    let (lookout, _doorbell, place) = word();
+    let before = word_of(&place).unwrap().value.load(Ordering::SeqCst);
+
+    drop(lookout.spin());
+
+    assert_eq!(word_of(&place).unwrap().value.load(Ordering::SeqCst), before);
+}
+
+#[test]
+fn word_without_sense_is_a_violation() {
+    let (_lookout, doorbell, place) = word();
+    let value = &word_of(&place).unwrap().value;
+
+    value.store(MODES, Ordering::SeqCst);
+    assert_eq!(doorbell.ring(), Err(Violation::WakeWord(MODES)));
+    value.store(EVENT, Ordering::SeqCst);
+    assert_eq!(doorbell.ring(), Err(Violation::NoEvent));
+}
+
+#[test]
+fn scribbled_word_keeps_nobody_from_being_woken_here() {
+    let (lookout, _doorbell, place) = word();
+    let is_over = AtomicBool::new(false);
+
+    std::thread::scope(|scope| {
+        let asleep = scope.spawn(|| {
+            let mut sleeper = lookout.try_sleeper().unwrap();
+            while !is_over.load(Ordering::SeqCst) {
+                sleeper.sleep(None, || is_over.load(Ordering::SeqCst));
+            }
+        });
+        for value in 0..10_000 {
+            word_of(&place).unwrap().value.store(value, Ordering::SeqCst);
+        }
+        is_over.store(true, Ordering::SeqCst);
+        lookout.wake_sleeper();
+        asleep.join().unwrap();
+    });
+}
+
+#[test]
+fn full_event_of_a_peer_does_not_block() {
+    let event = Event::new().unwrap();
+    let foreign = Event::from_peer(event.fd());
+    rustix::io::write(event.fd(), &(u64::MAX - 1).to_ne_bytes()).unwrap();
+    rustix::io::ioctl_fionbio(event.fd(), false).unwrap();
+
+    foreign.raise();
+
+    assert!(event.is_raised());
+}
+
+impl Event {
+    fn fd(&self) -> std::os::fd::OwnedFd {
+        std::os::fd::AsFd::as_fd(self).try_clone_to_owned().unwrap()
+    }
+
+    fn is_raised(&self) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut [PollFd::new(self, PollFlags::IN)], Some(&now)).unwrap() == 1
+    }
+}

@@ -1,0 +1,80 @@
+//! What the tests with two processes share: the second process, a watchdog, numbers that look random.
+//! Owns: the start of this test program as a peer. Must not know: what is tested.
+#![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
+#![allow(clippy::exit, clippy::print_stderr, reason = "this is how a watchdog and a peer end")]
+
+use std::env;
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use elsewhere_shm::wake::Waited;
+use elsewhere_shm::{Channel, Received, RingError};
+
+/// Names the environment variable that makes the test `peer_main` a peer, and says which one.
+const ROLE: &str = "ELSEWHERE_SHM_TEST_PEER";
+
+/// Ends the test program if a test hangs.
+pub struct Watchdog {
+    _alive: Sender<()>,
+}
+
+impl Watchdog {
+    pub fn new(name: &'static str) -> Self {
+        let (alive, watched) = channel();
+        thread::spawn(move || {
+            if watched.recv_timeout(Duration::from_secs(60)) == Err(RecvTimeoutError::Timeout) {
+                eprintln!("{name} hangs");
+                std::process::abort();
+            }
+        });
+        Self { _alive: alive }
+    }
+}
+
+/// Starts this program once more, with `fd` as its standard input. Each test program has a test `peer_main`.
+pub fn start(role: &str, fd: OwnedFd) -> Child {
+    Command::new(env::current_exe().unwrap())
+        .args(["--exact", "peer_main", "--nocapture", "--test-threads=1"])
+        .env(ROLE, role)
+        .stdin(Stdio::from(fd))
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// In a peer, its role and what it was handed.
+pub fn role() -> Option<(String, OwnedFd)> {
+    let role = env::var(ROLE).ok()?;
+    Some((role, std::io::stdin().as_fd().try_clone_to_owned().unwrap()))
+}
+
+/// Numbers that look random: xorshift, so that a failure can be had again.
+pub struct Numbers(pub u64);
+
+impl Numbers {
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+}
+
+/// Receives at least one byte, asleep until then. None at the end.
+pub fn receive(channel: &mut Channel, target: &mut [u8]) -> Result<Option<usize>, RingError> {
+    loop {
+        match channel.receiver.receive(target)? {
+            Received::Bytes { count, .. } => return Ok(Some(count)),
+            Received::End => return Ok(None),
+            Received::Empty => sleep(channel, None),
+        };
+    }
+}
+
+/// Sleeps until there is something to do.
+pub fn sleep(channel: &Channel, timeout: Option<Duration>) -> Waited {
+    channel.lookout.try_sleeper().expect("one thread waits").sleep(timeout, || false)
+}
