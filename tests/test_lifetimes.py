@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import threading
 import weakref
 
 import pytest
@@ -463,3 +464,45 @@ def test_call_of_an_object_that_is_gone_gives_back_what_its_arguments_offered(ho
 
     assert host.run(abs, -1) == 1
     assert host.stats()["exports"] == 0
+
+
+def test_host_of_its_own_lives_on_when_a_result_of_it_is_closed():
+    shop = spawn(Shelves)
+    shelf = shop.shelf()
+    host = host_of(shop)
+
+    close(shelf)
+
+    assert host.alive
+    with pytest.raises(elsewhere.ObjectGone):
+        shelf.locked()
+    assert not shop.shelf().locked()
+    close(shop)
+    assert host.wait()
+
+
+class Shelves:
+    def shelf(self) -> object:
+        return threading.Lock()
+
+
+def test_host_of_its_own_ends_when_its_object_is_closed_by_whatever_proxy_of_it():
+    dog = spawn(Dog, "rex")
+    same, lock, host = dog.itself(), dog.make_lock(), host_of(dog)
+
+    close(same)
+
+    assert host.wait()
+    for use in (dog.bark, lock.locked):
+        with pytest.raises(elsewhere.HostClosed):
+            use()
+
+
+def test_using_a_result_leaves_the_host_alone():
+    shop = spawn(Shelves)
+
+    with elsewhere.using(shop.shelf()):
+        pass
+
+    assert host_of(shop).alive
+    close(shop)

@@ -165,6 +165,31 @@ def test_str_and_empty_format_of_a_lost_proxy_are_its_repr(host, dog):
     assert "gone" in repr(dog)
 
 
+def test_str_and_empty_format_of_a_closed_proxy_are_its_repr(host, dog):
+    age = dog.age
+    elsewhere.close(dog)
+
+    assert str(dog) == repr(dog)
+    assert f"{dog} {age}" == f"{dog!r} {age!r}"
+    with pytest.raises(elsewhere.ObjectGone):
+        len(dog)
+
+
+def test_object_that_meets_a_closed_proxy_in_its_str_raises(host):
+    teller = host.spawn(Teller)
+
+    with pytest.raises(elsewhere.ObjectGone) as caught:
+        str(teller)
+    assert caught.value.remote
+
+
+class Teller:
+    """Its text needs an object that is closed."""
+
+    def __str__(self) -> str:
+        raise elsewhere.ObjectGone("closed there")
+
+
 def test_format_with_a_specification_of_a_lost_proxy_raises(host, dog):
     lose(host)
 

@@ -77,7 +77,7 @@ def spawn(cls: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> Any:
     """
     host = Host()
     proxy = host.spawn(cls, *args, **kwargs)
-    host._make_private()
+    host._make_private(proxy)
     return proxy
 
 
@@ -88,7 +88,7 @@ def send(obj: T, /) -> T:
     """
     host = Host()
     proxy = host.send(obj)
-    host._make_private()
+    host._make_private(proxy)
     return proxy
 
 

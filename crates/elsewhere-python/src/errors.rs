@@ -93,6 +93,12 @@ pub(crate) fn lost(py: Python<'_>, peer: &Peer, loss: &Loss, outcome: Option<Out
     }
 }
 
+/// Whether `error` tells that the proxy was closed here, and not that the object met such an error itself.
+pub(crate) fn is_closed(py: Python<'_>, error: &PyErr) -> bool {
+    let is_remote = || error.value(py).getattr("remote").is_ok_and(|remote| remote.is_truthy().unwrap_or(true));
+    is_own(py, error, "ObjectGone") && !is_remote()
+}
+
 /// Whether `error` tells that the host is gone.
 pub(crate) fn is_loss(py: Python<'_>, error: &PyErr) -> bool {
     ["HostDied", "ConnectionLost", "HostClosed", "ProtocolError"].iter().any(|name| is_own(py, error, name))

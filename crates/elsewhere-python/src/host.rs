@@ -14,7 +14,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::call::{self, TICK};
+use crate::path;
 use crate::peer::{self, Lease, Peer};
+use crate::proxy::Proxy;
 use crate::serving::Concurrency;
 use crate::{deadline, errors, home, lifecycle, local, service, serving};
 
@@ -129,8 +131,8 @@ impl HostCore {
     }
 
     /// The host was made for one object, and ends when that one is closed.
-    fn _make_private(&self) -> PyResult<()> {
-        self.peer()?.make_private();
+    fn _make_private(&self, proxy: &Bound<'_, Proxy>) -> PyResult<()> {
+        self.peer()?.make_private(path::root(proxy.get()).object);
         Ok(())
     }
 

@@ -57,8 +57,8 @@ pub(crate) struct Peer {
     lease: Mutex<Weak<Lease>>,
     /// Whether we were told to kill it.
     pub(crate) is_killed_here: AtomicBool,
-    /// Whether the host was made for one object and ends when that one is closed.
-    is_private: AtomicBool,
+    /// The object that the host was made for, if for one: it ends when that one is closed.
+    only_for: OnceLock<ObjectId>,
     /// How what the host prints and logs is shown here, if it comes home.
     showing: OnceLock<Showing>,
     /// The numbers of our objects that the host, a fork of this process, has by the fork, by their `id()`.
@@ -205,7 +205,7 @@ impl Peer {
             tables: Mutex::default(),
             lease: Mutex::default(),
             is_killed_here: AtomicBool::new(false),
-            is_private: AtomicBool::new(false),
+            only_for: OnceLock::new(),
             showing: OnceLock::new(),
             inherited: OnceLock::new(),
             host_object: Mutex::default(),
@@ -252,13 +252,13 @@ impl Peer {
         self.hands_over.store(true, Ordering::Relaxed); // Relaxed: as above
     }
 
-    /// Whether the host was made for one object.
-    pub(crate) fn is_private(&self) -> bool {
-        self.is_private.load(Ordering::Relaxed) // Relaxed: set before any other thread knows the host
+    /// Whether the host was made for this one object.
+    pub(crate) fn is_only_for(&self, object: ObjectId) -> bool {
+        self.only_for.get() == Some(&object)
     }
 
-    pub(crate) fn make_private(&self) {
-        self.is_private.store(true, Ordering::Relaxed); // Relaxed: as above
+    pub(crate) fn make_private(&self, object: ObjectId) {
+        let _ = self.only_for.set(object); // a host is made once
     }
 
     /// Offers `object` to the peer: one more reference that the peer will give back.

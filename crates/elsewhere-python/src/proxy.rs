@@ -557,7 +557,11 @@ fn is_same_object(proxy: &Proxy, other: &Bound<'_, PyAny>) -> bool {
 fn text_or_repr<'py>(proxy: &Bound<'py, Proxy>, text: PyResult<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
     let py = proxy.py();
     match text {
-        Err(error) if errors::is_loss(py, &error) || proxy.get().options.view.ensure_waits().is_err() => {
+        Err(error)
+            if errors::is_loss(py, &error)
+                || errors::is_closed(py, &error)
+                || proxy.get().options.view.ensure_waits().is_err() =>
+        {
             Ok(proxy.as_any().repr()?.into_any())
         }
         other => other,

@@ -198,7 +198,7 @@ fn expected_proxy(x: &Bound<'_, PyAny>) -> PyErr {
 
 /// Let go now. Twice is fine.
 ///
-/// A host that has only this object drains and ends, within `timeout` seconds; of a shared host only this reference is
+/// A host that was made for this object drains and ends, within `timeout` seconds; of any other only this reference is
 /// given up. TypeError for a path.
 #[pyfunction]
 #[pyo3(signature = (proxy, /, *, timeout=5.0))]
@@ -214,7 +214,7 @@ pub(crate) fn close(proxy: &Bound<'_, PyAny>, timeout: f64) -> PyResult<()> {
     let Ok(inner) = proxy.cast_exact::<Proxy>() else { return Err(expected_proxy(proxy)) };
     let import = closable(inner)?;
     let peer = &import.peer;
-    if peer.is_private() {
+    if peer.is_only_for(import.object) {
         return host::close_peer(py, peer, deadline::duration(timeout));
     }
     import.give_back();
