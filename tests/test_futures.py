@@ -560,3 +560,22 @@ def test_simple_calls_do_not_load_concurrent_futures():
     output = subprocess.run([sys.executable, "-c", source], check=True, capture_output=True, text=True).stdout
 
     assert output.strip() == "False"
+
+
+def test_service_thread_is_one_daemon_that_watching_starts():
+    source = (
+        "import elsewhere, threading\n"
+        "def service(): return [t.daemon for t in threading.enumerate() if t is not threading.main_thread()]\n"
+        "dogs = [elsewhere.spawn(list) for _ in range(3)]\n"
+        "elsewhere.submit(len, dogs[0]).result()\n"
+        "before = service()\n"
+        "done = threading.Semaphore(0)\n"
+        "for dog in dogs: elsewhere.submit(len, dog).add_done_callback(lambda _: done.release())\n"
+        "for dog in dogs: elsewhere.host_of(dog).on_death(print)\n"
+        "for dog in dogs: done.acquire()\n"
+        "print(before, service())\n"
+    )
+
+    ended = subprocess.run([sys.executable, "-c", source], check=True, capture_output=True, text=True)
+
+    assert ended.stdout.splitlines()[0] == "[] [True]"

@@ -119,6 +119,17 @@ def test_use_of_a_proxy_in_a_fork_raises_and_says_why(process_host, use) -> None
     assert [dog.echo(number) for number in range(10)] == list(range(10))
 
 
+def test_use_of_a_local_host_in_a_fork_raises_and_says_why() -> None:
+    with elsewhere.Host(start="local") as host:
+        dog = host.spawn(Dog, "rex")
+
+        text = in_fork(dog.bark)
+
+        assert text.startswith("elsewhere.ConnectionLost")
+        assert "fork" in text
+        assert dog.bark() == "woof"
+
+
 def test_future_in_a_fork_raises_and_the_parents_goes_on(process_host) -> None:
     dog = process_host.spawn(Dog, "rex")
     future = elsewhere.submit(dog.echo, 5)

@@ -272,3 +272,24 @@ def test_value_at_a_path_is_compared_there(dog):
     assert dog.age < 4
     assert dog.age >= 3
     assert not dog.age > 3
+
+
+class Ledger:
+    def look_up(self, name: str) -> str:
+        raise KeyError(name)
+
+    def pages(self):
+        yield from (1, 2)
+
+
+def test_get_with_default_does_not_hide_what_a_call_raised(host):
+    ledger = host.spawn(Ledger)
+
+    with pytest.raises(KeyError, match="rex"):
+        get(elsewhere.lazy(ledger).look_up("rex"), default=1)
+
+
+def test_get_of_a_generator_is_a_stream(host):
+    keeper = host.spawn(Keeper, host.spawn(Ledger))
+
+    assert list(get(elsewhere.lazy(keeper).thing.pages())) == [1, 2]
