@@ -1,6 +1,6 @@
 """What the documents promise is held by tests, which stand beside it: `<!-- held by test_calls: name, name; ... -->`.
 
-Names are those of test functions without `test_`; a file stands in `tests/`, or is the path of one in Rust. Each item of
+Names are those of test functions without `test_`; a file stands in `tests/`, or is a path to one in Rust. Each item of
 a list and each paragraph that begins in bold has such a comment, and so has each section, but for those that promise
 nothing.
 The rules of the public face stand in `tests/RULES.md`: each is there, and is held over every kind of host.
