@@ -34,7 +34,7 @@ fn main() -> Result<(), Error> {
     let text = host.construct_with("io:StringIO", &["one\ntwo\n".into()], &[("newline", "\n".into())])?;
     println!("first line: {:?}", text.call("readline", &[])?);
     match text.call("seek", &["nowhere".into()]) {
-        Err(Error::Raised(record)) => println!("{}: {}", record.qualname, record.message),
+        Err(Error::Raised(record)) => println!("{}: {}", record.raised.qualname, record.raised.message),
         other => println!("unexpected: {other:?}"),
     }
 

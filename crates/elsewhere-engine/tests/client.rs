@@ -110,9 +110,9 @@ fn obey(link: &Arc<Link>, incoming: &Incoming, streams: &mut Vec<Stream>) {
         "end" => std::process::abort(),
         _ => {
             let mut record = ErrorRecord::plain(ErrorKind::Raised, Outcome::Finished, format!("no method {name}"));
-            "AttributeError".clone_into(&mut record.qualname);
-            "builtins".clone_into(&mut record.module);
-            "Traceback: line 7".clone_into(&mut record.traceback);
+            "AttributeError".clone_into(&mut record.raised.qualname);
+            "builtins".clone_into(&mut record.raised.module);
+            "Traceback: line 7".clone_into(&mut record.raised.traceback);
             let mut body = Vec::new();
             record.encode(&mut body).unwrap();
             return link.fail(call, lane, &mut body).unwrap();

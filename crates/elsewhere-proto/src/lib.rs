@@ -392,5 +392,6 @@ pub use message::error_record::{ErrorKind, ErrorRecord, Outcome};
 pub use message::frame::{CHUNK_MAX, HEADER_LEN, Kind};
 pub use message::hello::{Capabilities, HELLO_MAX, Hello, MAGIC, VERSION};
 pub use message::operation::Operation;
+pub use message::raised::Raised;
 pub use message::related::{Links, RelatedError};
 pub use violation::{AnswerRefused, CallRefused, Reason, UnknownExport, Violation};

@@ -11,7 +11,7 @@ use std::time::Duration;
 use elsewhere_proto::codec::{Flavour, Limits, ReferenceHead, Value, ViewHead};
 use elsewhere_proto::{
     CHUNK_MAX, CallHead, CallId, Capabilities, ChainId, Config, Connection, ErrorKind, ErrorRecord, Event, HEADER_LEN,
-    Hello, LaneId, Links, ObjectId, Op, Outcome, Reason, RelatedError, Timestamp, Want,
+    Hello, LaneId, Links, ObjectId, Op, Outcome, Raised, Reason, RelatedError, Timestamp, Want,
 };
 
 /// Compares `bytes` with the file of this name, or writes it where that is asked for.
@@ -106,13 +106,17 @@ fn values_are_written_and_read_byte_for_byte() {
 #[test]
 fn error_record_is_written_and_read_byte_for_byte() {
     let record = ErrorRecord {
-        module: "kennel".to_owned(),
-        qualname: "Bite".to_owned(),
-        bases: vec!["ValueError".to_owned()],
-        traceback: "Traceback".to_owned(),
-        notes: vec!["a note".to_owned()],
+        raised: Raised {
+            module: "kennel".to_owned(),
+            qualname: "Bite".to_owned(),
+            bases: vec!["ValueError".to_owned()],
+            message: "ouch".to_owned(),
+            traceback: "Traceback".to_owned(),
+            payload: vec![0xc0],
+            notes: vec!["a note".to_owned()],
+        },
         culprit: Some("result[0]".to_owned()),
-        ..ErrorRecord::plain(ErrorKind::Raised, Outcome::Finished, "ouch")
+        ..ErrorRecord::plain(ErrorKind::Raised, Outcome::Finished, "")
     };
     let mut bytes = vec![];
     record.encode(&mut bytes).unwrap();
@@ -123,14 +127,15 @@ fn error_record_is_written_and_read_byte_for_byte() {
 
 #[test]
 fn error_record_with_a_cause_is_written_and_read_byte_for_byte() {
-    let cause = RelatedError {
+    let raised = Raised {
         module: "builtins".to_owned(),
         qualname: "KeyError".to_owned(),
         bases: vec!["LookupError".to_owned()],
         message: "'bone'".to_owned(),
         payload: vec![0xc0],
-        ..RelatedError::default()
+        ..Raised::default()
     };
+    let cause = RelatedError { raised, links: Links::default() };
     let record = ErrorRecord {
         links: Links { cause: Some(1), context: Some(1), suppresses_context: true, members: vec![] },
         related: vec![cause],

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use elsewhere_proto::codec::CodecError;
-use elsewhere_proto::{ErrorRecord, Outcome};
+use elsewhere_proto::{ErrorRecord, Outcome, Raised};
 
 use crate::error::{Loss, StartError, SubmitError};
 
@@ -49,22 +49,22 @@ impl Error {
 
 /// As Python shows an exception: its class, what it says, where it was raised there, and what hangs on it.
 fn describe(record: &ErrorRecord) -> String {
-    let mut text = describe_one(&record.module, &record.qualname, &record.message, &record.traceback);
+    let mut text = describe_one(&record.raised);
     for (role, number) in [("raised from", record.links.cause), ("raised while handling", record.links.context)] {
         if role != "raised from" && (record.links.suppresses_context || record.links.cause.is_some()) {
             continue;
         }
         let at = number.and_then(|number| usize::try_from(number).ok()?.checked_sub(1));
         if let Some(other) = at.and_then(|at| record.related.get(at)) {
-            let other = describe_one(&other.module, &other.qualname, &other.message, &other.traceback);
+            let other = describe_one(&other.raised);
             text = format!("{}\n{role}: {other}", text.trim_end());
         }
     }
     text
 }
 
-fn describe_one(module: &str, qualname: &str, message: &str, traceback: &str) -> String {
-    let class = match (module, qualname) {
+fn describe_one(Raised { module, qualname, message, traceback, .. }: &Raised) -> String {
+    let class = match (module.as_str(), qualname.as_str()) {
         (_, "") => String::new(),
         ("builtins" | "", name) => format!("{name}: "),
         (module, name) => format!("{module}.{name}: "),

@@ -1,6 +1,7 @@
 //! What a failed call tells its caller.
 //! Owns: the record's form. Must not know: exceptions; the payload is bytes here.
 
+use super::raised::{self, NIL, Raised};
 use super::related::{Links, RelatedError};
 use crate::codec::{CodecError, Limits, Reader, Token, Writer};
 
@@ -99,20 +100,8 @@ pub struct ErrorRecord {
     pub kind: ErrorKind,
     /// What is known of the call.
     pub outcome: Outcome,
-    /// The module of the exception's class.
-    pub module: String,
-    /// The qualified name of the exception's class.
-    pub qualname: String,
-    /// The names of its builtin base classes, nearest first.
-    pub bases: Vec<String>,
-    /// What it says.
-    pub message: String,
-    /// The frames that it passed, as text.
-    pub traceback: String,
-    /// One encoded value from which it can be rebuilt: a pickle, a list of arguments, or nil.
-    pub payload: Vec<u8>,
-    /// Notes that were added to it.
-    pub notes: Vec<String>,
+    /// What was raised; only the message is known where no exception is behind it.
+    pub raised: Raised,
     /// The part of an argument or result that could not travel.
     pub culprit: Option<String>,
     /// Whether a coroutine raised it, which the receiver of the call ran.
@@ -124,11 +113,10 @@ pub struct ErrorRecord {
 }
 
 /// How many values a record has at least.
-const PARTS: usize = 10;
+const PARTS: usize = raised::PARTS + 3;
 /// With the mark of a coroutine, and with what hangs on the exception; later versions may add more at the end.
 const PARTS_OF_COROUTINE: usize = 11;
 const PARTS_WITH_RELATED: usize = 13;
-const NIL: u8 = 0xc0;
 
 impl ErrorRecord {
     /// A record without an exception behind it.
@@ -137,13 +125,7 @@ impl ErrorRecord {
         Self {
             kind,
             outcome,
-            module: String::new(),
-            qualname: String::new(),
-            bases: Vec::new(),
-            message: message.into(),
-            traceback: String::new(),
-            payload: vec![NIL],
-            notes: Vec::new(),
+            raised: Raised { message: message.into(), payload: vec![NIL], ..Raised::default() },
             culprit: None,
             is_of_coroutine: false,
             links: Links::default(),
@@ -177,13 +159,7 @@ impl ErrorRecord {
         out.begin_list(parts)?;
         out.int(self.kind.code());
         out.int(self.outcome.code());
-        out.str(&self.module)?;
-        out.str(&self.qualname)?;
-        write_texts(out, &self.bases)?;
-        out.str(&self.message)?;
-        out.str(&self.traceback)?;
-        out.encoded(if self.payload.is_empty() { &[NIL] } else { &self.payload });
-        write_texts(out, &self.notes)?;
+        self.raised.write(out)?;
         match &self.culprit {
             Some(culprit) => out.str(culprit)?,
             None => out.nil(),
@@ -236,13 +212,7 @@ impl ErrorRecord {
         Ok(Self {
             kind,
             outcome,
-            module: reader.read_str()?.to_owned(),
-            qualname: reader.read_str()?.to_owned(),
-            bases: read_texts(reader)?,
-            message: reader.read_str()?.to_owned(),
-            traceback: reader.read_str()?.to_owned(),
-            payload: reader.read_encoded()?.to_vec(),
-            notes: read_texts(reader)?,
+            raised: Raised::read(reader)?,
             culprit: match reader.next_token()? {
                 Token::Nil => None,
                 Token::Str(culprit) => Some(culprit.to_owned()),
@@ -271,29 +241,23 @@ fn read_codes(reader: &mut Reader<'_>) -> Result<(ErrorKind, Outcome), CodecErro
     Ok((kind, outcome))
 }
 
-pub(super) fn write_texts(out: &mut Writer<'_>, texts: &[String]) -> Result<(), CodecError> {
-    out.begin_list(texts.len())?;
-    texts.iter().try_for_each(|text| out.str(text))
-}
-
-pub(super) fn read_texts(reader: &mut Reader<'_>) -> Result<Vec<String>, CodecError> {
-    let len = reader.read_list_len()?;
-    (0..len).map(|_| reader.read_str().map(str::to_owned)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn record() -> ErrorRecord {
         ErrorRecord {
-            module: "kennel".to_owned(),
-            qualname: "Dog.Bite".to_owned(),
-            bases: vec!["ValueError".to_owned(), "Exception".to_owned()],
-            traceback: "Traceback".to_owned(),
-            notes: vec!["a note".to_owned()],
+            raised: Raised {
+                module: "kennel".to_owned(),
+                qualname: "Dog.Bite".to_owned(),
+                bases: vec!["ValueError".to_owned(), "Exception".to_owned()],
+                message: "cannot pickle a lock".to_owned(),
+                traceback: "Traceback".to_owned(),
+                payload: vec![NIL],
+                notes: vec!["a note".to_owned()],
+            },
             culprit: Some("result[3].lock".to_owned()),
-            ..ErrorRecord::plain(ErrorKind::Result, Outcome::Finished, "cannot pickle a lock")
+            ..ErrorRecord::plain(ErrorKind::Result, Outcome::Finished, "")
         }
     }
 
@@ -307,9 +271,11 @@ mod tests {
     }
 
     fn linked() -> ErrorRecord {
-        let cause = RelatedError { qualname: "KeyError".to_owned(), payload: vec![NIL], ..RelatedError::default() };
+        let raised = Raised { qualname: "KeyError".to_owned(), payload: vec![NIL], ..Raised::default() };
+        let several = Raised { message: "several".to_owned(), ..raised.clone() };
+        let cause = RelatedError { raised, links: Links::default() };
         let links = Links { context: Some(2), members: vec![1, 2], suppresses_context: true, ..Links::default() };
-        let group = RelatedError { message: "several".to_owned(), links, ..cause.clone() };
+        let group = RelatedError { raised: several, links };
         let links = Links { cause: Some(1), context: Some(2), ..Links::default() };
         ErrorRecord { links, related: vec![cause, group], is_of_coroutine: true, ..record() }
     }
@@ -337,9 +303,10 @@ mod tests {
     #[test]
     fn empty_payload_is_nil() {
         let mut body = vec![];
-        ErrorRecord { payload: vec![], ..record() }.encode(&mut body).unwrap();
+        let raised = Raised { payload: vec![], ..record().raised };
+        ErrorRecord { raised, ..record() }.encode(&mut body).unwrap();
 
-        assert_eq!(ErrorRecord::decode(&body, Limits::default()).unwrap().payload, [NIL]);
+        assert_eq!(ErrorRecord::decode(&body, Limits::default()).unwrap().raised.payload, [NIL]);
     }
 
     #[test]

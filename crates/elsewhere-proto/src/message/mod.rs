@@ -6,4 +6,5 @@ pub(crate) mod error_record;
 pub(crate) mod frame;
 pub(crate) mod hello;
 pub(crate) mod operation;
+pub(crate) mod raised;
 pub(crate) mod related;

@@ -1,7 +1,7 @@
 //! Errors that hang on the one that a call failed with: causes, contexts, members of groups.
 //! Owns: their form within an error record. Must not know: exceptions.
 
-use super::error_record::{read_texts, write_texts};
+use super::raised::{self, Raised};
 use crate::codec::{CodecError, Reader, Token, Writer};
 
 /// How one error hangs together with others, by their numbers: 0 is the error of the record, 1 the first related one.
@@ -17,30 +17,17 @@ pub struct Links {
     pub members: Vec<u32>,
 }
 
-/// An error that hangs on the one of the record. The parts are those of [`ErrorRecord`](crate::ErrorRecord).
+/// An error that hangs on the one of the record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RelatedError {
-    /// The module of the exception's class.
-    pub module: String,
-    /// The qualified name of the exception's class.
-    pub qualname: String,
-    /// The names of its builtin base classes, nearest first.
-    pub bases: Vec<String>,
-    /// What it says.
-    pub message: String,
-    /// Where it was raised, as text.
-    pub traceback: String,
-    /// One encoded value from which it can be rebuilt, or nil.
-    pub payload: Vec<u8>,
-    /// Notes that were added to it.
-    pub notes: Vec<String>,
+    /// The error.
+    pub raised: Raised,
     /// What hangs on it in turn.
     pub links: Links,
 }
 
 const LINKS: usize = 4;
-const PARTS: usize = 8;
-const NIL: u8 = 0xc0;
+const PARTS: usize = raised::PARTS + 1;
 
 impl Links {
     pub(super) fn write(&self, out: &mut Writer<'_>) -> Result<(), CodecError> {
@@ -77,28 +64,13 @@ impl Links {
 impl RelatedError {
     pub(super) fn write(&self, out: &mut Writer<'_>) -> Result<(), CodecError> {
         out.begin_list(PARTS)?;
-        out.str(&self.module)?;
-        out.str(&self.qualname)?;
-        write_texts(out, &self.bases)?;
-        out.str(&self.message)?;
-        out.str(&self.traceback)?;
-        out.encoded(if self.payload.is_empty() { &[NIL] } else { &self.payload });
-        write_texts(out, &self.notes)?;
+        self.raised.write(out)?;
         self.links.write(out)
     }
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
         read_list(reader, PARTS)?;
-        Ok(Self {
-            module: reader.read_str()?.to_owned(),
-            qualname: reader.read_str()?.to_owned(),
-            bases: read_texts(reader)?,
-            message: reader.read_str()?.to_owned(),
-            traceback: reader.read_str()?.to_owned(),
-            payload: reader.read_encoded()?.to_vec(),
-            notes: read_texts(reader)?,
-            links: Links::read(reader)?,
-        })
+        Ok(Self { raised: Raised::read(reader)?, links: Links::read(reader)? })
     }
 }
 
