@@ -2,12 +2,14 @@
 //! Owns: where everything lies in the segment. Must not know: frames, who started whom.
 //!
 //! The end that makes the channel hands the descriptor to the other, which opens it once. After a page of control words come
-//! the two rings; all of it is mapped and present from the start.
+//! the free tables of the buffers, the recorder and the two rings; all of it is mapped and present from the start.
 
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::error::{SegmentError, Violation};
 use crate::place::Place;
+use crate::pool::{self, Holdings, Pool};
+use crate::recorder::{self, Recorder};
 use crate::ring::{Consumer, Inlet, Lines, Outlet, Producer, Received, RingError, RingPlace};
 use crate::segment::{Segment, Sharing};
 use crate::sync::{Arc, AtomicU64, Ordering};
@@ -22,8 +24,10 @@ const LAYOUT: u64 = u64::from_le_bytes(*b"elswhr\x01\x00");
 const SIGN: usize = 0;
 const WAKES: [usize; 2] = [128, 256];
 const LINES: [usize; 2] = [512, 768];
-const RINGS: [usize; 2] = [4096, 4096 + RING_BYTES];
-const BYTES: usize = 4096 + 2 * RING_BYTES;
+const TABLES: usize = 4096;
+const RECORDER: usize = TABLES + pool::BYTES;
+const RINGS: [usize; 2] = [RECORDER + recorder::BYTES, RECORDER + recorder::BYTES + RING_BYTES];
+const BYTES: usize = RECORDER + recorder::BYTES + 2 * RING_BYTES;
 
 /// Which end this is. Each ring has the number of the side that writes it, each wake word that of the side it wakes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -43,6 +47,10 @@ pub struct Channel {
     pub lookout: Arc<Lookout<ChannelNews>>,
     /// Wakes the other side, for whoever has no message for it.
     pub doorbell: Arc<Doorbell>,
+    /// The buffers of both sides.
+    pub pool: Pool,
+    /// What the side that runs calls records of them, for the other to read after its death.
+    pub recorder: Recorder,
 }
 
 /// The sending half of an end.
@@ -113,7 +121,9 @@ impl Channel {
         let lookout = Arc::new(Lookout::new(wake(here).ok_or_else(impossible)?, news));
         let sender = Sender { producer, doorbell: Arc::clone(&doorbell) };
         let receiver = Receiver { consumer, doorbell: Arc::clone(&doorbell) };
-        Ok(Self { sender, receiver, lookout, doorbell })
+        let pool = Pool::over(segment, TABLES, side == Side::Maker, Holdings::of_process())?;
+        let recorder = Recorder::new(Place::new(segment, RECORDER, recorder::CALLS).ok_or_else(impossible)?);
+        Ok(Self { sender, receiver, lookout, doorbell, pool, recorder })
     }
 }
 

@@ -50,6 +50,12 @@ pub enum Violation {
         /// The loan before.
         before: u32,
     },
+    /// A message names a buffer whose last loan is still in use.
+    #[error("peer lent buffer {slot} again before it had it back")]
+    LentTwice {
+        /// Index in the free table.
+        slot: u32,
+    },
     /// A message names more bytes than the buffer has.
     #[error("peer named {named} bytes of buffer {slot}, which has {bytes}")]
     BufferLength {

@@ -11,8 +11,9 @@
 //! * what this side needs to know of itself (its own index, what it lent) it keeps in private memory and never reads back;
 //! * what it reads of the peer it reads once, into a local, and checks the local.
 //!
-//! The parts, from below: [`Segment`] is a mapping, [`ring`] a byte queue in one direction, [`wake`] how its reader is woken;
-//! [`Channel`] lays out the one segment that a connection needs.
+//! The parts, from below: [`Segment`] is a mapping, [`ring`] a byte queue in one direction, [`wake`] how its reader is woken,
+//! [`pool`] the lending of buffers, [`Recorder`] what is left of calls after a death; [`Channel`] lays out the one segment
+//! that a connection needs.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic))]
 
 #[cfg(not(all(test, loom)))]
@@ -30,6 +31,9 @@ mod memory;
 #[cfg(all(test, loom))]
 mod models;
 mod place;
+pub mod pool;
+#[cfg(not(all(test, loom)))]
+mod recorder;
 pub mod ring;
 #[cfg(not(all(test, loom)))]
 mod segment;
@@ -39,6 +43,8 @@ pub mod wake;
 #[cfg(not(all(test, loom)))]
 pub use channel::{Channel, ChannelNews, RING_BYTES, Receiver, Sender};
 pub use error::{SegmentError, Violation};
+#[cfg(not(all(test, loom)))]
+pub use recorder::{Progress, Recorder};
 pub use ring::{Received, RingError};
 #[cfg(not(all(test, loom)))]
 pub use segment::{Segment, Sharing};

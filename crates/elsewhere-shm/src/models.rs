@@ -3,10 +3,13 @@
 //!
 //! What ends a model wrongly is an assertion or a deadlock: a thread that sleeps for ever is a lost wake.
 
+use loom::cell::UnsafeCell;
 use loom::sync::Mutex;
+use loom::sync::mpsc;
 use loom::thread::{self, JoinHandle};
 
 use crate::place::Place;
+use crate::pool::{Ledger, give_back};
 use crate::ring::{Consumer, Inlet, Outlet, Producer, Received, RingError, RingPlace};
 use crate::sync::{Arc, AtomicBool, Ordering, lock};
 use crate::wake::{Doorbell, Event, Futex, Lookout, News};
@@ -361,5 +364,86 @@ fn writer_that_waits_for_room_is_woken() {
             }
         }
         writer.join().unwrap();
+    });
+}
+
+/// One buffer, in which loom notices if two use it at a time.
+#[derive(Default)]
+struct Memory(UnsafeCell<u32>);
+
+// SAFETY: that one thread at a time uses it is what the models check: loom panics otherwise.
+unsafe impl Sync for Memory {}
+// SAFETY: as above.
+unsafe impl Send for Memory {}
+
+impl Memory {
+    fn fill(&self, value: u32) {
+        // SAFETY: the pointer is valid in here, and loom tells if somebody else uses the cell meanwhile.
+        self.0.with_mut(|place| unsafe { *place = value });
+    }
+
+    fn check(&self, value: u32) {
+        // SAFETY: as above.
+        self.0.with(|place| assert_eq!(unsafe { *place }, value));
+    }
+}
+
+#[test]
+fn buffer_is_the_borrowers_until_it_gives_it_back() {
+    check(3, || {
+        let table: Place<crate::sync::AtomicU32> = Place::on_heap(2);
+        let mut ledger = Ledger::new(table.share());
+        let memory: Arc<[Memory; 2]> = Arc::new(Default::default());
+        let (sender, arrivals) = mpsc::channel();
+        let lent = Arc::clone(&memory);
+        let borrower = thread::spawn(move || {
+            for _ in 0..3 {
+                let (slot, generation): (u32, u32) = arrivals.recv().unwrap();
+                lent[slot as usize].check(generation);
+                give_back(&table, slot, generation);
+            }
+        });
+
+        for slot in [0, 1, 0] {
+            while !ledger.has_returned(slot).unwrap() {
+                thread::yield_now();
+            }
+            let generation = ledger.lend(slot).unwrap();
+            memory[slot as usize].fill(generation);
+            sender.send((slot, generation)).unwrap();
+        }
+        borrower.join().unwrap();
+        assert!(ledger.has_returned(0).unwrap() && ledger.has_returned(1).unwrap());
+    });
+}
+
+#[test]
+fn buffers_are_given_back_from_two_threads() {
+    check(3, || {
+        let table: Place<crate::sync::AtomicU32> = Place::on_heap(2);
+        let mut ledger = Ledger::new(table.share());
+        let memory: Arc<[Memory; 2]> = Arc::new(Default::default());
+        let droppers = [0, 1].map(|slot: u32| {
+            let generation = ledger.lend(slot).unwrap();
+            memory[slot as usize].fill(generation);
+            let (table, memory) = (table.share(), Arc::clone(&memory));
+            thread::spawn(move || {
+                memory[slot as usize].check(generation);
+                give_back(&table, slot, generation);
+            })
+        });
+
+        let mut is_free = [false; 2];
+        while is_free != [true; 2] {
+            for slot in [0, 1] {
+                if !is_free[slot as usize] && ledger.has_returned(slot).unwrap() {
+                    is_free[slot as usize] = true;
+                    assert_eq!(ledger.lend(slot), Ok(2));
+                    memory[slot as usize].fill(2);
+                }
+            }
+            thread::yield_now();
+        }
+        droppers.into_iter().for_each(|thread| thread.join().unwrap());
     });
 }

@@ -4,6 +4,8 @@
 #![allow(clippy::exit, clippy::print_stderr, reason = "this is how a watchdog and a peer end")]
 
 use std::env;
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -12,6 +14,10 @@ use std::time::Duration;
 
 use elsewhere_shm::wake::Waited;
 use elsewhere_shm::{Channel, Received, RingError};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    recvmsg, sendmsg,
+};
 
 /// Names the environment variable that makes the test `peer_main` a peer, and says which one.
 const ROLE: &str = "ELSEWHERE_SHM_TEST_PEER";
@@ -77,4 +83,38 @@ pub fn receive(channel: &mut Channel, target: &mut [u8]) -> Result<Option<usize>
 /// Sleeps until there is something to do.
 pub fn sleep(channel: &Channel, timeout: Option<Duration>) -> Waited {
     channel.lookout.try_sleeper().expect("one thread waits").sleep(timeout, || false)
+}
+
+/// Sends a descriptor over a socket, beside one byte.
+pub fn send_fd(socket: impl AsFd, fd: impl AsFd) {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let fds = [fd.as_fd()];
+    assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
+    sendmsg(socket, &[IoSlice::new(b"f")], &mut control, SendFlags::NOSIGNAL).unwrap();
+}
+
+/// Receives one; None at the end.
+pub fn receive_fd(socket: impl AsFd) -> Option<OwnedFd> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    let received = recvmsg(socket, &mut [IoSliceMut::new(&mut byte)], &mut control, RecvFlags::CMSG_CLOEXEC).unwrap();
+    let fds = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        _ => None,
+    });
+    fds.filter(|_| received.bytes == 1)
+}
+
+/// Whether this process maps the memfd with that inode.
+pub fn is_mapped(inode: u64) -> bool {
+    let inode = inode.to_string();
+    let is_it = |line: &str| line.contains("memfd") && line.split_whitespace().any(|word| word == inode);
+    std::fs::read_to_string("/proc/self/maps").unwrap().lines().any(is_it)
+}
+
+/// The inode of a memfd.
+pub fn inode(fd: impl AsFd) -> u64 {
+    rustix::fs::fstat(fd).unwrap().st_ino
 }

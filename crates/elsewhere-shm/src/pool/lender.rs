@@ -1,0 +1,276 @@
+//! The side that makes buffers and lends them.
+//! Owns: the segments that it made. Must not know: how a message is sent.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ptr::NonNull;
+
+use super::ledger::{Ledger, give_back};
+use super::{BufferName, PoolError, SLOTS, class_of};
+use crate::place::Place;
+use crate::segment::{Segment, Sharing};
+use crate::sync::{Arc, AtomicU32};
+
+/// Free segments are kept as long as they are so few, or have so few bytes together.
+const KEPT: usize = 4;
+const KEPT_BYTES: usize = 256 << 20;
+
+/// Lends buffers to the peer. Who shares it between threads locks it; a [`Loan`] is filled without that lock.
+#[derive(Debug)]
+pub struct Lender {
+    ledger: Ledger,
+    slots: Vec<Option<Buffer>>,
+    /// Slots without a segment.
+    vacant: Vec<u32>,
+    lent: Vec<u32>,
+    /// The longest unused first.
+    free: VecDeque<u32>,
+    retired: Vec<BufferName>,
+    was_used: bool,
+}
+
+#[derive(Debug)]
+struct Buffer {
+    segment: Arc<Segment>,
+    /// Until the peer has it.
+    fd: Option<Arc<OwnedFd>>,
+    /// The last loan that was sent.
+    sent: Option<u32>,
+}
+
+/// A buffer that may be filled. Given back by its drop, unless it was sent.
+#[derive(Debug)]
+pub struct Loan {
+    name: BufferName,
+    segment: Arc<Segment>,
+    fd: Option<Arc<OwnedFd>>,
+    table: Option<Place<AtomicU32>>,
+}
+
+impl Lender {
+    pub(crate) fn new(table: Place<AtomicU32>) -> Self {
+        let slots = u32::try_from(SLOTS).unwrap_or(0);
+        Self {
+            ledger: Ledger::new(table),
+            slots: (0..slots).map(|_| None).collect(),
+            vacant: (0..slots).rev().collect(),
+            lent: Vec::new(),
+            free: VecDeque::new(),
+            retired: Vec::new(),
+            was_used: false,
+        }
+    }
+
+    /// A buffer of at least `bytes` bytes, made if there is none.
+    ///
+    /// # Errors
+    /// [`PoolError`]; the connection can go on, except after [`PoolError::Violated`].
+    pub fn lend(&mut self, bytes: usize) -> Result<Loan, PoolError> {
+        if let Some(loan) = self.reuse(bytes)? {
+            return Ok(loan);
+        }
+        let (segment, fd) = Self::make(&[], bytes)?;
+        self.lend_new(segment, fd)
+    }
+
+    /// A buffer that begins with `content`.
+    ///
+    /// # Errors
+    /// Those of [`Lender::lend`].
+    pub fn lend_with(&mut self, content: &[u8]) -> Result<Loan, PoolError> {
+        if let Some(loan) = self.reuse(content.len())? {
+            let is_written = loan.write(0, content);
+            return if is_written { Ok(loan) } else { Err(PoolError::Inherited) };
+        }
+        let (segment, fd) = Self::make(content, content.len())?;
+        self.lend_new(segment, fd)
+    }
+
+    /// A segment for [`Lender::lend_new`] or [`Lender::stock`]: the slow part of lending, for which no lock is needed.
+    ///
+    /// # Errors
+    /// Those of [`Segment::create_with`].
+    pub fn make(content: &[u8], bytes: usize) -> Result<(Segment, OwnedFd), PoolError> {
+        let class = class_of(bytes.max(content.len())).ok_or(crate::SegmentError::Size(bytes))?;
+        Ok(Segment::create_with(content, class, Sharing::WithForks)?)
+    }
+
+    /// A buffer of at least `bytes` bytes that was lent before. None if there is none of the right size.
+    ///
+    /// # Errors
+    /// [`PoolError::Violated`] or [`PoolError::Inherited`].
+    pub fn reuse(&mut self, bytes: usize) -> Result<Option<Loan>, PoolError> {
+        let class = class_of(bytes).ok_or(crate::SegmentError::Size(bytes))?;
+        self.was_used = true;
+        if self.find_free(class).is_none() {
+            self.collect()?;
+        }
+        let Some(index) = self.find_free(class) else { return Ok(None) };
+        let Some(slot) = self.free.remove(index) else { return Ok(None) };
+        self.lend_slot(slot).map(Some)
+    }
+
+    /// Lends a segment that was just made.
+    ///
+    /// # Errors
+    /// [`PoolError::AllLent`], [`PoolError::Violated`] or [`PoolError::Inherited`].
+    pub fn lend_new(&mut self, segment: Segment, fd: OwnedFd) -> Result<Loan, PoolError> {
+        let slot = self.settle(segment, fd)?;
+        self.lend_slot(slot)
+    }
+
+    /// Keeps a segment that was just made for the next who needs one.
+    ///
+    /// # Errors
+    /// [`PoolError::AllLent`].
+    pub fn stock(&mut self, segment: Segment, fd: OwnedFd) -> Result<(), PoolError> {
+        let slot = self.settle(segment, fd)?;
+        self.free.push_back(slot);
+        Ok(())
+    }
+
+    /// Notes that `loan` goes to the peer, in a message behind the one with its descriptor ([`Loan::fd`]), and tells its
+    /// name.
+    pub fn sent(&mut self, mut loan: Loan) -> BufferName {
+        loan.table = None; // from here on only the borrower gives it back
+        if let Some(Some(buffer)) = self.slots.get_mut(loan.name.slot as usize) {
+            buffer.fd = None;
+            buffer.sent = Some(loan.name.generation);
+        }
+        loan.name
+    }
+
+    /// Takes back what was given back, and retires what is too much.
+    ///
+    /// # Errors
+    /// [`PoolError::Violated`] or [`PoolError::Inherited`].
+    pub fn collect(&mut self) -> Result<(), PoolError> {
+        self.ledger.table().get().ok_or(PoolError::Inherited)?;
+        let mut index = 0;
+        while let Some(slot) = self.lent.get(index).copied() {
+            if self.ledger.has_returned(slot)? {
+                self.lent.swap_remove(index);
+                self.free.push_back(slot);
+            } else {
+                index += 1;
+            }
+        }
+        let mut bytes: usize = self.free.iter().map(|slot| self.bytes_of(*slot)).sum();
+        while self.free.len() > KEPT && bytes > KEPT_BYTES {
+            bytes -= self.retire_oldest();
+        }
+        Ok(())
+    }
+
+    /// To be called once a second while there are free buffers: lets go of them if none was asked for since the last time.
+    /// Returns whether any is left.
+    ///
+    /// # Errors
+    /// Those of [`Lender::collect`].
+    pub fn trim(&mut self) -> Result<bool, PoolError> {
+        self.collect()?;
+        if !std::mem::take(&mut self.was_used) {
+            while self.retire_oldest() > 0 {}
+        }
+        Ok(!self.free.is_empty())
+    }
+
+    /// The segments that are no more, by their last loans and once each: for the peer to let go of them too. The peer may be
+    /// told at any time, also when the slot has another segment by then.
+    pub fn take_retired(&mut self) -> Vec<BufferName> {
+        std::mem::take(&mut self.retired)
+    }
+
+    /// How many buffers are lent, as far as is known, and how many free.
+    #[must_use]
+    pub fn counts(&self) -> (usize, usize) {
+        (self.lent.len(), self.free.len())
+    }
+
+    /// The index of a free buffer of that size, of several the last used, which is the warmest.
+    fn find_free(&self, class: usize) -> Option<usize> {
+        self.free.iter().rposition(|slot| self.bytes_of(*slot) == class)
+    }
+
+    fn bytes_of(&self, slot: u32) -> usize {
+        self.slots.get(slot as usize).and_then(Option::as_ref).map_or(0, |buffer| buffer.segment.bytes())
+    }
+
+    /// Gives a new segment a slot.
+    fn settle(&mut self, segment: Segment, fd: OwnedFd) -> Result<u32, PoolError> {
+        if self.vacant.is_empty() {
+            self.retire_oldest();
+        }
+        let slot = self.vacant.pop().ok_or(PoolError::AllLent)?;
+        if let Some(place) = self.slots.get_mut(slot as usize) {
+            *place = Some(Buffer { segment: Arc::new(segment), fd: Some(Arc::new(fd)), sent: None });
+        }
+        Ok(slot)
+    }
+
+    /// Lends a slot that is in no list.
+    fn lend_slot(&mut self, slot: u32) -> Result<Loan, PoolError> {
+        let table = self.ledger.table().share();
+        table.get().ok_or(PoolError::Inherited)?;
+        let generation = self.ledger.lend(slot)?;
+        self.lent.push(slot);
+        let buffer = self.slots.get(slot as usize).and_then(Option::as_ref).ok_or(PoolError::AllLent)?;
+        Ok(Loan {
+            name: BufferName { slot, generation },
+            segment: Arc::clone(&buffer.segment),
+            fd: buffer.fd.clone(),
+            table: Some(table),
+        })
+    }
+
+    /// Tells how many bytes it had; zero if nothing is free.
+    fn retire_oldest(&mut self) -> usize {
+        let Some(slot) = self.free.pop_front() else { return 0 };
+        let Some(buffer) = self.slots.get_mut(slot as usize).and_then(Option::take) else { return 0 };
+        self.vacant.push(slot);
+        if let Some(generation) = buffer.sent {
+            self.retired.push(BufferName { slot, generation }); // otherwise the peer never had it
+        }
+        buffer.segment.bytes()
+    }
+}
+
+impl Loan {
+    /// Slot and generation.
+    #[must_use]
+    pub fn name(&self) -> BufferName {
+        self.name
+    }
+
+    /// What the peer must be sent before a message may name the buffer, with [`Loan::bytes`]. None if it has it.
+    #[must_use]
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.fd.as_ref().map(|fd| fd.as_fd())
+    }
+
+    /// Bytes of the segment, at least as many as were asked for.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.segment.bytes()
+    }
+
+    /// Copies `source` to `offset`. Returns whether it fits.
+    #[must_use]
+    pub fn write(&self, offset: usize, source: &[u8]) -> bool {
+        self.segment.write(offset, source)
+    }
+
+    /// Where the buffer begins, for who fills it by other means. See [`Segment::start`].
+    #[must_use]
+    pub fn start(&self) -> NonNull<u8> {
+        self.segment.start()
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        if let Some(table) = &self.table {
+            give_back(table, self.name.slot, self.name.generation);
+        }
+    }
+}
