@@ -93,6 +93,14 @@ def test_system_exit_in_a_coroutine_does_not_end_the_host(host, gate) -> None:
     assert gate.fetch(1).result() == 1
 
 
+def test_generator_exit_in_a_coroutine_is_told_in_every_mode(gate) -> None:
+    with pytest.raises(elsewhere.RemoteError) as raised:
+        gate.give_up().result()
+
+    assert type(raised.value).__name__ == "RemoteGeneratorExit"
+    assert gate.fetch(1).result() == 1
+
+
 def test_coroutines_run_on_the_main_thread_in_every_mode(gate) -> None:
     assert gate.thread_of_loop().result() == gate.main_thread()
 

@@ -238,6 +238,27 @@ def test_error_in_an_async_generator_is_raised_here(maker):
         asyncio.run(play())
 
 
+@pytest.mark.parametrize(
+    "make", [lambda: GeneratorExit("over"), KeyboardInterrupt, lambda: KeyboardInterrupt, LookupError]
+)
+def test_exception_that_is_thrown_into_an_async_generator_and_not_caught_is_raised_as_itself(maker, make):
+    caught: list[type] = []
+    thrown = make()
+
+    async def play() -> None:
+        echo = maker.slow_echo()
+        await anext(echo)
+        try:
+            await echo.athrow(thrown)
+        except BaseException as error:
+            caught.append(type(error))
+
+    asyncio.run(play())
+
+    assert caught == [thrown if isinstance(thrown, type) else type(thrown)]
+    assert get(maker.items) == [1, 2, "closed"]
+
+
 def test_async_generator_comes_home_as_itself(maker):
     numbers = maker.slow_numbers()
 

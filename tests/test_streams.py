@@ -388,3 +388,79 @@ def test_streams_of_two_hosts_interleave(producer):
         numbers = other.spawn(Producer).numbers(3)
 
         assert list(zip(numbers, producer.numbers(3), strict=True)) == [(0, 0), (1, 1), (2, 2)]
+
+
+class Lost(ValueError):
+    """Cannot be pickled."""
+
+    def __init__(self) -> None:
+        super().__init__("mine")
+        self.lock = threading.Lock()
+
+
+@pytest.mark.parametrize(
+    ("kind", "args"),
+    [(GeneratorExit, ("over",)), (KeyboardInterrupt, ()), (SystemExit, (3,)), (Lost, ()), (ValueError, ("mine",))],
+)
+def test_exception_that_is_thrown_and_not_caught_is_raised_as_itself(book, kind, args):
+    entries, thrown = book.entries(), kind(*args)
+    next(entries)
+
+    with pytest.raises(kind) as caught:
+        entries.throw(thrown)
+
+    assert str(caught.value) == str(thrown)
+    assert book.read()[-1] == "closed"
+
+
+def test_class_that_is_thrown_is_raised_as_itself(book):
+    entries = book.entries()
+    next(entries)
+
+    with pytest.raises(KeyboardInterrupt):
+        entries.throw(KeyboardInterrupt)
+
+
+def test_exception_goes_through_a_generator_here_into_one_there(book):
+    def wrapper():
+        yield from book.entries()
+
+    wrapped = wrapper()
+    next(wrapped)
+    with pytest.raises(KeyboardInterrupt):
+        wrapped.throw(KeyboardInterrupt())
+    assert book.read()[-1] == "closed"
+
+
+class Catcher:
+    def catch(self):
+        try:
+            yield "first"
+        except ValueError as error:
+            yield [type(error).__name__, str(error)]
+        raise SystemExit(4)
+
+    def leave(self):
+        try:
+            yield "first"
+        except SystemExit:
+            raise SystemExit(4) from None
+
+
+def test_thrown_exception_that_cannot_travel_is_caught_there_by_its_builtin_base(host):
+    stream = host.spawn(Catcher).catch()
+    next(stream)
+
+    assert stream.throw(Lost()) == ["Lost", "mine"]
+    with pytest.raises(elsewhere.RemoteError, match="4") as caught:
+        next(stream)
+    assert type(caught.value).__name__ == "RemoteSystemExit"
+
+
+def test_what_a_generator_raises_by_itself_is_not_taken_for_what_was_thrown(host):
+    stream = host.spawn(Catcher).leave()
+    next(stream)
+
+    with pytest.raises(elsewhere.RemoteError, match="4") as caught:
+        stream.throw(SystemExit(5))
+    assert type(caught.value).__name__ == "RemoteSystemExit"

@@ -115,6 +115,9 @@ class Gate:
     async def leave(self) -> None:
         raise SystemExit(3)
 
+    async def give_up(self) -> None:
+        raise GeneratorExit
+
     def thread(self) -> int:
         return threading.get_ident()
 

@@ -31,9 +31,21 @@ class AsyncStream:
         """Resume the generator with a value; gives its next item."""
         return await _resume(self._proxy, "asend", value)
 
-    async def athrow(self, exception: BaseException, /) -> Any:
+    async def athrow(self, exception: BaseException | type[BaseException], /) -> Any:
         """Raise an exception where the generator stands; gives its next item."""
-        return await _resume(self._proxy, "athrow", exception)
+        from . import _rebuilt
+
+        if isinstance(exception, type):
+            exception = exception()
+        try:
+            try:
+                return await _resume(self._proxy, "athrow", exception)
+            except _errors.ArgumentError as refused:
+                if not _rebuilt.could_not_travel(refused):
+                    raise
+            return await _resume(self._proxy, "athrow", _rebuilt.stand_in_for(exception))
+        except _errors.RemoteError as error:
+            raise _rebuilt.own_again(error, exception) from None
 
     async def aclose(self) -> None:
         """End the generator: its `finally` blocks run there, before this returns."""

@@ -102,8 +102,23 @@ def stand_in_for(error: BaseException) -> _errors.RemoteError:
     from . import _raised
 
     told = [[*entry[:5], None, *entry[6:]] for entry in _raised.describe(error)]
-    rebuilt: Any = rebuild(told, f"process {os.getpid()}", "a `with` block")
+    rebuilt: Any = rebuild(told, f"process {os.getpid()}", "whoever called")
     return rebuilt  # type: ignore[no-any-return]
+
+
+def own_again(error: BaseException, thrown: BaseException) -> BaseException:
+    """The exception that was thrown there, if `error` is what it came back as; else `error`."""
+    from . import _raised
+
+    if not isinstance(error, _errors.RemoteError):
+        return error
+    module, qualname, _, message, *_ = _raised.describe(thrown)[0]
+    return thrown if (error.type_name, error.message) == (f"{module}.{qualname}", message) else error
+
+
+def could_not_travel(error: BaseException) -> bool:
+    """Whether a call was not made because of an argument."""
+    return isinstance(error, _errors.ArgumentError) and not error.remote and error.outcome == "not_started"
 
 
 async def leave_async(context: Any, kind: type[BaseException], error: BaseException) -> Any:
@@ -111,7 +126,7 @@ async def leave_async(context: Any, kind: type[BaseException], error: BaseExcept
     try:
         return await _core._operate_async(context, "aexit", kind, error, None)
     except _errors.ArgumentError as refused:
-        if refused.remote or refused.outcome != "not_started":
+        if not could_not_travel(refused):
             raise
     stand_in = stand_in_for(error)
     return await _core._operate_async(context, "aexit", type(stand_in), stand_in, None)

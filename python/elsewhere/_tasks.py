@@ -64,7 +64,7 @@ def start(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], 
     import _thread
 
     thread = _thread.get_ident()
-    task = loop.create_task(_run(coroutine, running))
+    task = loop.create_task(_run(loop, coroutine, running))
 
     def cancel() -> None:
         if _thread.get_ident() == thread:
@@ -81,14 +81,14 @@ def start(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], 
     task.add_done_callback(ended)
 
 
-async def _run(coroutine: Coroutine[Any, Any, Any], running: Running) -> None:
+async def _run(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], running: Running) -> None:
     running.enter()
     try:
         value = await coroutine
-    except GeneratorExit:  # the loop is gone, and with it whoever could wait for the answer
-        raise
-    except BaseException as error:  # noqa: BLE001 - whatever it raised is the answer
-        running.fail(error)
+    except BaseException as error:
+        if isinstance(error, GeneratorExit) and _awaiting.running_loop() is not loop:
+            raise  # the loop is gone, and with it whoever could wait for the answer
+        running.fail(error)  # whatever it raised is the answer
     else:
         running.finish(value)
 

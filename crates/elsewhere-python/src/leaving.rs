@@ -1,9 +1,11 @@
-//! The end of `with` and `async with` over an object elsewhere: its exit runs there, whatever the block raised.
+//! Exceptions that are given to an object elsewhere: by the end of a `with`, or thrown into a generator.
 //!
-//! Owns: when a stand-in is sent for an exception. Must not know: how that is made (`elsewhere._rebuilt` does).
+//! Owns: when a stand-in is sent for one, since what it is given to has to run in any case. Must not know: how that is made
+//! (`elsewhere._rebuilt` does).
 
 use elsewhere_proto::Operation;
 use pyo3::prelude::*;
+use pyo3::types::PyType;
 
 use crate::future::Future;
 use crate::proxy::{self, Proxy};
@@ -16,13 +18,39 @@ pub(crate) fn exit<'py>(
     error: Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = context.py();
-    let refused = match proxy::operate(context, Operation::Exit, &[kind, error.clone(), encode::none(py)]) {
-        Err(refused) if !error.is_none() && could_not_travel(py, &refused)? => refused,
-        left => return left,
+    let exit = |kind: Bound<'py, PyAny>, error: Bound<'py, PyAny>| {
+        proxy::operate(context, Operation::Exit, &[kind, error, encode::none(py)])
     };
-    drop(refused);
-    let stand_in = py.import("elsewhere._rebuilt")?.getattr("stand_in_for")?.call1((error,))?;
-    proxy::operate(context, Operation::Exit, &[stand_in.get_type().into_any(), stand_in, encode::none(py)])
+    match exit(kind, error.clone()) {
+        Err(refused) if !error.is_none() && could_not_travel(py, &refused)? => {
+            let stand_in = stand_in_for(&error)?;
+            exit(stand_in.get_type().into_any(), stand_in)
+        }
+        left => left,
+    }
+}
+
+/// Throws `exception` by `throw`, which gives what the generator does with it. One that is not caught there is raised as
+/// itself, whatever it is, since it is from here.
+pub(crate) fn throw<'py>(
+    exception: Bound<'py, PyAny>,
+    throw: impl Fn(Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = exception.py();
+    let exception = if exception.is_instance_of::<PyType>() { exception.call0()? } else { exception };
+    let thrown = match throw(exception.clone()) {
+        Err(refused) if could_not_travel(py, &refused)? => throw(stand_in_for(&exception)?),
+        thrown => thrown,
+    };
+    thrown.map_err(|error| {
+        let own = || py.import("elsewhere._rebuilt")?.getattr("own_again")?.call1((error.value(py), &exception));
+        PyErr::from_value(own().unwrap_or_else(|_: PyErr| error.value(py).clone().into_any()))
+    })
+}
+
+/// What goes along for an exception that cannot travel.
+fn stand_in_for<'py>(error: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    error.py().import("elsewhere._rebuilt")?.getattr("stand_in_for")?.call1((error,))
 }
 
 /// Whether the call was not made because of the exception that was to go along.

@@ -15,7 +15,7 @@ use crate::call::{self, Last};
 use crate::peer::Import;
 use crate::proxy::Proxy;
 use crate::sent::Sent;
-use crate::{errors, path, pickling};
+use crate::{errors, leaving, path, pickling};
 
 /// An iterator elsewhere. `next`, `send`, `throw` and `close` work as on a generator.
 #[pyclass(frozen, weakref, module = "elsewhere")]
@@ -91,7 +91,7 @@ impl Stream {
     #[pyo3(signature = (exception, /))]
     fn throw<'py>(&self, exception: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = exception.py();
-        step(&self.operate(py, Operation::Throw, &[exception])?, py)
+        leaving::throw(exception, |exception| step(&self.operate(py, Operation::Throw, &[exception])?, py))
     }
 
     /// End the generator: its `finally` blocks run there, before this returns.
