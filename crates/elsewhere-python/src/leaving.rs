@@ -15,7 +15,7 @@ use crate::{encode, errors};
 pub(crate) fn exit<'py>(
     context: &Bound<'py, Proxy>,
     kind: Bound<'py, PyAny>,
-    error: Bound<'py, PyAny>,
+    error: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = context.py();
     let exit = |kind: Bound<'py, PyAny>, error: Bound<'py, PyAny>| {
@@ -23,7 +23,7 @@ pub(crate) fn exit<'py>(
     };
     match exit(kind, error.clone()) {
         Err(refused) if !error.is_none() && could_not_travel(py, &refused)? => {
-            let stand_in = stand_in_for(&error)?;
+            let stand_in = stand_in_for(error)?;
             exit(stand_in.get_type().into_any(), stand_in)
         }
         left => left,

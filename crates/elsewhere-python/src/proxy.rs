@@ -309,7 +309,7 @@ impl Proxy {
     fn __exit__<'py>(
         slf: &Bound<'py, Self>,
         kind: Bound<'py, PyAny>,
-        value: Bound<'py, PyAny>,
+        value: &Bound<'py, PyAny>,
         _traceback: Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         leaving::exit(slf, kind, value)
