@@ -4,7 +4,6 @@ A mark names the rule of mypy and the rule of pyright that refuse the line, so t
 `tests/test_typing.py` reads the marks and runs both checkers; nothing here is ever run.
 """
 
-import asyncio
 import concurrent.futures
 from typing import Any
 
@@ -322,7 +321,6 @@ def what_no_checker_knows(dog: Dog, host: Host) -> dict[int, bool]:
     attribute(dog, "_secret").meow()
     host.module("json").meow()
     host.script("a = 1").meow()
-    print(asyncio.create_task(dog.fetch("stick")))
     dog.age, dog.friends[0].age = dog.friends[0].age, dog.age
     return {dog.age: dog is dog.friends[0]}
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import tempfile
+import weakref
 
 import pytest
 
 import elsewhere
+from elsewhere import submit
 from kennel import Dog
 
 
@@ -69,11 +72,100 @@ def test_call_of_an_async_method_is_awaited_like_a_coroutine(counter):
     assert asyncio.run(main()) == [[0], [0, 1], [0, 1, 2], []]
 
 
-def test_call_of_an_async_method_is_no_coroutine_for_create_task(counter):
+def test_call_of_an_async_method_goes_where_a_coroutine_goes(counter):
+    async def main() -> list[list[int]]:
+        task = asyncio.create_task(counter.up_to(1))
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(counter.up_to(2)), group.create_task(submit(counter.up_to, 3))]
+        return [await task, *(task.result() for task in tasks)]
+
+    assert asyncio.run(main()) == [[0], [0, 1], [0, 1, 2]]
+    assert asyncio.run(counter.up_to(2)) == [0, 1]
+    assert asyncio.iscoroutine(counter.up_to(0))
+
+
+def test_task_made_of_a_call_raises_what_that_raised(counter):
     async def main() -> None:
-        called = counter.up_to(1)
-        with pytest.raises(TypeError, match="a coroutine was expected"):
-            asyncio.create_task(called)  # noqa: RUF006 - none is made
-        assert await called == [0]
+        task = asyncio.create_task(counter.up_to("x"))
+        with pytest.raises(TypeError):
+            await task
 
     asyncio.run(main())
+
+
+def test_several_tasks_may_be_made_of_one_call(counter):
+    async def main() -> list[list[int]]:
+        call = counter.up_to(2)
+        return await asyncio.gather(asyncio.create_task(call), asyncio.create_task(call), call, drive(call))
+
+    async def drive(call) -> list[int]:
+        return await call
+
+    assert asyncio.run(main()) == [[0, 1]] * 4
+
+
+def test_cancelled_task_made_of_a_call_cancels_the_call(process_host):
+    waiter = process_host.spawn(Waiter)
+
+    async def main(*, has_begun: bool) -> list[str]:
+        call = waiter.hang()
+        task = asyncio.create_task(call)
+        if has_begun:
+            while "begun" not in await submit(waiter.read):
+                pass
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert call.cancelled()
+        while (log := await submit(waiter.read)) and log[-1] != "cancelled":
+            pass
+        return log
+
+    with elsewhere.Host(concurrency="async") as host:
+        waiter = host.spawn(Waiter)
+        assert asyncio.run(main(has_begun=True)) == ["begun", "cancelled"]
+        waiter = host.spawn(Waiter)
+        assert asyncio.run(main(has_begun=False)) in ([], ["begun", "cancelled"])
+
+
+class Waiter:
+    def __init__(self) -> None:
+        self.log: list[str] = []
+
+    def read(self) -> list[str]:
+        return self.log
+
+    async def hang(self) -> None:
+        self.log.append("begun")
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.log.append("cancelled")
+            raise
+
+
+def test_call_that_is_closed_like_a_coroutine_goes_on(counter):
+    call = counter.up_to(3)
+
+    call.close()
+
+    assert call.result() == [0, 1, 2]
+    assert asyncio.run(call) == [0, 1, 2]
+
+
+def test_loop_that_ends_while_a_task_made_of_a_call_waits_leaves_nothing(process_host):
+    waiter = process_host.spawn(Waiter)
+    loop = asyncio.new_event_loop()
+    call = submit(waiter.hang)
+
+    async def start(call: elsewhere.Future[None]) -> None:
+        asyncio.ensure_future(call)  # noqa: RUF006 - the loop ends before it does
+        await asyncio.sleep(0)
+
+    loop.run_until_complete(start(call))
+    loop.close()
+    gone = weakref.ref(call)
+    call.cancel()
+    del call
+    while gone() is not None:
+        gc.collect()

@@ -126,7 +126,7 @@ class Proxy:
     def __ixor__(self, value: Any, /) -> Any: ...
 
 @final
-class Future(concurrent.futures.Future[_T]):
+class Future(concurrent.futures.Future[_T], Coroutine[Any, Any, _T]):
     """The answer of a call that was made with `submit`, once it is here."""
 
     def __class_getitem__(cls, key: Any) -> GenericAlias: ...  # PyO3 names the parameter
@@ -158,6 +158,15 @@ class Future(concurrent.futures.Future[_T]):
 
     def add_done_callback(self, fn: Callable[[Future[_T]], object]) -> None:
         """Call `fn(future)` when the call has ended, at once if it has; else on the service thread."""
+
+    def send(self, value: Any, /) -> Any:
+        """Go on with an await, as with that of a coroutine; for event loops."""
+
+    def throw(self, *raised: Any) -> Any:
+        """Raise an exception at an await, as at that of a coroutine; for event loops."""
+
+    def close(self) -> None:
+        """End an await, as that of a coroutine; for event loops. The call goes on."""
 
     def __await__(self) -> Generator[Any, None, _T]: ...
     def _observe(self, queue: LoopQueue, key: int) -> bool: ...

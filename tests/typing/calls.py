@@ -116,6 +116,18 @@ async def awaiting_in_asyncio(dog: Dog) -> None:
     assert_type(asyncio.wrap_future(submit(dog.bark)), asyncio.Future[str])
     async with asyncio.timeout(1.0):
         assert_type(await submit(dog.bark), str)
+    assert_type(asyncio.create_task(submit(dog.bark)), asyncio.Task[str])
+    assert_type(asyncio.create_task(dog.fetch("x")), asyncio.Task[float])
+    async with asyncio.TaskGroup() as group:
+        assert_type(group.create_task(submit(dog.bark)), asyncio.Task[str])
+
+
+def futures_as_coroutines(future: Future[str], dog: Dog) -> None:
+    assert_type(asyncio.run(future), str)
+    assert_type(asyncio.run(dog.fetch("x")), float)
+    assert_type(future.send(None), Any)
+    assert_type(future.throw(ValueError()), Any)
+    assert_type(future.close(), None)
 
 
 def generic_callers(boxes: list[Box[str]]) -> None:

@@ -12,8 +12,9 @@ use elsewhere_proto::{Outcome, Want};
 use pyo3::exceptions::{PyBaseException, PyTimeoutError, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::types::{PyList, PyTuple};
 
+use crate::awaited::{self, Awaits};
 use crate::call::{self, Last, Unsent};
 use crate::peer::Lease;
 use crate::proxy::Proxy;
@@ -37,6 +38,7 @@ pub(crate) struct Future {
     _lease: Option<Arc<Lease>>,
     state: Mutex<State>,
     watchers: Mutex<Watchers>,
+    awaits: Awaits,
 }
 
 enum State {
@@ -76,21 +78,33 @@ impl Future {
     /// The future of a `get` whose value is `fallback` where the path's last step is missing.
     pub(crate) fn with_fallback(py: Python<'_>, sent: Sent, fallback: Option<Py<PyAny>>) -> PyResult<Bound<'_, Self>> {
         let lease = sent.peer.lease();
-        let future =
-            Self { sent, fallback, _lease: lease, state: Mutex::new(State::Waiting), watchers: Mutex::default() };
+        let future = Self {
+            sent,
+            fallback,
+            _lease: lease,
+            state: Mutex::new(State::Waiting),
+            watchers: Mutex::default(),
+            awaits: Awaits::default(),
+        };
         Bound::new(py, future)
     }
 
     /// The future of a call whose value is here already.
     pub(crate) fn finished<'py>(sent: Sent, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
         let state = Mutex::new(State::Done(value.clone().unbind()));
-        Bound::new(value.py(), Self { sent, fallback: None, _lease: None, state, watchers: Mutex::default() })
+        Bound::new(
+            value.py(),
+            Self { sent, fallback: None, _lease: None, state, watchers: Mutex::default(), awaits: Awaits::default() },
+        )
     }
 
     /// The future of a call that has failed already.
     pub(crate) fn failed(py: Python<'_>, sent: Sent, error: PyErr) -> PyResult<Bound<'_, Self>> {
         let state = Mutex::new(State::Failed(error.into_value(py)));
-        Bound::new(py, Self { sent, fallback: None, _lease: None, state, watchers: Mutex::default() })
+        Bound::new(
+            py,
+            Self { sent, fallback: None, _lease: None, state, watchers: Mutex::default(), awaits: Awaits::default() },
+        )
     }
 
     /// The future of a call that was sent, or could not be because a future that it names failed.
@@ -105,6 +119,11 @@ impl Future {
     /// Sends a call on `proxy` and gives its future.
     pub(crate) fn send<'py>(proxy: &Bound<'py, Proxy>, last: &Last<'_, 'py>) -> PyResult<Bound<'py, Self>> {
         Self::of(proxy.py(), call::send(proxy, last, Want::Auto, Expect::Answer))
+    }
+
+    /// Those who drive it as a coroutine.
+    pub(crate) fn awaits(&self) -> &Awaits {
+        &self.awaits
     }
 
     /// The call.
@@ -444,6 +463,23 @@ impl Future {
         Ok(())
     }
 
+    /// Go on with an await, as with that of a coroutine; for event loops.
+    #[pyo3(name = "send", signature = (value, /))]
+    fn go_on<'py>(slf: &Bound<'py, Self>, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        awaited::send(slf, value)
+    }
+
+    /// Raise an exception at an await, as at that of a coroutine; for event loops.
+    #[pyo3(signature = (*raised))]
+    fn throw<'py>(slf: &Bound<'py, Self>, raised: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+        awaited::throw(slf, raised)
+    }
+
+    /// End an await, as that of a coroutine; for event loops. The call goes on.
+    fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
+        awaited::close(slf)
+    }
+
     fn __await__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         slf.py().import("elsewhere._awaiting")?.getattr("wait")?.call1((slf,))
     }
@@ -544,10 +580,11 @@ impl Future {
             visit.call(&watchers.condition)?;
             visit.call(&watchers.waiters)?;
         }
-        Ok(())
+        self.awaits.traverse(&visit)
     }
 
     fn __clear__(&self) {
+        self.awaits.clear();
         let watchers = std::mem::take(&mut *guard(&self.watchers));
         drop(watchers);
         if self.is_settled() {

@@ -9,6 +9,7 @@
 //! * threads made by Rust never come here.
 
 mod answer;
+mod awaited;
 mod call;
 mod calls_in;
 mod chain;
