@@ -7,7 +7,7 @@
 //!
 //! * a segment is sealed against a change of its size before it is mapped, so no access to it can fault;
 //! * no reference to plain data ever points into shared memory: control words, rings and tables are atomics, buffers are
-//!   copied by instructions that the compiler does not see through, or handed out as raw pointers;
+//!   copied by foreign code that the compiler does not see through, or handed out as raw pointers;
 //! * what this side needs to know of itself (its own index, what it lent) it keeps in private memory and never reads back;
 //! * what it reads of the peer it reads once, into a local, and checks the local.
 //!

@@ -3,6 +3,8 @@
 //!
 //! What ends a model wrongly is an assertion or a deadlock: a thread that sleeps for ever is a lost wake.
 
+use std::time::Duration;
+
 use loom::cell::UnsafeCell;
 use loom::sync::Mutex;
 use loom::sync::mpsc;
@@ -16,7 +18,7 @@ use crate::wake::{Doorbell, Event, Futex, Lookout, News};
 
 fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(preemptions);
+    builder.preemption_bound = builder.preemption_bound.or(Some(preemptions)); // LOOM_MAX_PREEMPTIONS comes first
     builder.check(model);
 }
 
@@ -82,8 +84,8 @@ impl Slot {
 struct Side {
     lookout: Lookout<RingNews>,
     reader: Mutex<Consumer>,
-    is_ready: [AtomicBool; 2],
-    slots: [Slot; 2],
+    is_ready: [AtomicBool; 3],
+    slots: [Slot; 3],
     waiting: Mutex<Vec<usize>>,
     event: Arc<Event>,
     is_over: AtomicBool,
@@ -110,8 +112,8 @@ fn sides() -> (Arc<Side>, Peer) {
     let side = Side {
         lookout: Lookout::new(line.share(), news),
         reader: Mutex::new(consumer),
-        is_ready: [AtomicBool::new(false), AtomicBool::new(false)],
-        slots: [Slot::default(), Slot::default()],
+        is_ready: Default::default(),
+        slots: Default::default(),
         waiting: Mutex::new(Vec::new()),
         event: Arc::new(Event::modelled()),
         is_over: AtomicBool::new(false),
@@ -229,6 +231,25 @@ fn spinner_reads_for_the_sleeper_and_the_sleeper_for_the_spinner() {
 }
 
 #[test]
+fn spinner_sleeper_and_service_thread_all_get_theirs() {
+    check(2, || {
+        let (side, mut peer) = sides();
+        let (sleeper, service) = (waits(&side, 0), waits(&side, 1));
+        let sending = thread::spawn(move || {
+            peer.send(&[2]);
+            peer.send(&[1]);
+            peer.send(&[0]);
+        });
+
+        side.spin(2, 1);
+
+        sleeper.join().unwrap();
+        service.join().unwrap();
+        sending.join().unwrap();
+    });
+}
+
+#[test]
 fn spinner_that_leaves_puts_the_word_up_again() {
     check(3, || {
         let (side, mut peer) = sides();
@@ -279,9 +300,11 @@ fn part_of_one_who_gave_up_is_taken_over() {
         let service = waits(&side, 1);
         let sending = thread::spawn(move || peer.send(&[1]));
 
-        // A wait that times out before it slept.
+        // A wait that times out, and reads nothing before it leaves.
         lock(&side.waiting).push(0);
-        drop(side.lookout.try_sleeper());
+        if let Some(mut sleeper) = side.lookout.try_sleeper() {
+            sleeper.sleep(Some(Duration::ZERO), || false);
+        }
         side.leave(0);
 
         service.join().unwrap();

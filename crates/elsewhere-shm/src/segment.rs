@@ -9,6 +9,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{FallocateFlags, MemfdFlags, OFlags, SealFlags};
 use rustix::io::Errno;
@@ -43,6 +44,8 @@ pub struct Segment {
     bytes: usize,
     sharing: Sharing,
     stamp: u32,
+    /// Whether the pages are in the page table, so that touching them does not fault.
+    is_populated: AtomicBool,
 }
 
 // SAFETY: a mapping belongs to the process, not to a thread, and is unmapped by its only owner, whichever thread that is.
@@ -62,7 +65,8 @@ impl Segment {
     }
 
     /// The same, beginning with `content`. For cold memory this is twice as fast as to create and then copy, because the
-    /// kernel need not zero what is written at once.
+    /// kernel need not zero what is written at once. The pages are present, but as nobody may ever touch them here, the
+    /// mapping learns of them only by [`Segment::populate`].
     ///
     /// # Errors
     /// Those of [`Segment::create`]; [`SegmentError::Size`] also if `content` is longer than `bytes`.
@@ -86,7 +90,7 @@ impl Segment {
                 .map_err(failed("fallocate"))?;
         }
         rustix::fs::fcntl_add_seals(&fd, SEALS).map_err(failed("fcntl"))?;
-        Ok((Self::map(&fd, bytes, sharing)?, fd))
+        Ok((Self::map(&fd, bytes, sharing, content.is_empty())?, fd))
     }
 
     /// Maps what a peer made. `bytes` comes from its message, never from the descriptor.
@@ -115,21 +119,21 @@ impl Segment {
         if present < bytes as u64 {
             return Err(SegmentError::Holes { found: present, expected: bytes });
         }
-        Self::map(&fd, bytes, sharing)
+        Self::map(&fd, bytes, sharing, true)
     }
 
     /// `fd` is sealed and has `bytes` bytes, a multiple of the page and not zero.
-    fn map(fd: impl AsFd, bytes: usize, sharing: Sharing) -> Result<Self, SegmentError> {
+    fn map(fd: impl AsFd, bytes: usize, sharing: Sharing, populated: bool) -> Result<Self, SegmentError> {
         let failed = |call| move |errno| SegmentError::System { call, bytes, errno };
         let protection = ProtFlags::READ | ProtFlags::WRITE;
-        // Populated: a fault per page would cost several times as much, on the way of a call.
-        let flags = MapFlags::SHARED | MapFlags::POPULATE;
+        // A fault per page would cost several times as much, on the way of a call.
+        let flags = MapFlags::SHARED | if populated { MapFlags::POPULATE } else { MapFlags::empty() };
         // SAFETY: a mapping at an address of the kernel's choice replaces nothing. The seals keep the file as long as the
         // mapping, so that no access inside of it faults.
         let start = unsafe { rustix::mm::mmap(std::ptr::null_mut(), bytes, protection, flags, fd, 0) }
             .map_err(failed("mmap"))?;
         let start = NonNull::new(start.cast()).ok_or(SegmentError::Size(bytes))?;
-        let segment = Self { start, bytes, sharing, stamp: fork::stamp() };
+        let segment = Self { start, bytes, sharing, stamp: fork::stamp(), is_populated: AtomicBool::new(populated) };
         if sharing == Sharing::NotWithForks {
             // SAFETY: the range is the mapping of above, which nobody else knows yet. The advice changes nothing here; in
             // children of a fork the mapping is missing, which `is_here` tells before every access.
@@ -137,6 +141,17 @@ impl Segment {
                 .map_err(failed("madvise"))?;
         }
         Ok(segment)
+    }
+
+    /// Has all pages in the page table, so that who writes next meets no fault. Does nothing the second time.
+    pub fn populate(&self) {
+        // Relaxed: nothing depends on it but the time that a write takes.
+        if !self.is_here() || self.is_populated.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        // SAFETY: the range is this mapping. The advice changes no content. Before Linux 5.14 it is not known and fails; then
+        // the pages come one by one, as they are touched.
+        let _ = unsafe { rustix::mm::madvise(self.start.as_ptr().cast(), self.bytes, Advice::LinuxPopulateWrite) };
     }
 
     /// Bytes of the segment, whole pages.

@@ -166,16 +166,33 @@ fn what_is_no_memory_is_refused() {
     }
 }
 
+/// KiB of the segment that are in the page table.
+fn resident(segment: &Segment) -> String {
+    let smaps = fs::read_to_string("/proc/self/smaps").unwrap();
+    let begin = format!("\n{:x}-", segment.start().as_ptr().addr());
+    let mapping = smaps.split(&begin).nth(1).unwrap();
+    let line = mapping.lines().find(|line| line.starts_with("Rss:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().to_owned()
+}
+
 #[test]
 fn pages_are_mapped_from_the_start() {
-    let (segment, _fd) = Segment::create(16 * 4096, Sharing::WithForks).unwrap();
+    let (segment, fd) = Segment::create(16 * 4096, Sharing::WithForks).unwrap();
+    let opened = Segment::open(&fd, 16 * 4096, Sharing::WithForks).unwrap();
 
-    let smaps = fs::read_to_string("/proc/self/smaps").unwrap();
+    assert_eq!([&segment, &opened].map(resident), ["64", "64"]);
+}
 
-    let begin = format!("{:x}-", segment.start().as_ptr().addr());
-    let mapping = smaps.split(&begin).nth(1).unwrap();
-    let resident = mapping.lines().find(|line| line.starts_with("Rss:")).unwrap();
-    assert_eq!(resident.split_whitespace().nth(1), Some("64"));
+#[test]
+fn pages_that_were_written_before_are_mapped_when_they_are_wanted() {
+    let (segment, _fd) = Segment::create_with(&[7; 16 * 4096], 16 * 4096, Sharing::WithForks).unwrap();
+    let before = resident(&segment);
+
+    segment.populate();
+    segment.populate();
+
+    assert_eq!((before.as_str(), resident(&segment).as_str()), ("0", "64"));
+    assert_eq!(bytes_at(&segment, 0, segment.bytes()), [7; 16 * 4096]);
 }
 
 #[test]

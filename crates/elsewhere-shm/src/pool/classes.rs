@@ -5,10 +5,10 @@
 /// is waste beside what rounding to pages costs. None beyond what a mapping can have.
 #[must_use]
 pub fn class_of(bytes: usize) -> Option<usize> {
-    const PAGE: usize = 4096;
-    let pages = bytes.max(1).div_ceil(PAGE);
+    let page = rustix::param::page_size();
+    let pages = bytes.max(1).div_ceil(page);
     let step = 1_usize << pages.ilog2().saturating_sub(3);
-    let class = pages.checked_next_multiple_of(step)?.checked_mul(PAGE)?;
+    let class = pages.checked_next_multiple_of(step)?.checked_mul(page)?;
     isize::try_from(class).is_ok().then_some(class)
 }
 

@@ -107,7 +107,9 @@ impl Lender {
         }
         let Some(index) = self.find_free(class) else { return Ok(None) };
         let Some(slot) = self.free.remove(index) else { return Ok(None) };
-        self.lend_slot(slot).map(Some)
+        let loan = self.lend_slot(slot)?;
+        loan.segment.populate(); // its content may have been written without touching a page
+        Ok(Some(loan))
     }
 
     /// Lends a segment that was just made.

@@ -49,7 +49,8 @@ impl Futex {
     }
 }
 
-/// What the kernel does, in a model: the comparison and falling asleep are one step to whoever wakes.
+/// What the kernel does, in a model: the comparison and falling asleep are one step to whoever wakes. A wait with a timeout
+/// ends at once.
 #[cfg(all(test, loom))]
 #[derive(Debug)]
 pub(crate) struct Futex {
@@ -67,10 +68,13 @@ impl Default for Futex {
 
 #[cfg(all(test, loom))]
 impl Futex {
-    pub(crate) fn wait(&self, expected: u32, _timeout: Option<Duration>) -> Waited {
+    pub(crate) fn wait(&self, expected: u32, timeout: Option<Duration>) -> Waited {
         let bed = crate::sync::lock(&self.bed);
         if self.value.load(std::sync::atomic::Ordering::SeqCst) != expected {
             return Waited::Changed;
+        }
+        if timeout.is_some() {
+            return Waited::TimedOut;
         }
         drop(self.bell.wait(bed).unwrap());
         Waited::Woken
