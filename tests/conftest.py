@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TRANSPORTS = ("exec", "local")
+"""With "zygote" among them, a host that is started without a word about how is forked by a zygote, too."""
 PATIENCE = 5.0
 """Seconds that what a test used may take to go away; a leak stays."""
 
@@ -27,6 +28,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--transports", default=",".join(TRANSPORTS), help="the kinds of hosts that tests are run over, with commas"
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if "zygote" in config.getoption("--transports").split(","):
+        elsewhere._host.AUTO = "zygote"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -44,7 +50,7 @@ def host(request: pytest.FixtureRequest) -> Iterator[elsewhere.Host]:
 @pytest.fixture
 def process_host() -> Iterator[elsewhere.Host]:
     """A host in a process of its own."""
-    with elsewhere.Host(start="exec") as host:
+    with elsewhere.Host() as host:
         yield host
 
 
@@ -99,6 +105,7 @@ def _warm_up() -> None:
         done.wait()
     with elsewhere.Host(start="local") as host:
         host.run(asyncio.sleep, 0)
+    elsewhere._core._retire_zygotes()
     gc.collect()
     gc.freeze()  # what is loaded by now is not looked through twice for each test
 
@@ -109,6 +116,7 @@ def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
     gc.collect()
     before = _footprint()
     yield
+    elsewhere._core._retire_zygotes()
     deadline = time.monotonic() + PATIENCE
     while True:
         gc.collect()

@@ -396,6 +396,56 @@ def start_forked_host(
     `inherited` are the objects that the child has by the fork.
     """
 
+@final
+class ZygoteSeat:
+    """The place of a zygote, which has its owner's orders as standard input."""
+
+    def __new__(cls) -> Self: ...
+    def fileno(self) -> int:
+        """A pipe that is broken when the owner is gone."""
+
+    def wait(self) -> str | None:
+        """Wait until a host is wanted, and give what its owner says of it; None when the owner wants no more."""
+
+    def adopt(self, pid: int) -> None:
+        """After the fork, in the zygote: tell the owner of the child `pid`, and later how it ended."""
+
+    def become_host(self) -> None:
+        """After the fork, in the child: take over the streams, directory and umask of the owner."""
+
+    def refuse(self, reason: str) -> None:
+        """Instead of the fork: tell the owner that this process cannot be forked, now and later."""
+
+    def fail(self, reason: str) -> None:
+        """Instead of the fork: tell the owner that the system refused it this time."""
+
+def start_warm_host(
+    core: HostCore,
+    *,
+    program: str,
+    arguments: list[str],
+    environment: dict[str, str] | None,
+    key: str,
+    setting: str,
+    directory: str | None,
+    name: str | None,
+    configuration: dict[str, Any],
+    timeout: float,
+    heartbeat: float,
+    output: str,
+    logs: bool,
+    make_shower: Callable[[HomeQueue, str, str | None, int, bool], object],
+) -> tuple[str, bool] | None:
+    """Let a zygote fork a host and configure it; `core` becomes its Host. If that is not to be had, give why.
+
+    `program` and `arguments` are what is executed to be the zygote of `key`, `environment` the whole environment;
+    `setting` is what it is told for this host. The reason comes with whether it was not given before; then nothing was
+    started.
+    """
+
+def _retire_zygotes() -> None:
+    """Let every zygote end with its last host. The next host is forked by a new one."""
+
 def start_local_host(core: HostCore, *, name: str | None, copies: bool) -> None:
     """Make a host within this process; `core` becomes its Host. Calls queue, and whoever waits runs them.
 

@@ -277,9 +277,11 @@ def _host_died(
     outcome: Outcome | None,
     host: str,
     method: str | None,
-    is_killed_here: bool,
+    known_of_end: tuple[bool, bool],
 ) -> HostDied:
-    text = f"{host} {_describe_exit(exitcode, signal, is_killed_here)}"
+    is_killed_here, is_untold = known_of_end
+    how = "ended, but how is not known: the zygote that it was forked from ended first or does not answer"
+    text = f"{host} {how if is_untold else _describe_exit(exitcode, signal, is_killed_here)}"
     if method is not None and outcome is not None:
         text += f"; {method} {_CALL_KNOWN[outcome]}"
     text += f". Start a new host to go on.{_tail_text(stderr_tail)}"

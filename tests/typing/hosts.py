@@ -51,6 +51,7 @@ def making(folder: Path) -> None:
     assert_type(Host(), Host)
     assert_type(Host(start="auto"), Host)
     assert_type(Host(start="exec", name="kennel", cwd=folder, env={"A": "b"}, preload=["json"], path=("/a",)), Host)
+    assert_type(Host(start="zygote", preload=("json",)), Host)
     assert_type(Host(start="local", start_timeout=1), Host)
     assert_type(Host(start="local", copy=False), Host)
     assert_type(Host(output="home", logging=True), Host)

@@ -49,6 +49,8 @@ pub enum Loss {
         signal: Option<i32>,
         /// The last bytes it wrote to stderr, at most 4 KiB.
         stderr_tail: Vec<u8>,
+        /// Whether code and signal are not known because the zygote that it was forked from ended first.
+        is_untold: bool,
     },
     /// The stream ended; the peer may still live.
     #[error("the connection ended: {reason}")]

@@ -7,7 +7,7 @@ use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use crate::lock::lock;
-use crate::watch;
+use crate::{watch, zygote};
 
 static EXITING: AtomicBool = AtomicBool::new(false);
 static LAST_THREAD: Mutex<Option<ThreadId>> = Mutex::new(None);
@@ -31,6 +31,7 @@ pub fn finish(timeout: Duration) -> bool {
     let all_ended = processes.iter().all(|process| process.wait_until(Some(end)));
     processes.iter().for_each(|process| process.kill());
     watch::stop();
+    zygote::end_all(&watch::zygotes());
     all_ended
 }
 

@@ -9,6 +9,7 @@
 //!
 //! * [`Link`]: one connection; [`Pending`]: one outgoing call on it; [`Inbox`]: what peers want of this process.
 //! * [`HostCommand`] and [`HostProcess`]: a process of ours at the other end; [`adopt_stdin`]: being one.
+//! * [`ZygoteSeat`]: being a process that forks hosts; [`HostCommand::launch_warm`] asks one for them.
 //! * [`client`]: hosts and objects for Rust programs, on top of these.
 //! * [`interrupts`]: calls of peers that are to be broken off while they run.
 //! * [`fork`] and [`exit`]: what to call around `fork` and at the end of the process.
@@ -34,6 +35,7 @@ mod refusal;
 mod taker;
 pub mod transport;
 mod watch;
+mod zygote;
 
 pub use chains::ChainSeat;
 pub use clock::expires;
@@ -42,8 +44,9 @@ pub use home::{Home, Piece, Stream};
 pub use inbox::{Inbox, Incoming, Work};
 pub use link::{Expect, InboxWake, Link, LoopSeat, Request, Wake};
 pub use observer::{LoopQueue, Observer};
-pub use owner::adopt_stdin;
+pub use owner::{adopt_stdin, owner_pid};
 pub use parker::Sleeper;
 pub use pending::{Items, Pending};
-pub use process::{HostCommand, HostFork, HostProcess, Stdio};
+pub use process::{HostCommand, HostFork, HostProcess, Stdio, Unforked, WarmStart};
 pub use taker::{Lane, Taker};
+pub use zygote::{Errand, ForkOrder, ZygoteSeat, other_threads, retire_zygotes};

@@ -1,9 +1,9 @@
 //! How the engine takes a lock.
 //! Owns: what a poisoned lock means. Must not know: what the locks guard.
 //!
-//! Order of the engine's locks, outermost first: watch table, reader, chains, inbox, wire, and then, none of them inside
+//! Order of the engine's locks, outermost first: known zygotes, watch table, reader, chains, inbox, wire, and then, none of them inside
 //! another: roles, watched stream, call, released objects, bell, interrupts, and those of a process, with a home's
-//! inside or alone. A thread that holds one of them takes only locks further right. None is held across a sleep, or while the last handle of a link may be dropped.
+//! or the line to a zygote inside or alone. A thread that holds one of them takes only locks further right. None is held across a sleep, or while the last handle of a link may be dropped.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

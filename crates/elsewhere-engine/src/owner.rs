@@ -15,6 +15,15 @@ use crate::link::{Kind, Link};
 use crate::transport::Transport;
 use crate::watch;
 
+/// The process at the other end of the socket that came as stdin: the one that made it, whoever forked this one. To be
+/// asked before [`adopt_stdin`].
+///
+/// # Errors
+/// Those of the system; also when stdin is no socket.
+pub fn owner_pid() -> io::Result<u32> {
+    Ok(socket_peercred(io::stdin())?.pid.as_raw_nonzero().get().unsigned_abs())
+}
+
 /// Makes this process the host of whoever gave it a connected socket as stdin. The socket moves to another descriptor and
 /// stdin becomes `/dev/null`, so that code here that reads stdin finds its end.
 ///

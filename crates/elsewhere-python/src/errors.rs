@@ -69,11 +69,11 @@ pub(crate) fn lost(py: Python<'_>, peer: &Peer, loss: &Loss, outcome: Option<Out
     };
     let label = &peer.label;
     match loss {
-        Loss::Died { pid, exit_code, signal, stderr_tail } => factory(py, "_host_died", |py| {
+        Loss::Died { pid, exit_code, signal, stderr_tail, is_untold } => factory(py, "_host_died", |py| {
             let tail = String::from_utf8_lossy(stderr_tail);
             let is_killed_here = peer.is_killed_here.load(Ordering::SeqCst);
-            let arguments =
-                (*pid, *exit_code, *signal, tail, outcome.map(word), label.as_str(), method, is_killed_here);
+            let known_of_end = (is_killed_here, *is_untold);
+            let arguments = (*pid, *exit_code, *signal, tail, outcome.map(word), label.as_str(), method, known_of_end);
             arguments.into_pyobject(py)
         }),
         Loss::Closed => {

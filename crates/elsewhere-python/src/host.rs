@@ -383,19 +383,32 @@ pub(crate) fn start_host<'py>(
     make_shower: &Bound<'py, PyAny>,
 ) -> PyResult<()> {
     peer::sweep(py);
-    deadline::checked(timeout)?;
+    let (command, wanted) = command(program, arguments, environment, directory, timeout, output, logs)?;
+    let (here, inbox) = (here(py), service::process_inbox());
+    let launched = py.detach(|| command.launch(inbox, here));
+    begin(py, core, launched, wanted, Configuration { name, settings: configuration, timeout, heartbeat, make_shower })
+}
+
+/// What is executed, with all that does not depend on how it becomes a host.
+pub(crate) fn command(
+    program: String,
+    arguments: Vec<String>,
+    environment: Option<BTreeMap<String, String>>,
+    directory: Option<String>,
+    timeout: f64,
+    output: &str,
+    logs: bool,
+) -> PyResult<(HostCommand, home::Wanted)> {
     let mut command = HostCommand::new(program);
     command.arguments = arguments.into_iter().map(Into::into).collect();
-    command.start_timeout = deadline::duration(timeout);
+    command.start_timeout = deadline::duration(deadline::checked(timeout)?);
     command.directory = directory.map(Into::into);
     if let Some(environment) = environment {
         command.clear_environment = true;
         command.environment = environment.into_iter().map(|(key, value)| (key.into(), Some(value.into()))).collect();
     }
     let wanted = home::Wanted::new(&mut command, output, logs)?;
-    let (here, inbox) = (here(py), service::process_inbox());
-    let launched = py.detach(|| command.launch(inbox, here));
-    begin(py, core, launched, wanted, Configuration { name, settings: configuration, timeout, heartbeat, make_shower })
+    Ok((command, wanted))
 }
 
 /// What of the ways to start a process does not differ: it is to say hello, and then told what it has to know.
@@ -547,8 +560,8 @@ pub(crate) fn adopt_owner(py: Python<'_>, concurrency: Concurrency) -> PyResult<
     serving::set_concurrency(concurrency);
     let capabilities = Capabilities::CHUNKS.with(concurrency.capabilities());
     let inbox = if concurrency.has_workers() { Inbox::shared() } else { Inbox::new() };
+    let label = format!("the owner ({})", elsewhere_engine::owner_pid()?);
     let link = elsewhere_engine::adopt_stdin(config(capabilities, py), inbox)?;
-    let label = format!("the owner ({})", std::os::unix::process::parent_id());
     let owner = Peer::new(link, None, label, false);
     interrupts::signal();
     if !lifecycle::set_owner(owner) {

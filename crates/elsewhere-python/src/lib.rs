@@ -50,6 +50,7 @@ mod turns;
 mod verbs;
 mod verdicts;
 mod view;
+mod warm;
 
 use pyo3::prelude::*;
 
@@ -79,6 +80,7 @@ mod _core {
             _check_closable, attribute, close, futures, get, host_of, is_proxy, lazy, post, r#ref, stream, submit,
             with_options,
         },
+        warm::{_retire_zygotes, ZygoteSeat, start_warm_host},
     };
 
     use pyo3::prelude::*;

@@ -12,7 +12,7 @@ use elsewhere_proto::Config;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::output::{Goes, Output, Unshown};
-use super::{HostProcess, Process};
+use super::{HostProcess, Parent, Process};
 use crate::error::StartError;
 use crate::home::{Home, Stream};
 use crate::inbox::Inbox;
@@ -133,8 +133,19 @@ impl HostCommand {
         link: &Arc<Link>,
     ) -> std::io::Result<HostProcess> {
         let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+        self.adopt_watched((pid, pidfd, Parent::Here), stdout, stderr, link)
+    }
+
+    /// The same for a process whose pidfd is there, and which may be the child of a zygote.
+    pub(super) fn adopt_watched(
+        &self,
+        whose: (Pid, OwnedFd, Parent),
+        stdout: Option<OwnedFd>,
+        stderr: OwnedFd,
+        link: &Arc<Link>,
+    ) -> std::io::Result<HostProcess> {
         let (stdout, stderr) = self.outputs(stdout, stderr)?;
-        let process = Arc::new(Process::new(pid, Arc::clone(link), pidfd, stdout, stderr, self.home.clone()));
+        let process = Arc::new(Process::new(whose, Arc::clone(link), stdout, stderr, self.home.clone()));
         watch::add_process(&process)?;
         Ok(HostProcess::new(process, self.start_timeout))
     }
@@ -154,13 +165,23 @@ impl HostCommand {
 
     /// No hook runs between fork and exec, and nothing but stdin, stdout and stderr is inherited.
     fn command(&self, socket: OwnedFd) -> Command {
-        let mut command = Command::new(&self.program);
-        command.args(&self.arguments).stdin(socket).stderr(std::process::Stdio::piped());
+        let mut command = self.bare_command();
+        command.stdin(socket).stderr(std::process::Stdio::piped());
         command.stdout(match self.output {
             Stdio::Inherit => std::process::Stdio::inherit(),
             Stdio::Null => std::process::Stdio::null(),
             Stdio::Home => std::process::Stdio::piped(),
         });
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+        command
+    }
+
+    /// The program, its arguments and environment.
+    pub(super) fn bare_command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments);
         if self.clear_environment {
             command.env_clear();
         }
@@ -169,9 +190,6 @@ impl HostCommand {
                 Some(value) => command.env(name, value),
                 None => command.env_remove(name),
             };
-        }
-        if let Some(directory) = &self.directory {
-            command.current_dir(directory);
         }
         command
     }

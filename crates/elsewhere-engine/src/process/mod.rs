@@ -5,6 +5,7 @@ mod command;
 mod forked;
 mod handle;
 mod output;
+mod warm;
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,11 +24,13 @@ use crate::link::Link;
 use crate::lock::lock;
 use crate::parker::{self, Parker};
 use crate::watch::Token;
+use crate::zygote::Zygote;
 use output::Output;
 
 pub use command::{HostCommand, Stdio};
 pub use forked::HostFork;
 pub use handle::HostProcess;
+pub use warm::{Unforked, WarmStart};
 
 /// From the polite signal to the one that cannot be refused, and from the end of a host's stream to that one.
 const LAST_GRACE: Duration = Duration::from_secs(1);
@@ -36,6 +39,7 @@ const LAST_GRACE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Process {
     pid: Pid,
+    parent: Parent,
     link: Arc<Link>,
     /// None once it is reaped.
     pidfd: Mutex<Option<OwnedFd>>,
@@ -49,9 +53,20 @@ pub(crate) struct Process {
     waiters: Mutex<Vec<Arc<Parker>>>,
 }
 
+/// Whose child it is, and so who is told how it ended.
+#[derive(Debug)]
+pub(crate) enum Parent {
+    Here,
+    Zygote(Arc<Zygote>),
+}
+
 /// The signals to come.
 #[derive(Debug, Default)]
 struct Plan {
+    /// When its end is told without its exit code, which its zygote still has.
+    give_up_at: Option<Timestamp>,
+    /// Whether it is known that nobody knows how it ended.
+    is_untold: bool,
     terminate_at: Option<Timestamp>,
     kill_at: Option<Timestamp>,
     /// Whether its end was our wish, expressed by a close.
@@ -59,9 +74,16 @@ struct Plan {
 }
 
 impl Process {
-    fn new(pid: Pid, link: Arc<Link>, pidfd: OwnedFd, stdout: Output, stderr: Output, home: Option<Arc<Home>>) -> Self {
+    fn new(
+        (pid, pidfd, parent): (Pid, OwnedFd, Parent),
+        link: Arc<Link>,
+        stdout: Output,
+        stderr: Output,
+        home: Option<Arc<Home>>,
+    ) -> Self {
         Self {
             pid,
+            parent,
             link,
             pidfd: Mutex::new(Some(pidfd)),
             stdout: Mutex::new(stdout),
@@ -147,14 +169,41 @@ impl Process {
     pub(crate) fn try_reap(&self) -> bool {
         let pidfd = lock(&self.pidfd);
         let Some(pidfd) = &*pidfd else { return true };
-        let exit = match waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
-            Ok(None) => return false,
-            Ok(Some(status)) => Exit { code: status.exit_status(), signal: status.terminating_signal() },
-            // Somebody else in this process waits for all children and was faster.
-            Err(_) => Exit::default(),
+        let exit = match &self.parent {
+            Parent::Here => reap(pidfd),
+            Parent::Zygote(zygote) => self.ask_how_it_ended(zygote, pidfd),
         };
+        let Some(exit) = exit else { return false };
         let _ = self.exit.set(exit);
         true
+    }
+
+    /// How the child of a zygote ended, which its pidfd has told that it did. If that is still to come, the pidfd is not
+    /// watched any more, since it would tell the same again and again.
+    fn ask_how_it_ended(&self, zygote: &Zygote, pidfd: &OwnedFd) -> Option<Exit> {
+        if let Some(exit) = zygote.exit_of(self.id()) {
+            return Some(exit);
+        }
+        let mut plan = lock(&self.plan);
+        if zygote.is_silent() || plan.give_up_at.is_some_and(|at| at <= clock::now()) {
+            plan.is_untold = true;
+            return Some(Exit::default());
+        }
+        if plan.give_up_at.is_none() {
+            plan.give_up_at = Some(Timestamp(clock::now().0 + LAST_GRACE));
+            let _ = epoll::delete(self.link.bell().epoll(), pidfd);
+        }
+        None
+    }
+
+    /// Whether it has ended and the zygote `id` is to tell how.
+    pub(crate) fn waits_for_news_of(&self, id: u64) -> bool {
+        matches!(&self.parent, Parent::Zygote(zygote) if zygote.id() == id) && lock(&self.plan).give_up_at.is_some()
+    }
+
+    /// Whether the news of how it ended does not come any more.
+    pub(crate) fn is_given_up(&self, now: Timestamp) -> bool {
+        lock(&self.plan).give_up_at.is_some_and(|at| at <= now)
     }
 
     /// How its link ended, once it is reaped.
@@ -164,7 +213,8 @@ impl Process {
             return Loss::Closed;
         }
         let Exit { code: exit_code, signal } = exit;
-        Loss::Died { pid: self.raw_pid(), exit_code, signal, stderr_tail: lock(&self.stderr).tail() }
+        let (stderr_tail, is_untold) = (lock(&self.stderr).tail(), lock(&self.plan).is_untold);
+        Loss::Died { pid: self.raw_pid(), exit_code, signal, stderr_tail, is_untold }
     }
 
     /// Everybody who had to hear of its end has been told.
@@ -221,6 +271,16 @@ impl Process {
             plan.kill_at = None;
             self.signal(Signal::KILL);
         }
-        [plan.terminate_at, plan.kill_at].into_iter().flatten().min()
+        [plan.terminate_at, plan.kill_at, plan.give_up_at].into_iter().flatten().min()
+    }
+}
+
+/// How a child of ours ended; None while it runs.
+fn reap(pidfd: &OwnedFd) -> Option<Exit> {
+    match waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
+        Ok(None) => None,
+        Ok(Some(status)) => Some(Exit { code: status.exit_status(), signal: status.terminating_signal() }),
+        // Somebody else in this process waits for all children and was faster.
+        Err(_) => Some(Exit::default()),
     }
 }

@@ -121,6 +121,18 @@ impl Unshown {
     }
 }
 
+/// The last bytes in a pipe that nobody has read from.
+pub(super) fn last_words(pipe: &OwnedFd) -> Vec<u8> {
+    let Some(mut output) = pipe.try_clone().ok().and_then(|pipe| Output::new(pipe, Goes::Away).ok()) else {
+        return Vec::new();
+    };
+    let mut piece = [0_u8; PIECE];
+    while let Some(Ok(count @ 1..)) = output.pipe.as_ref().map(|pipe| rustix::io::read(pipe, &mut piece)) {
+        output.take_in(&piece[..count]);
+    }
+    output.tail()
+}
+
 fn is_writable() -> bool {
     let stderr = std::io::stderr();
     let mut fds = [PollFd::from_borrowed_fd(stderr.as_fd(), PollFlags::OUT)];

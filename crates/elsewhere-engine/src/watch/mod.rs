@@ -17,6 +17,7 @@ use crate::fork::PerProcess;
 use crate::link::Link;
 use crate::process::Process;
 use crate::transport::{Interest, Transport};
+use crate::zygote::Zygote;
 
 pub(crate) use bell::{Ask, Bell};
 pub(crate) use watcher::Token;
@@ -28,6 +29,7 @@ static TABLE: PerProcess<Table> = PerProcess::new(Table::new(), Table::new);
 struct Table {
     links: BTreeMap<u64, Entry>,
     processes: BTreeMap<u64, Arc<Process>>,
+    zygotes: BTreeMap<u64, Arc<Zygote>>,
     owner: Option<Owner>,
     service: Option<Service>,
     /// Threads that are about to fork; meanwhile the thread is not started.
@@ -59,7 +61,15 @@ enum Thread {
 
 impl Table {
     const fn new() -> Self {
-        Self { links: BTreeMap::new(), processes: BTreeMap::new(), owner: None, service: None, forking: 0, next_id: 1 }
+        Self {
+            links: BTreeMap::new(),
+            processes: BTreeMap::new(),
+            zygotes: BTreeMap::new(),
+            owner: None,
+            service: None,
+            forking: 0,
+            next_id: 1,
+        }
     }
 
     /// The bell of the running thread, started if need be.
@@ -75,9 +85,10 @@ impl Table {
     }
 
     fn fds(&self) -> Vec<RawFd> {
-        let Self { links, processes, owner, service, .. } = self;
+        let Self { links, processes, zygotes, owner, service, .. } = self;
         let mut fds: Vec<RawFd> = links.values().flat_map(|entry| entry.fds.iter().copied()).collect();
         fds.extend(processes.values().flat_map(|process| process.raw_fds()));
+        fds.extend(zygotes.values().flat_map(|zygote| zygote.raw_fds()));
         fds.extend(owner.iter().filter_map(|owner| owner.pidfd.as_ref().map(AsRawFd::as_raw_fd)));
         fds.extend(service.iter().flat_map(|service| service.bell.raw_fds()));
         fds
@@ -150,6 +161,27 @@ fn remove_process(id: u64) {
 /// Every process that is not reaped yet.
 pub(crate) fn processes() -> Vec<Arc<Process>> {
     TABLE.lock().processes.values().cloned().collect()
+}
+
+/// Watches a zygote until it is reaped.
+pub(crate) fn add_zygote(zygote: &Arc<Zygote>) -> io::Result<()> {
+    let mut table = TABLE.lock();
+    zygote.watch(table.service()?.epoll())?;
+    table.zygotes.insert(zygote.id(), Arc::clone(zygote));
+    Ok(())
+}
+
+fn zygote(id: u64) -> Option<Arc<Zygote>> {
+    TABLE.lock().zygotes.get(&id).cloned()
+}
+
+fn remove_zygote(id: u64) {
+    TABLE.lock().zygotes.remove(&id);
+}
+
+/// Every zygote that is not reaped yet.
+pub(crate) fn zygotes() -> Vec<Arc<Zygote>> {
+    TABLE.lock().zygotes.values().cloned().collect()
 }
 
 /// Watches the process at the other end of `link` as the owner of this one.

@@ -13,6 +13,7 @@ use crate::clock;
 use crate::error::Loss;
 use crate::link::{Kind, Link, PeerFate};
 use crate::transport::{Half, PeerEnd};
+use crate::zygote;
 
 /// How long a link must be quiet before it is armed.
 const TICK: Duration = Duration::from_millis(5);
@@ -25,6 +26,8 @@ const EVENTS_AT_ONCE: usize = 64;
 pub(crate) enum Token {
     Poke,
     Owner,
+    /// Its end, or that of a host that it forked. Ids begin with 2.
+    Zygote(u64),
     Link(u64),
     Exit(u64),
     /// One of the two that a process writes to.
@@ -36,6 +39,7 @@ impl From<Token> for epoll::EventData {
         let (kind, id) = match token {
             Token::Poke => (0, 0),
             Token::Owner => (0, 1),
+            Token::Zygote(id) => (0, id),
             Token::Link(id) => (1, id),
             Token::Exit(id) => (2, id),
             Token::Output(id) => (3, id),
@@ -49,7 +53,8 @@ impl From<epoll::EventData> for Token {
         let (kind, id) = (data.u64() & 3, data.u64() >> 2);
         match kind {
             0 if id == 0 => Self::Poke,
-            0 => Self::Owner,
+            0 if id == 1 => Self::Owner,
+            0 => Self::Zygote(id),
             1 => Self::Link(id),
             2 => Self::Exit(id),
             _ => Self::Output(id),
@@ -113,6 +118,7 @@ impl Watcher {
                 super::unwatch_owner(&self.bell);
                 self.on_owner_gone();
             }
+            Token::Zygote(id) => self.on_zygote(id),
             Token::Link(id) => self.on_link(id),
             Token::Exit(id) => self.on_exit(id),
             Token::Output(id) => {
@@ -188,6 +194,7 @@ impl Watcher {
     fn on_exit(&mut self, id: u64) {
         let Some(process) = super::process(id) else { return };
         if !process.try_reap() {
+            self.fire_timers(); // the news of a zygote is waited for
             return;
         }
         let link = Arc::clone(process.link());
@@ -196,6 +203,17 @@ impl Watcher {
         super::remove_process(id);
         link.end_with(process.loss(), PeerFate::Ended);
         process.set_done();
+    }
+
+    /// A zygote tells how hosts ended, or has ended itself.
+    fn on_zygote(&mut self, id: u64) {
+        let Some(zygote) = super::zygote(id) else { return };
+        if zygote.on_news(self.bell.epoll()) {
+            super::remove_zygote(id);
+            zygote::forget(&zygote);
+        }
+        let waiting = super::processes().into_iter().filter(|process| process.waits_for_news_of(id));
+        waiting.for_each(|process| self.on_exit(process.id()));
     }
 
     /// The owner of this process is gone: the program hears of it and gets a second, every process of ours gets the same
@@ -257,10 +275,16 @@ impl Watcher {
             }
             note(link.next_timer());
         }
+        let mut given_up = Vec::new();
         for process in super::processes() {
-            note(process.fire_timers(now));
+            if process.is_given_up(now) {
+                given_up.push(process.id());
+            } else {
+                note(process.fire_timers(now));
+            }
         }
         self.next_timer = next;
         self.bell.set_next_timer(next);
+        given_up.into_iter().for_each(|id| self.on_exit(id));
     }
 }

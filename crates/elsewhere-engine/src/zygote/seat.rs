@@ -1,0 +1,222 @@
+//! Being a zygote: a process that is ready to be a host, and forks one whenever its owner wants one.
+//! Owns: the orders that come, the children and how they ended. Must not know: how a fork is made, what is ready in it.
+//!
+//! There is no thread here, and whoever sits here must have none: what another thread held at a fork stays held for ever in
+//! the child.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::event::epoll;
+use rustix::fs::Mode;
+use rustix::io::Errno;
+use rustix::net::sockopt::socket_peercred;
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, fchdir, kill_process, pidfd_open, pidfd_send_signal,
+    umask, waitid, waitpid,
+};
+
+use super::packet::{self, Ends, Fork, No, Order};
+use crate::error::Exit;
+
+const OWNER: u64 = 0;
+const ORDERS: u64 = 1;
+const EVENTS_AT_ONCE: usize = 16;
+
+/// The place of a zygote, between its owner and its children.
+#[derive(Debug)]
+pub struct ZygoteSeat {
+    /// None after the owner wanted no more.
+    orders: Option<OwnedFd>,
+    ends: OwnedFd,
+    /// None where the owner's end is only told by the end of its stream.
+    _owner: Option<OwnedFd>,
+    epoll: OwnedFd,
+    /// By the numbers that the owner gave them.
+    children: BTreeMap<u64, OwnedFd>,
+}
+
+/// One host that is to be forked.
+#[derive(Debug)]
+pub struct ForkOrder(Box<Fork>);
+
+/// Why [`ZygoteSeat::wait`] returned.
+#[derive(Debug)]
+pub enum Errand {
+    /// Fork, then call [`ZygoteSeat::adopt`] here and [`ForkOrder::become_host`] in the child, or [`ForkOrder::refuse`].
+    Fork(ForkOrder),
+    /// A signal came.
+    Interrupted,
+    /// The owner is gone, or wants no more and every child has ended.
+    Over,
+}
+
+impl ZygoteSeat {
+    /// Makes this process the zygote of whoever gave it a socket as stdin, which becomes `/dev/null`.
+    ///
+    /// # Errors
+    /// Those of the system; also when stdin is no such socket.
+    pub fn adopt_stdin() -> io::Result<Self> {
+        let orders = io::stdin().as_fd().try_clone_to_owned()?;
+        let owner = pidfd_open(socket_peercred(&orders)?.pid, PidfdFlags::empty()).ok();
+        rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+        let Some(Order::Begin(ends)) = packet::receive_order(&orders)? else {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        };
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        epoll::add(&epoll, &orders, epoll::EventData::new_u64(ORDERS), epoll::EventFlags::IN)?;
+        if let Some(owner) = &owner {
+            epoll::add(&epoll, owner, epoll::EventData::new_u64(OWNER), epoll::EventFlags::IN)?;
+        }
+        Ok(Self { orders: Some(orders), ends, _owner: owner, epoll, children: BTreeMap::new() })
+    }
+
+    /// The pipe to the owner. It is broken when the owner is gone.
+    #[must_use]
+    pub fn pipe(&self) -> BorrowedFd<'_> {
+        self.ends.as_fd()
+    }
+
+    /// Waits for something to do; tells the owner meanwhile how children end.
+    ///
+    /// # Errors
+    /// Those of the system, and orders that make no sense.
+    pub fn wait(&mut self) -> io::Result<Errand> {
+        let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
+        loop {
+            if self.orders.is_none() && self.children.is_empty() {
+                return Ok(Errand::Over);
+            }
+            events.clear();
+            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), None) {
+                Err(Errno::INTR) => return Ok(Errand::Interrupted),
+                result => result.map(drop)?,
+            }
+            let told: Vec<u64> = events.iter().map(|event| event.data.u64()).collect();
+            if told.contains(&OWNER) {
+                return Ok(Errand::Over);
+            }
+            told.iter().filter(|id| **id != ORDERS).try_for_each(|id| self.reap(*id))?;
+            if told.contains(&ORDERS)
+                && let Some(order) = self.take_order()?
+            {
+                return Ok(Errand::Fork(order));
+            }
+        }
+    }
+
+    fn take_order(&mut self) -> io::Result<Option<ForkOrder>> {
+        let Some(orders) = &self.orders else { return Ok(None) };
+        match packet::receive_order(orders) {
+            Ok(Some(Order::Fork(fork))) => Ok(Some(ForkOrder(fork))),
+            Ok(None) | Err(Errno::CONNRESET) => {
+                epoll::delete(&self.epoll, orders)?;
+                self.orders = None;
+                Ok(None)
+            }
+            Ok(Some(Order::Begin(_))) => Err(Errno::PROTO.into()),
+            Err(Errno::INTR) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn reap(&mut self, id: u64) -> io::Result<()> {
+        let Some(pidfd) = self.children.get(&id) else { return Ok(()) };
+        let exit = match waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
+            Ok(None) => return Ok(()),
+            Ok(Some(status)) => Exit { code: status.exit_status(), signal: status.terminating_signal() },
+            // Somebody in this process waits for all children and was faster.
+            Err(_) => Exit::default(),
+        };
+        epoll::delete(&self.epoll, pidfd)?;
+        self.children.remove(&id);
+        // An owner that is gone does not read it.
+        let _ = rustix::io::write(&self.ends, &packet::write_end(id, exit));
+        Ok(())
+    }
+
+    /// After the fork, here: takes the child `pid` and tells the owner of it.
+    ///
+    /// # Errors
+    /// Those of the system; the child is gone and reaped then, and the owner told.
+    pub fn adopt(&mut self, order: ForkOrder, pid: u32) -> io::Result<()> {
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::NotFound)?;
+        let watched = pidfd_open(pid, PidfdFlags::empty()).and_then(|pidfd| {
+            let data = epoll::EventData::new_u64(order.0.id);
+            epoll::add(&self.epoll, &pidfd, data, epoll::EventFlags::IN).map(|()| pidfd)
+        });
+        let pidfd = match watched {
+            Ok(pidfd) => pidfd,
+            Err(error) => {
+                // Not reaped yet, so the id is still its own.
+                let _ = kill_process(pid, Signal::KILL);
+                let _ = waitpid(Some(pid), WaitOptions::empty());
+                order.fail(&io::Error::from(error).to_string());
+                return Err(error.into());
+            }
+        };
+        if packet::send_forked(&order.0.answer, pid.as_raw_nonzero().get(), pidfd.as_fd()).is_err() {
+            // Whoever wanted it has given up.
+            let _ = pidfd_send_signal(&pidfd, Signal::KILL);
+        }
+        self.children.insert(order.0.id, pidfd);
+        drop(order); // the ends are the child's alone now
+        Ok(())
+    }
+}
+
+impl ForkOrder {
+    /// What the owner said for the program.
+    #[must_use]
+    pub fn setting(&self) -> &str {
+        &self.0.setting
+    }
+
+    /// Tells the owner that this process cannot be forked, and why: it starts this host and those to come in another way.
+    pub fn refuse(&self, text: &str) {
+        let _ = packet::send_no(&self.0.answer, No::Ever, text);
+    }
+
+    /// Tells the owner that this fork did not come to be, and why. The next one may.
+    pub fn fail(&self, text: &str) {
+        let _ = packet::send_no(&self.0.answer, No::ThisTime, text);
+    }
+
+    /// After the fork, in the child: it gets its owner's streams, directory and umask, and lets go of what is the zygote's.
+    /// The socket is its stdin, where [`adopt_stdin`](crate::adopt_stdin) finds it.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn become_host(self, seat: ZygoteSeat) -> io::Result<()> {
+        drop(seat);
+        let Ends { socket, directory, stdout, stderr } = self.0.ends;
+        rustix::stdio::dup2_stdin(&socket)?;
+        rustix::stdio::dup2_stdout(&stdout)?;
+        rustix::stdio::dup2_stderr(&stderr)?;
+        fchdir(&directory)?;
+        umask(Mode::from_bits_truncate(self.0.umask));
+        Ok(())
+    }
+}
+
+/// The names of the threads that this process has beside the calling one.
+///
+/// # Errors
+/// Those of the system, where `/proc` cannot be read.
+pub fn other_threads() -> io::Result<Vec<String>> {
+    let own = rustix::thread::gettid().as_raw_nonzero().to_string();
+    let mut names = Vec::new();
+    for task in fs::read_dir("/proc/self/task")? {
+        let task = task?;
+        if task.file_name().to_string_lossy() == own {
+            continue;
+        }
+        // One that ends meanwhile is none.
+        if let Ok(name) = fs::read_to_string(task.path().join("comm")) {
+            names.push(name.trim_end().to_owned());
+        }
+    }
+    Ok(names)
+}

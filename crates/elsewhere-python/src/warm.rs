@@ -1,0 +1,183 @@
+//! Hosts that a zygote forks, and being a zygote.
+//!
+//! Owns: the handles of both for Python. Must not know: when a zygote may fork and what is ready in it
+//! (`elsewhere._zygote`), what makes two hosts come from the same one (`elsewhere._warm`).
+
+use std::collections::BTreeMap;
+use std::os::fd::AsRawFd;
+use std::sync::{Mutex, PoisonError};
+
+use elsewhere_engine::{Errand, ForkOrder, HostCommand, HostProcess, Unforked};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::call::TICK;
+use crate::host::{self, Configuration, HostCore};
+use crate::{peer, service};
+
+/// The place of a zygote, which has its owner's orders as standard input.
+#[pyclass(frozen, module = "elsewhere._core")]
+pub(crate) struct ZygoteSeat {
+    held: Mutex<(Option<elsewhere_engine::ZygoteSeat>, Option<ForkOrder>)>,
+}
+
+impl ZygoteSeat {
+    fn take(&self) -> PyResult<(elsewhere_engine::ZygoteSeat, Option<ForkOrder>)> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let seat = held.0.take().ok_or_else(|| PyRuntimeError::new_err("this seat is taken"))?;
+        Ok((seat, held.1.take()))
+    }
+
+    fn put(&self, seat: elsewhere_engine::ZygoteSeat, order: Option<ForkOrder>) {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = (Some(seat), order);
+    }
+
+    fn take_with_order(&self) -> PyResult<(elsewhere_engine::ZygoteSeat, ForkOrder)> {
+        match self.take()? {
+            (seat, Some(order)) => Ok((seat, order)),
+            (seat, None) => {
+                self.put(seat, None);
+                Err(PyRuntimeError::new_err("no host is wanted"))
+            }
+        }
+    }
+}
+
+#[pymethods]
+impl ZygoteSeat {
+    #[new]
+    fn new() -> PyResult<Self> {
+        let seat = elsewhere_engine::ZygoteSeat::adopt_stdin()?;
+        Ok(Self { held: Mutex::new((Some(seat), None)) })
+    }
+
+    /// A pipe that is broken when the owner is gone.
+    fn fileno(&self) -> PyResult<i32> {
+        let (seat, order) = self.take()?;
+        let fd = seat.pipe().as_raw_fd();
+        self.put(seat, order);
+        Ok(fd)
+    }
+
+    /// Wait until a host is wanted, and give what its owner says of it; None when the owner wants no more.
+    fn wait(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        loop {
+            let (mut seat, _) = self.take()?;
+            let errand = py.detach(|| seat.wait());
+            match errand? {
+                Errand::Fork(order) => {
+                    let setting = order.setting().to_owned();
+                    self.put(seat, Some(order));
+                    return Ok(Some(setting));
+                }
+                Errand::Interrupted => {
+                    self.put(seat, None);
+                    py.check_signals()?;
+                }
+                Errand::Over => return Ok(None),
+            }
+        }
+    }
+
+    /// After the fork, in the zygote: tell the owner of the child `pid`, and later how it ended.
+    fn adopt(&self, pid: u32) -> PyResult<()> {
+        let (mut seat, order) = self.take_with_order()?;
+        let _ = seat.adopt(order, pid); // the owner was told
+        self.put(seat, None);
+        Ok(())
+    }
+
+    /// After the fork, in the child: take over the streams, directory and umask of the owner.
+    fn become_host(&self) -> PyResult<()> {
+        let (seat, order) = self.take_with_order()?;
+        Ok(order.become_host(seat)?)
+    }
+
+    /// Instead of the fork: tell the owner that this process cannot be forked, now and later.
+    fn refuse(&self, reason: &str) -> PyResult<()> {
+        let (seat, order) = self.take_with_order()?;
+        order.refuse(reason);
+        self.put(seat, None);
+        Ok(())
+    }
+
+    /// Instead of the fork: tell the owner that the system refused it this time.
+    fn fail(&self, reason: &str) -> PyResult<()> {
+        let (seat, order) = self.take_with_order()?;
+        order.fail(reason);
+        self.put(seat, None);
+        Ok(())
+    }
+}
+
+/// Let a zygote fork a host and configure it; `core` becomes its Host. If that is not to be had, give why.
+///
+/// `program` and `arguments` are what is executed to be the zygote of `key`, `environment` the whole environment;
+/// `setting` is what it is told for this host. The reason comes with whether it was not given before; then nothing was
+/// started.
+#[pyfunction]
+#[expect(clippy::too_many_arguments, reason = "Python passes them by keyword")]
+#[pyo3(signature = (
+    core, *, program, arguments, environment, key, setting, directory, name, configuration, timeout, heartbeat, output,
+    logs, make_shower
+))]
+pub(crate) fn start_warm_host<'py>(
+    py: Python<'py>,
+    core: &Bound<'py, HostCore>,
+    program: String,
+    arguments: Vec<String>,
+    environment: Option<BTreeMap<String, String>>,
+    key: &str,
+    setting: &str,
+    directory: Option<String>,
+    name: Option<&str>,
+    configuration: &Bound<'py, PyDict>,
+    timeout: f64,
+    heartbeat: f64,
+    output: &str,
+    logs: bool,
+    make_shower: &Bound<'py, PyAny>,
+) -> PyResult<Option<(String, bool)>> {
+    peer::sweep(py);
+    let (command, wanted) = host::command(program, arguments, environment, directory, timeout, output, logs)?;
+    let launched = match launch(py, command, key, setting) {
+        Err(NotForked::Interrupted(error)) => return Err(error),
+        Err(NotForked::Unforked(Unforked::Refused { text, is_news })) => return Ok(Some((text, is_news))),
+        Err(NotForked::Unforked(Unforked::Failed(error))) => Err(error),
+        Ok(process) => Ok(process),
+    };
+    host::begin(
+        py,
+        core,
+        launched,
+        wanted,
+        Configuration { name, settings: configuration, timeout, heartbeat, make_shower },
+    )?;
+    Ok(None)
+}
+
+/// Why there is no process.
+enum NotForked {
+    Unforked(Unforked),
+    Interrupted(PyErr),
+}
+
+/// Asks for a host and waits for its process, seeing to signals meanwhile.
+fn launch(py: Python<'_>, command: HostCommand, key: &str, setting: &str) -> Result<HostProcess, NotForked> {
+    let (here, inbox) = (host::here(py), service::process_inbox());
+    let asked = py.detach(|| command.launch_warm(key, setting, inbox, here));
+    let mut start = asked.map_err(NotForked::Unforked)?;
+    loop {
+        if let Some(process) = py.detach(|| start.wait(TICK)).map_err(NotForked::Unforked)? {
+            return Ok(process);
+        }
+        py.check_signals().map_err(NotForked::Interrupted)?;
+    }
+}
+
+/// Let every zygote end with its last host. The next host is forked by a new one.
+#[pyfunction]
+pub(crate) fn _retire_zygotes(py: Python<'_>) {
+    py.detach(elsewhere_engine::retire_zygotes);
+}

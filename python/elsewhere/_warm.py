@@ -1,0 +1,88 @@
+"""Hosts that a zygote forks: from which one, and what they are told.
+
+Owns: what makes two hosts come from the same zygote, what is done where there is none. Must not know: how one is asked
+(`_core.start_warm_host`), what runs in it (`_zygote`).
+
+Whatever a program reads at its start and cannot be told later makes another zygote. Modules that are preloaded may read
+everything; so with `preload` the environment, the import path and the directory count, too.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from . import _core
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from ._host import Host
+
+AT_START = ("GLIBC_TUNABLES", "LANG", "LANGUAGE", "TZ")
+"""Variables that the C library reads when a program starts, and never again."""
+
+AT_START_PREFIXES = ("LC_", "LD_", "MALLOC_", "PYTHON")
+"""What the names of more such variables begin with, the loader's and the interpreter's too."""
+
+OF_EACH_TEST = "PYTEST_CURRENT_TEST"
+"""A variable that pytest sets anew for each test, and which no module reads when it is imported."""
+
+
+def start(
+    host: Host,
+    *,
+    make_arguments: Callable[[str], list[str]],
+    environment: Mapping[str, str] | None,
+    directory: str | None,
+    name: str | None,
+    concurrency: str | int,
+    configuration: dict[str, Any],
+    **options: Any,
+) -> bool:
+    """Make `host` a fork of a zygote. False, and a line in the log once, where it is to be executed instead."""
+    variables = dict(os.environ if environment is None else environment)
+    told = dict(configuration)
+    ready: dict[str, Any] = {}
+    if configuration["preload"]:
+        for key in ("path", "own_path", "prefix", "exec_prefix", "preload"):
+            ready[key] = told.pop(key)
+        ready["directory"] = directory or os.getcwd()
+        told["environment"] = {key: variables.pop(key) for key in (OF_EACH_TEST,) if key in variables}
+        counting = variables
+    else:
+        told["whole_environment"] = variables
+        counting = {key: value for key, value in variables.items() if _is_read_at_start(key)}
+    arguments = make_arguments(f"from elsewhere._zygote import main; main({ready!r})")
+    refused = _core.start_warm_host(
+        host,
+        program=sys.executable,
+        arguments=arguments,
+        environment=None if environment is None else dict(environment),
+        key=repr((sys.executable, arguments, sorted(counting.items()))),
+        setting=str(concurrency),
+        directory=directory,
+        name=name,
+        configuration=told,
+        **options,
+    )
+    if refused is None:
+        return True
+    reason, is_news = refused
+    if is_news:
+        _tell(configuration["preload"], reason)
+    return False
+
+
+def _is_read_at_start(name: str) -> bool:
+    return name in AT_START or name.startswith(AT_START_PREFIXES)
+
+
+def _tell(preload: list[str], reason: str) -> None:
+    import logging
+
+    logging.getLogger("elsewhere").warning(
+        "hosts with preload=%r are started by exec, not forked from a zygote: %s", preload, reason
+    )
