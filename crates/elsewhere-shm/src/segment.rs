@@ -149,9 +149,21 @@ impl Segment {
         if !self.is_here() || self.is_populated.swap(true, Ordering::Relaxed) {
             return;
         }
-        // SAFETY: the range is this mapping. The advice changes no content. Before Linux 5.14 it is not known and fails; then
-        // the pages come one by one, as they are touched.
-        let _ = unsafe { rustix::mm::madvise(self.start.as_ptr().cast(), self.bytes, Advice::LinuxPopulateWrite) };
+        // SAFETY: the range is this mapping. The advice changes no content.
+        let advised =
+            unsafe { rustix::mm::madvise(self.start.as_ptr().cast(), self.bytes, Advice::LinuxPopulateWrite) };
+        if advised.is_err() {
+            self.touch(); // Linux before 5.14 does not know the advice
+        }
+    }
+
+    /// Reads a byte of each page.
+    fn touch(&self) {
+        for offset in (0..self.bytes).step_by(rustix::param::page_size()) {
+            // SAFETY: the offset is below the size of the mapping, which is here; a volatile read of a byte that others may
+            // write yields some byte.
+            let _ = unsafe { self.start.as_ptr().add(offset).read_volatile() };
+        }
     }
 
     /// Bytes of the segment, whole pages.

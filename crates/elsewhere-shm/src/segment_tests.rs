@@ -192,6 +192,9 @@ fn pages_that_were_written_before_are_mapped_when_they_are_wanted() {
     segment.populate();
 
     assert_eq!((before.as_str(), resident(&segment).as_str()), ("0", "64"));
+    let (older, _fd) = Segment::create_with(&[7; 16 * 4096], 16 * 4096, Sharing::WithForks).unwrap();
+    older.touch();
+    assert_eq!(resident(&older), "64");
     assert_eq!(bytes_at(&segment, 0, segment.bytes()), [7; 16 * 4096]);
 }
 
