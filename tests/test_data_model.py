@@ -403,9 +403,9 @@ def slots_of_loaded_types() -> set[str]:
     left, seen = [object], set()
     while left:
         kind = left.pop()
-        if kind in seen:
+        if id(kind) in seen:  # a class may have a hash of its own
             continue
-        seen.add(kind)
+        seen.add(id(kind))
         found.update(name for name, value in vars(kind).items() if isinstance(value, types.WrapperDescriptorType))
         left += type.__subclasses__(kind)
     return {name for name in found if name.startswith("__")}
