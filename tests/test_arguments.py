@@ -465,3 +465,24 @@ def test_method_given_to_the_spawn_of_a_host_of_its_own_is_copied_with_its_objec
 
     assert heard == 1
     assert listener.heard == []
+
+
+@pytest.fixture
+def list_elsewhere(other):
+    return other.send([])
+
+
+def test_method_at_a_path_of_another_host_is_that_of_the_object_itself(keeper, other, list_elsewhere):
+    listener = other.spawn(Listener)
+
+    keeper.call(list_elsewhere.append, "item")
+    keeper.call(listener.hear, "word")
+    keeper.call(listener.heard.append, "more")
+
+    assert get(list_elsewhere) == ["item"]
+    assert get(listener.heard) == ["word", "more"]
+
+
+def test_function_of_a_module_of_another_host_is_the_one_of_its_own_host(keeper, other):
+    assert keeper.kind(other.module("math").sqrt) == "builtin_function_or_method"
+    assert keeper.kind(other.module("textwrap").dedent) == "function"

@@ -409,3 +409,39 @@ def test_proxies_that_nobody_asked_for_are_limited(process_host):
 
     held.pop()
     assert is_proxy(odd.many(1)[0])
+
+
+class Bell:
+    """Can be copied, and gives its own methods."""
+
+    def __init__(self) -> None:
+        self.rings: list[int] = []
+
+    def ring(self) -> int:
+        self.rings.append(1)
+        return len(self.rings)
+
+    def method(self) -> object:
+        return self.ring
+
+    def method_of_its_list(self) -> object:
+        return self.rings.append
+
+
+def test_method_of_the_receiver_as_a_result_is_a_reference(host):
+    bell = host.spawn(Bell)
+
+    ring = bell.method()
+    ring()
+
+    assert is_proxy(ring)
+    assert get(bell.rings) == [1]
+    assert elsewhere.ref(bell.ring)() == 2
+
+
+def test_method_of_another_object_as_a_result_is_a_copy(host):
+    append = host.spawn(Bell).method_of_its_list()
+
+    assert not is_proxy(append)
+    append(5)
+    assert append.__self__ == [5]

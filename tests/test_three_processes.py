@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import weakref
 
@@ -201,3 +202,86 @@ def test_object_at_home_is_let_go_when_the_third_process_has_let_go():
             host.run(len, [])
 
     assert watch() is None
+
+
+class Server:
+    """Lives in the second host; all that it does is asynchronous."""
+
+    def __init__(self):
+        self.log = []
+
+    async def fetch(self, value):
+        return value
+
+    async def fail(self):
+        raise LookupError("nothing there")
+
+    async def count(self, number):
+        try:
+            for item in range(number):
+                yield item
+        finally:
+            self.log.append("closed")
+
+    async def __aenter__(self):
+        self.log.append("entered")
+        return "inside"
+
+    async def __aexit__(self, *args):
+        self.log.append("left")
+
+
+class Client:
+    """Lives in the first host, and uses what it is given."""
+
+    async def fetch(self, server, value):
+        return await server.fetch(value)
+
+    async def fetch_all(self, server, number):
+        return await asyncio.gather(*(elsewhere.submit(server.fetch, item) for item in range(number)))
+
+    async def call(self, function, *args):
+        return await function(*args)
+
+    async def fail(self, server):
+        with pytest.raises(LookupError, match="nothing there"):
+            await server.fail()
+
+    async def count(self, server, number):
+        return [item async for item in server.count(number)]
+
+    async def enter(self, server):
+        async with server as inside:
+            return inside
+
+
+@pytest.fixture(params=["exec", "local"])
+def server(request):
+    with elsewhere.Host(start=request.param) as host:
+        yield host.spawn(Server)
+
+
+@pytest.fixture(params=["exec", "local"])
+def client(request):
+    with elsewhere.Host(start=request.param) as host:
+        yield host.spawn(Client)
+
+
+def test_async_method_is_awaited_through_the_middle(client, server):
+    assert client.fetch(server, "value").result() == "value"
+    assert client.call(server.fetch, "by its method").result() == "by its method"
+    assert client.fetch_all(server, 20).result() == list(range(20))
+
+
+def test_async_method_that_fails_fails_through_the_middle(client, server):
+    assert client.fail(server).result() is None
+
+
+def test_async_generator_is_iterated_through_the_middle(client, server):
+    assert client.count(server, 4).result() == [0, 1, 2, 3]
+    assert elsewhere.get(server.log) == ["closed"]
+
+
+def test_async_context_is_entered_and_left_through_the_middle(client, server):
+    assert client.enter(server).result() == "inside"
+    assert elsewhere.get(server.log) == ["entered", "left"]

@@ -94,10 +94,11 @@ fn write_auto<'py>(encoder: &mut Encoder<'_, 'py>, found: &Found<'py>, target: O
                 return Ok(());
             }
             Receiver::Place => return encoder.offer(value),
-            Receiver::No if encoder.holds(value) => return encoder.offer(value),
-            Receiver::No if encoder.hands_over() => {}
-            Receiver::No if !has_elements && verdicts::is_known(value, name) => return encoder.offer_uncopyable(value),
-            Receiver::No => {}
+            Receiver::Method if !encoder.hands_over() => return encoder.offer(value),
+            _ if encoder.holds(value) => return encoder.offer(value),
+            _ if encoder.hands_over() => {}
+            _ if !has_elements && verdicts::is_known(value, name) => return encoder.offer_uncopyable(value),
+            _ => {}
         }
     }
     let mark = encoder.mark();

@@ -16,9 +16,11 @@ use crate::call;
 use crate::coroutines::{self, End, Place, Refusal};
 use crate::decode::{Decoder, Undecodable};
 use crate::encode::{self, Encoder, Stop};
+use crate::future::Future;
 use crate::operate;
 use crate::origin::{Found, Origin, Source};
 use crate::peer::{self, Peer};
+use crate::proxy::{self, Proxy};
 use crate::{answer, chain, class_info, deadline, errands, errors, home, lifecycle, producing, running, serving};
 
 /// How the evaluation of a call ended.
@@ -277,6 +279,7 @@ fn evaluate<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &Incoming) -> Eval
 /// What a path led to that was taken to its end.
 fn found<'py>(walk: Walk<'py>, start: Option<Bound<'py, PyAny>>, target: ObjectId) -> Evaluated<'py> {
     let Walk { current, receiver, name, is_in_place, is_untouched, .. } = walk;
+    let relayed = walk.is_relayed.then(|| current.cast_exact::<Future>().ok()).flatten().cloned();
     let origin = Origin {
         start: start.filter(|_| target != ObjectId::BOOTSTRAP).map(Bound::unbind),
         is_rooted: target != ObjectId::BOOTSTRAP,
@@ -284,6 +287,12 @@ fn found<'py>(walk: Walk<'py>, start: Option<Bound<'py, PyAny>>, target: ObjectI
         is_in_place,
         name: name.map(Bound::unbind),
     };
+    if let Some(future) = relayed {
+        return match future.call_method0("result") {
+            Ok(value) => Evaluated::Value(origin.found(value, Source::Coroutine)),
+            Err(error) => Evaluated::Raised { error, source: Source::Coroutine },
+        };
+    }
     match operate::is_coroutine(&current) {
         Ok(false) => Evaluated::Value(origin.found(current, Source::Path)),
         Ok(true) => Evaluated::Coroutine(Made { coroutine: current, origin, is_untouched }),
@@ -317,6 +326,8 @@ struct Walk<'py> {
     /// Whether no step did but the last, which called an `async def` or asked an async generator: that made a coroutine and
     /// ran nothing.
     is_untouched: bool,
+    /// Whether the last step was passed on to another process: the future that it gave is waited for here.
+    is_relayed: bool,
 }
 
 impl<'py> Walk<'py> {
@@ -333,6 +344,7 @@ impl<'py> Walk<'py> {
             is_started,
             has_run: false,
             is_untouched: false,
+            is_relayed: false,
         }
     }
 
@@ -393,6 +405,7 @@ impl<'py> Walk<'py> {
                 if self.remaining == 0 {
                     serving::begins(&self.current);
                 }
+                self.is_relayed = self.current.is_exact_instance_of::<Proxy>();
                 let result = self.current.call(args, kwargs).map_err(StepFailure::Raised)?;
                 self.is_untouched = !self.has_run
                     && operate::is_coroutine(&result).map_err(StepFailure::Raised)?
@@ -406,7 +419,10 @@ impl<'py> Walk<'py> {
                 decoder.begun();
                 let operation = u8::try_from(code).ok().and_then(Operation::from_code);
                 self.is_in_place = operation.is_some_and(Operation::is_in_place);
-                let result = operate::perform(&self.current, operation, &operands).map_err(StepFailure::Raised)?;
+                let relayed = operation.and_then(|operation| proxy::relay(&self.current, operation, &operands));
+                self.is_relayed = relayed.is_some();
+                let result = relayed.unwrap_or_else(|| operate::perform(&self.current, operation, &operands));
+                let result = result.map_err(StepFailure::Raised)?;
                 self.is_untouched = !self.has_run
                     && operate::runs_when_awaited(&self.current, operation).map_err(StepFailure::Raised)?;
                 self.has_run = true;

@@ -3,7 +3,8 @@
 //! Owns: whether it is the very object that the call was made on. Must not know: how it was found, how it is answered.
 
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyCFunction, PyModule, PyString, PyType};
 
 /// What a call was made on, to see whether its result is that very object.
 pub(crate) struct Origin {
@@ -33,6 +34,8 @@ pub(crate) enum Receiver {
     Root,
     /// It is the object at the path that the last attribute was looked up on.
     Place,
+    /// It is a method of one of these.
+    Method,
 }
 
 /// Where a value comes from.
@@ -54,10 +57,29 @@ impl Origin {
             Receiver::Root
         } else if is(&self.receiver) {
             Receiver::Place
+        } else if self.is_method(&value) {
+            Receiver::Method
         } else {
             Receiver::No
         };
         let name = self.name.as_ref().map(|name| name.bind(py).clone());
         Found { value, receiver, source, name }
+    }
+
+    /// Whether `value` is a method that is bound to what the call was made on: a copy would act on a copy of that. Functions
+    /// of modules and methods of classes are the same everywhere.
+    fn is_method(&self, value: &Bound<'_, PyAny>) -> bool {
+        static METHOD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let py = value.py();
+        let is_bound = value.is_exact_instance_of::<PyCFunction>()
+            || METHOD.import(py, "types", "MethodType").is_ok_and(|method| value.get_type().is(method));
+        if !is_bound {
+            return false;
+        }
+        let Ok(object) = value.getattr("__self__") else { return false };
+        let is = |known: &Option<Py<PyAny>>| known.as_ref().is_some_and(|known| known.bind(py).is(&object));
+        !object.is_instance_of::<PyModule>()
+            && !object.is_instance_of::<PyType>()
+            && (is(&self.receiver) || (self.is_rooted && is(&self.start)))
     }
 }

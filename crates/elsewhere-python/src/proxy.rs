@@ -522,6 +522,22 @@ pub(crate) fn _operate_async<'py>(
     Future::send(proxy, &Last::Operate { operation, operands: &operands })
 }
 
+/// Passes on what is to be awaited of an object that lives in another process than this one: its future. None for any other.
+pub(crate) fn relay<'py>(
+    object: &Bound<'py, PyAny>,
+    operation: Operation,
+    operands: &[Bound<'py, PyAny>],
+) -> Option<PyResult<Bound<'py, PyAny>>> {
+    use Operation::{Aclose, Aenter, Aexit, Aiter, Anext, Asend, Athrow};
+    let proxy = object.cast_exact::<Proxy>().ok()?;
+    let future = match operation {
+        Aiter => _aiter(proxy),
+        Aenter | Aexit | Anext | Asend | Athrow | Aclose => Future::send(proxy, &Last::Operate { operation, operands }),
+        _ => return None,
+    };
+    Some(future.map(Bound::into_any))
+}
+
 /// Perform an in-place operation there: the proxy itself where it gave its operand, else the result.
 #[pyfunction]
 #[pyo3(signature = (proxy, name, value, /))]
