@@ -291,8 +291,8 @@ def test_tuple_and_dict_get_proxies_for_their_failing_elements(maker):
     assert is_proxy(table["lock"])
 
 
-def test_uncopyable_result_is_logged_once_with_its_culprit(local_host, caplog):
-    maker = local_host.spawn(Maker)
+def test_uncopyable_result_is_logged_once_with_its_culprit(heard_host, caplog):
+    maker = heard_host.spawn(Maker)
     caplog.set_level(logging.INFO, logger="elsewhere")
 
     maker.logged()
@@ -304,9 +304,9 @@ def test_uncopyable_result_is_logged_once_with_its_culprit(local_host, caplog):
     assert entries[0].levelno == logging.INFO
 
 
-@pytest.fixture
-def local_host():
-    with elsewhere.Host(start="local") as host:  # where this process sees the log
+@pytest.fixture(params=[{"start": "local"}, {"logging": True}], ids=["local", "logs home"])
+def heard_host(request):
+    with elsewhere.Host(**request.param) as host:  # where this process sees the log
         yield host
 
 
