@@ -25,12 +25,15 @@ class PipeLoop:
     """A child process that runs a function of `pipe_server`; `connection` is our end of its pipe."""
 
     def __init__(
-        self, server: Server = pipe_server.serve_calls, start: Literal["spawn", "forkserver"] = "spawn"
+        self, server: Server = pipe_server.serve_calls, start: Literal["spawn", "forkserver", "fork"] = "spawn"
     ) -> None:
         context = multiprocessing.get_context(start)
         self.connection, theirs = context.Pipe()
         make_process: Callable[..., BaseProcess] = getattr(context, "Process")  # noqa: B009 - typeshed's base of contexts lacks it
-        self._process = make_process(target=server, args=(theirs,), daemon=True)
+        if start == "fork":  # the child has our end, too, and would never see it close
+            self._process = make_process(target=pipe_server.serve_forked, args=(server, self.connection, theirs))
+        else:
+            self._process = make_process(target=server, args=(theirs,), daemon=True)
         with main_module_hidden():
             self._process.start()
         theirs.close()

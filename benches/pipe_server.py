@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from typing import Any
 
+    from pipe_loop import Server
+
 
 def serve_calls(connection: Connection[Any, Any]) -> None:
     """Answer `(method name, arguments)` until the other end is closed."""
@@ -46,3 +48,9 @@ def serve_chain(connection: Connection[Any, Any]) -> None:
             send(target.a.b.c.add(receive()))
     except EOFError:
         return
+
+
+def serve_forked(serve: Server, theirs: Connection[Any, Any], ours: Connection[Any, Any]) -> None:
+    """Do as `serve`, in a fork of the process whose end `theirs` is."""
+    theirs.close()
+    serve(ours)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import elsewhere
 from pipe_loop import PipeLoop
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 def measure(effort: Effort) -> Iterator[Row]:
     """One row against each of multiprocessing's start methods."""
-    hosts = host_mebibytes(effort.rounds)
+    warm = host_mebibytes(effort.rounds, "zygote")
+    yield Row("W7", "private memory of an idle host of a zygote", "MiB", warm, aim=Aim(3))
+    hosts = host_mebibytes(effort.rounds, "exec")
     what = "private memory of an idle host"
     yield Row("W7", what, "MiB", hosts, aim=Aim(5))
     for start in ("forkserver", "spawn"):
@@ -36,10 +38,10 @@ def measure(effort: Effort) -> Iterator[Row]:
         yield Row("W7", what, "MiB", hosts, reference=f"Pipe, {start}", reference_figures=children)
 
 
-def host_mebibytes(number: int) -> list[float]:
+def host_mebibytes(number: int, start: Literal["exec", "zygote"]) -> list[float]:
     """The private memory of each of several hosts."""
     with ExitStack() as stack:
-        hosts = [stack.enter_context(elsewhere.Host(start="exec")) for _ in range(number)]
+        hosts = [stack.enter_context(elsewhere.Host(start=start)) for _ in range(number)]
         targets = [host.spawn(Target) for host in hosts]
         for target in targets:
             target.add(1)

@@ -169,6 +169,35 @@ def test_host_has_the_surroundings_of_its_start(tmp_path, monkeypatch):
             os.umask(before)
 
 
+def test_environment_is_that_of_the_start_although_the_zygote_was_replaced(monkeypatch):
+    with zygote() as first:
+        parent = first.run(os.getppid)
+        monkeypatch.setenv("FROM_HERE", "here")
+        os.kill(parent, signal.SIGKILL)
+        assert has_ended(parent)
+
+        with zygote() as host:
+            assert host.run(os.getenv, "FROM_HERE") == "here"
+        monkeypatch.delenv("FROM_HERE")
+        with zygote() as host:
+            assert host.run(os.getenv, "FROM_HERE") is None
+
+
+def test_environment_that_is_no_text_reaches_a_host():
+    program = """
+    import os, sys, elsewhere
+
+    if sys.argv[1] == "later":
+        elsewhere.Host(start="zygote").close()
+    os.environ["BYTES_OF_HERE"] = os.fsdecode(b"\\xff")
+    with elsewhere.Host(start="zygote") as host:
+        print(host.run(os.getenvb, b"BYTES_OF_HERE"), host.run(os.getppid) == os.getpid())
+    """
+
+    assert run(program, "first") == (0, "b'\\xff' True\n", "")
+    assert run(program, "later") == (0, "b'\\xff' False\n", "")
+
+
 def test_environment_and_directory_may_be_given(tmp_path):
     with elsewhere.Host(start="zygote", env={"FROM_THERE": "there"}, cwd=tmp_path) as host:
         assert host.run(os.getenv, "FROM_THERE") == "there"

@@ -26,7 +26,7 @@ class Bootstrap:
         levels = settings.get("levels")
         if levels is not None:
             self.set_levels(levels)
-        if any(settings.get(name) for name in ("environment", "whole_environment", "directory")):
+        if any(settings.get(name) for name in ("environment", "without_environment", "directory")):
             _move(settings)
         path = settings.get("path")
         if path is not None:
@@ -142,22 +142,11 @@ def _move(settings: dict[str, Any]) -> None:
     """Take over environment and directory, which a program gets when it is started and a fork does not."""
     import os
 
-    if settings.get("whole_environment"):
-        _replace_environment(settings["whole_environment"])
+    for key in settings.get("without_environment") or ():
+        os.environ.pop(key, None)
     os.environ.update(settings.get("environment") or {})
     if settings.get("directory"):
         os.chdir(settings["directory"])
-
-
-def _replace_environment(wanted: dict[str, str]) -> None:
-    """Take over the owner's environment as it is now; a fork has the one that its zygote was started with."""
-    import os
-
-    for key in [key for key in os.environ if key not in wanted]:
-        del os.environ[key]
-    for key, value in wanted.items():
-        if os.environ.get(key) != value:
-            os.environ[key] = value
 
 
 def _print_home() -> None:

@@ -31,6 +31,14 @@ OF_EACH_TEST = "PYTEST_CURRENT_TEST"
 """A variable that pytest sets anew for each test, and which no module reads when it is imported."""
 
 
+BASES = 64
+"""Environments that are remembered."""
+
+_bases: dict[str, tuple[str, dict[str, str]]] = {}
+"""By what else makes a zygote: a name, and the environment that it is started with, and started with again. A host
+is only told what differs from it, which is nothing most of the time; the whole would take longer than the fork."""
+
+
 def start(
     host: Host,
     *,
@@ -44,36 +52,50 @@ def start(
 ) -> bool:
     """Make `host` a fork of a zygote. False, and a line in the log once, where it is to be executed instead."""
     variables = dict(os.environ if environment is None else environment)
+    of_test = variables.pop(OF_EACH_TEST, None)
     told = dict(configuration)
     ready: dict[str, Any] = {}
     if configuration["preload"]:
         for key in ("path", "own_path", "prefix", "exec_prefix", "preload"):
             ready[key] = told.pop(key)
         ready["directory"] = directory or os.getcwd()
-        told["environment"] = {key: variables.pop(key) for key in (OF_EACH_TEST,) if key in variables}
         counting = variables
     else:
-        told["whole_environment"] = variables
         counting = {key: value for key, value in variables.items() if _is_read_at_start(key)}
     arguments = make_arguments(f"from elsewhere._zygote import main; main({ready!r})")
-    refused = _core.start_warm_host(
-        host,
-        program=sys.executable,
-        arguments=arguments,
-        environment=None if environment is None else dict(environment),
-        key=repr((sys.executable, arguments, sorted(counting.items()))),
-        setting=str(concurrency),
-        directory=directory,
-        name=name,
-        configuration=told,
-        **options,
-    )
+    name_of_base, base = _base(repr((sys.executable, arguments, sorted(counting.items()))), variables)
+    if variables != base:
+        told["without_environment"] = [key for key in base if key not in variables]
+        told["environment"] = {key: value for key, value in variables.items() if base.get(key) != value}
+    if of_test is not None:
+        told["environment"] = {**told.get("environment", {}), OF_EACH_TEST: of_test}
+    try:
+        refused = _core.start_warm_host(
+            host,
+            program=sys.executable,
+            arguments=arguments,
+            environment=base,
+            key=name_of_base,
+            setting=str(concurrency),
+            directory=directory,
+            name=name,
+            configuration=told,
+            **options,
+        )
+    except UnicodeEncodeError:
+        return False  # bytes that are no text, in the environment or a path: a program that is executed inherits them
     if refused is None:
         return True
     reason, is_news = refused
     if is_news:
         _tell(configuration["preload"], reason)
     return False
+
+
+def _base(key: str, variables: dict[str, str]) -> tuple[str, dict[str, str]]:
+    if key not in _bases and len(_bases) >= BASES:
+        _bases.clear()
+    return _bases.setdefault(key, (f"{key} {os.urandom(8).hex()}", variables))
 
 
 def _is_read_at_start(name: str) -> bool:

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 
 use rustix::process::{Resource, getpgrp, getpriority_process, getrlimit, getsid};
 
@@ -23,6 +23,9 @@ const LINES: [&str; 13] = [
     "Cpus_allowed",
     "Mems_allowed",
 ];
+
+/// Room for the whole of it, so that it is read at once.
+const STATUS_LEN: usize = 4096;
 
 const RESOURCES: [Resource; 16] = [
     Resource::Cpu,
@@ -55,7 +58,8 @@ pub(crate) struct Surroundings {
 impl Surroundings {
     /// Those of this moment.
     pub(crate) fn now() -> io::Result<Self> {
-        let status = fs::read_to_string("/proc/thread-self/status")?;
+        let mut status = String::with_capacity(STATUS_LEN);
+        fs::File::open("/proc/thread-self/status")?.read_to_string(&mut status)?;
         let lines = || status.lines().filter_map(|line| line.split_once(':'));
         let umask = lines().find(|(name, _)| *name == "Umask").map(|(_, text)| text.trim());
         let umask = umask.and_then(|text| u32::from_str_radix(text, 8).ok()).ok_or(io::ErrorKind::Unsupported)?;
