@@ -363,3 +363,19 @@ def test_result_that_is_too_large_is_an_error_of_its_call(process_host) -> None:
 
     assert caught.value.outcome == "finished"
     assert dog.bark() == "woof"
+
+
+@pytest.mark.parametrize(
+    "place",
+    [lambda gone: gone, lambda gone: [gone], lambda gone: [gone, threading], lambda gone: gone.name],
+    ids=["argument", "in a list", "in a pickle", "path"],
+)
+def test_closed_proxy_as_an_argument_is_an_object_that_is_gone(host, place) -> None:
+    dog, gone = host.spawn(Dog, "rex"), host.spawn(Dog, "tom")
+    elsewhere.close(gone)
+
+    with pytest.raises(elsewhere.ObjectGone) as info:
+        dog.echo(place(gone))
+
+    assert info.value.outcome == "not_started"
+    assert dog.echo(1) == 1

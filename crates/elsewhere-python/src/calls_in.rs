@@ -269,6 +269,10 @@ fn evaluate<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &Incoming) -> Eval
     match decoder.guarded(|decoder| walk.take_steps(decoder)) {
         Ok(()) if !walk.is_started => Evaluated::Gone(target),
         Ok(()) => found(walk, start, target),
+        Err(StepFailure::Argument(error)) if errors::is_own(py, &error, "ObjectGone") => {
+            let text = error.value(py).to_string();
+            Evaluated::Refused { kind: ErrorKind::Gone, outcome: walk.outcome(), text }
+        }
         Err(StepFailure::Argument(error)) => Evaluated::ArgumentFailed(error, walk.outcome()),
         Err(StepFailure::Poisoned(error)) => Evaluated::Poisoned(error, walk.outcome()),
         Err(StepFailure::Missing(error)) => Evaluated::Missing(error),
