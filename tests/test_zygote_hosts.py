@@ -114,6 +114,33 @@ def test_zygote_that_died_is_followed_by_another():
             assert other.run(os.getppid) not in (parent, os.getpid())
 
 
+DYING_PRELOAD = """
+import os
+
+def count():
+    with open({forks!r}, "a") as file:
+        file.write("x")
+        file.flush()
+        if os.path.getsize({forks!r}) == 3:
+            os._exit(9)
+
+os.register_at_fork(after_in_parent=count)
+"""
+"""Its zygote probes, forks a host, forks another and ends before it tells of it."""
+
+
+def test_host_of_a_zygote_that_died_in_the_midst_is_asked_for_again(tmp_path):
+    (tmp_path / "preload_of_zygotes_that_die.py").write_text(DYING_PRELOAD.format(forks=str(tmp_path / "forks")))
+    options = {"start": "zygote", "preload": ["preload_of_zygotes_that_die"], "path": [str(tmp_path)]}
+
+    with elsewhere.Host(**options) as one, elsewhere.Host(**options) as other:
+        dogs = [other.spawn(Dog, str(number)) for number in range(20)]
+
+        assert [dog.bark() for dog in dogs] == ["woof"] * 20
+        assert other.run(os.getppid) not in (one.run(os.getppid), os.getpid())
+    assert (tmp_path / "forks").stat().st_size == 5
+
+
 @pytest.mark.slow
 def test_host_of_a_stopped_zygote_ends_all_the_same():
     with zygote() as host:

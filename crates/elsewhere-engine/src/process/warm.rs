@@ -31,14 +31,22 @@ pub struct WarmStart {
     key: String,
     setting: String,
     umask: u32,
+    inbox: Arc<Inbox>,
+    config: Config,
     started: Instant,
+    streams: Streams,
+    asked: Asked,
+    tries: u8,
+}
+
+/// What is between this process and a host that is still to come.
+#[derive(Debug)]
+struct Streams {
     /// None once it belongs to a process.
     link: Option<Arc<Link>>,
     ends: Ends,
     stdout: Option<OwnedFd>,
     stderr: OwnedFd,
-    asked: Asked,
-    tries: u8,
 }
 
 #[derive(Debug)]
@@ -80,26 +88,21 @@ impl HostCommand {
     ) -> Result<WarmStart, Unforked> {
         let surroundings = Surroundings::now().map_err(|error| not_known(&error))?;
         let key = format!("{key}\n{}", surroundings.fixed);
-        let asked = self.prepare(inbox, config).and_then(|(link, ends, stdout, stderr)| {
-            let asked = ask(&self, &key, setting, surroundings.umask, link.id(), &ends);
-            let asked = asked.inspect_err(|_| link.abandon())?;
-            Ok((link, ends, stdout, stderr, asked))
+        let asked = self.prepare(Arc::clone(&inbox), config.clone()).and_then(|streams| {
+            let asked = ask(&self, &key, setting, surroundings.umask, &streams)?;
+            Ok((streams, asked))
         });
-        let (link, ends, stdout, stderr, asked) = asked.map_err(|error| Self::unforked(&self, error))?;
-        let asked = asked.map_err(|text| {
-            link.abandon();
-            Unforked::Refused { text, is_news: false }
-        })?;
+        let (streams, asked) = asked.map_err(|error| Self::unforked(&self, error))?;
+        let asked = asked.map_err(|text| Unforked::Refused { text, is_news: false })?;
         Ok(WarmStart {
             command: self,
             key,
             setting: setting.to_owned(),
             umask: surroundings.umask,
+            inbox,
+            config,
             started: Instant::now(),
-            link: Some(link),
-            ends,
-            stdout,
-            stderr,
+            streams,
             asked,
             tries: 1,
         })
@@ -109,11 +112,10 @@ impl HostCommand {
         StartError::Spawn { program: self.program.to_string_lossy().into_owned(), error }.into()
     }
 
-    /// The link, what the host gets, and the reading ends of its stdout and stderr.
-    fn prepare(&self, inbox: Arc<Inbox>, config: Config) -> io::Result<(Arc<Link>, Ends, Option<OwnedFd>, OwnedFd)> {
+    fn prepare(&self, inbox: Arc<Inbox>, config: Config) -> io::Result<Streams> {
         let path = self.directory.as_deref().unwrap_or(".".as_ref());
         let directory = openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        let (reading, stdout) = match self.output {
+        let (stdout_here, stdout) = match self.output {
             Stdio::Inherit => match io::stdout().as_fd().try_clone_to_owned() {
                 Ok(ours) => (None, ours),
                 Err(_) => (None, null()?), // we have none
@@ -124,9 +126,10 @@ impl HostCommand {
                 (Some(OwnedFd::from(reading)), writing.into())
             }
         };
-        let (stderr_reading, stderr) = io::pipe()?;
+        let (stderr_here, stderr) = io::pipe()?;
         let (link, socket) = self.make_link(inbox, config)?;
-        Ok((link, Ends { socket, directory, stdout, stderr: stderr.into() }, reading, stderr_reading.into()))
+        let ends = Ends { socket, directory, stdout, stderr: stderr.into() };
+        Ok(Streams { link: Some(link), ends, stdout: stdout_here, stderr: stderr_here.into() })
     }
 
     /// The zygote as a program. Until it is ready it prints to where its first host does.
@@ -143,9 +146,10 @@ fn ask(
     key: &str,
     setting: &str,
     umask: u32,
-    id: u64,
-    ends: &Ends,
+    streams: &Streams,
 ) -> io::Result<Result<Asked, String>> {
+    let Streams { link, ends, .. } = streams;
+    let id = link.as_ref().expect("the streams are new").id();
     for _ in 0..TRIES {
         let (zygote, is_new) = match zygote::find(key, || command.zygote(ends)) {
             Ok(Source::Zygote(zygote, is_new)) => (zygote, is_new),
@@ -198,11 +202,11 @@ impl WarmStart {
     }
 
     fn adopt(&mut self, pid: Pid, pidfd: &OwnedFd) -> Result<HostProcess, Unforked> {
-        let link = self.link.take().expect("only this takes it, once");
-        let adopted = self.stderr.try_clone().and_then(|stderr| {
+        let link = self.streams.link.take().expect("only this takes it, once");
+        let adopted = self.streams.stderr.try_clone().and_then(|stderr| {
             let pidfd = pidfd.try_clone()?;
             let parent = Parent::Zygote(Arc::clone(&self.asked.zygote));
-            self.command.adopt_watched((pid, pidfd, parent), self.stdout.take(), stderr, &link)
+            self.command.adopt_watched((pid, pidfd, parent), self.streams.stdout.take(), stderr, &link)
         });
         adopted.map_err(|error| {
             let _ = pidfd_send_signal(pidfd, Signal::KILL);
@@ -211,7 +215,8 @@ impl WarmStart {
         })
     }
 
-    /// The zygote is gone without an answer. A new one that ends at once would do so again.
+    /// The zygote is gone without an answer. A new one that ends at once would do so again. It may have forked all the
+    /// same, so the next one gets streams of its own, and a host that nobody knows of finds that its owner has left.
     fn ask_again(&mut self) -> Result<(), Unforked> {
         zygote::forget(&self.asked.zygote);
         let text = ENDS_EARLY.to_owned();
@@ -219,8 +224,10 @@ impl WarmStart {
             return Err(Unforked::Refused { text, is_news: true });
         }
         self.tries += 1;
-        let Some(link) = &self.link else { return Ok(()) };
-        let asked = ask(&self.command, &self.key, &self.setting, self.umask, link.id(), &self.ends);
+        let asked = self.command.prepare(Arc::clone(&self.inbox), self.config.clone()).and_then(|streams| {
+            self.streams = streams;
+            ask(&self.command, &self.key, &self.setting, self.umask, &self.streams)
+        });
         self.asked = asked
             .map_err(|error| self.command.unforked(error))?
             .map_err(|text| Unforked::Refused { text, is_news: true })?;
@@ -237,12 +244,12 @@ impl WarmStart {
         StartError::TimedOut {
             pid: zygote.raw_pid(),
             after: self.command.start_timeout,
-            stderr_tail: super::output::last_words(&self.stderr),
+            stderr_tail: super::output::last_words(&self.streams.stderr),
         }
     }
 }
 
-impl Drop for WarmStart {
+impl Drop for Streams {
     fn drop(&mut self) {
         if let Some(link) = &self.link {
             link.abandon();
