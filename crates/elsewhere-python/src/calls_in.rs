@@ -21,7 +21,9 @@ use crate::operate;
 use crate::origin::{Found, Origin, Source};
 use crate::peer::{self, Peer};
 use crate::proxy::{self, Proxy};
-use crate::{answer, chain, class_info, deadline, errands, errors, home, lifecycle, producing, running, serving};
+use crate::{
+    answer, chain, class_info, deadline, errands, errors, exposure, home, lifecycle, producing, running, serving,
+};
 
 /// How the evaluation of a call ended.
 pub(crate) enum Evaluated<'py> {
@@ -386,7 +388,7 @@ impl<'py> Walk<'py> {
             }
             Op::Attribute => {
                 let name = decoder.name().map_err(unreadable)?;
-                check_name(&name).map_err(StepFailure::Raised)?;
+                exposure::check_name(&name).map_err(StepFailure::Raised)?;
                 if self.remaining == 0 {
                     decoder.begun();
                 }
@@ -457,7 +459,7 @@ impl<'py> Walk<'py> {
         let py = decoder.py;
         if matches!(op, Op::SetAttribute | Op::DeleteAttribute) {
             let name = decoder.name().map_err(unreadable)?;
-            check_name(&name).map_err(StepFailure::Raised)?;
+            exposure::check_name(&name).map_err(StepFailure::Raised)?;
             let done = if op == Op::SetAttribute {
                 let value = decoder.plain().map_err(unreadable)?;
                 decoder.begun();
@@ -536,37 +538,6 @@ fn unreadable(failure: Undecodable) -> StepFailure {
             StepFailure::Argument(pyo3::exceptions::PyValueError::new_err(error.to_string()))
         }
     }
-}
-
-/// Names through which any object leads to the whole interpreter. They are never reached, by no verb.
-const FORBIDDEN: [&str; 19] = [
-    "__base__",
-    "__bases__",
-    "__builtins__",
-    "__class__",
-    "__closure__",
-    "__code__",
-    "__dict__",
-    "__func__",
-    "__getattribute__",
-    "__getstate__",
-    "__globals__",
-    "__init_subclass__",
-    "__mro__",
-    "__reduce__",
-    "__reduce_ex__",
-    "__self__",
-    "__setstate__",
-    "__subclasses__",
-    "__wrapped__",
-];
-
-fn check_name(name: &Bound<'_, PyString>) -> PyResult<()> {
-    let text = name.to_str()?;
-    if text.starts_with("__") && FORBIDDEN.contains(&text) {
-        return Err(PyAttributeError::new_err(format!("{text} is never reached through a proxy")));
-    }
-    Ok(())
 }
 
 /// Writes a value for `want`, as a result.

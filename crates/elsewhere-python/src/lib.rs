@@ -20,6 +20,7 @@ mod decode;
 mod encode;
 mod errands;
 mod errors;
+mod exposure;
 mod forked;
 mod future;
 mod home;
