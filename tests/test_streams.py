@@ -371,6 +371,23 @@ def test_uncopyable_items_of_a_read_ahead_stream_are_proxies(producer):
     assert [lock.locked() for lock in locks] == [False] * 3
 
 
+@pytest.mark.parametrize("result", ["auto", "proxy", "value"])
+def test_items_of_a_read_ahead_stream_keep_to_the_rule_for_results(host, result):
+    keeper = elsewhere.options(host.spawn(Lender), result=result)
+
+    copied, lent = stream(keeper.things)
+
+    assert copied == [1]
+    assert not elsewhere.is_proxy(copied)
+    assert elsewhere.is_proxy(lent)
+
+
+class Lender:
+    def things(self):
+        yield [1]
+        yield threading.Lock()
+
+
 def test_stream_of_a_host_that_dies_ends_with_its_death(process_host):
     producer = process_host.spawn(Producer)
     numbers = stream(producer.endless)

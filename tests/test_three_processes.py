@@ -285,3 +285,27 @@ def test_async_generator_is_iterated_through_the_middle(client, server):
 def test_async_context_is_entered_and_left_through_the_middle(client, server):
     assert client.enter(server).result() == "inside"
     assert elsewhere.get(server.log) == ["entered", "left"]
+
+
+class Third:
+    async def numbers(self, count: int):
+        for number in range(count):
+            yield number
+
+
+class Reader:
+    async def iterate(self, third, count: int) -> list[int]:
+        return [number async for number in third.numbers(count)]
+
+    def read_ahead(self, third, count: int) -> list[int]:
+        return list(elsewhere.stream(third.numbers, count))
+
+
+def test_async_generator_of_the_third_process_is_iterated_and_not_read_ahead(process_host):
+    with elsewhere.Host() as other:
+        reader, third = process_host.spawn(Reader), other.spawn(Third)
+
+        assert reader.iterate(third, 3).result() == [0, 1, 2]
+        with pytest.raises(RuntimeError, match="no loop to run on"):
+            reader.read_ahead(third, 3)
+        assert list(elsewhere.stream(third.numbers, 3)) == [0, 1, 2]
