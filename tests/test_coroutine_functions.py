@@ -12,6 +12,7 @@ import pytest
 import elsewhere
 from elsewhere import submit
 from kennel import Dog
+from workshop import kept_busy
 
 
 async def adopt(name: str) -> Dog:
@@ -169,3 +170,27 @@ def test_loop_that_ends_while_a_task_made_of_a_call_waits_leaves_nothing(process
     del call
     while gone() is not None:
         gc.collect()
+
+    assert submit(waiter.read).result() in ([], ["begun", "cancelled"])  # nor over there
+
+
+def test_call_whose_task_was_lost_with_its_loop_is_awaited_by_other_tasks(process_host):
+    counter = process_host.spawn(Counter)
+
+    async def start(calls: list[elsewhere.Future[list[int]]]) -> None:
+        for call in calls:
+            asyncio.ensure_future(call)  # noqa: RUF006 - the loop ends before it does
+        await asyncio.sleep(0)
+
+    with kept_busy(process_host):
+        calls = [submit(counter.up_to, 2) for _ in range(50)]
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(start(calls))
+        loop.close()
+        del loop
+        gc.collect()
+
+    async def main() -> list[list[int]]:
+        return [await asyncio.create_task(call) for call in calls]
+
+    assert asyncio.run(main()) == [[0, 1]] * 50

@@ -296,7 +296,8 @@
 //!
 //! **SERIAL** promises what rule 2 needs: we run one call at a time, in the order in which they arrived completely; we hand
 //! each answer to the stream, to its last byte, before we begin the next; only calls of a chain that we wait in run in
-//! between; streams produce items between calls; and we begin no call after we ended our side of the stream.
+//! between; streams produce items between calls, and in the midst of one if they are waited for in a chain that we wait in;
+//! and we begin no call after we ended our side of the stream.
 //!
 //! **LANES** promises the same for the calls of each lane by themselves, since each lane has a thread. A lane that ends (its
 //! thread or task does) is told by its last call: a post of `end_lane()` to the bootstrap object, for the thread to end.
