@@ -5,13 +5,17 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Read as _};
 
-use rustix::process::{Resource, getpgrp, getpriority_process, getrlimit, getsid};
+use rustix::process::{Resource, getpriority_process, getrlimit};
 
-/// The lines of `/proc/…/status` that a child inherits: who it is, what it may, where it runs, what it ignores.
-const LINES: [&str; 13] = [
+/// The lines of `/proc/…/status` that a child inherits: who it is, what it may, where it runs, what it ignores, and its
+/// process group and session. Those two are 0 where their leader is outside our PID namespace (`docker exec`), which
+/// rustix takes for impossible, so they are read here.
+const LINES: [&str; 15] = [
     "Uid",
     "Gid",
     "Groups",
+    "NSpgid",
+    "NSsid",
     "SigIgn",
     "CapInh",
     "CapPrm",
@@ -71,8 +75,7 @@ impl Surroundings {
             let limit = getrlimit(resource);
             let _ = write!(fixed, "{:?} {:?}, ", limit.current, limit.maximum);
         }
-        let (group, session) = (getpgrp(), getsid(None).ok());
-        let _ = write!(fixed, "{:?} {session:?} {:?}", group, getpriority_process(None).ok());
+        let _ = write!(fixed, "{:?}", getpriority_process(None).ok());
         Ok(Self { fixed, umask })
     }
 }
