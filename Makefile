@@ -34,7 +34,7 @@ help:
 	@echo 'make test     build, then run every check and every test'
 	@echo 'make build    only build and install into .venv'
 	@echo 'make lint     only the checks that run nothing: formatting, clippy, ruff, types, walls'
-	@echo 'make bench    measure against a multiprocessing.Pipe loop (BENCH="--quick" for a smoke test)'
+	@echo 'make bench    measure beside the standard library and the limits of the machine (QUICK=1: in less than a minute)'
 	@echo 'make docs     build the documentation: target/site/html/index.html'
 	@echo 'make loom     the concurrent parts of the shared memory in every order of events'
 	@echo 'make tsan     the tests of the shared memory under ThreadSanitizer'
@@ -134,10 +134,17 @@ test-python: build
 
 # ---------------------------------------------------------------- measuring
 # Bytecode is written first, as an installer does: where PYTHONDONTWRITEBYTECODE is set each start would compile anew.
-.PHONY: bench
-bench: $(STAMPS)/build-optimised
+BENCH_EFFORT := $(if $(QUICK),--effort quick)
+
+.PHONY: bench bench-ready
+bench-ready: export CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS := false
+bench-ready: export CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS := false
+bench-ready: $(STAMPS)/build-optimised
+	cargo build $(LOCKED) --release --quiet --package elsewhere-shm --example limits
 	$(BIN)/python -m compileall -q python/elsewhere benches
-	$(BIN)/python benches/run.py $(BENCH)
+
+bench: bench-ready
+	$(BIN)/python benches/run.py $(BENCH_EFFORT) $(BENCH)
 
 # ---------------------------------------------------------------- documentation
 # In an environment of its own, so that `make test` need not install it. It reads the sources and needs no build.

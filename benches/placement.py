@@ -1,4 +1,4 @@
-"""On which cores the two processes of a measurement run.
+"""On which cores the processes of a measurement run.
 
 Owns: pinning, of every thread of a process. Must not know: what is measured.
 """
@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterable
 
 CORES = sorted(os.sched_getaffinity(0))
 
 
 class Placement(Enum):
-    """Both processes on one core, on two, or wherever the scheduler puts them."""
+    """Caller and far end on one core, on one each, or wherever the scheduler puts them."""
 
     ONE_CORE = "one core"
     TWO_CORES = "two cores"
@@ -26,28 +26,33 @@ class Placement(Enum):
 
 
 def available() -> list[Placement]:
-    """The placements that this machine can have."""
-    return [placement for placement in Placement if placement is not Placement.TWO_CORES or len(CORES) > 1]
+    """The placements that a call is measured in; where the scheduler decides, it is a draw between the two."""
+    return [Placement.ONE_CORE] + ([Placement.TWO_CORES] if len(CORES) > 1 else [])
+
+
+def cores_of(placement: Placement) -> tuple[int, int]:
+    """Our core and that of the far end, of a placement that pins."""
+    return CORES[0], CORES[1] if placement is Placement.TWO_CORES else CORES[0]
 
 
 @contextmanager
-def placed(placement: Placement, others: list[int]) -> Generator[None]:
-    """Pin this process and the `others` (process ids at the far end) for the block."""
-    ours = {CORES[0]} if placement is not Placement.UNPINNED else set(CORES)
-    theirs = {CORES[1]} if placement is Placement.TWO_CORES else ours
+def placed(placement: Placement, others: Iterable[int] = ()) -> Generator[None]:
+    """Pin this process and the `others` (process ids at the far ends) for the block."""
+    others = list(others)
+    ours, theirs = ([core] for core in cores_of(placement)) if placement is not Placement.UNPINNED else (CORES, CORES)
     pin(os.getpid(), ours)
     for pid in others:
         pin(pid, theirs)
     try:
         yield
     finally:
-        pin(os.getpid(), set(CORES))
-        for pid in others:
-            pin(pid, set(CORES))
+        for pid in (os.getpid(), *others):
+            pin(pid, CORES)
 
 
-def pin(pid: int, cores: set[int]) -> None:
-    """Pin every thread of a process; one that ends meanwhile is passed over."""
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        with suppress(ProcessLookupError):
-            os.sched_setaffinity(int(task.name), cores)
+def pin(pid: int, cores: list[int]) -> None:
+    """Pin every thread of a process; one that ended meanwhile is passed over."""
+    with suppress(FileNotFoundError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(ProcessLookupError):
+                os.sched_setaffinity(int(task.name), cores)

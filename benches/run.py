@@ -1,60 +1,88 @@
-"""`make bench`: elsewhere beside a raw multiprocessing.Pipe loop, interleaved in the same process.
+"""`make bench`: elsewhere beside what the standard library has, interleaved in the same process; beside others, too.
 
-Owns: the command line and the list of workloads. Must not know: how they are measured.
+Owns: the command line and the lists of workloads and contenders. Must not know: how anything is measured.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import descriptors
-import import_time
-import report
-import special_methods
-import w1_sync_call
-import w2_pipelined
-import w3_attribute
-import w5_start
-import w7_memory
-import w9_chain
-import w10_busy_sibling
-import without_a_trip
-from measure import FULL, QUICK, Effort
+import limits
+import results
+import tables
+from contenders.executor import Executor
+from contenders.managers import Managers
+from contenders.ours import Ours
+from contenders.pipe import Pipe
+from contenders.pipe_arrays import PipeWithSharedMemory, RawPipe
+from measure import EFFORTS, FULL, Effort
+from workloads import (
+    descriptors,
+    import_time,
+    many_hosts,
+    many_objects,
+    special_methods,
+    w1_sync_call,
+    w2_pipelined,
+    w3_attribute,
+    w4_arrays,
+    w5_start,
+    w6_threads,
+    w7_memory,
+    w8_generator,
+    w9_chain,
+    w10_busy_sibling,
+    without_a_trip,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
+    from contenders.contender import Contender
     from rows import Row
 
-WORKLOADS: dict[str, Callable[[Effort], Iterator[Row]]] = {
+STANDARD: tuple[type[Contender], ...] = (Ours, Pipe, Managers, Executor)
+# Starts and memory come first: a fork costs more, and has more, the more this process has imported.
+WORKLOADS: dict[str, Callable[[Effort, Sequence[type[Contender]]], Iterator[Row]]] = {
+    "W5": w5_start.measure,
+    "W7": w7_memory.measure,
     "W1": w1_sync_call.measure,
     "W2": w2_pipelined.measure,
     "W3": w3_attribute.measure,
-    "W5": w5_start.measure,
-    "W7": w7_memory.measure,
+    "W4": w4_arrays.measure,
+    "W6": w6_threads.measure,
+    "W8": w8_generator.measure,
     "W9": w9_chain.measure,
     "W10": w10_busy_sibling.measure,
+    "objects": many_objects.measure,
+    "hosts": many_hosts.measure,
     "special": special_methods.measure,
     "no trip": without_a_trip.measure,
     "import": import_time.measure,
     "fds": descriptors.measure,
 }
-DEFAULT_JSON = Path(__file__).resolve().parent / "results" / "latest.json"
 
 
 def main() -> int:
-    """Run the workloads asked for, show the table, write the JSON file."""
+    """Run the workloads asked for, show the tables, write the JSON file."""
     options = parse(sys.argv[1:])
-    effort = QUICK if options.quick else FULL
+    load_before = os.getloadavg()[0]
     rows: list[Row] = []
     for name in options.only or WORKLOADS:
-        print(f"{name} ...", file=sys.stderr, flush=True)
-        rows += WORKLOADS[name](effort)
-    report.show(rows)
-    report.save(rows, options.json, quick=options.quick)
+        began = time.perf_counter()
+        print(f"{name} ...", end=" ", file=sys.stderr, flush=True)
+        rows += WORKLOADS[name](EFFORTS[options.effort], STANDARD)
+        print(f"{time.perf_counter() - began:.1f} s", file=sys.stderr, flush=True)
+    kinds: tuple[type[Contender], ...] = (*STANDARD, RawPipe, PipeWithSharedMemory)
+    notes = {kind.name: kind.note for kind in kinds} | limits.NOTES
+    measured = results.Results(results.machine(load_before), options.effort, notes, rows)
+    tables.show(measured)
+    results.save(measured, options.json)
     print(f"all figures: {options.json}")
     return 0
 
@@ -62,9 +90,13 @@ def main() -> int:
 def parse(arguments: list[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--quick", action="store_true", help="few and short rounds: a smoke test, not a measurement")
+    parser.add_argument(
+        "--effort", choices=list(EFFORTS), default=FULL.name, help="how long: %(choices)s (%(default)s)"
+    )
     parser.add_argument("--only", nargs="+", choices=list(WORKLOADS), metavar="NAME", help=", ".join(WORKLOADS))
-    parser.add_argument("--json", type=Path, default=DEFAULT_JSON, help="where all figures go (%(default)s)")
+    parser.add_argument(
+        "--json", type=Path, default=results.FOLDER / "latest.json", help="where all figures go (%(default)s)"
+    )
     return parser.parse_args(arguments)
 
 

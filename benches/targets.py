@@ -8,7 +8,12 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Self
+    from collections.abc import Iterator
+    from typing import Self, TypeVar
+
+    from contenders.contender import Bytes
+
+    AnyBytes = TypeVar("AnyBytes", Bytes, bytes)
 
 
 class Order:
@@ -62,6 +67,26 @@ class Target:
     def next_order(self, order: Order) -> Order:
         """Take an order and give the one after it."""
         return Order(order.number + 1, order.item, order.price)
+
+    def numbers(self, count: int) -> Iterator[int]:
+        """So many numbers, one by one."""
+        yield from range(count)
+
+    def take(self, data: Bytes | bytes) -> int:
+        """Look at the last of some bytes: whoever sent them must have sent them all."""
+        return int(data[-1])
+
+    def frozen(self, nbytes: int) -> Bytes:
+        """Some bytes that nobody may write to."""
+        import numpy as np  # noqa: PLC0415 - only this method needs it
+
+        array = np.ones(nbytes, np.uint8)
+        array.flags.writeable = False
+        return array
+
+    def echo(self, data: AnyBytes) -> AnyBytes:
+        """Give back what came."""
+        return data
 
 
 class Number:

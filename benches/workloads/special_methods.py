@@ -10,13 +10,18 @@ import operator
 from typing import TYPE_CHECKING, Any
 
 import elsewhere
-from measure import Effort, interleave, per_call_microseconds
+from measure import interleave, per_call_microseconds
 from placement import available, placed
-from rows import Aim, Row
+from rows import OURS, Aim, Row
 from targets import Number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+
+    from contenders.contender import Contender
+    from measure import Effort
+
+CALL = "elsewhere, a method"
 
 
 def in_place(number: Any, other: int) -> object:
@@ -48,7 +53,7 @@ def operations(number: Any) -> dict[str, Callable[[], object]]:
     }
 
 
-def measure(effort: Effort) -> Iterator[Row]:
+def measure(effort: Effort, _kinds: Sequence[type[Contender]]) -> Iterator[Row]:
     """Each operation beside `number.add(1)`, in every placement."""
     with elsewhere.Host() as host:
         number = host.spawn(Number)
@@ -61,4 +66,5 @@ def measure(effort: Effort) -> Iterator[Row]:
                 figures = interleave(samples, effort.rounds)
                 call = figures.pop("call")
                 for name, taken in figures.items():
-                    yield Row("special", name, "µs", taken, placement, "call", call, Aim(1.3))
+                    beside = {OURS: taken, CALL: call}
+                    yield Row("special", name, "µs", beside, placement, aims=(Aim(1.3, CALL),))

@@ -9,12 +9,15 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import elsewhere
-from measure import Effort, interleave, per_call_microseconds
-from rows import Aim, Row
+from measure import interleave, per_call_microseconds
+from rows import OURS, Aim, Row
 from targets import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+
+    from contenders.contender import Contender
+    from measure import Effort
 
 
 def operations(target: Any, twin: Any) -> dict[str, Callable[[], object]]:
@@ -33,7 +36,7 @@ def operations(target: Any, twin: Any) -> dict[str, Callable[[], object]]:
     }
 
 
-def measure(effort: Effort) -> Iterator[Row]:
+def measure(effort: Effort, _kinds: Sequence[type[Contender]]) -> Iterator[Row]:
     """Each of them, with a host that is not asked."""
     with elsewhere.Host() as host:
         target = host.spawn(Target)
@@ -44,4 +47,4 @@ def measure(effort: Effort) -> Iterator[Row]:
             for name, action in operations(target, twin).items()
         }
         for name, figures in interleave(made, effort.rounds).items():
-            yield Row("no trip", name, "µs", figures, aim=Aim(1.0))
+            yield Row("no trip", name, "µs", {OURS: figures}, aims=(Aim(1),))

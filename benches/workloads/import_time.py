@@ -10,14 +10,17 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from measure import Effort, interleave
-from rows import Aim, Row
+from measure import interleave
+from rows import OURS, Aim, Row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from contenders.contender import Contender
+    from measure import Effort
 
 
-def measure(effort: Effort) -> Iterator[Row]:
+def measure(effort: Effort, _kinds: Sequence[type[Contender]]) -> Iterator[Row]:
     """An interpreter that imports elsewhere, minus one that does nothing, within each round."""
     samples = {
         "import": lambda: interpreter_milliseconds("import elsewhere"),
@@ -26,7 +29,7 @@ def measure(effort: Effort) -> Iterator[Row]:
     interleave(samples, 1)  # fills the caches
     figures = interleave(samples, effort.starts)
     added = [imported - bare for imported, bare in zip(figures["import"], figures["bare"], strict=True)]
-    yield Row("import", "import elsewhere, beyond a bare start", "ms", added, aim=Aim(30))
+    yield Row("import", "import elsewhere, beyond a bare start", "ms", {OURS: added}, aims=(Aim(30),))
 
 
 def interpreter_milliseconds(code: str) -> float:

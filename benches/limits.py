@@ -1,0 +1,118 @@
+"""What the machine can do at best, measured in the same rounds as everything else.
+
+Owns: the programs that measure it (`limits`, an example of the crate elsewhere-shm, and `fork_server.py`). Must not
+know: the workloads. A round trip or a copy is measured in Rust: Python would add to it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from measure import Calls
+from placement import cores_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from measure import Effort
+    from placement import Placement
+
+ROOT = Path(__file__).resolve().parent.parent
+PROGRAM = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "examples" / "limits"
+FORK_SERVER = Path(__file__).resolve().parent / "fork_server.py"
+
+FUTEX = "limit: futex"
+SPIN = "limit: spin"
+WARM_COPY = "limit: memcpy, warm"
+COLD_COPY = "limit: memcpy, cold"
+FORK = "limit: fork"
+NOTES = {
+    FUTEX: "two processes and two words of shared memory, futex wait and wake, in Rust",
+    SPIN: "the same without ever sleeping; only on two cores",
+    WARM_COPY: "memcpy between two arrays that were written before, in Rust",
+    COLD_COPY: "memcpy into a memfd that was just made and mapped, in Rust",
+    FORK: "os.fork of a bare interpreter until the child's first byte comes through a pipe",
+}
+
+
+def is_limit(name: str) -> bool:
+    """Whether a name of a row's figures is a limit of the machine, and nobody's way to do it."""
+    return name.startswith("limit: ")
+
+
+class Answering:
+    """A program that answers each line with a line of figures."""
+
+    def __init__(self, *command: str | Path) -> None:
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="ascii", bufsize=1
+        )
+
+    def ask(self, *words: object) -> list[float]:
+        """Have something measured."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(*words, file=self._process.stdin, flush=True)
+        return [float(figure) for figure in self._process.stdout.readline().split()]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+
+class Limits:
+    """Samples of what the machine can do, for the rounds of a workload."""
+
+    def __init__(self, program: Answering, effort: Effort) -> None:
+        self._program = program
+        self._effort = effort
+
+    def round_trips(self, placement: Placement) -> dict[str, Callable[[], Calls]]:
+        """A bare futex in any placement, and two cores that never sleep."""
+        ours, theirs = cores_of(placement)
+        trips = max(200, int(self._effort.batch_seconds * 40_000))
+
+        def sample(way: str, count: int) -> Calls:
+            return Calls(*self._program.ask(way, ours, theirs, count))
+
+        samples: dict[str, Callable[[], Calls]] = {FUTEX: lambda: sample("futex", trips)}
+        if ours != theirs:
+            samples[SPIN] = lambda: sample("spin", 10 * trips)
+        return samples
+
+    def copies(self, nbytes: int) -> dict[str, Callable[[], Calls]]:
+        """One copy of so many bytes, as a call whose every figure is that of the median copy."""
+        repeats = max(1, int(self._effort.batch_seconds * 1e9 / nbytes))
+
+        def sample(way: str, count: int) -> Calls:
+            (median,) = self._program.ask(way, nbytes, min(count, 500))
+            return Calls(median, median)
+
+        return {WARM_COPY: lambda: sample("warm", repeats), COLD_COPY: lambda: sample("cold", max(1, repeats // 10))}
+
+
+@contextmanager
+def measurable(effort: Effort) -> Generator[Limits]:
+    """Have the program ready."""
+    if not PROGRAM.exists():
+        raise SystemExit(f"{PROGRAM} is missing: `make bench` builds it")
+    with Answering(PROGRAM) as program:
+        yield Limits(program, effort)
+
+
+@contextmanager
+def forks() -> Generator[Callable[[], float]]:
+    """A sample: milliseconds from fork to the child's first byte."""
+    with Answering(sys.executable, "-I", "-S", FORK_SERVER) as server:
+        yield lambda: server.ask("fork")[0]

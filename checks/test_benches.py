@@ -1,0 +1,130 @@
+"""The benches measure every workload; how they take turns, judge aims and keep figures. Not: how fast anything is."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import results
+from checks.walls import ROOT
+from limits import is_limit
+from measure import SMOKE, Calls, calls, interleave
+from placement import Placement
+from rows import Aim, Of, Point, Row, medians_and_tails
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ONE_BY_ONE = {"W1", "W3", "W9", "W10"}
+OTHERS = {"W2", "W4", "W5", "W6", "W7", "W8", "objects", "hosts", "idle", "special", "no trip", "import", "fds"}
+
+
+def test_contenders_take_turns_and_each_begins_once() -> None:
+    order: list[str] = []
+
+    def sample(name: str) -> str:
+        order.append(name)
+        return name.upper()
+
+    figures = interleave({name: partial(sample, name) for name in "abc"}, 3)
+
+    assert "".join(order) == "abcbcacab"
+    assert figures == {"a": ["A"] * 3, "b": ["B"] * 3, "c": ["C"] * 3}
+
+
+def test_a_batch_has_at_least_its_calls_and_a_tail_that_is_no_shorter_than_the_median() -> None:
+    made: list[int] = []
+
+    batch = calls(lambda: made.append(1), SMOKE)()
+
+    assert len(made) >= 2 * SMOKE.least_calls  # those of the warm-up, too
+    assert 0 < batch.median <= batch.tail
+
+
+def test_ratios_are_taken_within_a_round_and_not_of_medians() -> None:
+    row = Row("W1", "a call", "µs", {"elsewhere": [1.0, 20.0, 3.0], "Pipe": [10.0, 100.0, 10.0]})
+
+    assert row.ratio("Pipe").median == pytest.approx(0.2)
+
+
+def test_an_aim_bounds_what_it_names() -> None:
+    figures, tails = medians_and_tails({"elsewhere": [Calls(2.0, 9.0)], "Pipe": [Calls(40.0, 50.0)]})
+    row = Row("W1", "a call", "µs", figures, tails=tails)
+
+    assert [row.judged(aim) for aim in (Aim(1), Aim(1, of=Of.TAIL), Aim(1, "Pipe"))] == [2.0, 9.0, 0.05]
+    assert row.is_met(Aim(2))
+    assert not row.is_met(Aim(1.9))
+    assert row.is_met(Aim(2, at_least=True))
+    assert not row.is_met(Aim(2.1, at_least=True))
+
+
+def test_an_aim_beside_somebody_who_was_not_there_is_not_judged() -> None:
+    row = Row("W1", "a call", "µs", {"elsewhere": [1.0], "Pipe": [2.0]}, aims=(Aim(1, "Pipe"), Aim(1, "Ray")))
+
+    assert [aim.beside for aim in row.measured_aims] == ["Pipe"]
+
+
+def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
+    row = Row(
+        "W4",
+        "an array",
+        "µs",
+        {"elsewhere": [1.0, 2.0], "Pipe": [3.0, 4.0]},
+        Placement.TWO_CORES,
+        {"elsewhere": [5.0, 6.0]},
+        Point("bytes", 1024),
+        (Aim(0.5, "Pipe", at_least=True), Aim(2.0, of=Of.TAIL)),
+    )
+    measured = results.Results({"cores": 2}, "smoke", {"Pipe": "by hand"}, [row])
+
+    results.save(measured, tmp_path / "some.json")
+
+    assert results.load(tmp_path / "some.json") == measured
+
+
+def test_a_file_of_another_schema_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "old.json").write_text('{"rows": []}', encoding="utf-8")
+
+    with pytest.raises(SystemExit, match="run `make bench` again"):
+        results.load(tmp_path / "old.json")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(150)
+def test_every_workload_gives_figures_of_everybody_who_can_do_it(tmp_path: Path) -> None:
+    subprocess.run(
+        ["cargo", "build", "--release", "--quiet", "--package", "elsewhere-shm", "--example", "limits"],
+        cwd=ROOT,
+        check=True,
+    )
+
+    ended = subprocess.run(
+        [sys.executable, "benches/run.py", "--effort", "smoke", "--json", str(tmp_path / "bench.json")],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONWARNINGS": "error", "NO_COLOR": "1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    rows: list[dict[str, Any]] = json.loads((tmp_path / "bench.json").read_text(encoding="utf-8"))["rows"]
+    assert {row["workload"] for row in rows} == ONE_BY_ONE | OTHERS
+    for row in rows:
+        for name, one in row["contenders"].items():
+            for figure in (*one["figures"], *one.get("tails", ())):
+                assert math.isfinite(figure), (row["what"], name)
+                assert figure > 0 or row["workload"] in {"idle", "import"}, (row["what"], name)
+    for row in rows:
+        if row["workload"] in ONE_BY_ONE:
+            assert {"elsewhere", "Pipe", "executor"} <= row["contenders"].keys()
+            assert any(is_limit(name) for name in row["contenders"])
+            assert all(one["tails"] for one in row["contenders"].values())
