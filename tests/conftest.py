@@ -18,8 +18,8 @@ import elsewhere
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TRANSPORTS = ("exec", "local")
-"""With "zygote" among them, a host that is started without a word about how is forked by a zygote, too."""
+TRANSPORTS = ("exec", "zygote", "local")
+"""Without "zygote" among them, a host that is started without a word about how is executed, too."""
 PATIENCE = 5.0
 """Seconds that what a test used may take to go away; a leak stays."""
 
@@ -31,8 +31,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if "zygote" in config.getoption("--transports").split(","):
-        elsewhere._host.AUTO = "zygote"
+    transports = config.getoption("--transports").split(",")
+    elsewhere._host.AUTO = "zygote" if "zygote" in transports else "exec"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -66,12 +66,27 @@ def open_descriptors() -> dict[int, str]:
 
 
 def children() -> set[int]:
-    """The process ids of this process's children."""
+    """The process ids of this process's children. Not of its zygotes, which stay, but of their children, the hosts."""
+    zygotes = {pid for pid, _ in elsewhere._core._zygotes()}
+    return (children_of("self") - zygotes).union(*map(children_of, zygotes))
+
+
+def children_of(process: int | str) -> set[int]:
+    """The process ids of the children of any process."""
     found: set[int] = set()
-    for path in Path("/proc/self/task").glob("*/children"):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # of a thread that ended meanwhile
-            found.update(int(pid) for pid in path.read_text().split())
+    with contextlib.suppress(FileNotFoundError):  # it ended meanwhile
+        for task in os.listdir(f"/proc/{process}/task"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                found.update(int(pid) for pid in Path(f"/proc/{process}/task/{task}/children").read_text().split())
     return found
+
+
+def retire_zygotes() -> None:
+    """Let every zygote end, and wait until those without hosts are gone: the next host is forked by a new one."""
+    elsewhere._core._retire_zygotes()
+    deadline = time.monotonic() + PATIENCE
+    while any(not children_of(pid) for pid, _ in elsewhere._core._zygotes()) and time.monotonic() < deadline:
+        threading.Event().wait(0.001)
 
 
 def threads() -> set[str]:
@@ -85,9 +100,12 @@ def shared_memory() -> set[str]:
 
 
 def _footprint() -> dict[str, object]:
+    of_zygotes = {number for _, numbers in elsewhere._core._zygotes() for number in numbers}
     return {
         "descriptors": sorted(
-            kind.partition(":")[0] if not kind.startswith("anon") else kind for kind in open_descriptors().values()
+            kind.partition(":")[0] if not kind.startswith("anon") else kind
+            for number, kind in open_descriptors().items()
+            if number not in of_zygotes
         ),
         "children": children(),
         "threads": threads(),
@@ -105,7 +123,6 @@ def _warm_up() -> None:
         done.wait()
     with elsewhere.Host(start="local") as host:
         host.run(asyncio.sleep, 0)
-    elsewhere._core._retire_zygotes()
     gc.collect()
     gc.freeze()  # what is loaded by now is not looked through twice for each test
 
@@ -116,7 +133,6 @@ def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
     gc.collect()
     before = _footprint()
     yield
-    elsewhere._core._retire_zygotes()
     deadline = time.monotonic() + PATIENCE
     while True:
         gc.collect()

@@ -10,6 +10,8 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -41,6 +43,21 @@ def finish(program: subprocess.Popen[str], given: str | None = None) -> tuple[in
 def run(source: str, *arguments: str, given: str | None = None, **options) -> tuple[int, str, str]:
     """Run a Python program to its end."""
     return finish(start(source, *arguments, **options), given)
+
+
+UNSHARE = ["unshare", *(() if os.geteuid() == 0 else ("--user", "--map-root-user")), "--pid", "--fork", "--mount-proc"]
+
+
+def run_in_container(source: str, *arguments: str) -> tuple[int, str, str]:
+    """Run a program as process 1 of a PID namespace, whose group and session have their leaders outside it."""
+    if subprocess.run([*UNSHARE, "true"], capture_output=True, timeout=LIMIT, check=False).returncode:
+        pytest.skip("this machine allows no namespaces")
+    program = [sys.executable, "-c", textwrap.dedent(source), *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(HERE)}
+    done = subprocess.run(
+        [*UNSHARE, *program], capture_output=True, text=True, timeout=LIMIT, check=False, env=environment
+    )
+    return done.returncode, done.stdout, done.stderr
 
 
 def has_ended(pid: int, seconds: float = 10.0) -> bool:

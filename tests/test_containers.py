@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-from programs import LIMIT
-
-UNSHARE = ["unshare", *(() if os.geteuid() == 0 else ("--user", "--map-root-user")), "--pid", "--fork", "--mount-proc"]
+from programs import run_in_container
 
 PROGRAM = """
 import os
@@ -32,24 +25,6 @@ except elsewhere.HostDied as error:
 """
 
 
-@pytest.fixture(scope="module")
-def container() -> list[str]:
-    """The words before a command that runs it in one."""
-    if subprocess.run([*UNSHARE, "true"], capture_output=True, timeout=LIMIT, check=False).returncode:
-        pytest.skip("this machine allows no namespaces")
-    return UNSHARE
-
-
 @pytest.mark.parametrize("start", ["exec", "zygote"])
-def test_hosts_of_process_one(container, start):
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent)}
-    done = subprocess.run(
-        [*container, sys.executable, "-c", PROGRAM, start],
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-        check=True,
-        env=environment,
-    )
-
-    assert done.stdout.split("\n") == ["woof True", "0 7", ""]
+def test_hosts_of_process_one(start):
+    assert run_in_container(PROGRAM, start) == (0, "woof True\n0 7\n", "")

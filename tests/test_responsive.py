@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,7 +27,9 @@ SOON = 0.6
 def stop(host: elsewhere.Host) -> None:
     """Stop a host's process, and wait until it stands."""
     os.kill(host.pid, signal.SIGSTOP)
-    os.waitid(os.P_PID, host.pid, os.WSTOPPED | os.WNOWAIT)
+    pause = threading.Event()
+    while Path(f"/proc/{host.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+        pause.wait(0.001)
 
 
 @pytest.fixture

@@ -15,9 +15,14 @@ import time
 import pytest
 
 import elsewhere
-from conftest import children, open_descriptors
+from conftest import children, children_of, open_descriptors, retire_zygotes
 from kennel import Dog
 from programs import finish, has_ended, numbers, run, start
+
+
+@pytest.fixture(autouse=True)
+def no_zygote_of_another_test() -> None:
+    retire_zygotes()
 
 
 def zygote() -> elsewhere.Host:
@@ -33,7 +38,8 @@ def test_hosts_are_children_of_one_process_that_is_a_child_of_this_one():
         parents = {one.run(os.getppid), other.run(os.getppid)}
 
         assert one.pid != other.pid
-        assert parents == children()
+        assert parents == {pid for pid, _ in elsewhere._core._zygotes()} <= children_of(os.getpid())
+        assert children() == {one.pid, other.pid}
 
 
 def test_host_does_what_hosts_do():
@@ -121,12 +127,12 @@ def count():
     with open({forks!r}, "a") as file:
         file.write("x")
         file.flush()
-        if os.path.getsize({forks!r}) == 3:
+        if os.path.getsize({forks!r}) == 2:
             os._exit(9)
 
 os.register_at_fork(after_in_parent=count)
 """
-"""Its zygote probes, forks a host, forks another and ends before it tells of it."""
+"""Its zygote forks a host, forks another and ends before it tells of it."""
 
 
 def test_host_of_a_zygote_that_died_in_the_midst_is_asked_for_again(tmp_path):
@@ -138,7 +144,7 @@ def test_host_of_a_zygote_that_died_in_the_midst_is_asked_for_again(tmp_path):
 
         assert [dog.bark() for dog in dogs] == ["woof"] * 20
         assert other.run(os.getppid) not in (one.run(os.getppid), os.getpid())
-    assert (tmp_path / "forks").stat().st_size == 5
+    assert (tmp_path / "forks").stat().st_size == 3
 
 
 @pytest.mark.slow
@@ -263,10 +269,10 @@ def test_four_zygotes_are_kept(monkeypatch):
             host.run(int)
     monkeypatch.setenv("TZ", "UTC+2")
     with zygote() as host:
-        assert host.run(os.getppid) in children()
+        assert host.run(os.getppid) in children_of(os.getpid())
 
         pause = threading.Event()
-        while len(children()) > 4:
+        while len(elsewhere._core._zygotes()) > 4:
             pause.wait(0.01)
 
 
@@ -337,6 +343,30 @@ def test_preload_prints_where_its_first_host_does(tmp_path, capsys):
         host.run(print, "from the host")
 
     assert capsys.readouterr().out == "from the preload\nfrom the host\n"
+
+
+def test_host_prints_wherever_it_is_to_although_its_zygote_began_with_a_file(tmp_path):
+    program = """
+    import sys, elsewhere
+
+    def look() -> str:
+        return " ".join(f"{s.name} {s.encoding} {s.errors} {s.line_buffering}" for s in (sys.stdout, sys.stderr))
+
+    with elsewhere.Host(start="zygote") as host:
+        host.run(print, "to the file")
+    with elsewhere.Host(start="zygote", output="home") as host:
+        host.run(print, "to here")
+    for start in ("exec", "zygote"):
+        with elsewhere.Host(start=start) as host:
+            print(host.run(look))
+    """
+
+    with open(tmp_path / "printed", "w") as file:
+        assert finish(start(program, stdout=file))[0] == 0
+
+    *lines, by_exec, by_zygote = (tmp_path / "printed").read_text().splitlines()
+    assert lines == ["to the file", "to here"]
+    assert by_exec == by_zygote
 
 
 def test_preload_that_fails_is_told_as_by_a_host_that_is_executed():

@@ -404,6 +404,9 @@ class ZygoteSeat:
     def fileno(self) -> int:
         """A pipe that is broken when the owner is gone."""
 
+    def retire(self) -> None:
+        """Take no more orders. It is over when the last child has ended."""
+
     def wait(self) -> str | None:
         """Wait until a host is wanted, and give what its owner says of it; None when the owner wants no more."""
 
@@ -435,13 +438,18 @@ def start_warm_host(
     output: str,
     logs: bool,
     make_shower: Callable[[HomeQueue, str, str | None, int, bool], object],
-) -> tuple[str, bool] | None:
+) -> str | None:
     """Let a zygote fork a host and configure it; `core` becomes its Host. If that is not to be had, give why.
 
     `program` and `arguments` are what is executed to be the zygote of `key`, `environment` the whole environment;
-    `setting` is what it is told for this host. The reason comes with whether it was not given before; then nothing was
-    started.
+    `setting` is what it is told for this host. With a reason, no host was started.
     """
+
+def _other_threads() -> list[tuple[str, str]]:
+    """The ids and names of the threads that this process has beside the calling one."""
+
+def _zygotes() -> list[tuple[int, list[int]]]:
+    """The zygotes of this process that are not reaped yet: their process ids, and their descriptors here."""
 
 def _retire_zygotes() -> None:
     """Let every zygote end with its last host. The next host is forked by a new one."""

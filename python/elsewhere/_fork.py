@@ -15,10 +15,9 @@ import _thread
 import contextlib
 import os
 import sys
-import time
 import types
 
-from . import _core, _errors, _host_main, _pickle
+from . import _core, _errors, _host_main, _pickle, _threads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,17 +26,8 @@ if TYPE_CHECKING:
 
     from ._host import Host
 
-WATCH_THREAD = "elsewhere-watch"
-"""What the system calls the engine's thread, which is stopped by `os.fork`'s hooks."""
-
 PATIENCE = 1.0
 """Seconds that the service thread may take to come back from a callback."""
-
-MOMENT = 0.05
-"""Seconds that a thread which has ended may take to be gone."""
-
-GLANCE = 0.001
-"""Seconds between two looks whether it is."""
 
 _kept: list[object] = []
 """What the parent had and its fork must not drop: the drop of a stream, say, would close a descriptor."""
@@ -105,7 +95,7 @@ def _alone(label: str) -> Generator[None]:
         service.join(PATIENCE)
     is_there = service is not None and service.is_alive()
     try:
-        others = ["elsewhere-service (busy with a callback)"] if is_there and not is_service else _other_threads()
+        others = ["elsewhere-service (busy with a callback)"] if is_there and not is_service else _threads.others()
         if others:
             reason = (
                 f"it cannot be forked while other threads run ({', '.join(others)}): a fork has only the calling "
@@ -118,65 +108,6 @@ def _alone(label: str) -> Generator[None]:
             _core._continue_service(is_there)
 
 
-def _other_threads() -> list[str]:
-    """The names of the threads that run beside this one, Python's own and those of libraries."""
-    names = _python_threads()
-    if names:
-        return names
-    if _foreign_threads_after_a_moment():
-        _probe()
-    return _foreign_threads_after_a_moment()
-
-
-def _foreign_threads_after_a_moment() -> list[str]:
-    """Those that stay: a thread that was joined a moment ago may still be on its way out of the system."""
-    end = time.monotonic() + MOMENT
-    while (names := _foreign_threads()) and time.monotonic() < end:
-        time.sleep(GLANCE)
-    return names
-
-
-def _python_threads() -> list[str]:
-    threading = sys.modules.get("threading")
-    if threading is not None:
-        this = _thread.get_ident()
-        return [thread.name for thread in threading.enumerate() if thread.ident != this]
-    return []
-
-
-def _foreign_threads() -> list[str]:
-    own = str(_thread.get_native_id())
-    names = []
-    for task in os.listdir("/proc/self/task"):
-        if task == own:
-            continue
-        with contextlib.suppress(OSError), open(f"/proc/self/task/{task}/comm", encoding="utf-8") as file:
-            name = file.read().rstrip("\n")
-            if name != WATCH_THREAD:
-                names.append(f"{name}, thread {task} of a library")
-    return names
-
-
-def _probe() -> None:
-    """Fork once for nothing: pools like OpenBLAS's, which numpy brings, end their threads when their process forks."""
-    with _quietly():
-        pid = os.fork()
-    if pid == 0:
-        os._exit(0)
-    with contextlib.suppress(ChildProcessError):  # somebody's handler of SIGCHLD was faster
-        os.waitpid(pid, 0)
-
-
-@contextlib.contextmanager
-def _quietly() -> Generator[None]:
-    """CPython warns of forks beside threads since 3.12; it counts the engine's, which run again by then."""
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        yield
-
-
 def _fork(fork: _core.HostFork, objects: Sequence[object], *, concurrency: str | int, logs: bool) -> None:
     """Fork, and see to it that the child is watched before any signal comes. Does not return in the child."""
     for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
@@ -184,8 +115,7 @@ def _fork(fork: _core.HostFork, objects: Sequence[object], *, concurrency: str |
             stream.flush()  # type: ignore[union-attr] # what lies there would be written twice
     mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
     try:
-        with _quietly():
-            pid = os.fork()
+        pid = _threads.quietly(os.fork)
         if pid == 0:
             _be_a_host(fork, objects, concurrency=concurrency, logs=logs)
         fork.adopt(pid)

@@ -162,13 +162,16 @@ class Host(_core.HostCore):
             "logs": logging,
             "make_shower": _make_shower,
         }
-        if start == "zygote":
-            from . import _warm
-
-            if _warm.start(self, make_arguments=_arguments, concurrency=way, **options):
-                return
         main = f"from elsewhere._host_main import main; main({way!r})"
-        _core.start_host(self, program=sys.executable, arguments=_arguments(main), **options)
+        if start == "exec":
+            _core.start_host(self, program=sys.executable, arguments=_arguments(main), **options)
+            return
+        from . import _warm
+
+        reason = _warm.start(self, make_arguments=_arguments, concurrency=way, **options)
+        if reason is not None:
+            _core.start_host(self, program=sys.executable, arguments=_arguments(main), **options)
+            _warm.tell(modules, reason)
 
     @overload
     def spawn(self, cls: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs) -> T: ...

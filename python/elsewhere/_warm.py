@@ -1,6 +1,6 @@
 """Hosts that a zygote forks: from which one, and what they are told.
 
-Owns: what makes two hosts come from the same zygote, what is done where there is none. Must not know: how one is asked
+Owns: what makes two hosts come from the same zygote, what is said where there is none. Must not know: how one is asked
 (`_core.start_warm_host`), what runs in it (`_zygote`).
 
 Whatever a program reads at its start and cannot be told later makes another zygote. Modules that are preloaded may read
@@ -30,13 +30,21 @@ AT_START_PREFIXES = ("LC_", "LD_", "MALLOC_", "PYTHON")
 OF_EACH_TEST = "PYTEST_CURRENT_TEST"
 """A variable that pytest sets anew for each test, and which no module reads when it is imported."""
 
+IS_NO_TEXT = "the environment or a path has bytes that are no text, which a program inherits that is executed"
+"""A reason to execute a host that nobody needs to hear of: that is how it gets them."""
 
 BASES = 64
 """Environments that are remembered."""
 
+REASONS = 64
+"""Reasons that are remembered."""
+
 _bases: dict[str, tuple[str, dict[str, str]]] = {}
 """By what else makes a zygote: a name, and the environment that it is started with, and started with again. A host
 is only told what differs from it, which is nothing most of the time; the whole would take longer than the fork."""
+
+_told: set[tuple[str, ...]] = set()
+"""Reasons that the log has, each with its preload."""
 
 
 def start(
@@ -49,8 +57,8 @@ def start(
     concurrency: str | int,
     configuration: dict[str, Any],
     **options: Any,
-) -> bool:
-    """Make `host` a fork of a zygote. False, and a line in the log once, where it is to be executed instead."""
+) -> str | None:
+    """Make `host` a fork of a zygote. If there is none to be had, give why: it is to be executed then."""
     variables = dict(os.environ if environment is None else environment)
     of_test = variables.pop(OF_EACH_TEST, None)
     told = dict(configuration)
@@ -70,7 +78,7 @@ def start(
     if of_test is not None:
         told["environment"] = {**told.get("environment", {}), OF_EACH_TEST: of_test}
     try:
-        refused = _core.start_warm_host(
+        return _core.start_warm_host(
             host,
             program=sys.executable,
             arguments=arguments,
@@ -83,13 +91,7 @@ def start(
             **options,
         )
     except UnicodeEncodeError:
-        return False  # bytes that are no text, in the environment or a path: a program that is executed inherits them
-    if refused is None:
-        return True
-    reason, is_news = refused
-    if is_news:
-        _tell(configuration["preload"], reason)
-    return False
+        return IS_NO_TEXT
 
 
 def _base(key: str, variables: dict[str, str]) -> tuple[str, dict[str, str]]:
@@ -102,9 +104,14 @@ def _is_read_at_start(name: str) -> bool:
     return name in AT_START or name.startswith(AT_START_PREFIXES)
 
 
-def _tell(preload: list[str], reason: str) -> None:
+def tell(preload: list[str], reason: str) -> None:
+    """Log, once, why a host was executed. After its start: what hinders that, too, is told by the error it raises."""
+    if reason == IS_NO_TEXT or (reason, *preload) in _told:
+        return
+    if len(_told) >= REASONS:
+        _told.clear()
+    _told.add((reason, *preload))
     import logging
 
-    logging.getLogger("elsewhere").warning(
-        "hosts with preload=%r are started by exec, not forked from a zygote: %s", preload, reason
-    )
+    which = f"hosts with preload={preload!r}" if preload else "hosts"
+    logging.getLogger("elsewhere").warning("%s are started by exec, not forked from a zygote: %s", which, reason)

@@ -4,24 +4,26 @@ Owns: what is imported before the forks, when there may be one, what a fork has 
 (`_core.ZygoteSeat`), which hosts come from it (`_warm`).
 
 A fork has one thread, the one that forked, so a zygote has no other. It never runs what an object does: after `preload`
-it only waits, and everything else happens in the forks.
+it only waits, and everything else happens in the forks. The first of them is waited for while this starts, so until
+then nothing is imported that a host may do without.
 """
 
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found] # `signal` would cost 4 ms of imports
-import contextlib
-import fcntl
 import gc
-import os
+import posix  # built in; `os` would be an import
 import sys
 
-from . import _core, _fork, _host_main
+from . import _core, _host_main, _threads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable
     from typing import Any
+
+LET_GO = (_signal.SIGTERM, _signal.SIGHUP)
+"""What ends a process group. A zygote outlives its hosts, since nobody else is told how they end."""
 
 
 def main(settings: dict[str, Any]) -> None:
@@ -34,50 +36,70 @@ def main(settings: dict[str, Any]) -> None:
     if sys.stdout is not None:
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr] # as in a host that was executed
     seat = _core.ZygoteSeat()
-    with _ended_with_owner(seat.fileno()):
-        reason = _preload(settings)
+    reason = _preload(seat.fileno(), settings) if settings else None
+    _settle()
     concurrency = _wait_for_fork(seat, reason)
     if concurrency is None:
-        os._exit(0)  # what the preloaded modules mean to do at the end is for the hosts to do
+        posix._exit(0)  # what the preloaded modules mean to do at the end is for the hosts to do
     _be_a_host(seat, concurrency)
 
 
-@contextlib.contextmanager
-def _ended_with_owner(pipe: int) -> Generator[None]:
-    """A block in which this process is ended by SIGIO when its owner is gone: nothing waits for that meanwhile."""
+def _preload(pipe: int, settings: dict[str, Any]) -> str | None:
+    """Make everything ready that the hosts have in common. Gives why there can be no forks.
+
+    Nothing waits for the end of the owner meanwhile, which breaks `pipe`, so that ends this process by SIGIO.
+    """
+    import fcntl
+    import os
+
     flags = fcntl.fcntl(pipe, fcntl.F_GETFL)
-    fcntl.fcntl(pipe, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(pipe, fcntl.F_SETOWN, posix.getpid())
     fcntl.fcntl(pipe, fcntl.F_SETFL, flags | os.O_ASYNC)
-    try:
-        yield
-    finally:
-        fcntl.fcntl(pipe, fcntl.F_SETFL, flags)
-
-
-def _preload(settings: dict[str, Any]) -> str | None:
-    """Make everything ready that the hosts have in common. Gives why there can be no forks."""
     reason = None
     try:
-        if settings.get("directory"):
-            os.chdir(settings["directory"])
+        posix.chdir(settings["directory"])
         _host_main.BOOTSTRAP.configure({key: value for key, value in settings.items() if key != "directory"})
-        _fork._probe()
+        if _core._other_threads() and not _threads.of_python():
+            _threads.probe()
     except BaseException as error:  # noqa: BLE001 - the host that is executed instead tells it, whatever it is
         reason = f"it cannot be made ready ({type(error).__name__}: {error})"
-    with contextlib.suppress(OSError):
-        os.chdir("/")  # no directory is kept busy by who only waits
-    _flush()
-    null = os.open("/dev/null", os.O_RDWR)
-    os.dup2(null, 1)
-    os.dup2(null, 2)
-    os.close(null)
+    finally:
+        fcntl.fcntl(pipe, fcntl.F_SETFL, flags)
     gc.collect()
-    gc.freeze()  # the pages of what is there by now stay shared: no collection writes to them
     return reason
+
+
+def _settle() -> None:
+    """Let go of what belongs to the first host, and keep what is there by now shared: no collection writes to it."""
+    _flush()
+    posix.chdir("/")  # no directory is kept busy by who only waits
+    null = posix.open("/dev/null", posix.O_RDWR)
+    for descriptor, name in ((1, "stdout"), (2, "stderr")):
+        _renew_stream(descriptor, name)
+        posix.dup2(null, descriptor)
+    posix.close(null)
+    gc.freeze()
+
+
+def _renew_stream(descriptor: int, name: str) -> None:
+    """Make a standard stream for whatever hosts get: one of a file knows its position, and a pipe has none."""
+    stream = getattr(sys, name)
+    if stream is None or stream is not getattr(sys, f"__{name}__"):
+        return  # there is none, or a preload knows better
+    reading, writing = posix.pipe()
+    posix.dup2(writing, descriptor)
+    anew = open(descriptor, "w", 1, stream.encoding, stream.errors, closefd=False)  # noqa: SIM115 - it stays
+    anew.buffer.raw.name = stream.name  # type: ignore[attr-defined]
+    setattr(sys, name, anew)
+    setattr(sys, f"__{name}__", anew)
+    posix.close(reading)
+    posix.close(writing)
 
 
 def _wait_for_fork(seat: _core.ZygoteSeat, reason: str | None) -> str | None:
     """Fork hosts. Returns in each of them, with its way to run calls; in the zygote at the end, with None."""
+    handlers = _let_go_by_signals(seat)
+    is_ready_for_more = False
     while (concurrency := seat.wait()) is not None:
         reason = reason or _reason_against_fork()
         if reason is not None:
@@ -85,19 +107,42 @@ def _wait_for_fork(seat: _core.ZygoteSeat, reason: str | None) -> str | None:
             continue
         mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
         try:
-            pid = os.fork()
+            pid = posix.fork()
             if pid == 0:
+                for number, handler in handlers.items():
+                    _signal.signal(number, handler)
                 return concurrency
             seat.adopt(pid)
         except OSError as error:
             seat.fail(f"it cannot be forked: {error}")
         finally:
             _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
+        if not is_ready_for_more:
+            is_ready_for_more = True
+            _import_more()
     return None
 
 
+def _let_go_by_signals(seat: _core.ZygoteSeat) -> dict[int, Callable[..., object] | int]:
+    """Let polite signals have this process end with its last host. Gives what hosts do at them instead."""
+    handlers = {number: _signal.getsignal(number) for number in LET_GO}
+    handled = {number: handler for number, handler in handlers.items() if handler not in (_signal.SIG_IGN, None)}
+    for number in handled:
+        _signal.signal(number, lambda *_: seat.retire())
+    return handled
+
+
+def _import_more() -> None:
+    """Import what most hosts need sooner or later, and an only one gets as fast by itself."""
+    try:
+        __import__("elsewhere._pickle")
+    except Exception:  # noqa: BLE001 - whatever it is, hosts meet it themselves
+        return
+    gc.freeze()
+
+
 def _reason_against_fork() -> str | None:
-    threads = _fork._python_threads() or _fork._foreign_threads_after_a_moment()
+    threads = _threads.of_python() or _threads.of_libraries()
     return f"threads run in it after its imports ({', '.join(threads)})" if threads else None
 
 
@@ -112,5 +157,7 @@ def _be_a_host(seat: _core.ZygoteSeat, concurrency: str) -> None:
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError, AttributeError):
+        try:  # noqa: SIM105 - contextlib would be an import
             stream.flush()  # what lies there would be written by each fork
+        except (OSError, ValueError, AttributeError):
+            pass

@@ -49,4 +49,4 @@ pub use parker::Sleeper;
 pub use pending::{Items, Pending};
 pub use process::{HostCommand, HostFork, HostProcess, Stdio, Unforked, WarmStart};
 pub use taker::{Lane, Taker};
-pub use zygote::{Errand, ForkOrder, ZygoteSeat, other_threads, retire_zygotes};
+pub use zygote::{Errand, ForkOrder, ZygoteSeat, other_threads, retire_zygotes, zygotes};

@@ -121,11 +121,11 @@ fn zygote_that_hangs_is_late_and_gone() {
 }
 
 #[test]
-fn program_that_is_none_cannot_be_started() {
-    let _watchdog = Watchdog::new("program_that_is_none_cannot_be_started");
+fn program_that_is_none_is_left_to_an_exec_to_tell() {
+    let _watchdog = Watchdog::new("program_that_is_none_is_left_to_an_exec_to_tell");
 
     let launched = HostCommand::new("/nowhere/program").launch_warm("none", "", Inbox::new(), config());
 
-    assert!(matches!(launched, Err(Unforked::Failed(StartError::Spawn { .. }))));
+    assert!(matches!(launched, Err(Unforked::Refused { is_news: true, .. })));
     retire_zygotes();
 }

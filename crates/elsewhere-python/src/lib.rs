@@ -81,7 +81,7 @@ mod _core {
             _check_closable, attribute, close, futures, get, host_of, is_proxy, lazy, post, r#ref, stream, submit,
             with_options,
         },
-        warm::{_retire_zygotes, ZygoteSeat, start_warm_host},
+        warm::{_other_threads, _retire_zygotes, _zygotes, ZygoteSeat, start_warm_host},
     };
 
     use pyo3::prelude::*;

@@ -60,6 +60,14 @@ impl ZygoteSeat {
         Ok(fd)
     }
 
+    /// Take no more orders. It is over when the last child has ended.
+    fn retire(&self) -> PyResult<()> {
+        let (mut seat, order) = self.take()?;
+        let retired = seat.retire();
+        self.put(seat, order);
+        Ok(retired?)
+    }
+
     /// Wait until a host is wanted, and give what its owner says of it; None when the owner wants no more.
     fn wait(&self, py: Python<'_>) -> PyResult<Option<String>> {
         loop {
@@ -114,8 +122,7 @@ impl ZygoteSeat {
 /// Let a zygote fork a host and configure it; `core` becomes its Host. If that is not to be had, give why.
 ///
 /// `program` and `arguments` are what is executed to be the zygote of `key`, `environment` the whole environment;
-/// `setting` is what it is told for this host. The reason comes with whether it was not given before; then nothing was
-/// started.
+/// `setting` is what it is told for this host. With a reason, no host was started.
 #[pyfunction]
 #[expect(clippy::too_many_arguments, reason = "Python passes them by keyword")]
 #[pyo3(signature = (
@@ -138,12 +145,12 @@ pub(crate) fn start_warm_host<'py>(
     output: &str,
     logs: bool,
     make_shower: &Bound<'py, PyAny>,
-) -> PyResult<Option<(String, bool)>> {
+) -> PyResult<Option<String>> {
     peer::sweep(py);
     let (command, wanted) = host::command(program, arguments, environment, directory, timeout, output, logs)?;
     let launched = match launch(py, command, key, setting) {
         Err(NotForked::Interrupted(error)) => return Err(error),
-        Err(NotForked::Unforked(Unforked::Refused { text, is_news })) => return Ok(Some((text, is_news))),
+        Err(NotForked::Unforked(Unforked::Refused { text, .. })) => return Ok(Some(text)),
         Err(NotForked::Unforked(Unforked::Failed(error))) => Err(error),
         Ok(process) => Ok(process),
     };
@@ -174,6 +181,18 @@ fn launch(py: Python<'_>, command: HostCommand, key: &str, setting: &str) -> Res
         }
         py.check_signals().map_err(NotForked::Interrupted)?;
     }
+}
+
+/// The ids and names of the threads that this process has beside the calling one.
+#[pyfunction]
+pub(crate) fn _other_threads() -> PyResult<Vec<(String, String)>> {
+    Ok(elsewhere_engine::other_threads()?)
+}
+
+/// The zygotes of this process that are not reaped yet: their process ids, and their descriptors here.
+#[pyfunction]
+pub(crate) fn _zygotes(py: Python<'_>) -> Vec<(u32, Vec<i32>)> {
+    py.detach(elsewhere_engine::zygotes)
 }
 
 /// Let every zygote end with its last host. The next host is forked by a new one.

@@ -186,8 +186,10 @@ impl Process {
         }
         let mut plan = lock(&self.plan);
         if zygote.is_silent() || plan.give_up_at.is_some_and(|at| at <= clock::now()) {
-            plan.is_untold = true;
-            return Some(Exit::default());
+            // Orphans are ours where this process is the first of its PID namespace, and nobody else would reap them.
+            let exit = reap(pidfd).unwrap_or_default();
+            plan.is_untold = exit == Exit::default();
+            return Some(exit);
         }
         if plan.give_up_at.is_none() {
             plan.give_up_at = Some(Timestamp(clock::now().0 + LAST_GRACE));

@@ -23,6 +23,8 @@ use crate::zygote::{self, Answering, Ends, No, Ordered, Source, Surroundings, Zy
 /// How often a host is asked for again when its zygote is gone.
 const TRIES: u8 = 3;
 const ENDS_EARLY: &str = "the process that is to fork it ends before it is ready";
+/// How long a zygote without hosts may take to be gone, before a host is started that may need the room it takes.
+const MAKE_ROOM: Duration = Duration::from_millis(100);
 
 /// A host that was asked for. Its drop gives it up.
 #[derive(Debug)]
@@ -37,6 +39,10 @@ pub struct WarmStart {
     streams: Streams,
     asked: Asked,
     tries: u8,
+    /// Whether its zygote is known to answer, or not to.
+    is_answered: bool,
+    /// The host, once it is forked.
+    forked: Option<HostProcess>,
 }
 
 /// What is between this process and a host that is still to come.
@@ -59,7 +65,7 @@ struct Asked {
 /// Why there is no host from a zygote.
 #[derive(Debug, thiserror::Error)]
 pub enum Unforked {
-    /// There will be none in another way, either.
+    /// It is not ready in time.
     #[error("{0}")]
     Failed(#[from] StartError),
     /// The program cannot be made ready to be forked; start the host by itself.
@@ -92,7 +98,7 @@ impl HostCommand {
             let asked = ask(&self, &key, setting, surroundings.umask, &streams)?;
             Ok((streams, asked))
         });
-        let (streams, asked) = asked.map_err(|error| Self::unforked(&self, error))?;
+        let (streams, asked) = asked.map_err(|error| system_refuses(&error))?;
         let asked = asked.map_err(|text| Unforked::Refused { text, is_news: false })?;
         Ok(WarmStart {
             command: self,
@@ -105,11 +111,9 @@ impl HostCommand {
             streams,
             asked,
             tries: 1,
+            is_answered: false,
+            forked: None,
         })
-    }
-
-    fn unforked(&self, error: io::Error) -> Unforked {
-        StartError::Spawn { program: self.program.to_string_lossy().into_owned(), error }.into()
     }
 
     fn prepare(&self, inbox: Arc<Inbox>, config: Config) -> io::Result<Streams> {
@@ -175,30 +179,62 @@ fn is_end(error: &io::Error) -> bool {
 }
 
 impl WarmStart {
-    /// Waits for the process, at most until the start timeout. None when `tick` was over or a signal came first: see to
-    /// signals and call again. Then follow with [`HostProcess::wait_started`].
+    /// Waits for the process and its hello, at most until the start timeout. None when `tick` was over or a signal came
+    /// first: see to signals and call again.
     ///
     /// # Errors
     /// [`Unforked`]; nothing is left behind.
     pub fn wait(&mut self, tick: Duration) -> Result<Option<HostProcess>, Unforked> {
+        if self.forked.is_none() {
+            self.wait_forked(tick)?;
+        }
+        let Some(process) = &self.forked else { return Ok(None) };
+        match process.wait_started(Some(tick)) {
+            Ok(true) => Ok(self.forked.take()),
+            Ok(false) => Ok(None),
+            // What is imported there may not bear a fork, or there was no room: executed it may well be.
+            Err(StartError::Ended { exit, .. }) => {
+                Err(self.refuse_once(format!("its fork {exit} before it was ready")))
+            }
+            Err(StartError::Protocol { text, .. }) => {
+                Err(self.refuse_once(format!("its fork does not speak this protocol: {text}")))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn wait_forked(&mut self, tick: Duration) -> Result<(), Unforked> {
         let left = self.command.start_timeout.saturating_sub(self.started.elapsed());
         let answer = self.asked.answering.wait(tick.min(left));
         exit::gate();
-        match answer.map_err(|error| self.command.unforked(error))? {
-            Ordered::Forked { pid, pidfd } => self.adopt(pid, &pidfd).map(Some),
-            Ordered::Refused(no, text) => {
-                let is_news = no == No::ThisTime || zygote::refuse(&self.key, &text);
+        let answer = answer.map_err(|error| system_refuses(&error))?;
+        self.is_answered = !matches!(answer, Ordered::Nothing);
+        match answer {
+            Ordered::Forked { pid, pidfd } => {
+                self.forked = Some(self.adopt(pid, &pidfd)?);
+                Ok(())
+            }
+            Ordered::Refused(No::Ever, text) => {
+                let is_news = zygote::refuse(&self.key, &text);
                 Err(Unforked::Refused { text, is_news })
             }
-            Ordered::Gone => self.ask_again().map(|()| None),
+            Ordered::Refused(No::ThisTime, text) => Err(self.refuse_once(text)),
+            Ordered::Gone => self.ask_again(),
             Ordered::Babble => {
                 zygote::forget(&self.asked.zygote);
                 self.asked.zygote.end_now();
                 Err(Unforked::Refused { text: "it does not speak this protocol".to_owned(), is_news: true })
             }
             Ordered::Nothing if left.is_zero() => Err(self.is_late().into()),
-            Ordered::Nothing => Ok(None),
+            Ordered::Nothing => Ok(()),
         }
+    }
+
+    /// The zygote takes room, too, and the host that is executed instead may need that.
+    fn refuse_once(&self, text: String) -> Unforked {
+        zygote::forget(&self.asked.zygote);
+        self.asked.zygote.end_unless_used(Instant::now() + MAKE_ROOM);
+        Unforked::Refused { text, is_news: true }
     }
 
     fn adopt(&mut self, pid: Pid, pidfd: &OwnedFd) -> Result<HostProcess, Unforked> {
@@ -211,7 +247,7 @@ impl WarmStart {
         adopted.map_err(|error| {
             let _ = pidfd_send_signal(pidfd, Signal::KILL);
             link.abandon();
-            self.command.unforked(error)
+            system_refuses(&error)
         })
     }
 
@@ -224,27 +260,38 @@ impl WarmStart {
             return Err(Unforked::Refused { text, is_news: true });
         }
         self.tries += 1;
+        self.is_answered = false;
         let asked = self.command.prepare(Arc::clone(&self.inbox), self.config.clone()).and_then(|streams| {
             self.streams = streams;
             ask(&self.command, &self.key, &self.setting, self.umask, &self.streams)
         });
-        self.asked = asked
-            .map_err(|error| self.command.unforked(error))?
-            .map_err(|text| Unforked::Refused { text, is_news: true })?;
+        self.asked =
+            asked.map_err(|error| system_refuses(&error))?.map_err(|text| Unforked::Refused { text, is_news: true })?;
         Ok(())
     }
 
-    /// A zygote that does not answer is not asked again.
+    /// A zygote that does not answer is not asked again. A new one ends with this: it has no hosts, whose exit codes would
+    /// be lost with it.
     fn is_late(&self) -> StartError {
         let zygote = &self.asked.zygote;
-        if self.asked.is_new {
-            zygote.end_now(); // it has no hosts, whose exit codes would be lost with it
-        }
         zygote::forget(zygote);
         StartError::TimedOut {
             pid: zygote.raw_pid(),
             after: self.command.start_timeout,
             stderr_tail: super::output::last_words(&self.streams.stderr),
+        }
+    }
+}
+
+impl Drop for WarmStart {
+    /// A zygote that may never be ready would keep the next host waiting; it has none yet.
+    fn drop(&mut self) {
+        if self.asked.is_new && !self.is_answered {
+            zygote::forget(&self.asked.zygote);
+            self.asked.zygote.end_now();
+        }
+        if let Some(process) = &self.forked {
+            process.kill();
         }
     }
 }
@@ -261,6 +308,11 @@ fn null() -> io::Result<OwnedFd> {
     File::options().write(true).open("/dev/null").map(OwnedFd::from)
 }
 
+/// What a zygote needs of the system is more than what a host needs that is executed, so that one is still to be tried.
+fn system_refuses(error: &io::Error) -> Unforked {
+    Unforked::Refused { text: format!("the system refuses what it needs ({error})"), is_news: true }
+}
+
 fn not_known(error: &io::Error) -> Unforked {
-    Unforked::Refused { text: format!("/proc does not tell what it would inherit ({error})"), is_news: false }
+    Unforked::Refused { text: format!("what it would inherit cannot be told ({error})"), is_news: true }
 }

@@ -146,6 +146,12 @@ pub fn retire_zygotes() {
     }
 }
 
+/// The zygotes of this process that are not reaped yet: their process ids, and their descriptors here.
+#[must_use]
+pub fn zygotes() -> Vec<(u32, Vec<RawFd>)> {
+    watch::zygotes().iter().map(|zygote| (zygote.raw_pid(), zygote.raw_fds())).collect()
+}
+
 /// Ends every zygote of this process, whose hosts have ended, and waits for it. Nothing watches them any more.
 pub(crate) fn end_all(zygotes: &[Arc<Zygote>]) {
     KNOWN.lock().clear();
@@ -212,18 +218,28 @@ impl Zygote {
 
     /// Waits for its end, which is forced at `until`.
     fn end(&self, until: Instant) {
-        let pidfd = {
-            let mut line = lock(&self.line);
-            line.orders = None;
-            line.pidfd.take()
-        };
-        let Some(pidfd) = pidfd else { return };
-        let left = Timespec::try_from(until.saturating_duration_since(Instant::now())).ok();
-        let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
-        if !matches!(poll(&mut fds, left.as_ref()), Ok(1)) {
+        let Some(pidfd) = self.take_pidfd() else { return };
+        if !has_ended(&pidfd, until) {
             let _ = pidfd_send_signal(&pidfd, Signal::KILL);
         }
         let _ = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED);
+    }
+
+    /// Waits until `until` for its end, which comes if it was retired and has no hosts.
+    pub(crate) fn end_unless_used(&self, until: Instant) {
+        let Some(pidfd) = self.take_pidfd() else { return };
+        if has_ended(&pidfd, until) {
+            let _ = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED);
+        } else {
+            lock(&self.line).pidfd = Some(pidfd);
+        }
+    }
+
+    /// After that no order goes to it, and nobody else reaps it.
+    fn take_pidfd(&self) -> Option<OwnedFd> {
+        let mut line = lock(&self.line);
+        line.orders = None;
+        line.pidfd.take()
     }
 
     pub(crate) fn watch(&self, poll: BorrowedFd<'_>) -> rustix::io::Result<()> {
@@ -270,6 +286,11 @@ impl Zygote {
     pub(crate) fn is_silent(&self) -> bool {
         lock(&self.line).ends.is_none()
     }
+}
+
+fn has_ended(pidfd: &OwnedFd, until: Instant) -> bool {
+    let left = Timespec::try_from(until.saturating_duration_since(Instant::now())).ok();
+    matches!(poll(&mut [PollFd::new(pidfd, PollFlags::IN)], left.as_ref()), Ok(1))
 }
 
 impl Line {

@@ -14,11 +14,12 @@ use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, fchdir, kill_process, pidfd_open, pidfd_send_signal,
-    umask, waitid, waitpid,
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, fchdir, getpid, kill_process, pidfd_open,
+    pidfd_send_signal, umask, waitid, waitpid,
 };
 
 use super::packet::{self, Ends, Fork, No, Order};
+use super::surroundings::{is_proc_ours, rights};
 use crate::error::Exit;
 
 const OWNER: u64 = 0;
@@ -31,8 +32,11 @@ pub struct ZygoteSeat {
     /// None after the owner wanted no more.
     orders: Option<OwnedFd>,
     ends: OwnedFd,
+    owner: Pid,
     /// None where the owner's end is only told by the end of its stream.
-    _owner: Option<OwnedFd>,
+    _watched: Option<OwnedFd>,
+    /// What this process may do; None where `/proc` does not say what the owner may.
+    rights: Option<String>,
     epoll: OwnedFd,
     /// By the numbers that the owner gave them.
     children: BTreeMap<u64, OwnedFd>,
@@ -60,17 +64,31 @@ impl ZygoteSeat {
     /// Those of the system; also when stdin is no such socket.
     pub fn adopt_stdin() -> io::Result<Self> {
         let orders = io::stdin().as_fd().try_clone_to_owned()?;
-        let owner = pidfd_open(socket_peercred(&orders)?.pid, PidfdFlags::empty()).ok();
+        let owner = socket_peercred(&orders)?.pid;
+        let watched = pidfd_open(owner, PidfdFlags::empty()).ok();
+        let rights = rights(getpid()).ok().filter(|_| is_proc_ours());
         rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
         let Some(Order::Begin(ends)) = packet::receive_order(&orders)? else {
             return Err(io::ErrorKind::UnexpectedEof.into());
         };
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &orders, epoll::EventData::new_u64(ORDERS), epoll::EventFlags::IN)?;
-        if let Some(owner) = &owner {
-            epoll::add(&epoll, owner, epoll::EventData::new_u64(OWNER), epoll::EventFlags::IN)?;
+        if let Some(watched) = &watched {
+            epoll::add(&epoll, watched, epoll::EventData::new_u64(OWNER), epoll::EventFlags::IN)?;
         }
-        Ok(Self { orders: Some(orders), ends, _owner: owner, epoll, children: BTreeMap::new() })
+        let children = BTreeMap::new();
+        Ok(Self { orders: Some(orders), ends, owner, _watched: watched, rights, epoll, children })
+    }
+
+    /// Takes no more orders; those that lie there are let go of, and go to another zygote. It is over with its last child.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn retire(&mut self) -> io::Result<()> {
+        if let Some(orders) = self.orders.take() {
+            epoll::delete(&self.epoll, &orders)?;
+        }
+        Ok(())
     }
 
     /// The pipe to the owner. It is broken when the owner is gone.
@@ -110,16 +128,22 @@ impl ZygoteSeat {
     fn take_order(&mut self) -> io::Result<Option<ForkOrder>> {
         let Some(orders) = &self.orders else { return Ok(None) };
         match packet::receive_order(orders) {
-            Ok(Some(Order::Fork(fork))) => Ok(Some(ForkOrder(fork))),
-            Ok(None) | Err(Errno::CONNRESET) => {
-                epoll::delete(&self.epoll, orders)?;
-                self.orders = None;
-                Ok(None)
-            }
+            Ok(Some(Order::Fork(fork))) => Ok(self.heed(ForkOrder(fork))),
+            Ok(None) | Err(Errno::CONNRESET) => self.retire().map(|()| None),
             Ok(Some(Order::Begin(_))) => Err(Errno::PROTO.into()),
             Err(Errno::INTR) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// An owner that has given up rights since this process was started is not to have them through it: whoever took over
+    /// a process that shut itself in would be out again.
+    fn heed(&self, order: ForkOrder) -> Option<ForkOrder> {
+        if self.rights.is_some() && self.rights == rights(self.owner).ok() {
+            return Some(order);
+        }
+        order.refuse("this process may not do the same as the one that is to fork it");
+        None
     }
 
     fn reap(&mut self, id: u64) -> io::Result<()> {
@@ -201,21 +225,22 @@ impl ForkOrder {
     }
 }
 
-/// The names of the threads that this process has beside the calling one.
+/// The ids and names of the threads that this process has beside the calling one.
 ///
 /// # Errors
 /// Those of the system, where `/proc` cannot be read.
-pub fn other_threads() -> io::Result<Vec<String>> {
+pub fn other_threads() -> io::Result<Vec<(String, String)>> {
     let own = rustix::thread::gettid().as_raw_nonzero().to_string();
     let mut names = Vec::new();
     for task in fs::read_dir("/proc/self/task")? {
         let task = task?;
-        if task.file_name().to_string_lossy() == own {
+        let id = task.file_name().to_string_lossy().into_owned();
+        if id == own {
             continue;
         }
         // One that ends meanwhile is none.
-        if let Ok(name) = fs::read_to_string(task.path().join("comm")) {
-            names.push(name.trim_end().to_owned());
+        if let Ok(name) = fs::read(task.path().join("comm")) {
+            names.push((id, String::from_utf8_lossy(&name).trim_end().to_owned()));
         }
     }
     Ok(names)

@@ -1,0 +1,81 @@
+"""Which threads run in this process beside the calling one, since a fork has that one alone.
+
+Owns: the look at them, and what ends those that end by themselves. Must not know: what is forked, what comes of it.
+A zygote imports this before its first fork, so it imports nothing that is not there anyway.
+"""
+
+from __future__ import annotations
+
+import _thread
+import posix  # built in; `os` would be an import
+import sys
+import time
+
+from . import _core
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WATCH_THREAD = "elsewhere-watch"
+"""What the system calls the engine's thread, which is stopped by the hooks of forks."""
+
+MOMENT = 0.05
+"""Seconds that a thread which has ended may take to be gone."""
+
+GLANCE = 0.001
+"""Seconds between two looks whether it is."""
+
+
+def others() -> list[str]:
+    """The names of the threads that run beside this one, Python's own or else those of libraries."""
+    names = of_python()
+    if names:
+        return names
+    if of_libraries():
+        probe()
+    return of_libraries()
+
+
+def of_python() -> list[str]:
+    """The names of Python's threads beside this one."""
+    threading = sys.modules.get("threading")
+    if threading is not None:
+        this = _thread.get_ident()
+        return [thread.name for thread in threading.enumerate() if thread.ident != this]
+    return []
+
+
+def of_libraries() -> list[str]:
+    """The threads that stay: one that was joined a moment ago may still be on its way out of the system."""
+    names = _seen()
+    end = time.monotonic() + MOMENT if names else 0.0
+    while names and time.monotonic() < end:
+        time.sleep(GLANCE)
+        names = _seen()
+    return names
+
+
+def _seen() -> list[str]:
+    threads = _core._other_threads()
+    return [f"{name}, thread {task} of a library" for task, name in threads if name != WATCH_THREAD]
+
+
+def probe() -> None:
+    """Fork once for nothing: pools like OpenBLAS's, which numpy brings, end their threads when their process forks."""
+    pid = quietly(posix.fork)
+    if pid == 0:
+        posix._exit(0)
+    try:  # noqa: SIM105 - contextlib would be an import
+        posix.waitpid(pid, 0)
+    except ChildProcessError:
+        pass  # somebody's handler of SIGCHLD was faster
+
+
+def quietly(fork: Callable[[], int]) -> int:
+    """Fork without CPython's warning of forks beside threads (3.12): it counts those that the fork itself ends."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return fork()
