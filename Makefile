@@ -35,6 +35,8 @@ help:
 	@echo 'make build    only build and install into .venv'
 	@echo 'make lint     only the checks that run nothing: formatting, clippy, ruff, types, walls'
 	@echo 'make bench    measure beside the standard library and the limits of the machine (QUICK=1: in less than a minute)'
+	@echo 'make bench-peers   the same beside RPyC, Pyro5, uactor and Ray, which it installs in .venv-peers'
+	@echo 'make bench-report  write docs/measured, tables and plots, from what was measured last'
 	@echo 'make docs     build the documentation: target/site/html/index.html'
 	@echo 'make loom     the concurrent parts of the shared memory in every order of events'
 	@echo 'make tsan     the tests of the shared memory under ThreadSanitizer'
@@ -136,7 +138,10 @@ test-python: build
 # Bytecode is written first, as an installer does: where PYTHONDONTWRITEBYTECODE is set each start would compile anew.
 BENCH_EFFORT := $(if $(QUICK),--effort quick)
 
-.PHONY: bench bench-ready
+PEERS_VENV := .venv-peers
+PLOTS_VENV := .venv-plots
+
+.PHONY: bench bench-ready bench-peers bench-report
 bench-ready: export CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS := false
 bench-ready: export CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS := false
 bench-ready: $(STAMPS)/build-optimised
@@ -145,6 +150,27 @@ bench-ready: $(STAMPS)/build-optimised
 
 bench: bench-ready
 	$(BIN)/python benches/run.py $(BENCH_EFFORT) $(BENCH)
+
+# Others beside what .venv has: its packages come behind their own.
+$(PEERS_VENV)/requirements: requirements/peers.txt $(STAMPS)/venv
+	rm -rf $(PEERS_VENV)
+	$(BIN)/python -m venv $(PEERS_VENV)
+	$(PEERS_VENV)/bin/python -m pip install --quiet --require-hashes -r requirements/peers.txt
+	echo "import site; site.addsitedir('$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" \
+		> "$$($(PEERS_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/behind.pth"
+	touch $@
+
+bench-peers: bench-ready $(PEERS_VENV)/requirements
+	$(PEERS_VENV)/bin/python benches/run.py --peers $(BENCH_EFFORT) $(BENCH)
+
+$(PLOTS_VENV)/requirements: requirements/plots.txt $(STAMPS)/venv
+	rm -rf $(PLOTS_VENV)
+	$(BIN)/python -m venv $(PLOTS_VENV)
+	$(PLOTS_VENV)/bin/python -m pip install --quiet --require-hashes -r requirements/plots.txt
+	touch $@
+
+bench-report: $(PLOTS_VENV)/requirements
+	$(PLOTS_VENV)/bin/python benches/report.py
 
 # ---------------------------------------------------------------- documentation
 # In an environment of its own, so that `make test` need not install it. It reads the sources and needs no build.
@@ -196,7 +222,7 @@ format: $(STAMPS)/requirements
 
 .PHONY: lock
 lock:
-	cd requirements && for name in dev docs; do \
+	cd requirements && for name in dev docs peers plots; do \
 		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-emit-index-url \
 			--no-emit-find-links --custom-compile-command 'make lock' "$$name.in" --output-file "$$name.txt"; \
 	done

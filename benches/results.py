@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 FOLDER = Path(__file__).resolve().parent / "results"
+LATEST = FOLDER / "latest.json"
+WITH_PEERS = FOLDER / "peers.json"
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ def machine(load_before: float) -> dict[str, Any]:
     """Where figures of now come from; the load of before shows whether the machine was quiet."""
     return {
         "date": dt.datetime.now(dt.UTC).isoformat(timespec="minutes"),
-        "processor": _field("/proc/cpuinfo", "model name"),
+        "processor": _field("/proc/cpuinfo", "model name") or platform.machine(),
         "cores": len(CORES),
         "is_virtual": "hypervisor" in _field("/proc/cpuinfo", "flags").split(),
         "memory_gib": round(int(_field("/proc/meminfo", "MemTotal").split()[0]) / (1 << 20), 1),
@@ -67,6 +69,8 @@ def save(results: Results, path: Path) -> None:
 
 def load(path: Path) -> Results:
     """Read a file of this schema; any other is a mistake of whoever calls."""
+    if not path.exists():
+        raise SystemExit(f"{path} is missing: run `make {'bench-peers' if path == WITH_PEERS else 'bench'}` first")
     content = json.loads(path.read_text(encoding="utf-8"))
     if content.get("schema") != SCHEMA:
         raise SystemExit(f"{path} was written by another version: run `make bench` again")
@@ -138,4 +142,7 @@ def _revision() -> str:
     """The commit that was measured, with `+` if there was more; empty where git does not know."""
     here = Path(__file__).resolve().parent
     asked = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
-    return subprocess.run(asked, cwd=here, capture_output=True, text=True, check=False).stdout.strip()
+    try:
+        return subprocess.run(asked, cwd=here, capture_output=True, text=True, check=False).stdout.strip()
+    except FileNotFoundError:
+        return ""

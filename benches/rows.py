@@ -112,3 +112,16 @@ def medians_and_tails(taken: Mapping[str, list[Calls]]) -> tuple[dict[str, list[
 def figure(value: float) -> str:
     """Three significant digits, or whole thousands."""
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def title(row: Row) -> str:
+    """What was measured, with the point of its curve."""
+    if row.point is None:
+        return row.what
+    value = size(row.point.value) if row.point.of == "bytes" else f"{row.point.value:,} {row.point.of}"
+    return f"{row.what}: {value}"
+
+
+def size(nbytes: int) -> str:
+    """Bytes in the unit that people use."""
+    return f"{nbytes >> 20} MiB" if nbytes >= 1 << 20 else f"{nbytes >> 10} KiB"

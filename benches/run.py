@@ -21,6 +21,7 @@ from contenders.ours import Ours
 from contenders.pipe import Pipe
 from contenders.pipe_arrays import PipeWithSharedMemory, RawPipe
 from measure import EFFORTS, FULL, Effort
+from peers.everyone import installed
 from workloads import (
     descriptors,
     import_time,
@@ -71,19 +72,21 @@ WORKLOADS: dict[str, Callable[[Effort, Sequence[type[Contender]]], Iterator[Row]
 def main() -> int:
     """Run the workloads asked for, show the tables, write the JSON file."""
     options = parse(sys.argv[1:])
+    kinds = [*STANDARD, *installed()] if options.peers else STANDARD
     load_before = os.getloadavg()[0]
     rows: list[Row] = []
     for name in options.only or WORKLOADS:
         began = time.perf_counter()
         print(f"{name} ...", end=" ", file=sys.stderr, flush=True)
-        rows += WORKLOADS[name](EFFORTS[options.effort], STANDARD)
+        rows += WORKLOADS[name](EFFORTS[options.effort], kinds)
         print(f"{time.perf_counter() - began:.1f} s", file=sys.stderr, flush=True)
-    kinds: tuple[type[Contender], ...] = (*STANDARD, RawPipe, PipeWithSharedMemory)
-    notes = {kind.name: kind.note for kind in kinds} | limits.NOTES
+    everyone: tuple[type[Contender], ...] = (*kinds, RawPipe, PipeWithSharedMemory)
+    notes = {kind.name: kind.note for kind in everyone} | limits.NOTES
     measured = results.Results(results.machine(load_before), options.effort, notes, rows)
     tables.show(measured)
-    results.save(measured, options.json)
-    print(f"all figures: {options.json}")
+    path = options.json or (results.WITH_PEERS if options.peers else results.LATEST)
+    results.save(measured, path)
+    print(f"all figures: {path}")
     return 0
 
 
@@ -93,9 +96,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--effort", choices=list(EFFORTS), default=FULL.name, help="how long: %(choices)s (%(default)s)"
     )
+    parser.add_argument("--peers", action="store_true", help="beside other libraries, too, as far as installed")
     parser.add_argument("--only", nargs="+", choices=list(WORKLOADS), metavar="NAME", help=", ".join(WORKLOADS))
     parser.add_argument(
-        "--json", type=Path, default=results.FOLDER / "latest.json", help="where all figures go (%(default)s)"
+        "--json", type=Path, help=f"where all figures go ({results.LATEST}, with --peers {results.WITH_PEERS})"
     )
     return parser.parse_args(arguments)
 

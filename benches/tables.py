@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from rows import OURS, figure
+from rows import OURS, figure, title
 
 if TYPE_CHECKING:
     from results import Results
@@ -75,16 +75,3 @@ def _aims(rows: list[Row]) -> Table:
             measured = figure(row.judged(aim))
             table.add_row(row.workload, title(row), placement, row.text_of(aim), measured, MARKS[row.is_met(aim)])
     return table
-
-
-def title(row: Row) -> str:
-    """What was measured, with the point of its curve."""
-    if row.point is None:
-        return row.what
-    value = size(row.point.value) if row.point.of == "bytes" else f"{row.point.value:,} {row.point.of}"
-    return f"{row.what}: {value}"
-
-
-def size(nbytes: int) -> str:
-    """Bytes in the unit that people use."""
-    return f"{nbytes >> 20} MiB" if nbytes >= 1 << 20 else f"{nbytes >> 10} KiB"

@@ -64,6 +64,11 @@ installation() {
   return $status
 }
 
+# A smoke test: whether the other libraries can still be measured.
+peers() {
+  make bench-peers BENCH="--effort smoke --json target/peers.json" && make build
+}
+
 # A build without optimisation must say so when it is imported.
 debug_build() {
   local folder
@@ -87,6 +92,7 @@ step 'licences, sources and bans' dependencies licenses sources bans
 step 'advisories (fetches the RustSec database)' dependencies advisories
 step 'pip install .' installation
 step 'a debug build warns' debug_build
+step 'benches beside other libraries' peers
 step 'shared memory in every order of events' make loom
 step 'shared memory under ThreadSanitizer' make tsan
 step 'long simulation' simulation

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from functools import partial
@@ -12,17 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import report
 import results
 from checks.walls import ROOT
 from limits import is_limit
 from measure import SMOKE, Calls, calls, interleave
 from placement import Placement
+from plots import pages, plan
 from rows import Aim, Of, Point, Row, medians_and_tails
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 ONE_BY_ONE = {"W1", "W3", "W9", "W10"}
+SOME = results.Results({**results.machine(4.0), "cores": 2}, "full", {"Pipe": "by hand"}, [])
 OTHERS = {"W2", "W4", "W5", "W6", "W7", "W8", "objects", "hosts", "idle", "special", "no trip", "import", "fds"}
 
 
@@ -96,6 +100,49 @@ def test_a_file_of_another_schema_is_refused(tmp_path: Path) -> None:
         results.load(tmp_path / "old.json")
 
 
+def test_only_what_stands_between_marks_is_renewed() -> None:
+    text = "a\n<!-- measured: bar -->\nold\n<!-- measured: end -->\nb\n"
+
+    once = pages.renewed(text, {"bar": "new"})
+
+    assert once == "a\n<!-- measured: bar -->\n\nnew\n\n<!-- measured: end -->\nb\n"
+    assert pages.renewed(once, {"bar": "new"}) == once
+
+
+def test_every_mark_in_the_documents_has_something_to_stand_there() -> None:
+    blocks = report.blocks_of(SOME, SOME)
+
+    marks = {mark for document in report.DOCUMENTS for mark in pages.marks_of(document.read_text(encoding="utf-8"))}
+
+    assert marks == blocks.keys()
+
+
+def test_a_mark_that_nobody_fills_is_refused() -> None:
+    with pytest.raises(KeyError, match="bare"):
+        pages.renewed("<!-- measured: bare -->\n<!-- measured: end -->\n", {"bar": ""})
+
+
+def test_whoever_is_better_is_named_where_less_is_better_and_where_more_is() -> None:
+    rows = [
+        Row("W1", "a call", "µs", {"elsewhere": [4.0], "Pipe": [2.0], "managers": [8.0], "limit: futex": [1.0]}),
+        Row("W2", "calls", "calls/s", {"elsewhere": [4.0], "Pipe": [2.0], "managers": [12.0]}),
+    ]
+
+    said = pages.faster(rows)
+
+    assert "| W1 | a call |  | Pipe 2 |" in said
+    assert "| W2 | calls |  | managers 3 |" in said
+    assert pages.faster(rows, beyond={"Pipe", "managers"}) == "Nobody was, in this run."
+
+
+def test_a_busy_machine_and_a_short_run_are_said() -> None:
+    quiet = {**SOME.machine, "load_before": 0.1}
+
+    assert "smoke test" in pages.provenance(SOME)
+    assert "smoke test" in pages.provenance(results.Results(quiet, "quick", {}, []))
+    assert "smoke test" not in pages.provenance(results.Results(quiet, "full", {}, []))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(150)
 def test_every_workload_gives_figures_of_everybody_who_can_do_it(tmp_path: Path) -> None:
@@ -116,6 +163,9 @@ def test_every_workload_gives_figures_of_everybody_who_can_do_it(tmp_path: Path)
     )
 
     assert ended.returncode == 0, ended.stdout + ended.stderr
+    planned = {plot.name for plot in plan.plots(results.load(tmp_path / "bench.json").rows)}
+    shown = re.findall(r"\(measured/([\w-]+)\.png\)", (report.DOCS / "performance.md").read_text(encoding="utf-8"))
+    assert set(shown) == planned | {f"peers-{name}" for name in report.BESIDE_PEERS}
     rows: list[dict[str, Any]] = json.loads((tmp_path / "bench.json").read_text(encoding="utf-8"))["rows"]
     assert {row["workload"] for row in rows} == ONE_BY_ONE | OTHERS
     for row in rows:

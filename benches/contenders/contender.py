@@ -69,6 +69,18 @@ class Contender(ABC):
         """`target.echo(array)`: the same bytes come back and are there to be written to."""
         return None
 
+    def take_shared(self, array: Bytes) -> Operation | None:  # noqa: ARG002
+        """As `take`, where the bytes are in memory that both sides map already."""
+        return None
+
+    def echo_shared(self, array: Bytes) -> Operation | None:  # noqa: ARG002
+        """As `echo`, where the bytes are in memory that both sides map already: what comes back is there, too."""
+        return None
+
+    def echo_read_only(self, array: Bytes) -> Operation | None:  # noqa: ARG002
+        """As `echo`, with bytes that nobody may write to and that came from over there."""
+        return None
+
     def pipelined(self) -> Mapping[str, Run]:
         """`target.add(1)` so many times, IN_FLIGHT at once: by the name that each way to do it is shown under."""
         return {}

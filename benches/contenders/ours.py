@@ -62,6 +62,20 @@ class Ours(Contender):
         target = self.target
         return lambda: target.echo(array)
 
+    def take_shared(self, array: Bytes) -> Operation | None:
+        target, shared = self.target, shared_copy(array)
+        return None if shared is None else lambda: target.take(shared)
+
+    def echo_shared(self, array: Bytes) -> Operation | None:
+        target, shared = self.target, shared_copy(array)
+        return None if shared is None else lambda: target.echo(shared)
+
+    def echo_read_only(self, array: Bytes) -> Operation | None:
+        if not hasattr(elsewhere, "shared_array"):
+            return None
+        target, frozen = self.target, self.target.frozen(array.nbytes)
+        return lambda: target.echo(frozen)
+
     def pipelined(self) -> Mapping[str, Run]:
         target = self.target
         return {self.name: partial(_submit_calls, lambda: elsewhere.submit(target.add, 1))}
@@ -85,6 +99,16 @@ class Ours(Contender):
     def ways_to_start(cls) -> Mapping[str, Callable[[], Contender]]:
         # What the fork of this process has by itself, the zygote is told.
         return {OURS: partial(cls, "zygote", ("targets",)), f"{OURS}, exec": partial(cls, "exec")}
+
+
+def shared_copy(array: Bytes) -> Any:
+    """The same bytes in memory that hosts can map; None as long as elsewhere has none."""
+    make: Any = getattr(elsewhere, "shared_array", None)
+    if make is None:
+        return None
+    shared = make(array.shape, array.dtype)
+    shared[:] = array
+    return shared
 
 
 def _submit_calls(submit: Callable[[], elsewhere.Future[Any]], count: int) -> None:

@@ -88,6 +88,22 @@ class PipeWithSharedMemory(Contender):
     def echo(self, array: Bytes) -> Operation:
         return self._trip("echo", array)
 
+    def take_shared(self, array: Bytes) -> Operation:
+        return self._shared("take", array)
+
+    def echo_shared(self, array: Bytes) -> Operation:
+        return self._shared("echo", array)
+
+    def _shared(self, method: str, array: Bytes) -> Operation:
+        connection, request = self._loop.connection, (method, array.nbytes)
+        np.ndarray(array.nbytes, np.uint8, self._block.buf)[:] = array
+
+        def trip() -> object:
+            connection.send(request)
+            return connection.recv()
+
+        return trip
+
     def _trip(self, method: str, array: Bytes) -> Operation:
         send, receive = self._loop.connection.send, self._loop.connection.recv
         buffer, count = self._block.buf, array.nbytes

@@ -1,14 +1,16 @@
 """What a call takes, a host's memory and idle processor time, with 1, 10 and 200 hosts: nothing may get slower.
 
 Owns: this workload and its aims. Must not know: the other workloads, the report. The hosts become more from point to
-point, so the points are not in the same rounds; a Pipe loop beside each shows how the machine was.
+point, so the points are not in the same rounds; as many Pipe loops beside them show how the machine was.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 import time
 from contextlib import ExitStack
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 from contenders.ours import Ours
@@ -17,13 +19,13 @@ from measure import calls, interleave
 from placement import available, placed
 from processes import private_mebibytes, processor_milliseconds
 from rows import OURS, Aim, Point, Row, medians_and_tails
-from workloads.many_objects import SLOWER, in_turn
+from workloads.many_objects import SLOWER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from contenders.contender import Contender
-    from measure import Effort
+    from measure import Effort, Operation
 
 LOOKED_AT = 10
 """The memory of more hosts than this is not read: reading it takes longer than all the rest."""
@@ -33,33 +35,44 @@ def measure(effort: Effort, _kinds: Sequence[type[Contender]]) -> Iterator[Row]:
     """More and more hosts, one target in each."""
     at_first: dict[str, list[float]] = {}
     with ExitStack() as stack:
-        pipe = stack.enter_context(Pipe())
+        pipes: list[Pipe] = []
         hosts: list[Ours] = []
         for count in effort.hosts:
+            pipes += [stack.enter_context(Pipe("forkserver")) for _ in range(count - len(pipes))]
             hosts += [stack.enter_context(Ours()) for _ in range(count - len(hosts))]
-            for row in at(count, hosts, pipe, effort):
+            for row in at(count, hosts, pipes, effort):
                 first = at_first.setdefault(row.what, list(row.figures[OURS]))
                 yield row if row.workload != "hosts" or row.unit != "µs" else beside_first(row, first, effort)
 
 
-def at(count: int, hosts: list[Ours], pipe: Pipe, effort: Effort) -> Iterator[Row]:
+def at(count: int, hosts: list[Ours], pipes: list[Pipe], effort: Effort) -> Iterator[Row]:
     """The rows of one number of hosts."""
     placement, point = available()[-1], Point("hosts", count)
-    with placed(placement, [host.pids[0] for host in hosts] + pipe.pids):
+    with placed(placement, [pid for one in (*hosts, *pipes) for pid in one.pids]):
         operations = {
-            "call to one of the hosts": hosts[0].call(),
-            "call, every host in its turn": in_turn([host.target for host in hosts]),
+            "call to one of the hosts": (hosts[0].call(), pipes[0].call()),
+            "call, every host in its turn": (in_turn(hosts), in_turn(pipes)),
         }
-        for what, operation in operations.items():
-            samples = {OURS: calls(operation, effort), pipe.name: calls(pipe.call(), effort)}
+        for what, (ours, theirs) in operations.items():
+            samples = {OURS: calls(ours, effort), Pipe.name: calls(theirs, effort)}
             figures, tails = medians_and_tails(interleave(samples, effort.rounds))
             yield Row("hosts", what, "µs", figures, placement, tails, point)
     memory = [private_mebibytes(host.pids[0]) for host in hosts[:LOOKED_AT]]
     yield Row("hosts", "private memory of a host", "MiB", {OURS: memory}, point=point)
     quiet = [quiet_milliseconds(hosts, effort) for _ in range(min(effort.rounds, 3))]
     idle = "processor time in a quiet second"
-    yield Row("idle", f"{idle}: all hosts", "ms", {OURS: [far for far, _ in quiet]}, point=point, aims=(Aim(0),))
-    yield Row("idle", f"{idle}: their owner", "ms", {OURS: [near for _, near in quiet]}, point=point, aims=(Aim(1),))
+    for whose, taken in (("all hosts", [far for far, _ in quiet]), ("their owner", [near for _, near in quiet])):
+        yield Row("idle", f"{idle}, {whose}", "ms", {OURS: taken}, point=point, aims=(Aim(0),))
+
+
+def in_turn(contenders: Sequence[Ours | Pipe]) -> Operation:
+    """One call of the next process, round and round."""
+    turn = cycle([one.call() for one in contenders])
+
+    def call() -> object:
+        return next(turn)()
+
+    return call
 
 
 def beside_first(row: Row, first: list[float], effort: Effort) -> Row:
@@ -76,16 +89,19 @@ def beside_first(row: Row, first: list[float], effort: Effort) -> Row:
 def quiet_milliseconds(hosts: list[Ours], effort: Effort) -> tuple[float, float]:
     """Processor time of all hosts, and of this process, per second in which nothing is asked of anybody.
 
-    The owner's has in it what its own sleep costs, about 0.1 ms. Nothing counts for the while in which a connection may
-    still look whether more comes.
+    Ours is without that of the thread which measures. Nothing counts for the while in which a connection may still look
+    whether more comes.
     """
     for host in hosts:
         host.call()()
     time.sleep(effort.quiet_seconds / 2)
-    pids = [host.pids[0] for host in hosts]
-    before = [sum(map(processor_milliseconds, pids)), processor_milliseconds(os.getpid())]
-    own = processor_milliseconds(os.getpid())
+    before = far_and_near(hosts)
     time.sleep(effort.quiet_seconds)
-    near = processor_milliseconds(os.getpid()) - own
-    far = sum(map(processor_milliseconds, pids)) - before[0]
+    far, near = (later - earlier for later, earlier in zip(far_and_near(hosts), before, strict=True))
     return far / effort.quiet_seconds, near / effort.quiet_seconds
+
+
+def far_and_near(hosts: list[Ours]) -> tuple[float, float]:
+    """Processor time so far."""
+    far = sum(processor_milliseconds(pid) for host in hosts for pid in host.pids)
+    return far, processor_milliseconds(os.getpid(), without=threading.get_native_id())

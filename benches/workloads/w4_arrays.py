@@ -1,7 +1,7 @@
 """W4: arrays of 1 KiB to 512 MiB: as an argument, there and back, and by reference.
 
-Owns: this workload and its aims. Must not know: the other workloads, the report. `by reference` means arrays that both
-sides map already (`shared_array`), and read-only ones that came from the host and go back to it.
+Owns: this workload and its aims. Must not know: the other workloads, the report. Shared arrays, which both sides map
+already, and read-only ones, which came from the host and go back to it, are measured where elsewhere has them.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ import time
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-import elsewhere
 import limits
 from contenders.contender import offered, opened
 from contenders.ours import Ours
@@ -23,9 +22,10 @@ from measure import Calls, calls, interleave
 from placement import available, placed
 from processes import available_bytes
 from rows import OURS, Aim, Point, Row, medians_and_tails
+from workloads.many_objects import SLOWER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from contenders.contender import Bytes, Contender
     from measure import Effort, Operation
@@ -36,13 +36,24 @@ COPIES_AT_ONCE = 12
 """How many times an array's memory is taken at worst: by every contender, on both sides, pickled and not."""
 TAKE = "an array as an argument"
 ECHO = "an array there and back, copied out"
-BY_REFERENCE = "an array by reference"
 FIRST = "the first array of a new host as an argument"
+TAKE_SHARED = "a shared array as an argument"
+ECHO_SHARED = "a shared array there and back"
+ECHO_READ_ONLY = "a read-only array there and back"
+AT_SMALL = f"{OURS} at 1 MiB"
+FREE = (Aim(20), Aim(SLOWER, AT_SMALL))
 AIMS = {
     TAKE: (Aim(1 / 34, "Pipe"), Aim(1 / 0.8, limits.WARM_COPY)),
     ECHO: (Aim(1 / 20, "Pipe"),),
     FIRST: (Aim(LARGE / 2500),),  # 2.5 GB/s
-    BY_REFERENCE: (Aim(20),),
+    TAKE_SHARED: FREE,
+    ECHO_SHARED: FREE,
+    ECHO_READ_ONLY: FREE,
+}
+WITHOUT_COPY: dict[str, Callable[[Contender, Bytes], Operation | None]] = {
+    TAKE_SHARED: lambda one, array: one.take_shared(array),
+    ECHO_SHARED: lambda one, array: one.echo_shared(array),
+    ECHO_READ_ONLY: lambda one, array: one.echo_read_only(array),
 }
 ABOVE_LARGE = (OURS, "Pipe", RawPipe.name, PipeWithSharedMemory.name)
 """Who is measured beyond that: the others pickle, as the Pipe does, and each call takes seconds."""
@@ -71,39 +82,26 @@ def measure(effort: Effort, kinds: Sequence[type[Contender]]) -> Iterator[Row]:
 def row(what: str, taken: Mapping[str, list[Calls]], placement: Placement, nbytes: int) -> Row:
     """One way to pass arrays of one size."""
     figures, tails = medians_and_tails(taken)
-    aims = AIMS[what] if nbytes == LARGE or what == BY_REFERENCE else ()
+    aims = AIMS[what] if nbytes == LARGE else ()
     return Row("W4", what, "µs", figures, placement, tails, Point("bytes", nbytes), aims)
 
 
 def variants(contenders: Sequence[Contender], array: Bytes) -> dict[str, dict[str, Operation]]:
     """What is done with one array, and who can; there and back is left out where it takes seconds."""
-    ours = next(one for one in contenders if isinstance(one, Ours))
-    if array.nbytes > LARGE:
-        few = [one for one in contenders if one.name in ABOVE_LARGE]
-        ways = {TAKE: offered(few, lambda one: one.take(array)), BY_REFERENCE: by_reference(ours, array)}
-    else:
-        ways = {
-            TAKE: offered(contenders, lambda one: one.take(array)),
-            ECHO: offered(contenders, lambda one: one.echo(array)),
-            BY_REFERENCE: by_reference(ours, array),
-        }
-    return {what: operations for what, operations in ways.items() if operations}
+    few = [one for one in contenders if array.nbytes <= LARGE or one.name in ABOVE_LARGE]
+    ways = {TAKE: offered(few, lambda one: one.take(array))}
+    if array.nbytes <= LARGE:
+        ways[ECHO] = offered(contenders, lambda one: one.echo(array))
+    for what, ask in WITHOUT_COPY.items():
+        ways[what] = offered(few, partial(_ask, ask, array))
+        if OURS in ways[what] and array.nbytes == LARGE:
+            ours = [one for one in contenders if isinstance(one, Ours)]
+            ways[what][AT_SMALL] = offered(ours, partial(_ask, ask, array[: 1 << 20]))[OURS]
+    return {what: operations for what, operations in ways.items() if OURS in operations}
 
 
-def by_reference(ours: Ours, array: Bytes) -> dict[str, Operation]:
-    """Our own ways that copy nothing, as far as this version has them."""
-    make_shared: Any = getattr(elsewhere, "shared_array", None)
-    if make_shared is None:
-        return {}
-    target = ours.target
-    shared = make_shared(array.shape, array.dtype)
-    shared[:] = array
-    frozen = target.frozen(array.nbytes)
-    return {
-        OURS: lambda: target.take(shared),
-        f"{OURS}, echo of a shared array": lambda: target.echo(shared),
-        f"{OURS}, echo of a read-only array": lambda: target.echo(frozen),
-    }
+def _ask(ask: Callable[[Contender, Bytes], Operation | None], array: Bytes, one: Contender) -> Operation | None:
+    return ask(one, array)
 
 
 def first_call(array: Bytes) -> Calls:

@@ -34,7 +34,7 @@ def measure(effort: Effort, kinds: Sequence[type[Contender]]) -> Iterator[Row]:
             for sample in samples.values():
                 sample()  # the first of a zygote or a fork server starts that, which is once in the life of a program
             taken = interleave(samples, effort.starts)
-            executed = taken.pop(EXECUTED)
+            executed = taken[EXECUTED]
             yield Row("W5", "start to the first answer", "ms", taken, placement, aims=WARM)
             yield Row("W5", "start by exec to the first answer", "ms", clean(executed, taken), placement, aims=CLEAN)
 

@@ -6,8 +6,8 @@ Owns: this workload and its aims. Must not know: the other workloads, the report
 from __future__ import annotations
 
 import threading
-from functools import partial
-from typing import TYPE_CHECKING
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Self
 
 from contenders.contender import offered, opened
 from measure import interleave, rate
@@ -26,27 +26,50 @@ AIMS = (Aim(2e5, at_least=True), Aim(7, "Pipe", at_least=True), Aim(3, "managers
 
 def measure(effort: Effort, kinds: Sequence[type[Contender]]) -> Iterator[Row]:
     """The call of W1, made by all threads at once, in every placement."""
-    with opened(kinds) as contenders:
+    with ExitStack() as stack:
+        contenders = stack.enter_context(opened(kinds))
         operations = offered(contenders, lambda one: one.shared_call())
+        teams = {name: stack.enter_context(Team(call)) for name, call in operations.items()}
         far_ends = [pid for contender in contenders for pid in contender.pids]
         for placement in available():
             with placed(placement, far_ends):
-                samples = {
-                    name: rate(partial(by_threads, call), effort, 10 * THREADS) for name, call in operations.items()
-                }
+                samples = {name: rate(team.call, effort, 10 * THREADS) for name, team in teams.items()}
                 taken = interleave(samples, effort.rounds)
                 yield Row("W6", f"{THREADS} threads, one proxy", "calls/s", taken, placement, aims=AIMS)
 
 
-def by_threads(call: Operation, count: int) -> None:
-    """Make `count` calls, shared out among the threads."""
+class Team:
+    """Threads that wait until they are to call. They stay, because some contenders connect each thread anew."""
 
-    def work() -> None:
-        for _ in range(count // THREADS):
-            call()
+    def __init__(self, call: Operation) -> None:
+        self._call = call
+        self._share = 0
+        self._turn = threading.Barrier(THREADS + 1)
+        self._threads = [threading.Thread(target=self._work) for _ in range(THREADS)]
+        for thread in self._threads:
+            thread.start()
 
-    threads = [threading.Thread(target=work) for _ in range(THREADS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    def call(self, count: int) -> None:
+        """Make `count` calls, shared out among the threads."""
+        self._share = count // THREADS
+        self._turn.wait()
+        self._turn.wait()
+
+    def _work(self) -> None:
+        call = self._call
+        while True:
+            self._turn.wait()
+            if self._share == 0:
+                return
+            for _ in range(self._share):
+                call()
+            self._turn.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._share = 0
+        self._turn.wait()
+        for thread in self._threads:
+            thread.join()

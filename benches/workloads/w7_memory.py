@@ -26,7 +26,7 @@ FORKED = (Aim(3), Aim(0.5, "Pipe, forkserver"))
 def measure(effort: Effort, kinds: Sequence[type[Contender]]) -> Iterator[Row]:
     """Whoever can be started in several ways has a figure for each."""
     taken = {name: mebibytes(way, effort.starts) for kind in kinds for name, way in kind.ways_to_start().items()}
-    executed = taken.pop(EXECUTED)
+    executed = taken[EXECUTED]
     what = "private memory of an idle process"
     yield Row("W7", what, "MiB", taken, aims=FORKED)
     yield Row("W7", f"{what}, by exec", "MiB", {OURS: executed, "Pipe, spawn": taken["Pipe, spawn"]}, aims=(Aim(5),))

@@ -35,20 +35,21 @@ const WARM: u32 = 100;
 #[derive(Clone, Copy)]
 struct Order {
     sleeps: bool,
-    core: u8,
+    core: u16,
     trips: u32,
 }
 
 impl Order {
-    const BYTES: usize = 6;
+    const BYTES: usize = 7;
 
     fn to_bytes(self) -> [u8; Self::BYTES] {
         let [a, b, c, d] = self.trips.to_le_bytes();
-        [u8::from(self.sleeps), self.core, a, b, c, d]
+        let [low, high] = self.core.to_le_bytes();
+        [u8::from(self.sleeps), low, high, a, b, c, d]
     }
 
-    fn from_bytes([sleeps, core, a, b, c, d]: [u8; Self::BYTES]) -> Self {
-        Self { sleeps: sleeps != 0, core, trips: u32::from_le_bytes([a, b, c, d]) }
+    fn from_bytes([sleeps, low, high, a, b, c, d]: [u8; Self::BYTES]) -> Self {
+        Self { sleeps: sleeps != 0, core: u16::from_le_bytes([low, high]), trips: u32::from_le_bytes([a, b, c, d]) }
     }
 }
 
@@ -84,7 +85,7 @@ impl Words {
     }
 }
 
-fn pin(core: u8) {
+fn pin(core: u16) {
     let mut cores = CpuSet::new();
     cores.set(core.into());
     sched_setaffinity(None, &cores).unwrap();
@@ -175,7 +176,7 @@ fn answer(line: &str, words: &Words, socket: &mut UnixStream) -> String {
     let mut number = || parts.next().and_then(|text| text.parse::<usize>().ok()).expect("a whole number");
     match what {
         "futex" | "spin" => {
-            let [here, there] = [number(), number()].map(|core| u8::try_from(core).unwrap());
+            let [here, there] = [number(), number()].map(|core| u16::try_from(core).unwrap());
             pin(here);
             let trips = u32::try_from(number()).unwrap() + WARM;
             let times = round_trips(words, socket, Order { sleeps: what == "futex", core: there, trips });

@@ -1,0 +1,1 @@
+"""What is made of the figures for the documents: plots and tables."""
