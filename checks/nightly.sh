@@ -97,6 +97,7 @@ step 'shared memory in every order of events' make loom
 step 'shared memory under ThreadSanitizer' make tsan
 step 'long simulation' simulation
 step 'long programs on twins' twins
+step 'hosts by exec throughout' .venv/bin/python -m pytest -q --transports exec,local
 step 'every CPython at hand' .venv/bin/python -m checks.matrix -q
 step 'one core, again and again' one_core
 step 'fuzzing' fuzz

@@ -36,7 +36,11 @@ def outer():
 
 
 def descriptors_of_fork() -> tuple[list[str], list[str]]:
-    with elsewhere.Host() as other, elsewhere.Host(output="home") as loud, elsewhere.Host(start="local"):
+    with (
+        elsewhere.Host(start="exec") as other,
+        elsewhere.Host(start="zygote", output="home") as loud,
+        elsewhere.Host(start="local"),
+    ):
         other.spawn(Dog, "rex").bark()
         loud.spawn(Dog, "rex").bark()
         before = list(open_descriptors().values())
@@ -50,9 +54,9 @@ def test_fork_has_no_descriptor_of_other_hosts(outer):
     def count(found: list[str], start: str) -> int:
         return sum(kind.startswith(start) for kind in found)
 
-    assert count(here, "socket:") == 3
+    assert count(here, "socket:") == 4
     assert count(there, "socket:") == 1
-    assert count(here, "anon_inode:[pidfd]") == 3
+    assert count(here, "anon_inode:[pidfd]") == 4
     assert count(there, "anon_inode:[pidfd]") == 1
     assert count(there, "pipe:") <= 3
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import os
@@ -145,6 +146,28 @@ def test_host_of_a_zygote_that_died_in_the_midst_is_asked_for_again(tmp_path):
         assert [dog.bark() for dog in dogs] == ["woof"] * 20
         assert other.run(os.getppid) not in (one.run(os.getppid), os.getpid())
     assert (tmp_path / "forks").stat().st_size == 3
+
+
+def test_zygotes_that_are_killed_at_any_moment_fail_no_start():
+    is_over = threading.Event()
+
+    def kill() -> None:
+        chance = random.Random(1)
+        while not is_over.wait(chance.random() * 0.02):
+            for pid, _ in elsewhere._core._zygotes():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, chance.choice([signal.SIGKILL, signal.SIGTERM]))
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        for _ in range(60):
+            with zygote() as host:
+                assert host.run(os.getpid) == host.pid
+            assert host.exitcode in (0, None)
+    finally:
+        is_over.set()
+        killer.join()
 
 
 @pytest.mark.slow

@@ -32,7 +32,7 @@ START_TIMEOUT = 30.0
 HEARTBEAT = 5.0
 """Seconds that a host may take to give a sign of life. It takes milliseconds, or a second where the machine is full."""
 
-AUTO: Literal["exec", "zygote"] = "exec"
+AUTO: Literal["exec", "zygote"] = "zygote"
 """What start="auto" chooses."""
 
 CLOSE_TIMEOUT = 5.0
@@ -43,10 +43,11 @@ class Host(_core.HostCore):
     """One host: an interpreter that holds objects and runs their calls; one at a time, if nothing else is said.
 
     Args:
-        start: "exec" starts a fresh interpreter; "zygote" forks one that is kept ready for it, `preload` imported,
-            which is several times faster from the second host on; "fork" forks this process, for objects that cannot be
-            pickled, and is refused while other threads run; "local" runs everything in this process, for a debugger:
-            calls queue, and whoever waits for one runs those before it; "auto" chooses ("exec").
+        start: "auto" and "zygote" fork an interpreter that is kept ready for it, `preload` imported, which is several
+            times faster from the second host on; where that cannot be, and with "exec", a fresh interpreter is started.
+            "fork" forks this process, for objects that cannot be pickled, and is refused while other threads run.
+            "local" runs everything in this process, for a debugger: calls queue, and whoever waits for one runs those
+            before it.
         name: How texts call the host, beside its process id.
         env: Environment variables to set in the host, beside this process's own.
         cwd: The host's working directory; this process's by default.
