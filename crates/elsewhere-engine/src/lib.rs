@@ -32,6 +32,7 @@ mod parker;
 mod pending;
 mod process;
 mod refusal;
+mod socket;
 mod taker;
 pub mod transport;
 mod watch;

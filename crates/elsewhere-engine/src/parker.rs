@@ -4,10 +4,14 @@
 //! A wake is a write to the eventfd, which stays readable until its owner clears it. So a wake that comes between the
 //! owner's last look at its condition and its poll is not lost: the poll returns at once. The owner clears first and
 //! looks at its condition afterwards; a waker makes the condition true first and writes afterwards.
+//!
+//! A thread that sleeps on the memory of a ring cannot poll. It says where it sleeps (`bed`) and then looks at `is_woken`;
+//! a waker sets that and then looks where the owner sleeps. Each is done under the lock of the bed, so either the owner
+//! sees the wake, or the waker sees the bed.
 
 use std::cell::RefCell;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -15,7 +19,8 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 
 use crate::fork;
-use crate::transport::Transport;
+use crate::lock::lock;
+use crate::transport::{Transport, ring};
 
 /// How long a thread without an eventfd sleeps before it looks again.
 const BLIND_SLICE: Duration = Duration::from_millis(10);
@@ -31,6 +36,9 @@ pub(crate) struct Parker {
     event: Option<OwnedFd>,
     generation: u32,
     is_nudged: AtomicBool,
+    is_woken: AtomicBool,
+    /// The ring that its owner sleeps on.
+    bed: Mutex<Option<Arc<Transport>>>,
 }
 
 /// Leads to the place where a thread sleeps.
@@ -65,7 +73,7 @@ pub(crate) struct Woken {
 /// The stream that a sleeper watches beside its own eventfd.
 #[derive(Clone, Copy)]
 pub(crate) struct Watched<'a> {
-    pub(crate) transport: &'a Transport,
+    pub(crate) transport: &'a Arc<Transport>,
     pub(crate) want_write: bool,
 }
 
@@ -80,7 +88,13 @@ pub(crate) fn current() -> Arc<Parker> {
 impl Parker {
     fn new() -> Self {
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).ok();
-        Self { event, generation: fork::generation(), is_nudged: AtomicBool::new(false) }
+        Self {
+            event,
+            generation: fork::generation(),
+            is_nudged: AtomicBool::new(false),
+            is_woken: AtomicBool::new(false),
+            bed: Mutex::default(),
+        }
     }
 
     /// Whether the thread was nudged since the last time.
@@ -99,10 +113,20 @@ impl Parker {
         if self.is_own() {
             return;
         }
+        self.is_woken.store(true, Ordering::SeqCst); // before the look at the bed; see above
+        let bed = lock(&self.bed).clone();
+        if let Some(ring) = bed.as_deref().and_then(Transport::ring) {
+            return ring.wake_sleeper();
+        }
         if let Some(event) = &self.event {
             // EAGAIN would mean a counter at its maximum, which is readable as well.
             let _ = rustix::io::write(event, &1_u64.to_ne_bytes());
         }
+    }
+
+    /// Whether it was woken since its last sleep.
+    pub(crate) fn is_woken(&self) -> bool {
+        self.is_woken.load(Ordering::SeqCst)
     }
 
     /// Sleeps until woken, until `watched` is ready or `beside` readable, until a signal or until `timeout` is over. Clears
@@ -113,8 +137,42 @@ impl Parker {
         beside: Option<BorrowedFd<'_>>,
         timeout: Option<Duration>,
     ) -> Woken {
+        let Some((ring, watched)) = watched.and_then(|watched| Some((watched.transport.ring()?, watched))) else {
+            let woken = self.poll(watched, beside, timeout);
+            // Whoever waits for the peer's answer to the offer of memory may write once it is there.
+            let may_write = woken.readable && watched.is_some_and(|watched| watched.want_write);
+            return Woken { writable: woken.writable || may_write, ..woken };
+        };
+        let slept = if beside.is_none() { self.sleep_on(ring, watched.transport, timeout) } else { None };
+        let woken = slept.unwrap_or_else(|| match ring.poll() {
+            Some(_polling) => {
+                // Where another thread sleeps on the memory, the socket tells nothing.
+                let timeout = if beside.is_none() { Some(short(timeout)) } else { timeout };
+                let woken = self.poll(Some(watched), beside, timeout);
+                if woken.readable {
+                    ring.take_wakes();
+                }
+                woken
+            }
+            None => Woken::default(),
+        });
+        let has_news = ring.has_news();
+        Woken { readable: woken.readable || has_news, writable: watched.want_write && has_news, ..woken }
+    }
+
+    /// None if another thread sleeps there.
+    fn sleep_on(&self, ring: &ring::End, transport: &Arc<Transport>, timeout: Option<Duration>) -> Option<Woken> {
+        *lock(&self.bed) = Some(Arc::clone(transport));
+        let slept = ring.sleep(timeout, || self.is_woken());
+        *lock(&self.bed) = None;
+        let interrupted = slept?;
+        self.is_woken.store(false, Ordering::SeqCst);
+        Some(Woken { interrupted, ..Woken::default() })
+    }
+
+    fn poll(&self, watched: Option<Watched<'_>>, beside: Option<BorrowedFd<'_>>, timeout: Option<Duration>) -> Woken {
         let timeout =
-            if self.event.is_some() { timeout } else { Some(timeout.unwrap_or(BLIND_SLICE).min(BLIND_SLICE)) };
+            if self.event.is_some() { timeout } else { Some(short(timeout)) };
         let own = self.event.as_ref().map(|event| PollFd::new(event, PollFlags::IN));
         let (read, write) = watched.map_or((None, None), |watched| watched.transport.poll_fds(watched.want_write));
         let Some(filler) = own.as_ref().or(read.as_ref()).cloned() else {
@@ -155,9 +213,14 @@ impl Parker {
     }
 
     fn clear(&self) {
+        self.is_woken.store(false, Ordering::SeqCst);
         if let Some(event) = &self.event {
             // EAGAIN: nobody woke us after all.
             let _ = rustix::io::read(event, &mut [0_u8; 8]);
         }
     }
+}
+
+fn short(timeout: Option<Duration>) -> Duration {
+    timeout.unwrap_or(BLIND_SLICE).min(BLIND_SLICE)
 }

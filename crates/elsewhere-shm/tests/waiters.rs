@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::Thread;
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use elsewhere_shm::wake::{Event, Lookout};
 use elsewhere_shm::{Channel, ChannelNews, Receiver, RingError, Sender};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use support::*;
 
 const CALLS: u32 = 5000;
@@ -144,10 +146,12 @@ fn loop_and_thread_both_get_their_answers() {
     let _watchdog = Watchdog::new("loop_and_thread_both_get_their_answers");
     let (channel, fd) = Channel::create().unwrap();
     let there = Channel::open(&fd).unwrap();
-    let event = Arc::new(Event::new().unwrap());
-    there
-        .doorbell
-        .set_event(Arc::new(Event::from_peer(std::os::fd::AsFd::as_fd(&*event).try_clone_to_owned().unwrap())));
+    let polled = Arc::new(eventfd(0, EventfdFlags::NONBLOCK).unwrap());
+    let raised = Arc::clone(&polled);
+    let event = Arc::new(Event::new(move || {
+        rustix::io::write(&raised, &1_u64.to_ne_bytes()).unwrap();
+    }));
+    there.doorbell.set_event(Arc::clone(&event));
     let is_over = AtomicBool::new(false);
     let side = Side::new(channel);
     side.lookout.set_event(Some(Arc::clone(&event)));
@@ -164,8 +168,7 @@ fn loop_and_thread_both_get_their_answers() {
             for number in 1..=CALLS {
                 side.send(0, number);
                 while !side.is_answered(0, number) {
-                    wait_readable(&event);
-                    event.clear();
+                    wait_readable(&polled);
                     side.lookout.arm();
                     side.route();
                 }
@@ -190,7 +193,8 @@ fn loop_and_thread_both_get_their_answers() {
     assert!(side.is_answered(0, CALLS));
 }
 
-fn wait_readable(event: &Event) {
-    use rustix::event::{PollFd, PollFlags, poll};
-    while poll(&mut [PollFd::new(event, PollFlags::IN)], None).is_err() {}
+/// Waits until it is readable, and makes it unreadable.
+fn wait_readable(polled: &OwnedFd) {
+    while poll(&mut [PollFd::new(polled, PollFlags::IN)], None).is_err() {}
+    rustix::io::read(polled, &mut [0; 8]).unwrap();
 }

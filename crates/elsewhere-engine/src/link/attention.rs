@@ -225,6 +225,9 @@ impl Link {
         self.change(&mut watched, |interest| Interest { read: true, write, ..interest });
         // Under the lock, so that the flag and what epoll was asked for never part.
         self.attention.is_armed.store(true, Ordering::SeqCst);
+        if watched.transport.as_ref().is_some_and(|transport| transport.rearm()) {
+            self.bell().ask(Ask::News(self.id));
+        }
     }
 
     /// Has epoll tell of nothing but the end of the stream.
@@ -274,6 +277,10 @@ impl Link {
                 self.arm(); // the driver left meanwhile and still found it armed
             }
             return;
+        }
+        let transport = lock(&self.watched).transport.clone();
+        if let Some(transport) = transport {
+            transport.take_wakes();
         }
         self.try_read();
         self.on_room();

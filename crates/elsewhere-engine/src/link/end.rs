@@ -168,6 +168,13 @@ impl Link {
         self.notice_end();
     }
 
+    /// Keeps what the peer broke of the rules of the transport, if it did.
+    pub(super) fn note_violation(&self, transport: &Transport) {
+        if let Some(text) = transport.violation() {
+            lock(&self.end.violation).get_or_insert_with(|| text.to_owned());
+        }
+    }
+
     /// Somebody saw the end of the stream. The watch thread takes in the rest and finishes the link.
     pub(super) fn notice_end(&self) {
         if !self.end.is_input_over.swap(true, Ordering::SeqCst) {

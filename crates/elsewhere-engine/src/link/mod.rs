@@ -28,7 +28,7 @@ use crate::home::Home;
 use crate::inbox::Inbox;
 use crate::lock::lock;
 use crate::transport::Transport;
-use crate::watch::{self, Bell};
+use crate::watch::{self, Ask, Bell};
 
 pub(crate) use end::{Kind, PeerFate};
 pub use submit::{Expect, Request};
@@ -107,8 +107,11 @@ impl Link {
     ) -> std::io::Result<Arc<Self>> {
         let bell = watch::bell()?;
         let transport = Arc::new(transport);
+        let id = watch::next_id();
+        let told = Arc::clone(&bell);
+        transport.set_event(move || told.ask(Ask::News(id)));
         let link = Arc::new(Self {
-            id: watch::next_id(),
+            id,
             generation: fork::generation(),
             limits: config.limits,
             inbox,

@@ -358,8 +358,15 @@ impl Link {
                 Left::NoTick => return Driven::Tick,
             };
             let stream = self.claim_stream(seat.key);
+            if patience.beside.is_none()
+                && let Some(ring) = stream.as_deref().and_then(Transport::ring)
+                && ring.spin(|| seat.parker.is_woken())
+            {
+                self.read();
+                continue;
+            }
             let want_write = self.attention.is_blocked();
-            let watched = stream.as_deref().map(|transport| Watched { transport, want_write });
+            let watched = stream.as_ref().map(|transport| Watched { transport, want_write });
             let woken = seat.parker.sleep(watched, patience.beside, left);
             if woken.readable {
                 self.read();

@@ -174,6 +174,7 @@ impl Link {
                     break;
                 }
                 Err(_) => {
+                    self.note_violation(transport);
                     self.notice_end();
                     break;
                 }
@@ -217,6 +218,7 @@ impl Link {
                     Ok(count) => count,
                     Err(Errno::AGAIN) => break,
                     Err(_) => {
+                        self.note_violation(&transport);
                         self.notice_end();
                         break;
                     }

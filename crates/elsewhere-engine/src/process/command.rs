@@ -39,6 +39,8 @@ pub struct HostCommand {
     pub home: Option<Arc<Home>>,
     /// How long it may take to say hello.
     pub start_timeout: Duration,
+    /// Whether the stream goes through shared memory, where there is such.
+    pub shares_memory: bool,
 }
 
 /// Where what a host prints goes.
@@ -65,6 +67,7 @@ impl HostCommand {
             output: Stdio::Inherit,
             home: None,
             start_timeout: Duration::from_secs(30),
+            shares_memory: true,
         }
     }
 
@@ -108,8 +111,8 @@ impl HostCommand {
     /// The link to a process that is still to come, and the host's end of its stream. Everything that can fail for want of
     /// descriptors or threads comes before the process.
     pub(super) fn make_link(&self, inbox: Arc<Inbox>, config: Config) -> std::io::Result<(Arc<Link>, OwnedFd)> {
-        let (ours, theirs) = crate::transport::socket_pair()?;
-        let link = Link::with_kind(Transport::over_socket(ours), config, inbox, Kind::Host)?;
+        let (ours, theirs, _problem) = Transport::offer(self.shares_memory)?;
+        let link = Link::with_kind(ours, config, inbox, Kind::Host)?;
         if let Some(home) = &self.home {
             link.bring_home(home);
         }

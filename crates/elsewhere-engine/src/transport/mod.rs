@@ -2,22 +2,25 @@
 //! Owns: the one face of all transports. Must not know: frames, calls, threads. The transports do not know each other.
 
 mod memory;
-mod unix;
+pub(crate) mod ring;
 
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
 use rustix::event::{PollFd, epoll};
 use rustix::io::Result;
 
-pub(crate) use unix::pair as socket_pair;
+use crate::socket;
+use elsewhere_shm::wake::Event;
 
 /// One end of an ordered stream of bytes in both directions.
 #[derive(Debug)]
 pub enum Transport {
     /// Both ends in this process.
     Memory(memory::End),
+    /// Memory that two processes share, beside a socket.
+    Ring(ring::End),
     /// A connected Unix stream socket.
-    Unix(unix::Stream),
+    Unix(socket::Stream),
 }
 
 /// Which half of a stream to end.
@@ -64,14 +67,41 @@ impl Transport {
     /// # Errors
     /// Those of `socketpair`.
     pub fn unix_pair() -> Result<(Self, Self)> {
-        let (here, there) = unix::pair()?;
-        Ok((Self::Unix(unix::Stream::new(here)), Self::Unix(unix::Stream::new(there))))
+        let (here, there) = socket::pair()?;
+        Ok((Self::over_socket(here), Self::over_socket(there)))
+    }
+
+    /// Two connected ends in shared memory.
+    ///
+    /// # Errors
+    /// Those of `socketpair`, and `NOMEM` where there is no shared memory to be had.
+    pub fn ring_pair() -> Result<(Self, Self)> {
+        let (here, there) = ring::pair()?;
+        Ok((Self::Ring(here), Self::Ring(there)))
+    }
+
+    /// The end of a stream to a process that is still to come, and the socket that it is given for [`answer`](Self::answer).
+    /// Without `shares_memory` both ends use the socket. The text says why they do although they should not.
+    ///
+    /// # Errors
+    /// Those of `socketpair`.
+    pub(crate) fn offer(shares_memory: bool) -> Result<(Self, OwnedFd, Option<String>)> {
+        let (ours, theirs, problem) = ring::offer(shares_memory)?;
+        Ok((ours.map_or_else(Self::Unix, Self::Ring), theirs, problem))
+    }
+
+    /// The end that belongs to what [`offer`](Self::offer) made.
+    ///
+    /// # Errors
+    /// Those of the system, and `PROTO` if something else is at the other end.
+    pub(crate) fn answer(socket: OwnedFd) -> Result<Self> {
+        Ok(ring::answer(socket)?.map_or_else(Self::Unix, Self::Ring))
     }
 
     /// A transport over a connected stream socket.
     #[must_use]
     pub fn over_socket(socket: OwnedFd) -> Self {
-        Self::Unix(unix::Stream::new(socket))
+        Self::Unix(socket::Stream::new(socket))
     }
 
     /// Sends a prefix of `bytes` and tells its length.
@@ -81,6 +111,7 @@ impl Transport {
     pub fn send(&self, bytes: &[u8]) -> Result<usize> {
         match self {
             Self::Memory(end) => end.send(bytes),
+            Self::Ring(end) => end.send(bytes),
             Self::Unix(stream) => stream.send(bytes),
         }
     }
@@ -92,6 +123,7 @@ impl Transport {
     pub fn receive(&self, buffer: &mut [u8]) -> Result<usize> {
         match self {
             Self::Memory(end) => end.receive(buffer),
+            Self::Ring(end) => end.receive(buffer),
             Self::Unix(stream) => stream.receive(buffer),
         }
     }
@@ -100,6 +132,7 @@ impl Transport {
     pub fn shutdown(&self, half: Half) {
         match self {
             Self::Memory(end) => end.shutdown(half),
+            Self::Ring(end) => end.shutdown(half),
             Self::Unix(stream) => stream.shutdown(half),
         }
     }
@@ -109,6 +142,7 @@ impl Transport {
     pub fn peer_end(&self) -> PeerEnd {
         match self {
             Self::Memory(end) => end.peer_end(),
+            Self::Ring(end) => end.peer_end(),
             Self::Unix(stream) => stream.peer_end(),
         }
     }
@@ -117,6 +151,7 @@ impl Transport {
     pub(crate) fn poll_fds(&self, want_write: bool) -> (Option<PollFd<'_>>, Option<PollFd<'_>>) {
         match self {
             Self::Memory(end) => end.poll_fds(want_write),
+            Self::Ring(end) => (Some(end.poll_fd(want_write)), None),
             Self::Unix(stream) => (Some(stream.poll_fd(want_write)), None),
         }
     }
@@ -124,6 +159,7 @@ impl Transport {
     pub(crate) fn watch(&self, poll: BorrowedFd<'_>, data: epoll::EventData, interest: Interest) -> Result<()> {
         match self {
             Self::Memory(end) => end.watch(poll, data, interest),
+            Self::Ring(end) => end.watch(poll, data, interest),
             Self::Unix(stream) => stream.watch(poll, data, interest),
         }
     }
@@ -131,6 +167,7 @@ impl Transport {
     pub(crate) fn rewatch(&self, poll: BorrowedFd<'_>, data: epoll::EventData, interest: Interest) -> Result<()> {
         match self {
             Self::Memory(end) => end.rewatch(poll, data, interest),
+            Self::Ring(end) => end.rewatch(poll, data, interest),
             Self::Unix(stream) => stream.rewatch(poll, data, interest),
         }
     }
@@ -138,6 +175,7 @@ impl Transport {
     pub(crate) fn unwatch(&self, poll: BorrowedFd<'_>) {
         match self {
             Self::Memory(end) => end.unwatch(poll),
+            Self::Ring(end) => end.unwatch(poll),
             Self::Unix(stream) => stream.unwatch(poll),
         }
     }
@@ -147,7 +185,48 @@ impl Transport {
     pub fn raw_fds(&self) -> Vec<RawFd> {
         match self {
             Self::Memory(end) => end.raw_fds(),
+            Self::Ring(end) => end.raw_fds(),
             Self::Unix(stream) => stream.raw_fds(),
         }
+    }
+
+    /// The end in shared memory, if the bytes go through it.
+    pub(crate) fn ring(&self) -> Option<&ring::End> {
+        match self {
+            Self::Ring(end) if end.is_memory() => Some(end),
+            _ => None,
+        }
+    }
+
+    /// Whether the peer would not share memory.
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(self, Self::Ring(end) if end.is_refused())
+    }
+
+    /// What the peer broke of the rules of the transport.
+    pub(crate) fn violation(&self) -> Option<&str> {
+        match self {
+            Self::Ring(end) => end.violation(),
+            Self::Memory(_) | Self::Unix(_) => None,
+        }
+    }
+
+    /// Takes what only wakes whoever polls. To be called when the stream was found readable, before it is read.
+    pub(crate) fn take_wakes(&self) {
+        if let Self::Ring(end) = self {
+            end.take_wakes();
+        }
+    }
+
+    /// Says how the watch thread is told of news that nobody took.
+    pub(crate) fn set_event(&self, event: impl Fn() + Send + Sync + 'static) {
+        if let Self::Ring(end) = self {
+            end.set_event(Event::new(event));
+        }
+    }
+
+    /// Asks to be woken once more, where that must be asked for. Returns whether there is news already.
+    pub(crate) fn rearm(&self) -> bool {
+        matches!(self, Self::Ring(end) if end.rearm())
     }
 }

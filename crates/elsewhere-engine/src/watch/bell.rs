@@ -20,6 +20,8 @@ pub(crate) enum Ask {
     Tick(Weak<Link>),
     /// Read this link from now on if nobody drives it.
     Arm(Weak<Link>),
+    /// Something lies in the stream of this link that nobody was told of.
+    News(u64),
     /// The stream of this link has ended.
     End(u64),
     /// Some timer is due sooner than the thread knows.

@@ -140,6 +140,11 @@ impl Watcher {
                         link.arm();
                     }
                 }
+                Ask::News(id) => {
+                    if let Some(link) = super::link(id) {
+                        link.on_stream_event();
+                    }
+                }
                 Ask::End(id) => self.on_end(id),
                 Ask::Timers => self.fire_timers(),
                 Ask::Stop => is_to_leave = true,

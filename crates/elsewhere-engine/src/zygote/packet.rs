@@ -4,18 +4,13 @@
 //! Orders go over a socket that keeps packets apart. Each brings a socket of its own for the answer, so that threads which
 //! wait for theirs at the same time need no lock, and one that gave up is noticed. Ends are told through a pipe.
 
-use std::io::{IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::cmsg_space;
 use rustix::io::{Errno, Result};
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, SocketFlags, SocketType,
-};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use crate::error::Exit;
+use crate::socket::{receive_with, send_with};
 
 /// The longest packet.
 const LEN_MAX: usize = 4096;
@@ -83,7 +78,7 @@ pub(crate) enum No {
 }
 
 pub(super) fn send_begin(socket: impl AsFd, ends: BorrowedFd<'_>) -> Result<()> {
-    send(socket, &[BEGIN], &[ends])
+    send_with(socket, &[BEGIN], &[ends])
 }
 
 pub(super) fn send_fork(
@@ -97,19 +92,19 @@ pub(super) fn send_fork(
     bytes.extend(umask.to_ne_bytes());
     bytes.extend(setting.as_bytes());
     let fds = [answer, &ends.socket, &ends.directory, &ends.stdout, &ends.stderr].map(AsFd::as_fd);
-    send(socket, &bytes, &fds)
+    send_with(socket, &bytes, &fds)
 }
 
 pub(super) fn send_forked(socket: impl AsFd, pid: i32, pidfd: BorrowedFd<'_>) -> Result<()> {
     let mut bytes = vec![FORKED];
     bytes.extend(pid.to_ne_bytes());
-    send(socket, &bytes, &[pidfd])
+    send_with(socket, &bytes, &[pidfd])
 }
 
 pub(super) fn send_no(socket: impl AsFd, no: No, text: &str) -> Result<()> {
     let mut bytes = vec![if no == No::Ever { NEVER } else { NOT_NOW }];
     bytes.extend(text.as_bytes().iter().take(LEN_MAX - 1));
-    send(socket, &bytes, &[])
+    send_with(socket, &bytes, &[])
 }
 
 /// The next order; None at the end of the stream.
@@ -176,39 +171,10 @@ pub(super) fn read_end(bytes: &[u8]) -> Option<(u64, Exit)> {
     Some((u64::from_ne_bytes(*id), exit))
 }
 
-/// Never blocks: AGAIN means that nobody reads.
-fn send(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<()> {
-    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(5))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
-        return Err(Errno::INVAL);
-    }
-    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-    loop {
-        match rustix::net::sendmsg(&socket, &[IoSlice::new(bytes)], &mut control, flags) {
-            Err(Errno::INTR) => {}
-            done => return done.map(drop),
-        }
-    }
-}
-
 /// The next packet, of at least one byte; waits for it. None at the end of the stream.
 fn receive(socket: impl AsFd) -> Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
-    let mut bytes = vec![0; LEN_MAX];
-    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(5))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let message = {
-        let mut into = [IoSliceMut::new(&mut bytes)];
-        rustix::net::recvmsg(&socket, &mut into, &mut control, RecvFlags::CMSG_CLOEXEC)?
-    };
-    let mut fds = Vec::new();
-    for message in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(rights) = message {
-            fds.extend(rights);
-        }
-    }
-    bytes.truncate(message.bytes);
-    Ok((!bytes.is_empty()).then_some((bytes, fds)))
+    let packet = receive_with(socket, LEN_MAX)?;
+    Ok((!packet.0.is_empty()).then_some(packet))
 }
 
 #[cfg(test)]
@@ -239,7 +205,7 @@ mod tests {
             let fds: Vec<OwnedFd> = (0..fds).map(|_| null()).collect();
             let borrowed: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
 
-            send(&here, &bytes, &borrowed).unwrap();
+            send_with(&here, &bytes, &borrowed).unwrap();
 
             assert_eq!(receive_order(&there).unwrap_err(), Errno::PROTO);
         }

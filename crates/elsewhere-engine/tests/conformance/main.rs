@@ -9,6 +9,9 @@ macro_rules! conformance {
         mod memory {
             $(#[test] fn $name() { super::$name(elsewhere_engine::transport::Transport::memory_pair); })*
         }
+        mod ring {
+            $(#[test] fn $name() { super::$name(elsewhere_engine::transport::Transport::ring_pair); })*
+        }
         mod unix {
             $(#[test] fn $name() { super::$name(elsewhere_engine::transport::Transport::unix_pair); })*
         }

@@ -1,64 +1,30 @@
-//! The eventfd that wakes an event loop or a server.
-//! Owns: the descriptor. Must not know: who polls it.
+//! How an event loop, or whoever else polls, is told of news.
+//! Owns: nothing but the way to do it. Must not know: who polls what.
 
+/// A way to tell whoever polls that there is news: on the side that waits, and at its peer.
 #[cfg(not(all(test, loom)))]
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-
-/// An eventfd: readable from a raise until it is cleared.
-#[cfg(not(all(test, loom)))]
-#[derive(Debug)]
 pub struct Event {
-    fd: OwnedFd,
-    /// Whether the peer has the same open file, and so may change its flags and fill it.
-    is_foreign: bool,
+    raise: Box<dyn Fn() + Send + Sync>,
 }
 
 #[cfg(not(all(test, loom)))]
 impl Event {
-    /// A new one, not raised.
-    ///
-    /// # Errors
-    /// Those of `eventfd`.
-    pub fn new() -> rustix::io::Result<Self> {
-        use rustix::event::{EventfdFlags, eventfd};
-        let fd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { fd, is_foreign: false })
+    /// An event that is told by `raise`, which must not block and is called under locks of this crate: it may not come
+    /// back here.
+    pub fn new(raise: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { raise: Box::new(raise) }
     }
 
-    /// One that the peer handed over. If it is none, raising it is of no use to the peer, and harmless here.
-    #[must_use]
-    pub fn from_peer(fd: OwnedFd) -> Self {
-        let _ = rustix::io::ioctl_fionbio(&fd, true);
-        Self { fd, is_foreign: true }
-    }
-
-    /// Makes it readable.
+    /// Tells it.
     pub fn raise(&self) {
-        if self.is_foreign && !self.has_room() {
-            return; // it is readable already, or the peer plays a trick: without O_NONBLOCK the write would block
-        }
-        // EAGAIN: a counter at its maximum, which is readable as well.
-        let _ = rustix::io::write(&self.fd, &1_u64.to_ne_bytes());
-    }
-
-    fn has_room(&self) -> bool {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let mut fds = [PollFd::new(&self.fd, PollFlags::OUT)];
-        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        poll(&mut fds, Some(&now)).is_ok_and(|ready| ready == 1)
-    }
-
-    /// Makes it unreadable. The owner clears first and looks afterwards.
-    pub fn clear(&self) {
-        // EAGAIN: it was not raised after all.
-        let _ = rustix::io::read(&self.fd, &mut [0_u8; 8]);
+        (self.raise)();
     }
 }
 
 #[cfg(not(all(test, loom)))]
-impl AsFd for Event {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+impl std::fmt::Debug for Event {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Event").finish_non_exhaustive()
     }
 }
 

@@ -89,15 +89,17 @@ impl<N: News> Lookout<N> {
     }
 
     /// Has `event` raised for news whenever no thread sleeps; None: no longer. The peer must have the event before.
-    pub fn set_event(&self, event: Option<Arc<Event>>) {
+    /// Returns whether there is news that nobody is told of.
+    pub fn set_event(&self, event: Option<Arc<Event>>) -> bool {
         lock(&self.state).event = event;
-        self.arm();
+        self.arm()
     }
 
-    /// Asks for the event once more, after it was raised and cleared and everything was read.
-    pub fn arm(&self) {
-        let mut state = lock(&self.state);
-        self.show_and_look(&mut state);
+    /// Asks for the event once more, after it was raised and everything was read. Returns whether there is news that
+    /// nobody is told of: then read, and ask again.
+    pub fn arm(&self) -> bool {
+        self.show(&mut lock(&self.state));
+        self.news.is_there()
     }
 
     /// Wakes the sleeper, or keeps it from falling asleep: for replies that another thread read, and for the end.

@@ -1,0 +1,386 @@
+//! A stream through memory that two processes share, beside a socket that tells of its end and wakes whoever polls.
+//! Owns: who of the two uses the memory, and what is said over the socket about it. Must not know: frames, links, threads'
+//! turns.
+//!
+//! The maker of a socket pair offers the memory with the first byte on it, before the other process starts: [`OFFER`] with a
+//! descriptor, or [`NOTHING`]. To an offer the other answers with one byte: [`TAKEN`], and from then on both send through
+//! the memory; or [`REFUSED`], and both go on over the socket, as after [`NOTHING`]. The maker sends nothing before it has
+//! the answer. In use, what comes over the socket is its end, and bytes without a meaning that wake who polls.
+//!
+//! What was sent through the memory before the end of the socket is there to read after it, so the end is told when the
+//! socket has ended and the memory is found empty after that.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use elsewhere_shm::wake::{Budget, Event, Lookout, News as _, Outlook, Waited};
+use elsewhere_shm::{Channel, ChannelNews, Received, Receiver, RingError, Sender, cores};
+use rustix::event::{PollFd, epoll};
+use rustix::io::{Errno, Result};
+
+use super::{Half, Interest, PeerEnd};
+use crate::lock::lock;
+use crate::socket::{self, Stream};
+
+const OFFER: u8 = b'M';
+const NOTHING: u8 = b'N';
+const TAKEN: u8 = b'T';
+const REFUSED: u8 = b'R';
+/// Any byte: it only wakes.
+const WAKE: u8 = b'W';
+
+/// What has been agreed on. The maker is not decided until the peer has answered.
+const UNDECIDED: u8 = 0;
+const MEMORY: u8 = 1;
+const SOCKET: u8 = 2;
+
+/// How long the maker may look for news before it sleeps: it waits for replies. Learned values lie below.
+const MAKER_SPINS: Duration = Duration::from_micros(20);
+/// The same for the other side, which waits for calls: time enough for a maker that slept to wake up and call again.
+const OTHER_SPINS: Duration = Duration::from_micros(50);
+/// Looks between two looks at the clock.
+const LOOKS: usize = 16;
+
+/// An end in shared memory, or where there is none, the socket alone.
+pub(super) type Shared = std::result::Result<End, Stream>;
+
+/// One end.
+#[derive(Debug)]
+pub struct End {
+    socket: Stream,
+    agreed: AtomicU8,
+    sender: Mutex<Sender>,
+    receiver: Mutex<Receiver>,
+    lookout: Arc<Lookout<ChannelNews>>,
+    polled: Mutex<Polled>,
+    budget: Mutex<Budget>,
+    /// Whether something was sent or received since the last wait began.
+    is_busy: AtomicBool,
+    is_shut: AtomicBool,
+    has_socket_ended: AtomicBool,
+    violation: OnceLock<String>,
+}
+
+/// Who has to be told of news by the socket.
+#[derive(Debug, Default)]
+struct Polled {
+    /// Who leaves something unread that nobody was told of has this told.
+    event: Option<Arc<Event>>,
+    by_watch_thread: bool,
+    by_sleepers: usize,
+}
+
+/// A thread that polls the stream, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Polling<'a> {
+    end: &'a End,
+}
+
+/// The two ends of a stream to a process that is still to come: ours, and the socket that it is given. The other value says
+/// why there is no shared memory, where it was wanted and could not be had.
+pub(super) fn offer(is_wanted: bool) -> Result<(Shared, OwnedFd, Option<String>)> {
+    let (ours, theirs) = socket::pair()?;
+    let made = is_wanted.then(Channel::create);
+    let problem = match made {
+        Some(Ok((channel, memory))) => match socket::send_with(&ours, &[OFFER], &[memory.as_fd()]) {
+            Ok(()) => return Ok((Ok(End::new(Stream::new(ours), channel, UNDECIDED)), theirs, None)),
+            Err(error) => Some(format!("its descriptor could not be sent: {error}")),
+        },
+        Some(Err(error)) => Some(error.to_string()),
+        None => None,
+    };
+    socket::send_with(&ours, &[NOTHING], &[])?;
+    Ok((Err(Stream::new(ours)), theirs, problem))
+}
+
+/// The other end, over the socket that [`offer`] made. Waits for the offer, which was there first.
+pub(super) fn answer(socket: OwnedFd) -> Result<Shared> {
+    let (offered, memory) = socket::receive_with(&socket, 1)?;
+    let stream = Stream::new(socket);
+    let memory = match (offered.first(), memory.into_iter().next()) {
+        (Some(&OFFER), memory) => memory,
+        (Some(&NOTHING) | None, _) => return Ok(Err(stream)), // its end is seen by whoever reads
+        _ => return Err(Errno::PROTO),
+    };
+    match memory.ok_or(Errno::BADF).and_then(|memory| Channel::open(memory).map_err(|_| Errno::NOMEM)) {
+        Ok(channel) => {
+            send_word(&stream, TAKEN);
+            Ok(Ok(End::new(stream, channel, MEMORY)))
+        }
+        Err(_) => {
+            send_word(&stream, REFUSED);
+            Ok(Err(stream))
+        }
+    }
+}
+
+/// Two ends in this process.
+pub(super) fn pair() -> Result<(End, End)> {
+    let (here, there) = socket::pair()?;
+    let (maker, memory) = Channel::create().map_err(|_| Errno::NOMEM)?;
+    let opener = Channel::open(memory).map_err(|_| Errno::NOMEM)?;
+    Ok((End::new(Stream::new(here), maker, MEMORY), End::new(Stream::new(there), opener, MEMORY)))
+}
+
+/// Nothing is lost when it fails: a peer that reads nothing finds the word later, and one that has ended needs none.
+fn send_word(stream: &Stream, word: u8) {
+    let _ = stream.send(&[word]);
+}
+
+impl End {
+    fn new(socket: Stream, channel: Channel, agreed: u8) -> Self {
+        let Channel { sender, receiver, lookout, doorbell, .. } = channel;
+        let spins = if agreed == UNDECIDED { MAKER_SPINS } else { OTHER_SPINS };
+        let waking = socket.clone();
+        doorbell.set_event(Arc::new(Event::new(move || send_word(&waking, WAKE))));
+        Self {
+            socket,
+            agreed: AtomicU8::new(agreed),
+            sender: Mutex::new(sender),
+            receiver: Mutex::new(receiver),
+            lookout,
+            polled: Mutex::default(),
+            budget: Mutex::new(Budget::new(spins, cores::usable())),
+            is_busy: AtomicBool::new(false),
+            is_shut: AtomicBool::new(false),
+            has_socket_ended: AtomicBool::new(false),
+            violation: OnceLock::new(),
+        }
+    }
+
+    /// Acquire pairs with the Release in `decide`; the memory itself is ordered by its own indices.
+    fn agreed(&self) -> u8 {
+        self.agreed.load(Ordering::Acquire)
+    }
+
+    fn decide(&self, agreed: u8) {
+        self.agreed.store(agreed, Ordering::Release);
+    }
+
+    /// Whether the bytes go through the memory.
+    pub(crate) fn is_memory(&self) -> bool {
+        self.agreed() == MEMORY
+    }
+
+    /// Whether the peer would not have the memory.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.agreed() == SOCKET
+    }
+
+    /// What the peer broke, if it did.
+    pub(super) fn violation(&self) -> Option<&str> {
+        self.violation.get().map(String::as_str)
+    }
+
+    pub(super) fn send(&self, bytes: &[u8]) -> Result<usize> {
+        match self.agreed() {
+            MEMORY => {
+                self.note_traffic();
+                lock(&self.sender).send(bytes).map_err(|error| self.errno(error))
+            }
+            SOCKET => self.socket.send(bytes),
+            _ if self.is_shut.load(Ordering::SeqCst) => Err(Errno::PIPE),
+            _ => Err(Errno::AGAIN),
+        }
+    }
+
+    pub(super) fn receive(&self, buffer: &mut [u8]) -> Result<usize> {
+        match self.agreed() {
+            MEMORY => self.receive_from_memory(buffer),
+            SOCKET => self.socket.receive(buffer),
+            _ => self.receive_answer(buffer),
+        }
+    }
+
+    fn receive_from_memory(&self, buffer: &mut [u8]) -> Result<usize> {
+        if self.is_shut.load(Ordering::SeqCst) {
+            return Ok(0);
+        }
+        let has_ended = self.has_socket_ended.load(Ordering::SeqCst); // before the look at the memory
+        match lock(&self.receiver).receive(buffer).map_err(|error| self.errno(error))? {
+            Received::Bytes { count, .. } => {
+                self.note_traffic();
+                Ok(count)
+            }
+            Received::End => Ok(0),
+            Received::Empty if has_ended => Ok(0),
+            Received::Empty => Err(Errno::AGAIN),
+        }
+    }
+
+    /// The first of the peer. A peer that answers with something else speaks without being asked for an answer.
+    fn receive_answer(&self, buffer: &mut [u8]) -> Result<usize> {
+        let count = self.socket.receive(buffer)?;
+        match buffer.first() {
+            Some(&TAKEN) if count > 0 => {
+                self.decide(MEMORY);
+                self.receive_from_memory(buffer)
+            }
+            Some(&REFUSED) if count > 0 => {
+                self.decide(SOCKET);
+                buffer.copy_within(1..count, 0);
+                if count > 1 { Ok(count - 1) } else { self.socket.receive(buffer) }
+            }
+            _ if count > 0 => {
+                self.decide(SOCKET);
+                Ok(count)
+            }
+            _ => Ok(0),
+        }
+    }
+
+    /// Takes the bytes that came over the socket to wake, and notes its end. To be called when it is readable.
+    pub(crate) fn take_wakes(&self) {
+        if !self.is_memory() {
+            return;
+        }
+        let mut wakes = [0; 64];
+        loop {
+            match self.socket.receive(&mut wakes) {
+                Ok(count) if count == wakes.len() => {}
+                Ok(0) => return self.has_socket_ended.store(true, Ordering::SeqCst),
+                Ok(_) | Err(Errno::AGAIN) => return,
+                Err(_) => return self.has_socket_ended.store(true, Ordering::SeqCst),
+            }
+        }
+    }
+
+    fn errno(&self, error: RingError) -> Errno {
+        match error {
+            RingError::Full => Errno::AGAIN,
+            RingError::Violated(violation) => {
+                let _ = self.violation.set(violation.to_string());
+                Errno::PROTO
+            }
+            _ => Errno::PIPE,
+        }
+    }
+
+    pub(super) fn shutdown(&self, half: Half) {
+        lock(&self.sender).close();
+        if half == Half::Both {
+            self.is_shut.store(true, Ordering::SeqCst);
+            lock(&self.receiver).close();
+        }
+        self.socket.shutdown(half);
+    }
+
+    pub(super) fn peer_end(&self) -> PeerEnd {
+        self.socket.peer_end()
+    }
+
+    pub(super) fn poll_fd(&self, want_write: bool) -> PollFd<'_> {
+        self.socket.poll_fd(want_write && self.is_refused())
+    }
+
+    pub(super) fn watch(&self, poll: BorrowedFd<'_>, data: epoll::EventData, interest: Interest) -> Result<()> {
+        self.socket.watch(poll, data, self.interest(interest))
+    }
+
+    pub(super) fn rewatch(&self, poll: BorrowedFd<'_>, data: epoll::EventData, interest: Interest) -> Result<()> {
+        {
+            let mut polled = lock(&self.polled);
+            polled.by_watch_thread = interest.read;
+            self.show(&polled);
+        }
+        self.socket.rewatch(poll, data, self.interest(interest))
+    }
+
+    pub(super) fn unwatch(&self, poll: BorrowedFd<'_>) {
+        self.socket.unwatch(poll);
+    }
+
+    /// Room in the memory is told like bytes in it.
+    fn interest(&self, interest: Interest) -> Interest {
+        Interest { write: interest.write && self.is_refused(), ..interest }
+    }
+
+    pub(super) fn raw_fds(&self) -> Vec<RawFd> {
+        self.socket.raw_fds()
+    }
+
+    /// Says how to tell the watch thread of news that no thread took, and that were told to nobody.
+    pub(crate) fn set_event(&self, event: Event) {
+        lock(&self.polled).event = Some(Arc::new(event));
+    }
+
+    /// Begins to poll: from now on the peer wakes by the socket. None if there is news already.
+    pub(crate) fn poll(&self) -> Option<Polling<'_>> {
+        let mut polled = lock(&self.polled);
+        polled.by_sleepers += 1;
+        let has_news = self.show(&polled);
+        drop(polled);
+        let polling = Polling { end: self };
+        (!has_news).then_some(polling)
+    }
+
+    /// Asks to be woken once more by the socket, if somebody polls it. Returns whether there is news already.
+    pub(crate) fn rearm(&self) -> bool {
+        self.show(&lock(&self.polled))
+    }
+
+    fn show(&self, polled: &Polled) -> bool {
+        let is_polled = polled.by_watch_thread || polled.by_sleepers > 0;
+        self.lookout.set_event(polled.event.clone().filter(|_| is_polled))
+    }
+
+    /// Wakes the thread that sleeps on the memory, if one does.
+    pub(crate) fn wake_sleeper(&self) {
+        self.lookout.wake_sleeper();
+    }
+
+    /// The write is spared where it changes nothing: the word is read by all who wait.
+    fn note_traffic(&self) {
+        if !self.is_busy.load(Ordering::Relaxed) {
+            self.is_busy.store(true, Ordering::Relaxed); // Relaxed: a hint, in both places
+        }
+    }
+
+    /// Whether there is something to read, or room that was waited for.
+    pub(crate) fn has_news(&self) -> bool {
+        self.lookout.news().is_there()
+    }
+
+    /// Looks for news, or for `is_over`, as long as that has been worth while of late. Returns whether it found either.
+    pub(crate) fn spin(&self, is_over: impl Fn() -> bool) -> bool {
+        let inlet = &self.lookout.news().inlet;
+        let quiet = if self.is_busy.swap(false, Ordering::Relaxed) { Duration::ZERO } else { Duration::MAX };
+        let outlook = Outlook { core: cores::current(), peer_core: inlet.peer_core(), quiet };
+        let most = lock(&self.budget).begin(outlook);
+        if most.is_zero() {
+            return false;
+        }
+        let _spinner = self.lookout.spin();
+        let begin = Instant::now();
+        loop {
+            for _ in 0..LOOKS {
+                if inlet.has_news() || is_over() {
+                    lock(&self.budget).hit(begin.elapsed());
+                    return true;
+                }
+                std::hint::spin_loop();
+            }
+            if begin.elapsed() >= most {
+                lock(&self.budget).miss();
+                return false;
+            }
+        }
+    }
+
+    /// Sleeps on the memory until there is news, until [`wake_sleeper`](Self::wake_sleeper) after `is_over` has become
+    /// true, until a signal or until `timeout` is over. Returns whether it was a signal; None if another thread sleeps there.
+    pub(crate) fn sleep(&self, timeout: Option<Duration>, is_over: impl FnOnce() -> bool) -> Option<bool> {
+        let mut sleeper = self.lookout.try_sleeper()?;
+        Some(sleeper.sleep(timeout, is_over) == Waited::Interrupted)
+    }
+}
+
+impl Drop for Polling<'_> {
+    fn drop(&mut self) {
+        let mut polled = lock(&self.end.polled);
+        polled.by_sleepers -= 1;
+        self.end.show(&polled);
+    }
+}
