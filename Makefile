@@ -66,12 +66,10 @@ $(STAMPS)/build: $(RUST_SOURCES) $(STAMPS)/requirements
 	$(BIN)/maturin develop --release --quiet $(LOCKED)
 	touch $@
 
-# The same without debug assertions, only for measuring.
-$(STAMPS)/build-optimised: export CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS := false
-$(STAMPS)/build-optimised: export CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS := false
+# The same as a wheel has it: what is measured is what users get.
 $(STAMPS)/build-optimised: $(RUST_SOURCES) $(STAMPS)/requirements
 	rm -f $(STAMPS)/build
-	$(BIN)/maturin develop --release --quiet $(LOCKED)
+	$(BIN)/maturin develop --profile wheel --quiet $(LOCKED)
 	touch $@
 
 .PHONY: build

@@ -39,7 +39,7 @@ def build_wheel() -> Path:
     """Build the one wheel."""
     shutil.rmtree(WHEELS, ignore_errors=True)
     maturin = Path(sys.executable).parent / "maturin"
-    subprocess.run([str(maturin), "build", "--release", "--quiet", "--out", str(WHEELS)], cwd=ROOT, check=True)
+    subprocess.run([str(maturin), "build", "--profile", "wheel", "--quiet", "--out", str(WHEELS)], cwd=ROOT, check=True)
     (wheel,) = WHEELS.glob("*.whl")
     return wheel
 

@@ -47,7 +47,7 @@ def files_of_the_package() -> set[str]:
 def main() -> int:
     """Build the wheel and look into it."""
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(["maturin", "build", "--release", "--quiet", "--out", folder], cwd=ROOT, check=True)
+        subprocess.run(["maturin", "build", "--profile", "wheel", "--quiet", "--out", folder], cwd=ROOT, check=True)
         (wheel,) = Path(folder).glob("*.whl")
         violations = violations_of(wheel, files_of_the_package())
         size = wheel.stat().st_size

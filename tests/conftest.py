@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TRANSPORTS = ("exec", "zygote", "local")
-"""Without "zygote" among them, a host that is started without a word about how is executed, too."""
+"""Without "zygote" among them, a host that is started without a word about how is executed, too. With "socket", executed
+hosts that share no memory, none of the others does either."""
 PATIENCE = 5.0
 """Seconds that what a test used may take to go away; a leak stays."""
 
@@ -33,6 +34,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     transports = config.getoption("--transports").split(",")
     elsewhere._host.AUTO = "zygote" if "zygote" in transports else "exec"
+    if "socket" in transports:
+        elsewhere._core.share_memory(False)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -43,7 +46,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture
 def host(request: pytest.FixtureRequest) -> Iterator[elsewhere.Host]:
     """A host of each kind, closed at the end."""
-    with elsewhere.Host(start=request.param) as host:
+    with elsewhere.Host(start="exec" if request.param == "socket" else request.param) as host:
         yield host
 
 

@@ -397,7 +397,7 @@ def test_plain_function_keeps_to_the_options_of_its_first_proxy(process_host):
 
 
 def test_plain_function_is_broken_off_where_its_first_proxy_says_so(process_host, tmp_path):
-    book = elsewhere.options(process_host.spawn(Book), timeout=0.3, interrupt=True)
+    book = elsewhere.options(process_host.spawn(Book), timeout=1.5, interrupt=True)
     os.mkfifo(tmp_path / "pipe")
     future = submit(spin, book, str(tmp_path / "pipe"))
     (tmp_path / "pipe").read_bytes()

@@ -1,10 +1,10 @@
-"""Programs in a container: process 1 of a PID namespace, with their group's and session's leaders outside it."""
+"""Programs in a container: process 1 of a PID namespace, group and session outside it, and little that is allowed."""
 
 from __future__ import annotations
 
 import pytest
 
-from programs import run_in_container
+from programs import run, run_in_container
 
 PROGRAM = """
 import os
@@ -28,3 +28,29 @@ except elsewhere.HostDied as error:
 @pytest.mark.parametrize("start", ["exec", "zygote"])
 def test_hosts_of_process_one(start):
     assert run_in_container(PROGRAM, start) == (0, "woof True\n0 7\n", "")
+
+
+WITHOUT_MEMORY = """
+import logging
+import resource
+import sys
+
+import elsewhere
+from kennel import Dog
+
+logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", stream=sys.stdout)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+for _ in range(2):
+    with elsewhere.Host(start="exec") as host:
+        print(host.spawn(Dog, "rex").bark(), flush=True)
+"""
+
+
+def test_hosts_are_reached_over_sockets_where_no_memory_can_be_shared():
+    code, printed, complaints = run(WITHOUT_MEMORY)
+
+    assert (code, complaints) == (0, "")
+    warning, *barks = printed.splitlines()
+    assert warning.startswith("WARNING elsewhere: hosts are reached over sockets, not through shared memory")
+    assert "the limit on the size of files is 4096 bytes" in warning
+    assert barks == ["woof", "woof"]

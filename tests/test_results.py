@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import io
 import itertools
 import logging
@@ -316,6 +317,16 @@ def test_verdict_is_remembered(maker, kind):
     attempts = getattr(maker, kind)().number()
 
     assert getattr(maker, kind)().number() == attempts
+
+
+def holding_a_lock(kind: type) -> object:
+    return kind([threading.Lock()])
+
+
+@pytest.mark.parametrize("kind", [set, frozenset, collections.deque])
+def test_container_is_copied_though_another_could_not_be(keeper, kind):
+    assert is_proxy(keeper.call(holding_a_lock, kind))
+    assert type(keeper.call(kind, "ab")) is kind
 
 
 def test_one_object_given_many_times_is_one_object_here(host, maker):

@@ -73,8 +73,8 @@ class Gate:
 
     def spin(self, path: str) -> None:
         """Tell a named pipe that it has begun, run for ever, write down how that ended."""
-        tell(path)
         try:
+            tell(path)
             while True:
                 pass
         except elsewhere.CallCancelled:

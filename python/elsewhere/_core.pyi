@@ -169,6 +169,7 @@ class Future(concurrent.futures.Future[_T], Coroutine[Any, Any, _T]):
         """End an await, as that of a coroutine; for event loops. The call goes on."""
 
     def __await__(self) -> Generator[Any, None, _T]: ...
+    def _comes_at_once(self) -> bool: ...
     def _observe(self, queue: LoopQueue, key: int) -> bool: ...
 
 @final
@@ -346,6 +347,12 @@ class HostCore:
     def _make_private(self, proxy: object) -> None: ...
     def _calls_made(self) -> int: ...
     def _fds(self) -> list[int]: ...
+
+def share_memory(is_wanted: bool, /) -> None:
+    """Say whether hosts that are started from now on are reached through shared memory, where there is such.
+
+    For measurements and tests of what happens where there is none.
+    """
 
 def start_host(
     core: HostCore,

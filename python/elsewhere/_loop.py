@@ -109,7 +109,7 @@ class _Watcher:
 
 def wait(future: Future[T]) -> Generator[Any, None, T]:
     """What `await future` iterates under asyncio."""
-    if future.done():
+    if future._comes_at_once():
         return _finished(future)
     return _watcher(asyncio.get_running_loop()).add(future).__await__()
 

@@ -5,6 +5,7 @@
 //! bounded by the windows of the links that fill it.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -38,6 +39,7 @@ impl Incoming {
     /// Everything that the call brought is rebuilt, and it begins now: later calls of its lane may begin after it. Said
     /// by the drop, too; a second time does nothing.
     pub fn begun(&self) {
+        self.link.call_begins(self.call.call);
         let opening = lock(&self.opening).take();
         drop(opening); // after the lock
     }
@@ -101,6 +103,8 @@ pub enum Work {
 #[derive(Debug)]
 pub struct Inbox {
     state: Mutex<State>,
+    /// Whether the queue held something when it was last changed. May say so wrongly.
+    has_some: AtomicBool,
     /// Whether calls may come to other threads than the one that serves it, because threads wait in chains.
     is_shared: bool,
 }
@@ -132,7 +136,7 @@ impl Inbox {
     }
 
     fn create(is_shared: bool) -> Arc<Self> {
-        let inbox = Arc::new(Self { state: Mutex::default(), is_shared });
+        let inbox = Arc::new(Self { state: Mutex::default(), has_some: AtomicBool::new(false), is_shared });
         chains::add_inbox(&inbox);
         inbox
     }
@@ -154,6 +158,7 @@ impl Inbox {
         }
         state.wake_for(&work);
         state.queue.push_back(work);
+        self.has_some.store(true, Ordering::Relaxed); // see `has_some`; so everywhere
     }
 
     /// Adds work that is no call at the front: what follows from the work that was taken last.
@@ -162,6 +167,7 @@ impl Inbox {
         debug_assert!(!matches!(work, Work::Call(_)), "calls keep their order");
         state.wake_for(&work);
         state.queue.push_front(work);
+        self.has_some.store(true, Ordering::Relaxed);
     }
 
     /// Puts calls back at the front, the first of them first.
@@ -169,6 +175,7 @@ impl Inbox {
         let mut state = lock(&self.state);
         chains::count_queued(1);
         state.queue.push_front(Work::Call(call));
+        self.has_some.store(true, Ordering::Relaxed);
         state.wake_for_first();
     }
 
@@ -226,6 +233,7 @@ impl Inbox {
         let State { queue, rules, .. } = &mut *state;
         let at = queue.iter().position(|work| rules.allow(*taker, work))?;
         let work = queue.remove(at)?;
+        self.has_some.store(!queue.is_empty(), Ordering::Relaxed);
         *taker = rules.note_taken(*taker, &work);
         Some(work)
     }
@@ -234,6 +242,11 @@ impl Inbox {
     #[must_use]
     pub fn len(&self) -> usize {
         lock(&self.state).queue.len()
+    }
+
+    /// Whether there seems to be something to do: without the lock, for whoever looks all the time.
+    pub(crate) fn has_some(&self) -> bool {
+        self.has_some.load(Ordering::Relaxed) // what there is, is read under the lock
     }
 
     /// Whether there is nothing to do.

@@ -4,6 +4,9 @@
 //! Order of the engine's locks, outermost first: known zygotes, watch table, reader, chains, inbox, wire, and then, none of them inside
 //! another: roles, watched stream, call, released objects, bell, interrupts, and those of a process, with a home's
 //! or the line to a zygote inside or alone. A thread that holds one of them takes only locks further right. None is held across a sleep, or while the last handle of a link may be dropped.
+//!
+//! Inside any of these may be taken, one at a time, a parker's bed and those of a ring: sender, receiver, budget, and who
+//! polls it. Inside that last one, and inside the roles, the lookout's of `elsewhere-shm`; inside that only the bell.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

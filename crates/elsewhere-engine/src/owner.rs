@@ -48,7 +48,7 @@ pub fn adopt_stdin(config: Config, inbox: Arc<Inbox>) -> io::Result<Arc<Link>> {
     // anybody who inherited the other socket holds back. Where it cannot be had the stream alone must do.
     let owner = pid_of_peer(&socket)?;
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
-let link = Link::with_kind(Transport::answer(socket)?, config, inbox, Kind::Owner)?;
+    let link = Link::with_kind(Transport::answer(socket)?, config, inbox, Kind::Owner)?;
     watch::set_owner(&link, owner.and_then(|owner| pidfd_open(owner, PidfdFlags::empty()).ok()))?;
     link.serve();
     Ok(link)

@@ -11,8 +11,8 @@
 
 use std::cell::RefCell;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
@@ -171,8 +171,7 @@ impl Parker {
     }
 
     fn poll(&self, watched: Option<Watched<'_>>, beside: Option<BorrowedFd<'_>>, timeout: Option<Duration>) -> Woken {
-        let timeout =
-            if self.event.is_some() { timeout } else { Some(short(timeout)) };
+        let timeout = if self.event.is_some() { timeout } else { Some(short(timeout)) };
         let own = self.event.as_ref().map(|event| PollFd::new(event, PollFlags::IN));
         let (read, write) = watched.map_or((None, None), |watched| watched.transport.poll_fds(watched.want_write));
         let Some(filler) = own.as_ref().or(read.as_ref()).cloned() else {

@@ -22,6 +22,8 @@ pub struct Pending {
     deadline: Option<Instant>,
     /// Whether whoever gives the call up wants it broken off there.
     is_broken_off: AtomicBool,
+    /// Whether there is something to take, for whoever looks all the time. Set after the fact, under the lock.
+    is_told: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -68,7 +70,13 @@ pub(crate) struct Remains {
 
 impl Pending {
     pub(crate) fn new(deadline: Option<Instant>) -> Self {
-        Self { call: AtomicU64::new(0), deadline, is_broken_off: AtomicBool::new(false), state: Mutex::default() }
+        Self {
+            call: AtomicU64::new(0),
+            deadline,
+            is_broken_off: AtomicBool::new(false),
+            is_told: AtomicBool::new(false),
+            state: Mutex::default(),
+        }
     }
 
     /// A call that was never made and has ended.
@@ -117,6 +125,11 @@ impl Pending {
         lock(&self.state).is_ready()
     }
 
+    /// Whether there seems to be something to take: without the lock, for whoever looks all the time.
+    pub(crate) fn is_told(&self) -> bool {
+        self.is_told.load(Ordering::Relaxed) // what there is to take is read under the lock
+    }
+
     /// Takes the end of the call. None while it runs, and after the end was taken.
     #[must_use]
     pub fn take(&self) -> Option<Arrival> {
@@ -144,7 +157,10 @@ impl Pending {
     /// Takes the oldest items of a stream. Take them all before the end of the call.
     #[must_use]
     pub fn take_items(&self) -> Option<Items> {
-        lock(&self.state).items.pop_front()
+        let mut state = lock(&self.state);
+        let items = state.items.pop_front();
+        self.is_told.store(state.is_ready(), Ordering::Relaxed);
+        items
     }
 
     /// Ends the call. An arrival that finds it ended or forgotten comes back, to be released.
@@ -157,6 +173,7 @@ impl Pending {
         state.is_done = true;
         state.arrival = Some(arrival);
         state.mark = mark;
+        self.is_told.store(true, Ordering::Relaxed); // see `is_told`; so below
         Ok(state.told())
     }
 
@@ -167,6 +184,7 @@ impl Pending {
             return Err(items);
         }
         state.items.push_back(items);
+        self.is_told.store(true, Ordering::Relaxed);
         Ok(state.told())
     }
 

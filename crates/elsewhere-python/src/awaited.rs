@@ -3,6 +3,7 @@
 //! Owns: what each task that drives the future as its coroutine has come to. Must not know: loops, how an await waits
 //! (`elsewhere._awaiting` does). A coroutine is driven by one task; a future may be by several, each by itself.
 
+use std::cell::Cell;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::PyTraverseError;
@@ -11,6 +12,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use crate::future::Future;
+
+/// How many answers in a row a loop's thread may look for before the loop has a turn: less than a millisecond.
+const IN_A_ROW: u32 = 40;
 
 /// The awaits of a future that have begun and not ended, by the address of the task (0: none).
 #[derive(Default)]
@@ -40,6 +44,23 @@ impl Awaits {
         let table = std::mem::take(&mut *self.table());
         drop(table); // after the lock
     }
+}
+
+/// Whether the answer is here, or comes while the thread looks for it, as long as that has been worth while of late: at
+/// most 20 µs. Now and then it does not look, so that the loop of a task which awaits one answer after another has turns.
+pub(crate) fn comes_at_once(future: &Bound<'_, Future>) -> bool {
+    thread_local! { static ROW: Cell<u32> = const { Cell::new(0) }; }
+    if Future::is_here(future) {
+        return true;
+    }
+    let row = ROW.get();
+    if row == IN_A_ROW {
+        ROW.set(0);
+        return false;
+    }
+    ROW.set(row + 1);
+    let sent = future.get().sent();
+    sent.peer.link.spin(&sent.pending) && Future::is_here(future)
 }
 
 /// Goes on with the await of the task that runs, or begins it.

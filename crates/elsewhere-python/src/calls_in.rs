@@ -115,7 +115,7 @@ fn run_told(py: Python<'_>, incoming: &Incoming) -> Option<PyErr> {
 fn conclude<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingCall, evaluated: Evaluated<'py>) {
     home::flush(py);
     respond(py, peer, incoming, evaluated);
-    if peer.link.loss().is_some() {
+    if peer.link.is_lost() {
         peer.clear(py); // what was just offered to it came too late to be let go of with the rest
     }
 }
@@ -226,6 +226,9 @@ fn respond<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingCall, eval
         }
         peer.link.finish(incoming.call);
         return;
+    }
+    if matches!(evaluated, Evaluated::Value(_) | Evaluated::Raised { .. }) && incoming.head.want != Want::Stream {
+        peer.link.call_ended(incoming.call);
     }
     match evaluated {
         Evaluated::Value(found) => match incoming.head.want {
@@ -406,13 +409,12 @@ impl<'py> Walk<'py> {
             }
             Op::Call => {
                 let (args, kwargs) = decoder.arguments().map_err(unreadable)?;
-                let kwargs = if kwargs.is_empty() { None } else { Some(&kwargs) };
                 decoder.begun();
                 if self.remaining == 0 {
                     serving::begins(&self.current);
                 }
                 self.is_relayed = self.current.is_exact_instance_of::<Proxy>();
-                let result = self.current.call(args, kwargs).map_err(StepFailure::Raised)?;
+                let result = self.current.call(args, kwargs.as_ref()).map_err(StepFailure::Raised)?;
                 self.is_untouched = !self.has_run
                     && operate::is_coroutine(&result).map_err(StepFailure::Raised)?
                     && class_info::is_coroutine_function(&self.current);

@@ -18,6 +18,7 @@ use crate::calls_in;
 use crate::class_info::{ClassInfo, class_flag};
 use crate::errors;
 use crate::future::Future;
+use crate::names;
 use crate::path::Place;
 use crate::peer::{HANDED_OVER, Import, Peer};
 use crate::proxy::Proxy;
@@ -147,7 +148,7 @@ impl<'r, 'py> Decoder<'r, 'py> {
         let py = self.py;
         Ok(match *token {
             Token::List(len) => PyList::new(py, self.elements(len)?)?.into_any(),
-            Token::Tuple(len) => PyTuple::new(py, self.elements(len)?)?.into_any(),
+            Token::Tuple(len) => self.tuple(len)?.into_any(),
             Token::Set(len) => PySet::new(py, self.elements(len)?)?.into_any(),
             Token::FrozenSet(len) => PyFrozenSet::new(py, self.elements(len)?)?.into_any(),
             Token::Map(len) => self.map(len)?.into_any(),
@@ -157,6 +158,16 @@ impl<'r, 'py> Decoder<'r, 'py> {
 
     fn elements(&mut self, len: usize) -> Result<Vec<Bound<'py, PyAny>>, Undecodable> {
         (0..len).map(|_| self.next()).collect()
+    }
+
+    /// Most argument lists are short, and need no vector between.
+    fn tuple(&mut self, len: usize) -> Result<Bound<'py, PyTuple>, Undecodable> {
+        Ok(match len {
+            0 => PyTuple::empty(self.py),
+            1 => PyTuple::new(self.py, [self.next()?])?,
+            2 => PyTuple::new(self.py, [self.next()?, self.next()?])?,
+            len => PyTuple::new(self.py, self.elements(len)?)?,
+        })
     }
 
     fn map(&mut self, len: usize) -> Result<Bound<'py, PyDict>, Undecodable> {
@@ -169,19 +180,21 @@ impl<'r, 'py> Decoder<'r, 'py> {
         Ok(dict)
     }
 
-    /// Reads the arguments of a call: a list and a map, or one pickle of (tuple, dict).
-    pub(crate) fn arguments(&mut self) -> Result<(Bound<'py, PyTuple>, Bound<'py, PyDict>), Undecodable> {
+    /// Reads the arguments of a call: a list and a map, or one pickle of (tuple, dict). None for no keyword arguments.
+    pub(crate) fn arguments(&mut self) -> Result<(Bound<'py, PyTuple>, Option<Bound<'py, PyDict>>), Undecodable> {
         match self.reader.next_token()? {
             Token::List(len) => {
-                let args = PyTuple::new(self.py, self.elements(len)?)?;
+                let args = self.tuple(len)?;
                 let Token::Map(len) = self.reader.next_token()? else {
                     return Err(Undecodable::Malformed(CodecError::Unexpected("a map of keyword arguments")));
                 };
-                Ok((args, self.map(len)?))
+                let kwargs = if len == 0 { None } else { Some(self.map(len)?) };
+                Ok((args, kwargs))
             }
             token @ Token::Pickle { .. } => {
                 let both = self.make(token)?;
-                Ok(both.extract::<(Bound<'py, PyTuple>, Bound<'py, PyDict>)>()?)
+                let (args, kwargs) = both.extract::<(Bound<'py, PyTuple>, Bound<'py, PyDict>)>()?;
+                Ok((args, Some(kwargs).filter(|kwargs| !kwargs.is_empty())))
             }
             _ => Err(Undecodable::Malformed(CodecError::Unexpected("arguments"))),
         }
@@ -198,7 +211,7 @@ impl<'r, 'py> Decoder<'r, 'py> {
     /// Reads an attribute name.
     pub(crate) fn name(&mut self) -> Result<Bound<'py, PyString>, Undecodable> {
         match self.reader.next_token()? {
-            Token::Str(name) => Ok(PyString::new(self.py, name)),
+            Token::Str(name) => Ok(names::string(self.py, name)),
             _ => Err(Undecodable::Malformed(CodecError::Unexpected("a name"))),
         }
     }

@@ -12,7 +12,7 @@ use pyo3::types::{PyDict, PyList};
 
 use crate::home::Wanted;
 use crate::host::{self, Configuration, HostCore};
-use crate::{deadline, peer, service};
+use crate::{deadline, memory, peer, service};
 
 /// What this process and its fork share. The child calls `become_host`, the parent `adopt`, `start_forked_host`.
 #[pyclass(frozen, module = "elsewhere._core")]
@@ -44,6 +44,7 @@ impl HostFork {
     #[pyo3(signature = (*, output, logs, timeout))]
     fn new(py: Python<'_>, output: &str, logs: bool, timeout: f64) -> PyResult<Self> {
         let mut command = HostCommand::new("");
+        command.shares_memory = memory::is_wanted();
         command.start_timeout = deadline::duration(deadline::checked(timeout)?);
         let wanted = Wanted::new(&mut command, output, logs)?;
         let fork = command

@@ -484,6 +484,10 @@ impl Future {
         slf.py().import("elsewhere._awaiting")?.getattr("wait")?.call1((slf,))
     }
 
+    fn _comes_at_once(slf: &Bound<'_, Self>) -> bool {
+        awaited::comes_at_once(slf)
+    }
+
     /// Have `key` put into `queue` when the call has ended; True if it has ended already.
     fn _observe(slf: &Bound<'_, Self>, queue: &Bound<'_, crate::loop_queue::LoopQueue>, key: u64) -> bool {
         let this = slf.get();

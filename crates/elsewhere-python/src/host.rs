@@ -18,7 +18,7 @@ use crate::path;
 use crate::peer::{self, Lease, Peer};
 use crate::proxy::Proxy;
 use crate::serving::Concurrency;
-use crate::{deadline, errors, home, lifecycle, local, service, serving};
+use crate::{deadline, errors, home, lifecycle, local, memory, service, serving};
 
 /// What the owner of a host wants of it.
 pub(crate) struct Traits {
@@ -402,6 +402,7 @@ pub(crate) fn command(
     let mut command = HostCommand::new(program);
     command.arguments = arguments.into_iter().map(Into::into).collect();
     command.start_timeout = deadline::duration(deadline::checked(timeout)?);
+    command.shares_memory = memory::is_wanted();
     command.directory = directory.map(Into::into);
     if let Some(environment) = environment {
         command.clear_environment = true;
@@ -430,9 +431,11 @@ pub(crate) fn begin<'py>(
 ) -> PyResult<()> {
     let process = wait_started(py, launched).map_err(|error| error.into_error(py, name))?;
     let label = label(name, Some(process.pid()));
+    let told = memory::tell(py, process.link());
     let peer = Peer::new(Arc::clone(process.link()), Some(Arc::clone(&process)), label, true);
     Traits::give(&peer, name, heartbeat);
-    let configured = wanted.begin(py, &peer, name, make_shower).and_then(|()| configure(py, &peer, settings, timeout));
+    let begun = told.and_then(|()| wanted.begin(py, &peer, name, make_shower));
+    let configured = begun.and_then(|()| configure(py, &peer, settings, timeout));
     if let Err(error) = configured {
         return Err(configuration_failed(py, &peer, &process, &error));
     }
@@ -562,6 +565,7 @@ pub(crate) fn adopt_owner(py: Python<'_>, concurrency: Concurrency) -> PyResult<
     let inbox = if concurrency.has_workers() { Inbox::shared() } else { Inbox::new() };
     let label = format!("the owner ({})", elsewhere_engine::owner_pid()?);
     let link = elsewhere_engine::adopt_stdin(config(capabilities, py), inbox)?;
+    link.record_calls();
     let owner = Peer::new(link, None, label, false);
     interrupts::signal();
     if !lifecycle::set_owner(owner) {

@@ -11,6 +11,7 @@ use elsewhere_engine::{Expect, Link, Request, exit};
 use elsewhere_proto::codec::Writer;
 use elsewhere_proto::{CallHead, Capabilities, ChainId, LaneId, ObjectId, Op, Want};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 
 /// What a peer knows a thread or a task by.
 pub(crate) struct Lane {
@@ -52,7 +53,8 @@ fn with_current<T>(py: Python<'_>, link: &Arc<Link>, look: impl FnOnce(&Lane) ->
     if has(link, Capabilities::SERIAL) {
         return OF_THREAD.with(look);
     }
-    let task = py.import("elsewhere._awaiting").and_then(|module| module.call_method0("task_lane"));
+    static TASK_LANE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let task = TASK_LANE.import(py, "elsewhere._awaiting", "task_lane").and_then(|task_lane| task_lane.call0());
     match task.as_ref().map(|task| task.cast_exact::<TaskLane>()) {
         Ok(Ok(task)) => look(&task.get().lane),
         _ => OF_THREAD.with(look),

@@ -25,6 +25,7 @@ mod forked;
 mod future;
 mod home;
 mod host;
+mod ids;
 mod kinds;
 mod known;
 mod lane;
@@ -32,6 +33,8 @@ mod leaving;
 mod lifecycle;
 mod local;
 mod loop_queue;
+mod memory;
+mod names;
 mod operate;
 mod origin;
 mod path;
@@ -68,6 +71,7 @@ mod _core {
         lane::TaskLane,
         lifecycle::{_after_fork_in_child, _after_fork_in_parent, _at_exit, _before_fork, _forget_owner},
         loop_queue::LoopQueue,
+        memory::share_memory,
         pickling::{_check_results, _is_pickling_argument, _offer, _pickles, _read_inherited, _reference},
         producing::StreamTurn,
         proxy::{_aiter, _operate_async, _operate_in_place, Proxy},

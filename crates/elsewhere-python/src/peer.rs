@@ -4,7 +4,7 @@
 //! directions, the lease. Must not know: frames and waiting (the engine's), how a value is written (encode).
 //! The reference *counts* are the protocol's; this file holds what the counts are about.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
@@ -15,6 +15,7 @@ use pyo3::types::{PyDict, PyType};
 
 use crate::class_info::ClassInfo;
 use crate::home::Showing;
+use crate::ids::{IdMap, IdSet};
 use crate::promise::Promises;
 use crate::{errors, home, host, lifecycle, local, producing, service};
 
@@ -70,12 +71,12 @@ pub(crate) struct Peer {
 
 #[derive(Default)]
 struct Tables {
-    exported: HashMap<u64, Exported>,
-    ids: HashMap<usize, u64>,
+    exported: IdMap<u64, Exported>,
+    ids: IdMap<usize, u64>,
     /// Those of the exported that nobody asked for.
-    auto: HashSet<u64>,
+    auto: IdSet<u64>,
     /// By the type's address; the type is kept so that the address stays its own.
-    classes: HashMap<usize, Arc<Class>>,
+    classes: IdMap<usize, Arc<Class>>,
     described: HashMap<u32, Arc<ClassInfo>>,
     imports: HashMap<u64, Weak<Import>>,
 }
@@ -518,7 +519,7 @@ impl Peer {
     }
 }
 
-type Registry = HashMap<u64, Arc<Peer>>;
+type Registry = IdMap<u64, Arc<Peer>>;
 
 /// The peers of this process by link. A peer stays here until its link is lost, so that calls that it accepted can
 /// still come back to us after our last proxy went.
@@ -541,7 +542,7 @@ pub(crate) fn all() -> Vec<Arc<Peer>> {
 pub(crate) fn sweep(py: Python<'_>) {
     let lost: Vec<Arc<Peer>> = {
         let mut registry = registry();
-        let ids: Vec<u64> = registry.iter().filter(|(_, peer)| peer.link.loss().is_some()).map(|(id, _)| *id).collect();
+        let ids: Vec<u64> = registry.iter().filter(|(_, peer)| peer.link.is_lost()).map(|(id, _)| *id).collect();
         ids.into_iter().filter_map(|id| registry.remove(&id)).collect()
     };
     for peer in lost {

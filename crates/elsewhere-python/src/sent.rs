@@ -110,6 +110,10 @@ impl Sent {
                 waits = Some(self.begin_to_wait(py, &twin)?);
                 continue;
             }
+            if seat.is_none() && until.is_none() && link.spin(&self.pending) {
+                running::check(py)?;
+                continue;
+            }
             let seat = seat.get_or_insert_with(|| link.sit(self.chain));
             producing::take_up(py, seat, self.chain);
             let seat = &*seat;

@@ -180,6 +180,12 @@ pub(crate) fn serve_once(py: Python<'_>, fd: i32, timeout: Option<f64>) -> PyRes
 
 fn wait_on_main(py: Python<'_>, owner: &Arc<Peer>, patience: Duration, beside: Option<BorrowedFd<'_>>) -> InboxWake {
     let concurrency = concurrency();
+    if !concurrency.has_workers()
+        && !patience.is_zero()
+        && let Some(wake) = owner.link.spin_for_work(&mut concurrency.of_main())
+    {
+        return wake;
+    }
     py.detach(|| {
         if concurrency.has_workers() {
             owner.link.wait_errands(Some(patience), beside)

@@ -22,6 +22,8 @@ struct Verdict {
     _class: Py<PyType>,
     /// Objects without state of their own in Python: if one cannot be copied, none can, whoever gives it.
     is_for_all: bool,
+    /// Containers: what one holds decides, and says nothing of the next.
+    is_for_none: bool,
     methods: BTreeSet<String>,
 }
 
@@ -35,13 +37,14 @@ pub(crate) fn is_known(value: &Bound<'_, PyAny>, name: Option<&Bound<'_, PyStrin
     let name = name.and_then(|name| name.to_str().ok());
     let verdicts = verdicts();
     let Some(verdict) = verdicts.classes.get(&(value.get_type().as_ptr() as usize)) else { return false };
-    verdict.is_for_all || name.is_some_and(|name| verdict.methods.contains(name))
+    !verdict.is_for_none && (verdict.is_for_all || name.is_some_and(|name| verdict.methods.contains(name)))
 }
 
 /// Remembers that `value`, which the method `name` gave, cannot be copied. Returns whether that is new.
 pub(crate) fn remember(value: &Bound<'_, PyAny>, name: Option<&Bound<'_, PyString>>) -> bool {
     let name = name.map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let is_for_all = !value.hasattr("__dict__").unwrap_or(true);
+    let is_for_none = value.get_type().hasattr("__len__").unwrap_or(true);
     let class = value.get_type();
     let pointer = class.as_ptr() as usize;
     let class = class.unbind();
@@ -51,7 +54,8 @@ pub(crate) fn remember(value: &Bound<'_, PyAny>, name: Option<&Bound<'_, PyStrin
         return true;
     }
     let verdict = verdicts.classes.entry(pointer);
-    let verdict = verdict.or_insert_with(|| Verdict { _class: class, is_for_all, methods: BTreeSet::new() });
+    let verdict =
+        verdict.or_insert_with(|| Verdict { _class: class, is_for_all, is_for_none, methods: BTreeSet::new() });
     let is_new = verdict.methods.insert(name);
     verdicts.count += usize::from(is_new);
     is_new

@@ -19,9 +19,10 @@ use crate::wake::{Doorbell, Lookout, News, WakeLine};
 pub const RING_BYTES: usize = 64 * 1024;
 
 /// The first word of the segment: the layout. It changes with whatever changes in this file.
-const LAYOUT: u64 = u64::from_le_bytes(*b"elswhr\x01\x00");
+const LAYOUT: u64 = u64::from_le_bytes(*b"elswhr\x02\x00");
 
 const SIGN: usize = 0;
+const RECORDED: usize = 8;
 const WAKES: [usize; 2] = [128, 256];
 const LINES: [usize; 2] = [512, 768];
 const TABLES: usize = 4096;
@@ -122,7 +123,8 @@ impl Channel {
         let sender = Sender { producer, doorbell: Arc::clone(&doorbell) };
         let receiver = Receiver { consumer, doorbell: Arc::clone(&doorbell) };
         let pool = Pool::over(segment, TABLES, side == Side::Maker, Holdings::of_process())?;
-        let recorder = Recorder::new(Place::new(segment, RECORDER, recorder::CALLS).ok_or_else(impossible)?);
+        let entries = Place::new(segment, RECORDER, recorder::CALLS).ok_or_else(impossible)?;
+        let recorder = Recorder::new(entries, Place::new(segment, RECORDED, 1).ok_or_else(impossible)?);
         Ok(Self { sender, receiver, lookout, doorbell, pool, recorder })
     }
 }

@@ -22,11 +22,15 @@ const SHIFT: u32 = 2;
 #[derive(Debug)]
 pub struct Recorder {
     entries: Place<AtomicU64>,
+    /// One word: whether the side that runs calls records them at all.
+    is_kept: Place<AtomicU64>,
 }
 
 /// How far a call got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
+    /// It never began.
+    NotStarted,
     /// It began.
     Started,
     /// It ended, whether or not its reply was sent.
@@ -34,8 +38,15 @@ pub enum Progress {
 }
 
 impl Recorder {
-    pub(crate) fn new(entries: Place<AtomicU64>) -> Self {
-        Self { entries }
+    pub(crate) fn new(entries: Place<AtomicU64>, is_kept: Place<AtomicU64>) -> Self {
+        Self { entries, is_kept }
+    }
+
+    /// Says that from now on each call is recorded, before its method and after it.
+    pub fn keep(&self) {
+        if let Some(word) = self.is_kept.get().and_then(<[AtomicU64]>::first) {
+            word.store(1, Ordering::Release); // read after the death of this side, which orders everything
+        }
     }
 
     /// Records that call `id` begins. The last thing before its method.
@@ -48,17 +59,20 @@ impl Recorder {
         self.store(id, STARTED | FINISHED);
     }
 
-    /// What is recorded of call `id`; to be asked after the other side is dead, and everything it sent is read. None if it
-    /// never began.
+    /// What is recorded of call `id`; to be asked after the other side is dead, and everything it sent is read. None if the
+    /// other side keeps no record.
     #[must_use]
     pub fn progress(&self, id: u32) -> Option<Progress> {
+        if self.is_kept.get()?.first()?.load(Ordering::Acquire) == 0 {
+            return None; // see `keep`
+        }
         let found = self.entry(id)?.load(Ordering::Acquire); // pairs with the Release in `store`
         if found >> SHIFT != u64::from(id) {
-            return None;
+            return Some(Progress::NotStarted);
         }
         match found & (STARTED | FINISHED) {
             STARTED => Some(Progress::Started),
-            0 => None,
+            0 => Some(Progress::NotStarted),
             _ => Some(Progress::Finished),
         }
     }
@@ -81,9 +95,12 @@ mod tests {
     use crate::segment::{Segment, Sharing};
     use crate::sync::Arc;
 
+    const NOT_STARTED: Option<Progress> = Some(Progress::NotStarted);
+
     fn recorder() -> Recorder {
-        let (segment, _fd) = Segment::create(BYTES, Sharing::NotWithForks).unwrap();
-        Recorder::new(Place::new(&Arc::new(segment), 0, CALLS).unwrap())
+        let (segment, _fd) = Segment::create(BYTES + 8, Sharing::NotWithForks).unwrap();
+        let segment = Arc::new(segment);
+        Recorder::new(Place::new(&segment, 0, CALLS).unwrap(), Place::new(&segment, BYTES, 1).unwrap())
     }
 
     #[test]
@@ -91,22 +108,26 @@ mod tests {
         let recorder = recorder();
         let all = [0, 1, 1023, 1024, u32::MAX];
         assert_eq!(all.map(|id| recorder.progress(id)), [None; 5]);
+        recorder.keep();
+        assert_eq!(all[1..].iter().map(|id| recorder.progress(*id)).collect::<Vec<_>>(), [NOT_STARTED; 4]);
 
         recorder.start(1);
         recorder.start(u32::MAX);
         recorder.finish(u32::MAX);
 
         let found = all.map(|id| recorder.progress(id));
-        assert_eq!(found, [None, Some(Progress::Started), None, None, Some(Progress::Finished)]);
+        let expected = [Some(Progress::Started), NOT_STARTED, NOT_STARTED, Some(Progress::Finished)];
+        assert_eq!(found[1..], expected);
     }
 
     #[test]
     fn later_call_takes_the_entry() {
         let recorder = recorder();
+        recorder.keep();
         recorder.start(5);
 
         recorder.start(5 + 1024);
 
-        assert_eq!((recorder.progress(5), recorder.progress(1029)), (None, Some(Progress::Started)));
+        assert_eq!((recorder.progress(5), recorder.progress(1029)), (NOT_STARTED, Some(Progress::Started)));
     }
 }

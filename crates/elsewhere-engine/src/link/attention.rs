@@ -225,7 +225,9 @@ impl Link {
         self.change(&mut watched, |interest| Interest { read: true, write, ..interest });
         // Under the lock, so that the flag and what epoll was asked for never part.
         self.attention.is_armed.store(true, Ordering::SeqCst);
-        if watched.transport.as_ref().is_some_and(|transport| transport.rearm()) {
+        let has_news = watched.transport.as_ref().is_some_and(|transport| transport.rearm());
+        drop(watched);
+        if has_news {
             self.bell().ask(Ask::News(self.id));
         }
     }

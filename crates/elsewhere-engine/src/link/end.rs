@@ -90,6 +90,12 @@ impl Link {
         self.end.loss.get().cloned()
     }
 
+    /// Whether the link is no more.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.end.is_over()
+    }
+
     /// Tells `observer` once when the link is no more. Returns whether it is so already; then the observer is not told.
     pub fn observe_loss(&self, observer: Observer) -> bool {
         let mut observers = lock(&self.end.observers);
@@ -152,6 +158,11 @@ impl Link {
         let loss = Arc::new(Loss::Disconnected { reason });
         // It may have ended before the fork.
         let _ = pending.complete(Arrival::Lost { loss, outcome: Outcome::Unknown }, None);
+    }
+
+    /// Whether the peer is a process of ours that is dead, and everything it sent was taken in.
+    pub(super) fn is_peer_dead(&self) -> bool {
+        self.kind() == Kind::Host && matches!(self.end.loss.get().map(|loss| &**loss), Some(Loss::Died { .. }))
     }
 
     /// Ends one or both halves of the stream.

@@ -10,7 +10,9 @@ mod attention;
 mod end;
 mod life;
 mod objects;
+mod record;
 mod route;
+mod spin;
 mod submit;
 mod undecoded;
 mod wait;
@@ -22,6 +24,7 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use crossbeam_queue::SegQueue;
 use elsewhere_proto::{Config, Connection, Hello, Limits, ObjectId, Stats};
+use elsewhere_shm::Recorder;
 
 use crate::fork;
 use crate::home::Home;
@@ -61,6 +64,10 @@ pub struct Link {
     far: OnceLock<Far>,
     /// Where what a host tells our object number 0 goes.
     home: OnceLock<Arc<Home>>,
+    /// Where the calls of the peer are recorded, if they are.
+    recorder: OnceLock<Arc<Recorder>>,
+    /// Why its peer is reached over a socket although memory was to be shared.
+    memory_problem: OnceLock<String>,
 }
 
 #[derive(Debug)]
@@ -129,6 +136,8 @@ impl Link {
             life: life::Life::default(),
             far: OnceLock::new(),
             home: OnceLock::new(),
+            recorder: OnceLock::new(),
+            memory_problem: OnceLock::new(),
         });
         watch::add_link(&link, &transport)?;
         link.with_wire(|_| ());
@@ -159,6 +168,19 @@ impl Link {
     #[must_use]
     pub fn peer(&self) -> Option<&Hello> {
         self.hello.get()
+    }
+
+    pub(crate) fn set_memory_problem(&self, problem: String) {
+        self.memory_problem.set(problem).expect("the link is new");
+    }
+
+    /// Why a host is reached over a socket although it was to share memory; None if it does, or was not to. To be asked
+    /// once it has said hello.
+    #[must_use]
+    pub fn memory_problem(&self) -> Option<String> {
+        let is_refused = || lock(&self.roles).transport().is_some_and(|transport| transport.is_refused());
+        let refused = || is_refused().then(|| "the host cannot map the memory that it is given".to_owned());
+        self.memory_problem.get().cloned().or_else(refused)
     }
 
     /// The counts of the connection's tables.

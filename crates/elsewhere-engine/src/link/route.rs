@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use elsewhere_proto::{CallId, Event, IncomingCall, Want};
+use elsewhere_proto::{CallId, Event, IncomingCall, Outcome, Want};
 
 use super::Link;
 use crate::chains;
@@ -38,7 +38,9 @@ impl Link {
                 }
                 self.complete(&token, Arrival::TimedOut);
             }
-            Event::Lost { token, outcome, .. } => {
+            Event::Lost { call, token, outcome } => {
+                let outcome =
+                    if outcome == Outcome::Unknown && self.is_peer_dead() { self.recorded(call) } else { outcome };
                 let loss = self.loss().unwrap_or_else(|| Arc::new(Loss::Closed));
                 self.complete(&token, Arrival::Lost { loss, outcome });
             }

@@ -258,7 +258,7 @@ impl Link {
     }
 
     /// Whether there is work for `taker`, or will be none any more.
-    fn look(&self, taker: &mut Taker) -> Option<InboxWake> {
+    pub(super) fn look(&self, taker: &mut Taker) -> Option<InboxWake> {
         if self.end.is_over() {
             return Some(InboxWake::Ended);
         }
@@ -360,7 +360,7 @@ impl Link {
             let stream = self.claim_stream(seat.key);
             if patience.beside.is_none()
                 && let Some(ring) = stream.as_deref().and_then(Transport::ring)
-                && ring.spin(|| seat.parker.is_woken())
+                && ring.spin(Duration::MAX, || ring.has_arrived() || seat.parker.is_woken())
             {
                 self.read();
                 continue;

@@ -111,8 +111,11 @@ impl HostCommand {
     /// The link to a process that is still to come, and the host's end of its stream. Everything that can fail for want of
     /// descriptors or threads comes before the process.
     pub(super) fn make_link(&self, inbox: Arc<Inbox>, config: Config) -> std::io::Result<(Arc<Link>, OwnedFd)> {
-        let (ours, theirs, _problem) = Transport::offer(self.shares_memory)?;
+        let (ours, theirs, problem) = Transport::offer(self.shares_memory)?;
         let link = Link::with_kind(ours, config, inbox, Kind::Host)?;
+        if let Some(problem) = problem {
+            link.set_memory_problem(problem);
+        }
         if let Some(home) = &self.home {
             link.bring_home(home);
         }

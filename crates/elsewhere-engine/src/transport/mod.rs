@@ -18,7 +18,7 @@ pub enum Transport {
     /// Both ends in this process.
     Memory(memory::End),
     /// Memory that two processes share, beside a socket.
-    Ring(ring::End),
+    Ring(Box<ring::End>),
     /// A connected Unix stream socket.
     Unix(socket::Stream),
 }
@@ -77,7 +77,7 @@ impl Transport {
     /// Those of `socketpair`, and `NOMEM` where there is no shared memory to be had.
     pub fn ring_pair() -> Result<(Self, Self)> {
         let (here, there) = ring::pair()?;
-        Ok((Self::Ring(here), Self::Ring(there)))
+        Ok((Self::of_ring(here), Self::of_ring(there)))
     }
 
     /// The end of a stream to a process that is still to come, and the socket that it is given for [`answer`](Self::answer).
@@ -87,7 +87,7 @@ impl Transport {
     /// Those of `socketpair`.
     pub(crate) fn offer(shares_memory: bool) -> Result<(Self, OwnedFd, Option<String>)> {
         let (ours, theirs, problem) = ring::offer(shares_memory)?;
-        Ok((ours.map_or_else(Self::Unix, Self::Ring), theirs, problem))
+        Ok((ours.map_or_else(Self::Unix, Self::of_ring), theirs, problem))
     }
 
     /// The end that belongs to what [`offer`](Self::offer) made.
@@ -95,7 +95,7 @@ impl Transport {
     /// # Errors
     /// Those of the system, and `PROTO` if something else is at the other end.
     pub(crate) fn answer(socket: OwnedFd) -> Result<Self> {
-        Ok(ring::answer(socket)?.map_or_else(Self::Unix, Self::Ring))
+        Ok(ring::answer(socket)?.map_or_else(Self::Unix, Self::of_ring))
     }
 
     /// A transport over a connected stream socket.
@@ -188,6 +188,10 @@ impl Transport {
             Self::Ring(end) => end.raw_fds(),
             Self::Unix(stream) => stream.raw_fds(),
         }
+    }
+
+    fn of_ring(end: ring::End) -> Self {
+        Self::Ring(Box::new(end))
     }
 
     /// The end in shared memory, if the bytes go through it.

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use elsewhere_shm::wake::{Budget, Event, Lookout, News as _, Outlook, Waited};
-use elsewhere_shm::{Channel, ChannelNews, Received, Receiver, RingError, Sender, cores};
+use elsewhere_shm::{Channel, ChannelNews, Received, Receiver, Recorder, RingError, Sender, cores};
 use rustix::event::{PollFd, epoll};
 use rustix::io::{Errno, Result};
 
@@ -54,6 +54,7 @@ pub struct End {
     sender: Mutex<Sender>,
     receiver: Mutex<Receiver>,
     lookout: Arc<Lookout<ChannelNews>>,
+    recorder: Arc<Recorder>,
     polled: Mutex<Polled>,
     budget: Mutex<Budget>,
     /// Whether something was sent or received since the last wait began.
@@ -131,7 +132,7 @@ fn send_word(stream: &Stream, word: u8) {
 
 impl End {
     fn new(socket: Stream, channel: Channel, agreed: u8) -> Self {
-        let Channel { sender, receiver, lookout, doorbell, .. } = channel;
+        let Channel { sender, receiver, lookout, doorbell, recorder, .. } = channel;
         let spins = if agreed == UNDECIDED { MAKER_SPINS } else { OTHER_SPINS };
         let waking = socket.clone();
         doorbell.set_event(Arc::new(Event::new(move || send_word(&waking, WAKE))));
@@ -141,6 +142,7 @@ impl End {
             sender: Mutex::new(sender),
             receiver: Mutex::new(receiver),
             lookout,
+            recorder: Arc::new(recorder),
             polled: Mutex::default(),
             budget: Mutex::new(Budget::new(spins, cores::usable())),
             is_busy: AtomicBool::new(false),
@@ -162,6 +164,11 @@ impl End {
     /// Whether the bytes go through the memory.
     pub(crate) fn is_memory(&self) -> bool {
         self.agreed() == MEMORY
+    }
+
+    /// What is recorded of calls.
+    pub(crate) fn recorder(&self) -> &Arc<Recorder> {
+        &self.recorder
     }
 
     /// Whether the peer would not have the memory.
@@ -343,11 +350,16 @@ impl End {
         self.lookout.news().is_there()
     }
 
-    /// Looks for news, or for `is_over`, as long as that has been worth while of late. Returns whether it found either.
-    pub(crate) fn spin(&self, is_over: impl Fn() -> bool) -> bool {
-        let inlet = &self.lookout.news().inlet;
+    /// Whether there is something to read.
+    pub(crate) fn has_arrived(&self) -> bool {
+        self.lookout.news().inlet.has_news()
+    }
+
+    /// Asks `is_over` again and again, at most as long as that has been worth while of late. Returns whether it became true.
+    /// `at_most` ends it sooner; it may be gone on with then.
+    pub(crate) fn spin(&self, at_most: Duration, mut is_over: impl FnMut() -> bool) -> bool {
         let quiet = if self.is_busy.swap(false, Ordering::Relaxed) { Duration::ZERO } else { Duration::MAX };
-        let outlook = Outlook { core: cores::current(), peer_core: inlet.peer_core(), quiet };
+        let outlook = Outlook { core: cores::current(), peer_core: self.lookout.news().inlet.peer_core(), quiet };
         let most = lock(&self.budget).begin(outlook);
         if most.is_zero() {
             return false;
@@ -356,14 +368,19 @@ impl End {
         let begin = Instant::now();
         loop {
             for _ in 0..LOOKS {
-                if inlet.has_news() || is_over() {
+                if is_over() {
                     lock(&self.budget).hit(begin.elapsed());
                     return true;
                 }
                 std::hint::spin_loop();
             }
-            if begin.elapsed() >= most {
+            let spun = begin.elapsed();
+            if spun >= most {
                 lock(&self.budget).miss();
+                return false;
+            }
+            if spun >= at_most {
+                self.note_traffic();
                 return false;
             }
         }
@@ -382,5 +399,95 @@ impl Drop for Polling<'_> {
         let mut polled = lock(&self.end.polled);
         polled.by_sleepers -= 1;
         self.end.show(&polled);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn received(end: &End) -> Result<Vec<u8>> {
+        let mut buffer = [0; 64];
+        end.receive(&mut buffer).map(|count| buffer[..count].to_vec())
+    }
+
+    fn offered() -> (End, OwnedFd) {
+        let (ours, theirs, problem) = offer(true).unwrap();
+        assert_eq!(problem, None);
+        (ours.unwrap(), theirs)
+    }
+
+    #[test]
+    fn both_sides_use_memory_that_was_taken() {
+        let (maker, socket) = offered();
+        assert_eq!(maker.send(b"too early"), Err(Errno::AGAIN));
+        assert_eq!(received(&maker), Err(Errno::AGAIN));
+
+        let opener = answer(socket).unwrap().unwrap();
+        opener.send(b"first").unwrap();
+
+        assert_eq!(received(&maker).unwrap(), b"first");
+        maker.send(b"second").unwrap();
+        assert_eq!(received(&opener).unwrap(), b"second");
+        assert!(maker.is_memory() && opener.is_memory());
+    }
+
+    #[test]
+    fn socket_is_used_where_memory_is_refused() {
+        let (maker, socket) = offered();
+        let (word, memory) = socket::receive_with(&socket, 1).unwrap();
+        assert_eq!((word.as_slice(), memory.len()), (&[OFFER][..], 1));
+        let peer = Stream::new(socket);
+
+        peer.send(&[REFUSED, b'h', b'i']).unwrap();
+
+        assert_eq!(received(&maker).unwrap(), b"hi");
+        assert!(maker.is_refused());
+        maker.send(b"there").unwrap();
+        let mut buffer = [0; 8];
+        assert_eq!(peer.receive(&mut buffer), Ok(5));
+    }
+
+    #[test]
+    fn socket_alone_is_used_where_nothing_is_offered() {
+        let (ours, theirs, problem) = offer(false).unwrap();
+
+        let (ours, theirs) = (ours.unwrap_err(), answer(theirs).unwrap().unwrap_err());
+
+        ours.send(b"hello").unwrap();
+        assert_eq!(theirs.receive(&mut [0; 8]), Ok(5));
+        assert_eq!(problem, None);
+    }
+
+    #[test]
+    fn peer_that_knows_of_no_offer_is_heard() {
+        let (maker, socket) = offered();
+
+        Stream::new(socket).send(b"GET / HTTP/1.1").unwrap();
+
+        assert_eq!(received(&maker).unwrap(), b"GET / HTTP/1.1");
+    }
+
+    #[test]
+    fn socket_that_begins_with_something_else_is_refused() {
+        let (here, there) = socket::pair().unwrap();
+
+        Stream::new(here).send(b"?").unwrap();
+
+        assert_eq!(answer(there).unwrap_err(), Errno::PROTO);
+    }
+
+    #[test]
+    fn what_was_sent_before_the_end_comes_before_it() {
+        let (maker, socket) = offered();
+        let opener = answer(socket).unwrap().unwrap();
+        assert_eq!(received(&maker), Err(Errno::AGAIN)); // the answer alone
+
+        opener.send(b"last words").unwrap();
+        drop(opener);
+        maker.take_wakes();
+
+        assert_eq!(received(&maker).unwrap(), b"last words");
+        assert_eq!(received(&maker).unwrap(), b"");
     }
 }
