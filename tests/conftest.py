@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TRANSPORTS = ("exec", "zygote", "local")
-"""Without "zygote" among them, a host that is started without a word about how is executed, too. With "socket", executed
-hosts that share no memory, none of the others does either."""
+"""Without "zygote" among them, a host that is started without a word about how is executed, too. With "socket",
+executed hosts that share no memory, none of the others does either."""
 PATIENCE = 5.0
 """Seconds that what a test used may take to go away; a leak stays."""
 
