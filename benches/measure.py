@@ -109,7 +109,7 @@ def ratios(numerators: list[float], denominators: list[float]) -> list[float]:
 def calls(operation: Operation, effort: Effort) -> Callable[[], Calls]:
     """A sample that times each call of a batch by itself. Warms up first.
 
-    Two looks at the clock lie between a call and the next, about 0.05 µs, which nobody is spared.
+    A look at the clock lies between a call and the next, less than 0.1 µs, which nobody is spared.
     """
     count = _count_for(operation, effort)
 

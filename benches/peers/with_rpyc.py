@@ -61,6 +61,7 @@ class RPyC(Contender):
 
     def chain(self) -> Operation:
         target = self._target
+        self._on_the_way = (target.a, target.a.b, target.a.b.c)  # who drops these has RPyC ask anew what each is
         return lambda: target.a.b.c.add(1)
 
     def take(self, array: Bytes) -> Operation:

@@ -83,7 +83,8 @@ def row(what: str, taken: Mapping[str, list[Calls]], placement: Placement, nbyte
     """One way to pass arrays of one size."""
     figures, tails = medians_and_tails(taken)
     aims = AIMS[what] if nbytes == LARGE else ()
-    return Row("W4", what, "µs", figures, placement, tails, Point("bytes", nbytes), aims)
+    has_tails = nbytes < LARGE // 8 or what in WITHOUT_COPY  # else a batch has a call or two
+    return Row("W4", what, "µs", figures, placement, tails if has_tails else {}, Point("bytes", nbytes), aims)
 
 
 def variants(contenders: Sequence[Contender], array: Bytes) -> dict[str, dict[str, Operation]]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from contenders.contender import Contender
     from measure import Effort
 
-WARM = (Aim(2), Aim(1.3, limits.FORK), Aim(0.15, "Pipe, forkserver"), Aim(0.06, "Pipe, spawn"))
+WARM = (Aim(2), Aim(1.3, "Pipe, fork"), Aim(0.15, "Pipe, forkserver"), Aim(0.06, "Pipe, spawn"))
 CLEAN = (Aim(15), Aim(0.5, "Pipe, spawn"))
 EXECUTED = f"{OURS}, exec"
 
