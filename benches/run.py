@@ -84,7 +84,8 @@ def main() -> int:
     notes = {kind.name: kind.note for kind in everyone} | limits.NOTES
     measured = results.Results(results.machine(load_before), options.effort, notes, rows)
     tables.show(measured)
-    path = options.json or (results.WITH_PEERS if options.peers else results.LATEST)
+    whole = results.WITH_PEERS if options.peers else results.LATEST
+    path = options.json or (results.PART if options.only else whole)
     results.save(measured, path)
     print(f"all figures: {path}")
     return 0
@@ -98,9 +99,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--peers", action="store_true", help="beside other libraries, too, as far as installed")
     parser.add_argument("--only", nargs="+", choices=list(WORKLOADS), metavar="NAME", help=", ".join(WORKLOADS))
-    parser.add_argument(
-        "--json", type=Path, help=f"where all figures go ({results.LATEST}, with --peers {results.WITH_PEERS})"
-    )
+    where = f"{results.LATEST.name}, with --peers {results.WITH_PEERS.name}, with --only {results.PART.name}"
+    parser.add_argument("--json", type=Path, help=f"where all figures go (in {results.FOLDER}: {where})")
     return parser.parse_args(arguments)
 
 
