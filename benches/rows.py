@@ -118,8 +118,10 @@ def title(row: Row) -> str:
     """What was measured, with the point of its curve."""
     if row.point is None:
         return row.what
-    value = size(row.point.value) if row.point.of == "bytes" else f"{row.point.value:,} {row.point.of}"
-    return f"{row.what}: {value}"
+    if row.point.of == "bytes":
+        return f"{row.what}: {size(row.point.value)}"
+    of = row.point.of if row.point.value != 1 else row.point.of.removesuffix("s")
+    return f"{row.what}: {row.point.value:,} {of}"
 
 
 def size(nbytes: int) -> str:

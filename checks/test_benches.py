@@ -130,8 +130,8 @@ def test_whoever_is_better_is_named_where_less_is_better_and_where_more_is() -> 
 
     said = pages.faster(rows)
 
-    assert "| W1 | a call |  | Pipe 2 |" in said
-    assert "| W2 | calls |  | managers 3 |" in said
+    assert "| W1 | a call |  | Pipe: 2 |" in said
+    assert "| W2 | calls |  | managers: 3 |" in said
     assert pages.faster(rows, beyond={"Pipe", "managers"}) == "Nobody was, in this run."
 
 

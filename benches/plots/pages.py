@@ -108,7 +108,7 @@ def faster(rows: Iterable[Row], beyond: Collection[str] = ()) -> str:
         ahead = {
             name: _behind(row, name) for name in row.others if not _is_apart(name, beyond) and all(row.figures[name])
         }
-        said = ", ".join(f"{name} {figure(times)}" for name, times in ahead.items() if times > NOTICEABLE)
+        said = "; ".join(f"{name}: {figure(times)}" for name, times in ahead.items() if times > NOTICEABLE)
         if said:
             lines.append(f"| {row.workload} | {title(row)} | {_cores(row)} | {said} |")
     return "\n".join(lines) if len(lines) > 2 else "Nobody was, in this run."
