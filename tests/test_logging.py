@@ -23,10 +23,12 @@ from programs import finish, run, start
 NAME = "elsewhere.tests.there"
 
 
-@pytest.fixture
-def host():
-    """A host whose log records come home."""
-    with elsewhere.Host(logging=True, name="shop") as host:
+@pytest.fixture(params=["exec", "zygote"])
+def host(request):
+    """A host whose log records come home, and that imports logging only later, or has it by then."""
+    with elsewhere.Host(start=request.param, logging=True, name="shop") as host:
+        if request.param == "zygote":
+            host.module("logging")
         yield host
 
 
@@ -434,8 +436,9 @@ def test_records_at_the_hosts_exit_are_here_with_its_close(caplog):
     assert caplog.messages == ["good night"]
 
 
-def test_logging_is_not_imported_for_it(host):
-    assert "logging" not in host.module("sys").modules
+def test_logging_is_not_imported_for_it():
+    with elsewhere.Host(start="exec", logging=True) as host:
+        assert "logging" not in host.module("sys").modules
 
 
 def test_logging_that_is_imported_by_a_preload_is_heard(caplog):

@@ -309,6 +309,15 @@ def draw() -> float:
     return random.random()
 
 
+def test_hosts_draw_different_numbers_from_a_preloaded_random():
+    with (
+        elsewhere.Host(start="zygote", preload=["random"]) as one,
+        elsewhere.Host(start="zygote", preload=["random"]) as other,
+    ):
+        assert one.run(os.getppid) == other.run(os.getppid) != os.getpid()
+        assert one.run(draw) != other.run(draw)
+
+
 def test_preloaded_numpy_is_there_and_draws_different_numbers():
     def draw_and_look() -> tuple[bool, float]:
         loaded = "numpy" in sys.modules
@@ -324,6 +333,21 @@ def test_preloaded_numpy_is_there_and_draws_different_numbers():
         assert other_loaded
         assert one_number != other_number
         assert one.run(os.getppid) == other.run(os.getppid) != os.getpid()
+
+
+def test_hosts_have_cloudpickle_once_it_was_needed():
+    program = """
+    import elsewhere, workers
+
+    found = []
+    for _ in range(3):
+        with elsewhere.Host(start="zygote") as host:
+            found += [host.run(workers.is_imported, "cloudpickle"), host.run(lambda: 1)]
+            found.append(host.run(workers.is_imported, "cloudpickle"))
+    print(*found)
+    """
+
+    assert run(program) == (0, "False 1 True True 1 True True 1 True\n", "")
 
 
 def test_preload_is_imported_once(tmp_path):

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import os
 import sqlite3
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SETTING: contextvars.ContextVar[str] = contextvars.ContextVar("setting", default="unset")
+
+
+def is_imported(module: str) -> bool:
+    return module in sys.modules
 
 
 class Gate:

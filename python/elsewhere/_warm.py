@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ._host import Host
 
-AT_START = ("GLIBC_TUNABLES", "LANG", "LANGUAGE", "TZ")
+AT_START = ("GLIBC_TUNABLES", "LANG", "LANGUAGE", "LOCPATH", "TZ")
 """Variables that the C library reads when a program starts, and never again."""
 
 AT_START_PREFIXES = ("LC_", "LD_", "MALLOC_", "PYTHON")
@@ -35,6 +35,9 @@ IS_NO_TEXT = "the environment or a path has bytes that are no text, which a prog
 
 BASES = 64
 """Environments that are remembered."""
+
+PLACE_LEN_MAX = 1024
+"""Characters of a directory that a zygote is told with an order."""
 
 REASONS = 64
 """Reasons that are remembered."""
@@ -84,7 +87,7 @@ def start(
             arguments=arguments,
             environment=base,
             key=name_of_base,
-            setting=str(concurrency),
+            setting=f"{concurrency} {_place_of_cloudpickle()}",
             directory=directory,
             name=name,
             configuration=told,
@@ -94,8 +97,18 @@ def start(
         return IS_NO_TEXT
 
 
+def _place_of_cloudpickle() -> str:
+    """Where cloudpickle is, if it was needed: hosts will need it, too, and its import takes longer than their start."""
+    file = getattr(sys.modules.get("cloudpickle"), "__file__", None) or ""
+    place = os.path.dirname(os.path.dirname(file))
+    return place if len(place) < PLACE_LEN_MAX else ""
+
+
 def _base(key: str, variables: dict[str, str]) -> tuple[str, dict[str, str]]:
-    if key not in _bases and len(_bases) >= BASES:
+    known = _bases.get(key)
+    if known is not None:
+        return known
+    if len(_bases) >= BASES:
         _bases.clear()
     return _bases.setdefault(key, (f"{key} {os.urandom(8).hex()}", variables))
 

@@ -99,8 +99,12 @@ def _renew_stream(descriptor: int, name: str) -> None:
 def _wait_for_fork(seat: _core.ZygoteSeat, reason: str | None) -> str | None:
     """Fork hosts. Returns in each of them, with its way to run calls; in the zygote at the end, with None."""
     handlers = _let_go_by_signals(seat)
-    is_ready_for_more = False
-    while (concurrency := seat.wait()) is not None:
+    imported = set()
+    while (setting := seat.wait()) is not None:
+        concurrency, _, place = setting.partition(" ")
+        if place and "cloudpickle" not in imported:
+            imported.add("cloudpickle")
+            _import_also("cloudpickle", place)
         reason = reason or _reason_against_fork()
         if reason is not None:
             seat.refuse(reason)
@@ -117,9 +121,9 @@ def _wait_for_fork(seat: _core.ZygoteSeat, reason: str | None) -> str | None:
             seat.fail(f"it cannot be forked: {error}")
         finally:
             _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
-        if not is_ready_for_more:
-            is_ready_for_more = True
-            _import_more()
+        if "_pickle" not in imported:
+            imported.add("_pickle")
+            _import_also("elsewhere._pickle")
     return None
 
 
@@ -132,12 +136,16 @@ def _let_go_by_signals(seat: _core.ZygoteSeat) -> dict[int, Callable[..., object
     return handled
 
 
-def _import_more() -> None:
-    """Import what most hosts need sooner or later, and an only one gets as fast by itself."""
+def _import_also(name: str, *places: str) -> None:
+    """Import what hosts to come need, from the import path or `places`."""
+    path = list(sys.path)
+    sys.path.extend(places)
     try:
-        __import__("elsewhere._pickle")
+        __import__(name)
     except Exception:  # noqa: BLE001 - whatever it is, hosts meet it themselves
         return
+    finally:
+        sys.path[:] = path
     gc.freeze()
 
 
