@@ -392,30 +392,6 @@ def test_preload_prints_where_its_first_host_does(tmp_path, capsys):
     assert capsys.readouterr().out == "from the preload\nfrom the host\n"
 
 
-def test_host_prints_wherever_it_is_to_although_its_zygote_began_with_a_file(tmp_path):
-    program = """
-    import sys, elsewhere
-
-    def look() -> str:
-        return " ".join(f"{s.name} {s.encoding} {s.errors} {s.line_buffering}" for s in (sys.stdout, sys.stderr))
-
-    with elsewhere.Host(start="zygote") as host:
-        host.run(print, "to the file")
-    with elsewhere.Host(start="zygote", output="home") as host:
-        host.run(print, "to here")
-    for start in ("exec", "zygote"):
-        with elsewhere.Host(start=start) as host:
-            print(host.run(look))
-    """
-
-    with open(tmp_path / "printed", "w") as file:
-        assert finish(start(program, stdout=file))[0] == 0
-
-    *lines, by_exec, by_zygote = (tmp_path / "printed").read_text().splitlines()
-    assert lines == ["to the file", "to here"]
-    assert by_exec == by_zygote
-
-
 def test_preload_that_fails_is_told_as_by_a_host_that_is_executed():
     texts = []
     for way in ("exec", "zygote"):

@@ -1,4 +1,4 @@
-"""Hosts where a zygote would give what this process has not, or cannot be: rights, control groups, namespaces, room."""
+"""Hosts where a zygote would give what this process lacks, or cannot be: rights, groups, namespaces, streams, room."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import elsewhere
 from confined import IMPOSSIBLE
 from conftest import retire_zygotes
-from programs import has_ended, run, run_in_container
+from programs import finish, has_ended, run, run_in_container, start
 
 
 @pytest.fixture(autouse=True)
@@ -121,6 +121,51 @@ def test_host_is_executed_where_children_get_process_ids_of_their_own():
         pytest.skip("this machine allows no namespaces")
     assert (code, printed) == (0, "1\n")
     assert "PID namespace" in complaints
+
+
+# Standard streams: those of this process, which may be others than when the zygote started, or none.
+
+
+def test_host_prints_wherever_it_is_to_although_its_zygote_began_with_a_file(tmp_path):
+    program = """
+    import sys, elsewhere
+
+    def look() -> str:
+        return " ".join(f"{s.name} {s.encoding} {s.errors} {s.line_buffering}" for s in (sys.stdout, sys.stderr))
+
+    with elsewhere.Host(start="zygote") as host:
+        host.run(print, "to the file")
+    with elsewhere.Host(start="zygote", output="home") as host:
+        host.run(print, "to here")
+    for start in ("exec", "zygote"):
+        with elsewhere.Host(start=start) as host:
+            print(host.run(look))
+    """
+
+    with open(tmp_path / "printed", "w") as file:
+        assert finish(start(program, stdout=file))[0] == 0
+
+    *lines, by_exec, by_zygote = (tmp_path / "printed").read_text().splitlines()
+    assert lines == ["to the file", "to here"]
+    assert by_exec == by_zygote
+
+
+@pytest.mark.parametrize("closed", ["stdin", "stdout", "stderr"])
+def test_program_without_a_standard_stream_has_a_zygote_all_the_same(closed):
+    program = f"""
+    import os, sys, elsewhere
+
+    told = os.dup({2 if closed == "stdout" else 1})
+    os.close(sys.{closed}.fileno())
+    with elsewhere.Host() as one, elsewhere.Host() as other:
+        other.run(print, "to wherever", flush=True)
+        os.write(told, b"%d" % (one.run(os.getppid) == other.run(os.getppid) != os.getpid()))
+    """
+
+    code, printed, complaints = run(program)
+
+    assert code == 0
+    assert (printed + complaints).replace("to wherever\n", "") == "1"
 
 
 # Where the system or a preload refuses.

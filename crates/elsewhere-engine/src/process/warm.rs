@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use elsewhere_proto::Config;
 use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::{FdFlags, fcntl_getfd};
 use rustix::process::{Pid, Signal, pidfd_send_signal};
 
 use super::{HostCommand, HostProcess, Parent, Stdio};
@@ -120,10 +121,7 @@ impl HostCommand {
         let path = self.directory.as_deref().unwrap_or(".".as_ref());
         let directory = openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let (stdout_here, stdout) = match self.output {
-            Stdio::Inherit => match io::stdout().as_fd().try_clone_to_owned() {
-                Ok(ours) => (None, ours),
-                Err(_) => (None, null()?), // we have none
-            },
+            Stdio::Inherit => (None, inherited_stdout().map_or_else(null, Ok)?),
             Stdio::Null => (None, null()?),
             Stdio::Home => {
                 let (reading, writing) = io::pipe()?;
@@ -302,6 +300,16 @@ impl Drop for Streams {
             link.abandon();
         }
     }
+}
+
+/// What a program would have as stdout that is executed: ours, if we have one, and its number is not that of something else.
+fn inherited_stdout() -> Option<OwnedFd> {
+    let stdout = io::stdout();
+    let flags = fcntl_getfd(&stdout).ok()?;
+    if flags.contains(FdFlags::CLOEXEC) {
+        return None;
+    }
+    stdout.as_fd().try_clone_to_owned().ok()
 }
 
 fn null() -> io::Result<OwnedFd> {
