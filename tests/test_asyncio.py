@@ -36,6 +36,26 @@ def test_thousand_tasks_share_one_proxy(dog):
     assert asyncio.run(play()) == list(range(1000))
 
 
+def test_task_that_awaits_one_answer_after_another_lets_others_run(distant_dog):
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def play() -> None:
+        counting = asyncio.create_task(count_turns())
+        for number in range(5_000):
+            await submit(distant_dog.echo, number)
+        counting.cancel()
+
+    asyncio.run(play())
+
+    assert turns >= 100
+
+
 def test_call_beyond_the_window_is_refused_and_the_loop_goes_on(process_host, distant_dog):
     async def play() -> tuple[str | None, list[int]]:
         with kept_busy(process_host):
