@@ -3,16 +3,21 @@
 //!
 //! Waking a core that sleeps costs 25 to 57 µs, whatever wakes it; a spinner sees the answer after 0.1 µs. But a spinner on
 //! the peer's own core only keeps the peer from answering, and a spinner without an answer takes a core from others. So the
-//! budget follows what spinning has brought: twice the usual wait, half after each miss, nothing after many, and then one
-//! try in 64, to learn of better times.
+//! budget follows what spinning has brought: twice the usual wait, half after each miss, nothing after several, and then one
+//! try in 16, to learn of better times. A usual wait of a microsecond does not make the budget so small that the first
+//! answer which is late, for a page fault or a collection there, ends the spinning: that would cost the next ones two
+//! wake-ups each.
 
 use std::time::Duration;
 
 /// Below this a budget is none: sleeping for so short a time costs more.
 const LEAST: Duration = Duration::from_micros(2);
 
+/// After a hit it is no less than this: several misses in a row end the spinning, one does not.
+const AFTER_HIT: Duration = Duration::from_micros(8);
+
 /// One wait in so many is spun although nothing is expected of it.
-const PROBE: u32 = 64;
+const PROBE: u32 = 16;
 
 /// Without traffic for so long, nothing is expected soon.
 const QUIET: Duration = Duration::from_millis(1);
@@ -66,7 +71,7 @@ impl Budget {
     pub fn hit(&mut self, waited: Duration) {
         let was_expected = !self.current.is_zero();
         self.usual = if was_expected { (self.usual * 7 + waited) / 8 } else { waited };
-        self.current = (self.usual * 2).max(LEAST).min(self.most);
+        self.current = (self.usual * 2).max(AFTER_HIT).min(self.most);
     }
 
     /// The spinning brought nothing.
@@ -104,10 +109,10 @@ mod tests {
     fn budget_is_twice_the_usual_wait() {
         let mut budget = Budget::new(MOST, 2);
 
-        (0..100).for_each(|_| budget.hit(Duration::from_micros(3)));
+        (0..100).for_each(|_| budget.hit(Duration::from_micros(5)));
 
         let learned = budget.begin(AWAY);
-        assert!(learned >= Duration::from_micros(6) && learned < Duration::from_micros(7), "{learned:?}");
+        assert!(learned >= Duration::from_micros(10) && learned < Duration::from_micros(11), "{learned:?}");
     }
 
     #[test]
@@ -115,19 +120,29 @@ mod tests {
         let mut budget = Budget::new(MOST, 2);
 
         (0..100).for_each(|_| budget.hit(Duration::ZERO));
-        assert_eq!(budget.begin(AWAY), LEAST);
+        assert_eq!(budget.begin(AWAY), AFTER_HIT);
         (0..100).for_each(|_| budget.hit(Duration::from_millis(1)));
         assert_eq!(budget.begin(AWAY), MOST);
     }
 
     #[test]
-    fn misses_end_the_spinning_and_one_wait_in_64_tries_again() {
+    fn one_miss_does_not_end_the_spinning() {
+        let mut budget = Budget::new(MOST, 2);
+        (0..100).for_each(|_| budget.hit(Duration::ZERO));
+
+        budget.miss();
+
+        assert!(!budget.begin(AWAY).is_zero());
+    }
+
+    #[test]
+    fn misses_end_the_spinning_and_one_wait_in_16_tries_again() {
         let mut budget = Budget::new(MOST, 2);
         (0..4).for_each(|_| budget.miss());
 
         let begun: Vec<_> = (0..128).map(|_| budget.begin(AWAY)).collect();
-        assert_eq!(begun.iter().filter(|spun| **spun == MOST).count(), 2);
-        assert_eq!(begun.iter().filter(|spun| spun.is_zero()).count(), 126);
+        assert_eq!(begun.iter().filter(|spun| **spun == MOST).count(), 8);
+        assert_eq!(begun.iter().filter(|spun| spun.is_zero()).count(), 120);
 
         budget.hit(Duration::from_micros(4));
         assert_eq!(budget.begin(AWAY), Duration::from_micros(8));
