@@ -139,10 +139,11 @@ impl ZygoteSeat {
     /// An owner that has given up rights since this process was started is not to have them through it: whoever took over
     /// a process that shut itself in would be out again.
     fn heed(&self, order: ForkOrder) -> Option<ForkOrder> {
-        if self.rights.is_some() && self.rights == rights(self.owner).ok() {
-            return Some(order);
+        match (&self.rights, rights(self.owner)) {
+            (Some(ours), Ok(theirs)) if *ours == theirs => return Some(order),
+            (Some(_), Ok(_)) => order.refuse("this process may not do the same as the one that is to fork it"),
+            _ => order.refuse("/proc does not show what this process may do"),
         }
-        order.refuse("this process may not do the same as the one that is to fork it");
         None
     }
 
