@@ -26,6 +26,8 @@ from elsewhere import (
     post,
     ref,
     send,
+    shared_array,
+    shared_memory,
     spawn,
     stream,
     submit,
@@ -49,6 +51,13 @@ def spawning() -> None:
     spawn(Dog, "rex").meow()  # refused: attr-defined, reportAttributeAccessIssue
     cat: Plain = spawn(Dog, "rex")  # refused: assignment, reportAssignmentType
     print(cat)
+
+
+def sharing() -> None:
+    shared_array()  # refused: call-arg, reportCallIssue
+    shared_array("five")  # refused: arg-type, reportArgumentType
+    shared_memory("five")  # refused: arg-type, reportArgumentType
+    shared_memory(nbytes=5)  # refused: call-arg, reportCallIssue
 
 
 def sending() -> None:

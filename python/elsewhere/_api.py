@@ -6,8 +6,9 @@ Owns: the verbs' Python half. Must not know: how they are carried out (`_core` d
 from __future__ import annotations
 
 from . import _awaiting, _core, _in_place
-from ._core import attribute, close, futures, get, host_of, is_proxy, lazy, post, ref, stream, submit
+from ._core import attribute, close, futures, get, host_of, is_proxy, lazy, post, ref, shared_memory, stream, submit
 from ._host import Host
+from ._shared import shared_array
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ __all__ = [
     "post",
     "ref",
     "send",
+    "shared_array",
+    "shared_memory",
     "spawn",
     "stream",
     "submit",

@@ -13,7 +13,7 @@ import pickle
 import types
 from pickle import PickleBuffer
 
-from . import _core
+from . import _core, _shared
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ def _reduce_method(method: types.MethodType) -> Any:
 
 def _reduce_view(view: memoryview) -> Any:
     """A view travels as one: pickle has no form for it, and cloudpickle makes bytes of it."""
+    if view.c_contiguous:
+        return _make_view, (PickleBuffer(view), view.format, view.shape)
     data = view.tobytes() if view.readonly else bytearray(view.tobytes())
     return _make_view, (PickleBuffer(data), view.format, view.shape)
 
@@ -79,7 +81,16 @@ def dumps_argument(
     reducers = _argument_reducers()
     if type(kept) is types.MethodType:
         reducers = {**reducers, types.MethodType: lambda method: _reduce_unless(method, kept)}
-    pickler.dispatch_table = reducers
+    pickler.dispatch_table = {**reducers, **_shared.reducers()} if _core._shares() else reducers
+    pickler.dump(value)
+    return file.getvalue()
+
+
+def dumps_result(value: Any, buffer_callback: Callable[[PickleBuffer], Any] | None = None) -> bytes:
+    """Pickle a result where shared memory is about."""
+    file = io.BytesIO()
+    pickler = pickle.Pickler(file, 5, buffer_callback=buffer_callback)
+    pickler.dispatch_table = {**copyreg.dispatch_table, memoryview: _reduce_view, **_shared.reducers()}
     pickler.dump(value)
     return file.getvalue()
 
@@ -121,7 +132,9 @@ def _refuse_if_only_here(obj: Any) -> None:
 def dumps_checked(value: Any, buffer_callback: Callable[[PickleBuffer], Any] | None = None, _kept: Any = None) -> bytes:
     """Pickle a result; TypeError where it names what the peer cannot import."""
     file = io.BytesIO()
-    _Checked(file, 5, buffer_callback=buffer_callback).dump(value)
+    pickler = _Checked(file, 5, buffer_callback=buffer_callback)
+    pickler.dispatch_table = {**copyreg.dispatch_table, **_shared.reducers()}
+    pickler.dump(value)
     return file.getvalue()
 
 
@@ -190,6 +203,8 @@ def _by_value_pickler() -> Any:
                     return _core._offer(obj)
                 if type(obj) is memoryview:
                     return _reduce_view(obj)
+                if _core._shares() and (reduce := _shared.reducers().get(type(obj))) is not None:
+                    return reduce(obj)
                 if isinstance(obj, io.TextIOWrapper):  # cloudpickle would send what it contains
                     text = f"cannot pickle '{type(obj).__name__}' object"
                     raise TypeError(text)

@@ -1,11 +1,12 @@
-"""What the type checkers make of `get`, `ref`, `attribute`, `is_proxy`, `close`, plain calls and operators."""
+"""What the type checkers make of `get`, `ref`, `attribute`, `is_proxy`, `close`, shared memory, calls and operators."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, assert_type
 
+import numpy as np
 from tests.typing.objects import Box, Dog
 
-from elsewhere import attribute, close, get, is_proxy, ref
+from elsewhere import attribute, close, get, is_proxy, ref, shared_array, shared_memory
 
 
 def getting(dog: Dog, box: Box[int], anything: Any) -> None:
@@ -27,6 +28,12 @@ def getting_with_a_default(dog: Dog, anything: Any) -> None:
     assert_type(get(dog.age, default="none"), int | str)
     assert_type(get(dog.friends[0], default=False), Dog | bool)
     assert_type(get(anything.name, default=""), Any | str)
+
+
+def sharing() -> None:
+    assert_type(shared_array((2, 3), "f4"), np.ndarray[Any, Any])
+    assert_type(shared_array(5), np.ndarray[Any, Any])
+    assert_type(shared_memory(5), memoryview)
 
 
 def referring(dog: Dog) -> None:

@@ -15,6 +15,7 @@
 //! * [`fork`] and [`exit`]: what to call around `fork` and at the end of the process.
 #![forbid(unsafe_code)]
 
+mod buffers;
 mod chains;
 pub mod client;
 mod clock;
@@ -38,8 +39,10 @@ pub mod transport;
 mod watch;
 mod zygote;
 
+pub use buffers::{BufferError, Enclosed, Holding, Lent, Named, ShareError, SharedMemory};
 pub use chains::ChainSeat;
 pub use clock::expires;
+pub use elsewhere_shm::pool::{Borrowed, BufferName};
 pub use error::{Arrival, Exit, Loss, StartError, SubmitError};
 pub use home::{Home, Piece, Stream};
 pub use inbox::{Inbox, Incoming, Work};

@@ -101,6 +101,12 @@ impl Stream {
     }
 }
 
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
 fn flags(interest: Interest) -> epoll::EventFlags {
     let mut flags = epoll::EventFlags::empty();
     flags.set(epoll::EventFlags::RDHUP, !interest.past_end);
@@ -128,12 +134,26 @@ pub(crate) fn send_with(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>])
 /// Receives at most `most` bytes and what descriptors come with them; waits for the first. No bytes at the end of the
 /// stream.
 pub(crate) fn receive_with(socket: impl AsFd, most: usize) -> Result<(Vec<u8>, Vec<OwnedFd>)> {
+    receive_flagged(socket, most, RecvFlags::CMSG_CLOEXEC)
+}
+
+/// The same without waiting: AGAIN means that nothing is there.
+pub(crate) fn try_receive_with(socket: impl AsFd, most: usize) -> Result<(Vec<u8>, Vec<OwnedFd>)> {
+    loop {
+        match receive_flagged(&socket, most, RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT) {
+            Err(Errno::INTR) => {}
+            done => return done,
+        }
+    }
+}
+
+fn receive_flagged(socket: impl AsFd, most: usize, flags: RecvFlags) -> Result<(Vec<u8>, Vec<OwnedFd>)> {
     let mut bytes = vec![0; most];
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(5))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let message = {
         let mut into = [IoSliceMut::new(&mut bytes)];
-        rustix::net::recvmsg(&socket, &mut into, &mut control, RecvFlags::CMSG_CLOEXEC)?
+        rustix::net::recvmsg(&socket, &mut into, &mut control, flags)?
     };
     let mut fds = Vec::new();
     for message in control.drain() {

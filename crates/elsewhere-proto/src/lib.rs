@@ -30,11 +30,11 @@
 //! ```text
 //! offset  size  field
 //!      0   u32  length    bytes of body that follow; at most 262,144 (CHUNK_MAX), less for most kinds
-//!      4    u8  kind      1..=12; any other is a violation
+//!      4    u8  kind      1..=13; any other is a violation
 //!      5    u8  flags     bit 0 MORE: another frame of this message follows
-//!                         bit 1 URGENT, bit 2 BUFFERS: reserved, unused until later; any bit but MORE is a violation
-//!      6   u16  buffers   entries of the buffer table at the end of the body; reserved, unused until later: another
-//!                         value than 0 is a violation
+//!                         bit 1 URGENT, bit 2: reserved, unused until later; any bit but MORE is a violation
+//!      6   u16  weight    of a CALL: the size of the memory that it names as lent, in units of 65,536 bytes, rounded up,
+//!                         at most 65,535; see section 11. Any other frame: another value than 0 is a violation
 //!      8   u64  id
 //!     16   u64  chain
 //!     24   u32  lane
@@ -55,13 +55,14 @@
 //! | 10 | PONG | that of the ping | 0 | 0 | 0 | none |
 //! | 11 | GOAWAY | last accepted call | 0 | 0 | reason | UTF-8 text, at most 1,024 bytes |
 //! | 12 | CLOSE | 0 | 0 | 0 | 0 | none |
+//! | 13 | FORGET | 0 | 0 | 0 | entries | entries of 12 bytes |
 //!
 //! Fields shown as 0 are not looked at. A body longer than its kind allows is a violation, before it is read.
 //!
 //! ## Chunks
 //!
 //! A message of CALL, REPLY, ERROR or ITEMS whose body exceeds CHUNK_MAX goes as several frames with the same kind, id,
-//! chain, lane and number; all but the last have MORE, and none with MORE is empty. The first chunk of a CALL has its
+//! chain, lane, number and weight; all but the last have MORE, and none with MORE is empty. The first chunk of a CALL has its
 //! whole head. We may cut anywhere and into smaller chunks. Between the chunks other frames may stand: other messages
 //! pass a long one. Three limits:
 //!
@@ -89,7 +90,7 @@
 //! |---|---|---|
 //! | 0 | CHUNKS | takes messages in chunks; version 1 demands it, a HELLO without it is a violation |
 //! | 1 | SERIAL | runs one call at a time, see section 9 |
-//! | 2 | BUFFERS | frames may have a buffer table; reserved, unused until later |
+//! | 2 | BUFFERS | takes memory that is lent and shared, see section 11 |
 //! | 3 | RECORDER | notes started and finished calls in shared memory; reserved, unused until later |
 //! | 4 | GRANTS | references may be handed on to third peers; reserved, unused until later |
 //! | 5 | HEARTBEAT | expects PINGs; reserved, unused until later |
@@ -234,9 +235,9 @@
 //! made inside.
 //!
 //! **Window.** A side makes a call only while it has fewer than 1,024 calls open ([`WINDOW_CALLS`]) and the bytes of
-//! their steps are below 64 MiB ([`WINDOW_BYTES`]); so one call may exceed the latter. The same holds for posts, on their
+//! their steps, and of the memory by their weight, are below 64 MiB ([`WINDOW_BYTES`]); so one call may exceed the latter. The same holds for posts, on their
 //! own account: a post counts until the peer says that it is done. It says so by CREDIT with id 0, `number` posts and
-//! their bytes of steps in `chain`; in a bunch, when a quarter of the window is reached, or beside other frames, so that
+//! their bytes, as counted for the window, in `chain`; in a bunch, when a quarter of the window is reached, or beside other frames, so that
 //! a few posts wake nobody. A receiver treats more than twice the window as a violation.
 //!
 //! # 8. Objects and references
@@ -251,7 +252,8 @@
 //! more than it got; more is a violation. When our count is 0 the peer cannot name the object any more. An offer that
 //! crosses the release is counted like any other, so nothing is freed too early.
 //!
-//! Whoever throws away values unread (a late answer, a call that is refused) releases what they offer.
+//! Whoever throws away values unread (a late answer, a call that is refused) releases what they offer, and gives back the
+//! memory that they name as lent.
 //!
 //! A peer may name an object in a message and release it right behind that message. So a release takes effect only when
 //! the calls that came before it have been begun, which is when everything that they name has been looked up; and whoever
@@ -331,12 +333,12 @@
 //! | 7 | memory view | u8 read-only (0 or 1), u8 dimensions (at most 64), u8 length of format, format, u64 for each dimension, content in C order without gaps | 0 |
 //! | 8 | reference | below | below |
 //! | 9 | pickle | u8 flavour (0 pickle, 1 cloudpickle), u16 references, u16 buffers | that many references, that many buffers, then one bytes value with the pickle |
-//! | 10 | buffer | index into the buffer table; reserved, unused until later | |
+//! | 10 | buffer | section 11 | 0 |
 //! | 11 | array | u8 type code of Python's `array`, then its items, little endian | 0 |
 //!
-//! The content of a view is empty where a dimension is 0, and else divisible by the product of its dimensions. Buffers of a
+//! The content of a view, also of one in a buffer, is empty where a dimension is 0, and else divisible by the product of its dimensions. Buffers of a
 //! pickle are those of pickle protocol 5 in their order: bytes where they are read-only, byte arrays where they are
-//! writable. References in a pickle are its persistent ids, numbered from 0.
+//! writable, or buffers of the form 0. References in a pickle are its persistent ids, numbered from 0.
 //!
 //! Nested values stand behind the head of their container; a value without them is complete with its payload. References:
 //!
@@ -365,6 +367,43 @@
 //!
 //! A body that cannot be read is no violation, for it may be read much later and by someone else: a call fails with
 //! ARGUMENT, an answer with an error on the side of the caller, `finished`.
+//!
+//! # 11. Memory
+//!
+//! Where both sides have BUFFERS and their transport can pass memory, a value may name memory instead of holding bytes. How
+//! memory gets to the other side is the transport's matter; it is there before the message that names it can be read. To name
+//! what was never handed over is a violation. The payload of a buffer:
+//!
+//! ```text
+//!      0    u8  place      0 lent, 1 shared
+//!      1    u8  read-only  0 or 1
+//!      2    u8  form       0 buffer of a pickle, 1 bytes, 2 byte array, 3 memory view, 4 array, 5 array of numpy's kind
+//!      3   u64  first      lent: slot, at most 1,023; shared: the sender's number for the memory
+//!     11   u64  second     lent: which loan of the slot; shared: how far from its beginning, in bytes
+//!     19   u64  length     in bytes
+//!     27        view: u8 dimensions, u8 length of format, format, u64 for each dimension; array: u8 type code;
+//!           array of numpy's kind: u8 order (0 the last index changes fastest, 1 the first), then as for a view
+//! ```
+//!
+//! **Lent** memory is filled by the sender and then the receiver's alone, until it gives it back, which is the transport's
+//! matter as well. Each loan is named in one message, once, and loans of a slot are numbered in rising order, not by 0. The
+//! message names it from its beginning. Whoever throws away values unread gives back what they name as lent. What a CALL
+//! names so counts for the window by its weight.
+//!
+//! **Shared** memory goes on being used by both sides; it is of the form 0, 3 or 5. It may be named as often as we like under
+//! the number that we gave it, and numbers are not used again.
+//!
+//! **FORGET** has entries of what (u32) and a number (u64):
+//!
+//! | what | number | meaning |
+//! |---|---|---|
+//! | 0 | slot, and the loan times 2³² | we do not lend this memory again after this loan, which was given back |
+//! | 1 | our number | we do not name this shared memory again |
+//! | 2 | slot, and the loan times 2³² | we could not map this memory of yours; the loan is given back |
+//! | 3 | your number | we could not map this shared memory of yours; hand it over again to name it again |
+//!
+//! After 0 and 1 the receiver keeps what it uses, and lets go of what it kept for the case that it is named again. An entry 1
+//! passes nothing that was there before it. FORGET to a side without BUFFERS is a violation, as is an unknown what.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -384,13 +423,14 @@ mod ids;
 mod message;
 mod violation;
 
-pub use codec::{Limits, home_references, offered_references};
+pub use codec::{Limits, home_references, lent_buffers, offered_references};
 pub use connection::event::{Event, IncomingCall};
 pub use connection::{Config, Connection, State, Stats, WINDOW_BYTES, WINDOW_CALLS};
 pub use ids::{CallId, ChainId, LaneId, ObjectId, Timestamp};
 pub use message::call::{CallHead, Op, Want};
 pub use message::error_record::{ErrorKind, ErrorRecord, Outcome};
-pub use message::frame::{CHUNK_MAX, HEADER_LEN, Kind};
+pub use message::forget::Forgotten;
+pub use message::frame::{CHUNK_MAX, HEADER_LEN, Kind, WEIGHT_UNIT, weight_of};
 pub use message::hello::{Capabilities, HELLO_MAX, Hello, MAGIC, VERSION};
 pub use message::operation::Operation;
 pub use message::raised::Raised;

@@ -49,8 +49,8 @@ pub enum Violation {
         /// All flags of the frame.
         flags: u8,
     },
-    /// A buffer table, which was not agreed.
-    #[error("frame with a buffer table, which is not agreed")]
+    /// Buffers, which were not agreed.
+    #[error("frame with buffers, which are not agreed")]
     BuffersNotAgreed,
     /// A frame is longer than its kind allows.
     #[error("a frame of kind {kind:?} with {len} bytes, allowed are {max}")]
@@ -133,6 +133,9 @@ pub enum Violation {
         /// The id; 0 for posts.
         call: CallId,
     },
+    /// A malformed FORGET.
+    #[error("a malformed forget")]
+    BadForget,
     /// A malformed RELEASE.
     #[error("a malformed release")]
     BadRelease,

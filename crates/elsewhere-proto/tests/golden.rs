@@ -8,10 +8,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use elsewhere_proto::codec::{Flavour, Limits, ReferenceHead, Value, ViewHead};
+use elsewhere_proto::codec::{BufferForm, BufferHead, BufferPlace, Flavour, Limits, ReferenceHead, Value, ViewHead};
 use elsewhere_proto::{
-    CHUNK_MAX, CallHead, CallId, Capabilities, ChainId, Config, Connection, ErrorKind, ErrorRecord, Event, HEADER_LEN,
-    Hello, LaneId, Links, ObjectId, Op, Outcome, Raised, Reason, RelatedError, Timestamp, Want,
+    CHUNK_MAX, CallHead, CallId, Capabilities, ChainId, Config, Connection, ErrorKind, ErrorRecord, Event, Forgotten,
+    HEADER_LEN, Hello, LaneId, Links, ObjectId, Op, Outcome, Raised, Reason, RelatedError, Timestamp, Want,
 };
 
 /// Compares `bytes` with the file of this name, or writes it where that is asked for.
@@ -50,6 +50,7 @@ fn values() -> Vec<(&'static str, Value)> {
         ("byte_arrays", Value::List([0, 1, 2, 3, 4, 8, 16, 256].map(|len| Value::ByteArray(vec![7; len])).to_vec())),
         ("memory_view", view()),
         ("array", Value::Array { typecode: b'i', data: vec![1, 0, 0, 0, 2, 0, 0, 0] }),
+        ("buffers", Value::List(buffers())),
         ("lists", Value::List(vec![Value::List(list(0..15)), Value::List(list(0..16))])),
         ("list_long", Value::List(vec![Value::Nil; 65_536])),
         ("tuples", Value::List(vec![Value::Tuple(vec![]), Value::Tuple(list(0..255)), Value::Tuple(list(0..256))])),
@@ -80,6 +81,23 @@ fn pairs(len: i64) -> Vec<(Value, Value)> {
 fn view() -> Value {
     let head = ViewHead { read_only: true, format: "h".to_owned(), shape: vec![2, 3] };
     Value::View { head, data: (0..12).collect() }
+}
+
+fn buffers() -> Vec<Value> {
+    let lent = BufferPlace::Lent { slot: 3, generation: 9 };
+    let shared = BufferPlace::Shared { number: 5, offset: 16 };
+    let grid = BufferForm::Grid { fortran: true, format: "d".to_owned(), shape: vec![4, 4096] };
+    let view = BufferForm::View { format: "d".to_owned(), shape: vec![2, 8192] };
+    [
+        (lent, false, BufferForm::Raw),
+        (lent, true, BufferForm::Bytes),
+        (lent, false, BufferForm::ByteArray),
+        (shared, true, view),
+        (lent, false, BufferForm::Array { typecode: b'd' }),
+        (lent, false, grid),
+    ]
+    .map(|(place, read_only, form)| Value::Buffer(BufferHead { place, len: 131_072, read_only, form }))
+    .to_vec()
 }
 
 fn pickle() -> Value {
@@ -190,6 +208,17 @@ impl Pair {
         pair
     }
 
+    /// The far side takes what is lent and shared.
+    fn that_takes_buffers() -> Self {
+        let mut far = config();
+        far.hello.capabilities = far.hello.capabilities.with(Capabilities::BUFFERS);
+        let mut pair = Self { near: Connection::new(config()), far: Connection::new(far) };
+        let (near, far) = (drain(&mut pair.near), drain(&mut pair.far));
+        feed(&mut pair.far, &near);
+        feed(&mut pair.near, &far);
+        pair
+    }
+
     fn pass_from_near(&mut self, name: &str) -> Vec<Event<u8>> {
         let bytes = drain(&mut self.near);
         check(name, &bytes);
@@ -285,6 +314,32 @@ fn frames_of_posts_are_written_and_read_byte_for_byte() {
     assert_eq!(pair.pass_from_far("frames_ping_and_finished_post"), []);
     assert_eq!(pair.near.stats().posts, 0);
     assert_eq!(pair.pass_from_near("frame_pong"), [Event::Pong { token: 3 }]);
+}
+
+#[test]
+fn call_with_buffers_is_written_and_read_byte_for_byte() {
+    let mut pair = Pair::that_takes_buffers();
+    let mut body = vec![];
+    CallHead { target: ObjectId(2), deadline: None, want: Want::Auto, steps: 0 }.write(&mut body);
+
+    pair.near.call_with_buffers(LaneId(3), 8, ChainId(77), false, None, 0x0102, &mut body, Some(1)).unwrap();
+
+    assert!(matches!(&pair.pass_from_near("frame_call_with_buffers")[..], [Event::Call(_)]));
+}
+
+#[test]
+fn frames_of_forgotten_memory_are_written_and_read_byte_for_byte() {
+    let mut pair = Pair::that_takes_buffers();
+    let forgotten = [
+        Forgotten::Lent { slot: 1, generation: 2 },
+        Forgotten::Shared { number: 0x0102_0304_0506_0708 },
+        Forgotten::Unusable { slot: 3, generation: 4 },
+        Forgotten::Unmapped { number: 5 },
+    ];
+
+    forgotten.into_iter().for_each(|what| pair.near.forget(what));
+
+    assert_eq!(pair.pass_from_near("frames_forget"), forgotten.map(Event::Forgotten));
 }
 
 #[test]

@@ -3,7 +3,9 @@
 
 #![expect(clippy::disallowed_types, reason = "the wall is around the crate; proptest shares its strategies")]
 
-use elsewhere_proto::codec::{Flavour, Limits, Reader, ReferenceHead, Value, ViewHead};
+use elsewhere_proto::codec::{
+    BufferForm, BufferHead, BufferPlace, Flavour, Limits, Reader, ReferenceHead, Value, ViewHead,
+};
 use elsewhere_proto::{
     CallHead, CallId, ChainId, Config, Connection, ErrorRecord, Event, Hello, LaneId, ObjectId, Timestamp, Want,
     offered_references,
@@ -41,7 +43,25 @@ fn leaf() -> impl Strategy<Value = Value> {
             Value::View { head, data: items.iter().flat_map(|item| item.to_le_bytes()).collect() }
         }),
         reference(),
+        buffer(),
     ]
+}
+
+fn buffer() -> impl Strategy<Value = Value> {
+    let place = prop_oneof![
+        any::<(u32, u32)>().prop_map(|(slot, generation)| BufferPlace::Lent { slot, generation }),
+        any::<(u64, u64)>().prop_map(|(number, offset)| BufferPlace::Shared { number, offset }),
+    ];
+    let form = prop_oneof![
+        Just(BufferForm::Raw),
+        Just(BufferForm::Bytes),
+        Just(BufferForm::ByteArray),
+        any::<u8>().prop_map(|typecode| BufferForm::Array { typecode }),
+        any::<bool>().prop_map(|fortran| BufferForm::Grid { fortran, format: "d".to_owned(), shape: vec![1] }),
+        Just(BufferForm::View { format: "B".to_owned(), shape: vec![] }),
+    ];
+    (place, 1..u64::MAX, any::<bool>(), form)
+        .prop_map(|(place, len, read_only, form)| Value::Buffer(BufferHead { place, len, read_only, form }))
 }
 
 fn value() -> impl Strategy<Value = Value> {

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use elsewhere_engine::Enclosed;
 use elsewhere_proto::{AnswerRefused, ErrorKind, IncomingCall, ObjectId, Outcome, Want};
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
@@ -28,7 +29,7 @@ const RELATED_MAX: usize = 1 << 16;
 /// Answers with a value.
 pub(crate) fn value<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingCall, found: &Found<'py>, want: Want) {
     let mut body = Vec::with_capacity(64);
-    let mut encoder = Encoder::new(py, peer, &mut body, false);
+    let mut encoder = Encoder::new(py, peer, &mut body, false).enclosing();
     let written = match want {
         Want::Value => write_result(&mut encoder, &found.value),
         Want::Reference => write_reference(&mut encoder, &found.value, found.receiver),
@@ -39,11 +40,12 @@ pub(crate) fn value<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingC
             if found.source == Source::Coroutine {
                 encoder.nil(); // a second value behind the first is the mark of a coroutine, see `Sent::decode`
             }
+            let enclosed = encoder.take_enclosed();
             let granted = encoder.into_granted();
             if !peer.is_owned() {
                 peer.promises.keep(incoming.call, incoming.head.target, &body);
             }
-            reply(py, peer, incoming, body, granted);
+            reply(py, peer, incoming, body, (granted, enclosed));
         }
         Err(error) => {
             encoder.abandon();
@@ -61,8 +63,15 @@ pub(crate) fn nothing(peer: &Arc<Peer>, incoming: &IncomingCall) {
     let _ = peer.link.reply(incoming.call, incoming.lane, &mut body);
 }
 
-fn reply(py: Python<'_>, peer: &Arc<Peer>, incoming: &IncomingCall, mut body: Vec<u8>, granted: Vec<ObjectId>) {
-    let Err(refusal) = peer.link.reply(incoming.call, incoming.lane, &mut body) else { return };
+fn reply(
+    py: Python<'_>,
+    peer: &Arc<Peer>,
+    incoming: &IncomingCall,
+    mut body: Vec<u8>,
+    (granted, enclosed): (Vec<ObjectId>, Enclosed),
+) {
+    let Err(refusal) = peer.link.reply(incoming.call, incoming.lane, &mut body) else { return enclosed.sent() };
+    drop(enclosed);
     peer.ungrant(py, granted);
     if let AnswerRefused::TooLarge { len, max } = refusal {
         let text = format!("the result takes {len} bytes, and one message may have {max}");

@@ -305,13 +305,14 @@ fn transmit<'py>(
     let mut encoder = Encoder::of_call(py, peer, &mut body, expect != Expect::Nothing, limit);
     let written = errands::run(py, || write(&mut encoder));
     let is_late = encoder.is_late() || is_over();
-    let (granted, promised) = match written {
+    let (granted, promised, enclosed) = match written {
         Ok((target, steps)) if !is_late => {
             let promised = encoder.take_promised();
+            let enclosed = encoder.take_enclosed();
             let granted = encoder.into_granted();
             let remaining = limit.map(|limit| limit.saturating_duration_since(Instant::now()));
             CallHead { target, deadline: remaining, want, steps }.overwrite(&mut body);
-            (granted, promised)
+            (granted, promised, enclosed)
         }
         unsent => {
             encoder.abandon();
@@ -325,12 +326,13 @@ fn transmit<'py>(
             });
         }
     };
-    let result = submit(py, peer, expect, limit, &mut body);
+    let result = submit(py, peer, expect, limit, enclosed.weight(), &mut body);
     if body.capacity() <= SCRATCH_KEPT {
         SCRATCH.set(body);
     }
     match result {
         Ok(transmitted) => {
+            enclosed.sent();
             if let Some(pending) = &transmitted.pending {
                 promised.into_iter().for_each(|(call, future)| peer.promises.pin(call, future, pending));
             }
@@ -367,6 +369,7 @@ fn submit(
     peer: &Arc<Peer>,
     expect: Expect,
     deadline: Option<Instant>,
+    weight: u16,
     body: &mut Vec<u8>,
 ) -> Result<Transmitted, Refusal> {
     // Nested is the call whichever link its chain came in by: the peer may be the one that waits for us through a third.
@@ -374,7 +377,7 @@ fn submit(
     let (lane, number) = lane::next(py, &peer.link);
     let mut seat = None;
     loop {
-        let request = Request { lane, number, chain, nested, deadline, body, expect };
+        let request = Request { lane, number, chain, nested, deadline, weight, body, expect };
         match peer.link.submit_numbered(request) {
             Ok((call, pending)) => return Ok(Transmitted { pending, call, chain, lane }),
             Err(SubmitError::WindowFull) => {

@@ -4,15 +4,20 @@
 
 use std::sync::Arc;
 
-use elsewhere_engine::Incoming;
-use elsewhere_proto::codec::{CodecError, Flavour, Limits, Reader, ReferenceHead, Token, ViewHead};
+use elsewhere_engine::{BufferError, BufferName, Incoming};
+use elsewhere_proto::codec::{
+    BufferForm, BufferHead, BufferPlace, CodecError, Flavour, Limits, Reader, ReferenceHead, Token, ViewHead,
+};
 use elsewhere_proto::{CallId, ObjectId, codec};
-use pyo3::exceptions::{PyException, PyValueError};
+use pyo3::exceptions::{PyException, PyOSError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{
-    PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString, PyTuple,
+    PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PyMemoryView, PySet,
+    PyString, PyTuple,
 };
 
+use crate::buffers::{self, Memory};
 use crate::call;
 use crate::calls_in;
 use crate::class_info::{ClassInfo, class_flag};
@@ -70,6 +75,8 @@ pub(crate) struct Decoder<'r, 'py> {
     incoming: Option<&'r Incoming>,
     /// Offers taken in so far; those behind them go back if decoding fails.
     offers: usize,
+    /// The same of buffers.
+    buffers: usize,
 }
 
 impl<'r, 'py> Decoder<'r, 'py> {
@@ -79,7 +86,16 @@ impl<'r, 'py> Decoder<'r, 'py> {
         body: &'r [u8],
         receiver: Option<&'r Bound<'py, Proxy>>,
     ) -> Self {
-        Self { py, peer, body, reader: Reader::new(body, Limits::default()), receiver, incoming: None, offers: 0 }
+        Self {
+            py,
+            peer,
+            body,
+            reader: Reader::new(body, Limits::default()),
+            receiver,
+            incoming: None,
+            offers: 0,
+            buffers: 0,
+        }
     }
 
     /// Reads the steps of a call.
@@ -108,6 +124,7 @@ impl<'r, 'py> Decoder<'r, 'py> {
                 self.peer.link.imported(object);
                 self.peer.link.push_release(object, 1);
             }
+            self.peer.link.discard_buffers(self.body, self.buffers);
         }
         result
     }
@@ -133,6 +150,7 @@ impl<'r, 'py> Decoder<'r, 'py> {
             Token::ByteArray(data) => PyByteArray::new(py, data).into_any(),
             Token::Array { typecode, data } => array(py, typecode, data)?,
             Token::View { head, data } => view(py, &head, data)?,
+            Token::Buffer(head) => self.buffer(&head)?,
             Token::Reference(head) => self.reference(&head)?,
             Token::Pickle { flavour, references, buffers } => self.pickle(flavour, references, buffers)?,
             Token::List(_) | Token::Tuple(_) | Token::Set(_) | Token::FrozenSet(_) | Token::Map(_) => {
@@ -269,6 +287,49 @@ impl<'r, 'py> Decoder<'r, 'py> {
         }
     }
 
+    /// What lies in memory beside the message.
+    fn buffer(&mut self, head: &BufferHead) -> Result<Bound<'py, PyAny>, Undecodable> {
+        let py = self.py;
+        self.buffers += 1;
+        let memory = match head.place {
+            BufferPlace::Shared { number, offset } => {
+                let holding = self.peer.link.shared_buffer(number).map_err(|error| self.no_memory(&error))?;
+                Memory::shared(holding, offset, head.len, head.read_only)
+                    .ok_or(Undecodable::Malformed(CodecError::Unexpected("a part of shared memory")))?
+            }
+            BufferPlace::Lent { slot, generation } => {
+                let name = BufferName { slot, generation };
+                let borrowed = self.peer.link.borrow_buffer(name, head.len).map_err(|error| self.no_memory(&error))?;
+                match &head.form {
+                    BufferForm::Bytes => return Ok(buffers::bytes_of(py, &borrowed)?.into_bound(py).into_any()),
+                    BufferForm::ByteArray => {
+                        return Ok(buffers::byte_array_of(py, &borrowed)?.into_bound(py).into_any());
+                    }
+                    form if borrowed.is_surplus() => {
+                        let copy = if head.read_only {
+                            buffers::bytes_of(py, &borrowed)?.into_bound(py).into_any()
+                        } else {
+                            buffers::byte_array_of(py, &borrowed)?.into_bound(py).into_any()
+                        };
+                        return shaped(&copy, form);
+                    }
+                    _ => Memory::lent(borrowed, head.read_only),
+                }
+            }
+        };
+        match &head.form {
+            form @ BufferForm::Grid { .. } => shaped(Bound::new(py, memory)?.as_any(), form),
+            form => shaped(&memory.view(py)?, form),
+        }
+    }
+
+    fn no_memory(&self, error: &BufferError) -> Undecodable {
+        Undecodable::Raised(match error {
+            BufferError::Violated(text) => errors::protocol(self.py, self.peer, text),
+            BufferError::Unusable => PyOSError::new_err(error.to_string()),
+        })
+    }
+
     fn offered(&mut self, object: ObjectId, class: u32, described: bool) -> Result<Bound<'py, PyAny>, Undecodable> {
         if class == HANDED_OVER && self.peer.hands_over() {
             self.offers += 1;
@@ -383,13 +444,48 @@ fn array<'py>(py: Python<'py>, typecode: u8, data: &[u8]) -> PyResult<Bound<'py,
     py.import("array")?.getattr("array")?.call1((code, PyBytes::new(py, data)))
 }
 
+/// What is made of the bytes of a buffer.
+fn shaped<'py>(content: &Bound<'py, PyAny>, form: &BufferForm) -> Result<Bound<'py, PyAny>, Undecodable> {
+    let py = content.py();
+    Ok(match form {
+        BufferForm::Raw => content.clone(),
+        BufferForm::View { format, shape } => cast(&PyMemoryView::from(content)?.into_any(), format, shape)?,
+        BufferForm::Grid { fortran, format, shape } => {
+            let kind = match format.as_str() {
+                "Zf" => "F",
+                "Zd" => "D",
+                format => format,
+            };
+            let order = if *fortran { "F" } else { "C" };
+            numpy_array(py)?.call1((PyTuple::new(py, shape)?, kind, content, 0, py.None(), order))?
+        }
+        BufferForm::Array { typecode } => {
+            let array = py.import("array")?.getattr("array")?.call1((char::from(*typecode).to_string(),))?;
+            array.call_method1("frombytes", (content,))?;
+            array
+        }
+        BufferForm::Bytes | BufferForm::ByteArray => {
+            return Err(Undecodable::Malformed(CodecError::Unexpected("a view of shared memory")));
+        }
+    })
+}
+
+fn numpy_array(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static ARRAY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    ARRAY.import(py, "numpy", "ndarray")
+}
+
+fn cast<'py>(flat: &Bound<'py, PyAny>, format: &str, shape: &[u64]) -> PyResult<Bound<'py, PyAny>> {
+    if format == "B" && shape.len() == 1 {
+        return Ok(flat.clone());
+    }
+    flat.call_method1("cast", (format, PyTuple::new(flat.py(), shape)?))
+}
+
 fn view<'py>(py: Python<'py>, head: &ViewHead, data: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     let owner = if head.read_only { PyBytes::new(py, data).into_any() } else { PyByteArray::new(py, data).into_any() };
-    let flat = py.get_type::<pyo3::types::PyMemoryView>().call1((owner,))?;
-    if head.format == "B" && head.shape.len() == 1 {
-        return Ok(flat);
-    }
-    flat.call_method1("cast", (head.format.as_str(), PyTuple::new(py, &head.shape)?))
+    let flat = py.get_type::<PyMemoryView>().call1((owner,))?;
+    cast(&flat, &head.format, &head.shape)
 }
 
 /// What an exception is that decoding raised: an `Exception` is reported, anything else is told like one.

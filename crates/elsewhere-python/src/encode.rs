@@ -1,14 +1,17 @@
 //! From Python objects to the codec, by exact type, without an intermediate tree.
 //!
-//! Owns: which value travels by value, by reference or as a pickle. Must not know: frames, waiting.
+//! Owns: which value travels by value, by reference or as a pickle. Must not know: frames, waiting. Long because each kind
+//! of value has its lines here.
 //! A value that the codec has no form for, a subclass, or an alias among mutable containers makes the *whole* of the
 //! arguments (or of the result) a pickle, so that identity among them is kept as pickle keeps it.
 
 mod futures;
+mod memory;
 
 use std::sync::Arc;
 use std::time::Instant;
 
+use elsewhere_engine::Enclosed;
 use elsewhere_proto::codec::{ReferenceHead, Writer};
 use elsewhere_proto::{CallId, ObjectId, Op};
 use pyo3::prelude::*;
@@ -18,7 +21,7 @@ use pyo3::types::{
 };
 
 use crate::future::Future;
-use crate::kinds::goes_by_reference;
+use crate::kinds::{goes_by_name, goes_by_reference};
 use crate::path::{self, Place};
 use crate::peer::{HANDED_OVER, Peer, Reason};
 use crate::pickling;
@@ -51,6 +54,17 @@ impl From<elsewhere_proto::codec::CodecError> for Stop {
     }
 }
 
+/// How much was written, to come back to.
+#[derive(Clone, Copy)]
+pub(crate) struct Mark {
+    position: usize,
+    granted: usize,
+    promised: usize,
+    containers: usize,
+    enclosed: (usize, usize),
+    arrays: usize,
+}
+
 /// Writes values for one peer. What it granted is taken back if the message is never sent.
 pub(crate) struct Encoder<'w, 'py> {
     pub(crate) py: Python<'py>,
@@ -61,6 +75,11 @@ pub(crate) struct Encoder<'w, 'py> {
     /// Whether the peer has objects of ours by a fork.
     inherits: bool,
     granted: Vec<ObjectId>,
+    /// Whether content may go beside the message.
+    encloses: bool,
+    enclosed: Enclosed,
+    /// The arrays of numpy that were written: each must be one there.
+    arrays: Vec<usize>,
     containers: [usize; CONTAINERS_MAX],
     container_count: usize,
     depth: usize,
@@ -85,6 +104,9 @@ impl<'w, 'py> Encoder<'w, 'py> {
             is_argument,
             inherits: is_argument && peer.inherited(py).is_some(),
             granted: Vec::new(),
+            encloses: false,
+            enclosed: Enclosed::default(),
+            arrays: Vec::new(),
             containers: [0; CONTAINERS_MAX],
             container_count: 0,
             depth: 0,
@@ -98,6 +120,7 @@ impl<'w, 'py> Encoder<'w, 'py> {
 
     /// Takes back every reference that was granted for a message that is not sent.
     pub(crate) fn abandon(&mut self) {
+        drop(self.take_enclosed());
         self.roll_back_grants(0);
     }
 
@@ -218,12 +241,15 @@ impl<'w, 'py> Encoder<'w, 'py> {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> Result<(), Stop> {
-        if first.is_some() && !self.peer.hands_over() {
+        let goes_by_name = first.is_none_or(|first| self.peer.hands_over() || goes_by_name(first));
+        if !goes_by_name || (self.inherits && first.is_some()) {
             return Err(Stop::Pickle);
         }
         self.out.begin_list(args.len() + usize::from(first.is_some()))?;
-        if let Some(first) = first {
-            self.value(first)?;
+        match first {
+            Some(first) if self.peer.hands_over() => self.value(first)?,
+            Some(first) => self.pickle(first, Some(first)).map_err(|_| Stop::Pickle)?, // the whole says what is wrong
+            None => {}
         }
         for value in args.iter_borrowed() {
             self.value(&value)?;
@@ -248,11 +274,20 @@ impl<'w, 'py> Encoder<'w, 'py> {
         }
     }
 
-    pub(crate) fn mark(&self) -> (usize, usize, usize, usize) {
-        (self.out.position(), self.granted.len(), self.promised.len(), self.container_count)
+    pub(crate) fn mark(&self) -> Mark {
+        Mark {
+            position: self.out.position(),
+            granted: self.granted.len(),
+            promised: self.promised.len(),
+            containers: self.container_count,
+            enclosed: self.enclosed.mark(),
+            arrays: self.arrays.len(),
+        }
     }
 
-    pub(crate) fn roll_back(&mut self, (position, granted, promised, containers): (usize, usize, usize, usize)) {
+    pub(crate) fn roll_back(&mut self, Mark { position, granted, promised, containers, enclosed, arrays }: Mark) {
+        self.arrays.truncate(arrays);
+        self.enclosed.truncate(enclosed);
         self.out.truncate(position);
         self.roll_back_grants(granted);
         self.promised.truncate(promised);
@@ -282,7 +317,7 @@ impl<'w, 'py> Encoder<'w, 'py> {
         } else if let Ok(truth) = value.cast_exact::<PyBool>() {
             self.out.bool(truth.is_true());
         } else if let Ok(bytes) = value.cast_exact::<PyBytes>() {
-            self.out.bytes(bytes.as_bytes())?;
+            self.bytes(bytes)?;
         } else if let Ok(proxy) = value.cast_exact::<Proxy>() {
             return self.proxy(proxy);
         } else {
@@ -389,13 +424,15 @@ impl<'w, 'py> Encoder<'w, 'py> {
             self.out.complex(number.real(), number.imag());
         } else if let Ok(array) = value.cast_exact::<PyByteArray>() {
             self.enter_container(value)?;
-            self.out.byte_array(&array.to_vec())?;
+            self.byte_array(array)?;
         } else if let Ok(reference) = value.cast_exact::<Ref>() {
             self.offer(reference.get().object.bind(self.py))?;
         } else if let Some(import) = crate::stream::import_of(value) {
             self.import_root(&import, value)?;
         } else if goes_by_reference(self.py, value, self.is_argument)? {
             self.offer(value)?;
+        } else if self.grid(value)? || self.view(value)? || self.array(value)? {
+            // written by that
         } else if let Some(view) = pickling::view_of(value)? {
             self.out.memory_view(&view.head(), &view.data)?;
         } else {
@@ -521,10 +558,7 @@ impl<'w, 'py> Encoder<'w, 'py> {
             self.reference(reference.bind(self.py))?;
         }
         for buffer in &frame.buffers {
-            match buffer {
-                pickling::Buffer::ReadOnly(data) => self.out.bytes(data).map_err(unwritable)?,
-                pickling::Buffer::Writable(data) => self.out.byte_array(data).map_err(unwritable)?,
-            }
+            self.pickle_buffer(buffer.bind(self.py))?;
         }
         self.out.bytes(frame.data.bind(self.py).as_bytes()).map_err(unwritable)
     }

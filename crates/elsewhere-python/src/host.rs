@@ -347,7 +347,7 @@ pub(crate) fn close_peer(py: Python<'_>, peer: &Arc<Peer>, timeout: Duration) ->
 fn config(capabilities: Capabilities, py: Python<'_>) -> Config {
     let version = py.version_info();
     let hello = Hello {
-        capabilities,
+        capabilities: capabilities.with(Capabilities::BUFFERS),
         pid: std::process::id(),
         python: format!("{}.{}.{}", version.major, version.minor, version.patch),
         implementation: concat!("elsewhere ", env!("CARGO_PKG_VERSION")).to_owned(),

@@ -4,7 +4,9 @@
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyBytes, PyComplex, PyFloat, PyFrozenSet, PyInt, PyIterator, PyString, PyTuple, PyType};
+use pyo3::types::{
+    PyBool, PyBytes, PyComplex, PyFloat, PyFrozenSet, PyFunction, PyInt, PyIterator, PyString, PyTuple, PyType,
+};
 
 /// Whether `value` goes by reference without being asked: generators both ways; bound methods of Python classes as
 /// arguments; built-in iterators and modules as results.
@@ -81,4 +83,11 @@ impl Kinds {
             })
         })
     }
+}
+
+/// Whether nothing but a name is pickled of this function or class, so that it shares nothing with the arguments.
+pub(crate) fn goes_by_name(first: &Bound<'_, PyAny>) -> bool {
+    let is_named = first.is_exact_instance_of::<PyFunction>() || first.is_exact_instance_of::<PyType>();
+    let text = |name| first.getattr(name).and_then(|text| text.extract::<String>()).unwrap_or_default();
+    is_named && text("__module__") != "__main__" && !text("__qualname__").contains('<')
 }

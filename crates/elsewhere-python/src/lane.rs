@@ -102,8 +102,16 @@ impl Drop for Lane {
             let (lane, chain, expect) = (self.id, ChainId(0), Expect::Nothing);
             // Refused by a link that is over, which keeps nothing, or by a full window: then the thread stays for the
             // life of the host.
-            let _ =
-                link.submit(Request { lane, number, chain, nested: false, deadline: None, body: &mut body, expect });
+            let _ = link.submit(Request {
+                lane,
+                number,
+                chain,
+                nested: false,
+                deadline: None,
+                weight: 0,
+                body: &mut body,
+                expect,
+            });
         }
     }
 }

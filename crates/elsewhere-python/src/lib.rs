@@ -10,6 +10,7 @@
 
 mod answer;
 mod awaited;
+mod buffers;
 mod call;
 mod calls_in;
 mod chain;
@@ -62,6 +63,7 @@ use pyo3::prelude::*;
 mod _core {
     #[pymodule_export]
     use crate::{
+        buffers::{_shared_span, _shares, shared_memory},
         coroutines::Running,
         deadline::Deadline,
         forked::{HostFork, start_forked_host},

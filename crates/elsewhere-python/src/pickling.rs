@@ -5,8 +5,8 @@
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use elsewhere_engine::SharedMemory;
 use elsewhere_proto::codec::{Flavour, ViewHead};
-use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -19,13 +19,8 @@ pub(crate) struct Pickle {
     pub(crate) flavour: Flavour,
     pub(crate) data: Py<PyBytes>,
     pub(crate) references: Vec<Py<PyAny>>,
-    pub(crate) buffers: Vec<Buffer>,
-}
-
-/// An out-of-band buffer of a pickle.
-pub(crate) enum Buffer {
-    ReadOnly(Vec<u8>),
-    Writable(Vec<u8>),
+    /// Its out-of-band buffers, each a `PickleBuffer`.
+    pub(crate) buffers: Vec<Py<PyAny>>,
 }
 
 /// What cannot be pickled.
@@ -106,6 +101,7 @@ fn dumps_for(value: &Bound<'_, PyAny>, purpose: &Purpose<'_, '_>) -> PyResult<Pi
         true => Pickler::Argument,
         // Relaxed: see `_check_results`.
         false if HAS_MODULES_OF_ITS_OWN.load(Ordering::Relaxed) => Pickler::Checked,
+        false if SharedMemory::is_any() => Pickler::Sharing,
         false => Pickler::Result,
     };
     match attempt(value, by_reference, purpose) {
@@ -164,6 +160,8 @@ enum Pickler {
     /// Bound methods and generators go by reference.
     Argument,
     Result,
+    /// The same, where shared memory is about.
+    Sharing,
     /// cloudpickle.
     ByValue,
     /// As a result, but what only exists here is refused.
@@ -185,26 +183,19 @@ fn attempt(value: &Bound<'_, PyAny>, pickler: Pickler, purpose: &Purpose<'_, '_>
         }
         Pickler::ByValue => module(py)?.getattr("dumps_by_value")?,
         Pickler::Checked => module(py)?.getattr("dumps_checked")?,
+        Pickler::Sharing => module(py)?.getattr("dumps_result")?,
     };
     WRITING.with_borrow_mut(|stack| stack.push(Writing { references: Vec::new(), is_argument }));
     let data = match pickler {
         Pickler::Result => dumps.call((value, 5), Some(&kwargs)),
         Pickler::Argument | Pickler::ByValue => dumps.call1((value, collect, kept, inherited)),
-        Pickler::Checked => dumps.call1((value, collect)),
+        Pickler::Checked | Pickler::Sharing => dumps.call1((value, collect)),
     };
     let writing = WRITING.with_borrow_mut(Vec::pop).expect("the frame pushed above is still there");
     let data = data?.cast_into::<PyBytes>()?.unbind();
-    let buffers = buffers.iter().map(|buffer| out_of_band(&buffer)).collect::<PyResult<_>>()?;
+    let buffers = buffers.iter().map(Bound::unbind).collect();
     let flavour = if pickler == Pickler::ByValue { Flavour::Cloudpickle } else { Flavour::Pickle };
     Ok(Pickle { flavour, data, references: writing.references, buffers })
-}
-
-fn out_of_band(buffer: &Bound<'_, PyAny>) -> PyResult<Buffer> {
-    let raw = buffer.call_method0("raw")?;
-    let view = PyBuffer::<u8>::get(&raw)?;
-    let data = view.to_vec(raw.py())?;
-    buffer.call_method0("release")?;
-    Ok(if view.readonly() { Buffer::ReadOnly(data) } else { Buffer::Writable(data) })
 }
 
 /// Unpickles `data` with the references of its table.

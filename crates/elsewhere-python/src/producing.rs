@@ -422,11 +422,12 @@ impl StreamTurn {
     fn write_and_send(&self, body: &mut Vec<u8>, item: &Bound<'_, PyAny>, is_alone: bool) -> PyResult<()> {
         let py = item.py();
         body.clear();
-        let mut encoder = Encoder::new(py, &self.peer, body, false);
+        let mut encoder = Encoder::new(py, &self.peer, body, false).enclosing();
         if let Err(error) = calls_in::write_item(&mut encoder, item) {
             encoder.abandon();
             return Err(error);
         }
+        let enclosed = encoder.take_enclosed();
         let granted = encoder.into_granted();
         let link = &self.peer.link;
         let sent = if is_alone {
@@ -434,7 +435,11 @@ impl StreamTurn {
         } else {
             link.items_soon(self.call, self.lane, 1, body)
         };
-        let Err(refusal) = sent else { return Ok(()) };
+        let Err(refusal) = sent else {
+            enclosed.sent();
+            return Ok(());
+        };
+        drop(enclosed);
         self.peer.ungrant(py, granted);
         // Refused otherwise means that the consumer is gone or gave the stream up, and the producer hears of that.
         let AnswerRefused::TooLarge { len, max } = refusal else { return Ok(()) };

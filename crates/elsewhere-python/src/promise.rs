@@ -104,6 +104,7 @@ fn meaning(body: &[u8], target: ObjectId) -> Option<Option<ObjectId>> {
     match reader.next_token().ok()? {
         Token::Reference(ReferenceHead::Offer { object, .. }) => Some(Some(object)),
         Token::Reference(ReferenceHead::Receiver) => Some(Some(target)),
+        _ if !codec::lent_buffers(body, Limits::default()).ok()?.is_empty() => None,
         _ if reader.is_empty() => Some(None),
         _ => {
             let limits = Limits::default();

@@ -37,7 +37,7 @@ fn main() {
         let mut first = Some(here.lender.lend(bytes).unwrap());
         let name = first.as_ref().unwrap().name();
         if let Some(loan) = &first {
-            there.borrower.accept(name.slot, loan.bytes(), loan.fd().unwrap()).unwrap();
+            there.borrower.accept(name, loan.bytes(), loan.fd()).unwrap();
         }
         let name = here.lender.sent(first.take().unwrap());
         drop(there.borrower.take(name, bytes).unwrap());

@@ -24,6 +24,9 @@ pub enum Violation {
     /// A wake word asks for an event that was never handed over.
     #[error("peer waits for an event that it never handed over")]
     NoEvent,
+    /// What came beside the memory is no word.
+    #[error("peer sent something over the socket that means nothing")]
+    Word,
     /// A buffer was given back that was not lent, or twice, or under another generation.
     #[error("peer gave back buffer {slot} as loan {found}; it has loan {lent}")]
     Return {

@@ -99,6 +99,19 @@ impl Segment {
     /// All but [`SegmentError::FileLimit`] and [`SegmentError::Memory`]: the descriptor is refused unless it is memory of exactly that size (rounded up
     /// to whole pages), sealed as [`Segment::create`] does it, open for reading and writing, and without holes.
     pub fn open(fd: impl AsFd, bytes: usize, sharing: Sharing) -> Result<Self, SegmentError> {
+        Self::open_with(fd, bytes, sharing, true)
+    }
+
+    /// The same without telling the mapping of its pages: it takes the same time whatever the size, and each page costs when
+    /// it is touched first.
+    ///
+    /// # Errors
+    /// Those of [`Segment::open`].
+    pub fn open_lazily(fd: impl AsFd, bytes: usize, sharing: Sharing) -> Result<Self, SegmentError> {
+        Self::open_with(fd, bytes, sharing, false)
+    }
+
+    fn open_with(fd: impl AsFd, bytes: usize, sharing: Sharing, populated: bool) -> Result<Self, SegmentError> {
         let bytes = whole_pages(bytes).ok_or(SegmentError::Size(bytes))?;
         let failed = |call| move |errno| SegmentError::System { call, bytes, errno };
         // First the seals: from then on the size cannot change between the look and the mapping.
@@ -119,7 +132,7 @@ impl Segment {
         if present < bytes as u64 {
             return Err(SegmentError::Holes { found: present, expected: bytes });
         }
-        Self::map(&fd, bytes, sharing, true)
+        Self::map(&fd, bytes, sharing, populated)
     }
 
     /// `fd` is sealed and has `bytes` bytes, a multiple of the page and not zero.

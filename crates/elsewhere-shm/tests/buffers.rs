@@ -53,11 +53,11 @@ impl End {
             count += receive(&mut self.channel, &mut message[count..]).unwrap()?;
         }
         let words: Vec<u32> = message.chunks(4).map(|word| u32::from_le_bytes(word.try_into().unwrap())).collect();
+        let name = BufferName { slot: words[0], generation: words[1] };
         if words[4] == 1 {
             let fd = receive_fd(&self.socket).unwrap();
-            self.channel.pool.borrower.accept(words[0], words[3] as usize, fd).unwrap();
+            self.channel.pool.borrower.accept(name, words[3] as usize, Some(fd)).unwrap();
         }
-        let name = BufferName { slot: words[0], generation: words[1] };
         Some(self.channel.pool.borrower.take(name, words[2] as usize).unwrap())
     }
 }
@@ -189,7 +189,7 @@ fn process_that_scribbles_into_the_tables_causes_errors_and_nothing_else() {
             let (bytes, fd) = (loan.bytes(), loan.fd().map(|fd| fd.try_clone_to_owned().unwrap()));
             let name = channel.pool.lender.sent(loan);
             if let Some(fd) = fd {
-                channel.pool.borrower.accept(name.slot, bytes, fd).unwrap();
+                channel.pool.borrower.accept(name, bytes, Some(fd)).unwrap();
             }
             if let Ok(borrowed) = channel.pool.borrower.take(name, 100) {
                 assert_eq!(borrowed.to_vec().len(), 100);
@@ -210,7 +210,7 @@ fn child_of_a_fork_gives_nothing_back() {
     let (mut here, fd) = Channel::create().unwrap();
     let mut there = Channel::open(&fd).unwrap();
     let loan = here.pool.lender.lend_with(b"of the parent").unwrap();
-    there.pool.borrower.accept(loan.name().slot, loan.bytes(), loan.fd().unwrap()).unwrap();
+    there.pool.borrower.accept(loan.name(), loan.bytes(), loan.fd()).unwrap();
     let name = here.pool.lender.sent(loan);
     let mut borrowed = Some(there.pool.borrower.take(name, 13).unwrap());
     let start = borrowed.as_ref().unwrap().start().as_ptr().addr();

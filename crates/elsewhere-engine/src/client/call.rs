@@ -117,6 +117,7 @@ impl Connected {
                 chain: ChainId(0),
                 nested: false,
                 deadline: None,
+                weight: 0,
                 body: &mut body,
                 expect: if want == Want::Stream { Expect::Items } else { Expect::Answer },
             };

@@ -35,6 +35,7 @@ pub(super) struct Flags {
     activity: AtomicU64,
     is_serving: AtomicBool,
     is_exporting: AtomicBool,
+    is_keeping: AtomicBool,
     has_exported: AtomicBool,
     is_closing: AtomicBool,
     is_blocked: AtomicBool,
@@ -64,6 +65,13 @@ impl Flags {
         self.is_exporting.store(exporting, Ordering::SeqCst);
         if exporting {
             self.has_exported.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Whether memory of the peer is kept here, which it may want to be let go of.
+    pub(super) fn set_keeping(&self, keeping: bool) {
+        if self.is_keeping.load(Ordering::SeqCst) != keeping {
+            self.is_keeping.store(keeping, Ordering::SeqCst);
         }
     }
 
@@ -111,7 +119,8 @@ impl Flags {
     }
 
     fn is_needed(&self) -> bool {
-        let flags = [&self.is_serving, &self.is_exporting, &self.is_closing, &self.is_blocked, &self.is_held];
+        let flags =
+            [&self.is_serving, &self.is_exporting, &self.is_keeping, &self.is_closing, &self.is_blocked, &self.is_held];
         self.observers.load(Ordering::SeqCst) > 0 || flags.iter().any(|flag| flag.load(Ordering::SeqCst))
     }
 }

@@ -264,6 +264,7 @@ impl Link {
             wire.transport = None;
         });
         lock(&self.roles).drop_transport();
+        self.end_memory();
         self.wake_all();
         self.wake_servers();
         self.inbox.forget(self);

@@ -7,6 +7,7 @@
 //! arrival, `wait` the roles of waiting threads, `attention` the hand-over to the watch thread, `life` the signs of life, `end` the end.
 
 mod attention;
+mod buffers;
 mod end;
 mod life;
 mod objects;
@@ -26,6 +27,7 @@ use crossbeam_queue::SegQueue;
 use elsewhere_proto::{Config, Connection, Hello, Limits, ObjectId, Stats};
 use elsewhere_shm::Recorder;
 
+use crate::buffers::{Buffers, HandedOver};
 use crate::fork;
 use crate::home::Home;
 use crate::inbox::Inbox;
@@ -60,6 +62,10 @@ pub struct Link {
     hello: OnceLock<Hello>,
     end: end::State,
     life: life::Life,
+    /// What passes memory, on a stream that goes through memory.
+    memory: Option<Arc<Buffers>>,
+    /// Memory that the other link of a pair shares.
+    shared_here: HandedOver,
     /// The other link of a pair in this process, and its inbox if a wait here is to run it.
     far: OnceLock<Far>,
     /// Where what a host tells our object number 0 goes.
@@ -134,6 +140,8 @@ impl Link {
             hello: OnceLock::new(),
             end: end::State::new(kind),
             life: life::Life::default(),
+            memory: transport.buffers(),
+            shared_here: HandedOver::default(),
             far: OnceLock::new(),
             home: OnceLock::new(),
             recorder: OnceLock::new(),

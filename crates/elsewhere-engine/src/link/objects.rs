@@ -89,16 +89,18 @@ impl Link {
         self.end_mark(items.mark);
     }
 
-    /// A mark for an answer that is about to be told, if it names objects of ours. One that names none would hold others
+    /// A mark for an answer that is about to be told, if it names objects of ours or memory. One that names none would hold others
     /// back for as long as nobody wants it.
     pub(super) fn begin_mark(&self, body: &[u8]) -> Mark {
         let names_any = || home_references(body, self.limits).is_ok_and(|objects| !objects.is_empty());
-        (self.attention.has_exported() && names_any()).then(|| lock(&self.undecoded).begin())
+        let is_needed = (self.attention.has_exported() && names_any()) || self.names_memory(body);
+        is_needed.then(|| lock(&self.undecoded).begin())
     }
 
     pub(super) fn end_mark(&self, mark: Mark) {
         if let Some(mark) = mark {
             lock(&self.undecoded).end(mark);
+            self.forget_memory_if_done();
         }
     }
 
@@ -119,8 +121,9 @@ impl Link {
         }
     }
 
-    /// Gives back every reference that these values offer, because nobody takes it. Never blocks.
+    /// Gives back every reference and buffer that these values offer, because nobody takes it. Never blocks.
     pub fn discard(self: &Arc<Self>, body: &[u8]) {
+        self.discard_buffers(body, 0);
         let Ok(objects) = offered_references(body, self.limits) else { return };
         for object in objects {
             self.push_release(object, 1);

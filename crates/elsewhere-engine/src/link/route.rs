@@ -63,6 +63,7 @@ impl Link {
                 self.inbox.push(Work::Awaited { link: Arc::clone(self), call, chain });
             }
             Event::Released { object } => self.on_released(object),
+            Event::Forgotten(what) => self.on_forgotten(what),
             Event::Pong { token } => self.note_life(token),
             Event::GoAway { text, .. } => self.end.note_refusal(text),
             Event::Closing => {

@@ -29,6 +29,8 @@ pub struct Request<'a> {
     pub nested: bool,
     /// When the call ends by itself.
     pub deadline: Option<Instant>,
+    /// What the memory weighs that it names.
+    pub weight: u16,
     /// Call head and steps. Left empty or as it was; to be cleared before its next use.
     pub body: &'a mut Vec<u8>,
     /// What comes back.
@@ -75,8 +77,8 @@ impl Link {
             }
             let deadline = request.deadline.map(clock::stamp);
             let token = pending.clone();
-            let Request { lane, number, chain, nested, body, .. } = request;
-            wire.protocol.call(lane, number, chain, nested, deadline, body, token).map_err(Some)
+            let Request { lane, number, chain, nested, weight, body, .. } = request;
+            wire.protocol.call_with_buffers(lane, number, chain, nested, deadline, weight, body, token).map_err(Some)
         });
         match call {
             Ok(call) => {

@@ -28,6 +28,10 @@ impl Undecoded {
         mark
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
     pub(super) fn end(&mut self, mark: u64) {
         self.open.remove(&mark);
     }

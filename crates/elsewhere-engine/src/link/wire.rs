@@ -259,12 +259,14 @@ impl Link {
 
     /// When something runs out of time next.
     pub(crate) fn next_timer(&self) -> Option<Timestamp> {
-        lock(&self.wire).protocol.poll_timeout()
+        let of_calls = lock(&self.wire).protocol.poll_timeout();
+        [of_calls, self.next_look_at_memory()].into_iter().flatten().min()
     }
 
     /// Ends what has run out of time.
     pub(crate) fn fire_timers(self: &Arc<Self>) {
         self.with_wire(|wire| wire.protocol.handle_timeout(clock::now()));
+        self.look_at_memory();
     }
 
     /// Writes on, when the stream may take more.

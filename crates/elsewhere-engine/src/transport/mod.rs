@@ -5,10 +5,12 @@ mod memory;
 pub(crate) mod ring;
 
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
 
 use rustix::event::{PollFd, epoll};
 use rustix::io::Result;
 
+use crate::buffers::Buffers;
 use crate::socket;
 use elsewhere_shm::wake::Event;
 
@@ -199,6 +201,14 @@ impl Transport {
         match self {
             Self::Ring(end) if end.is_memory() => Some(end),
             _ => None,
+        }
+    }
+
+    /// What passes memory beside the bytes, if they go, or may go, through memory.
+    pub(crate) fn buffers(&self) -> Option<Arc<Buffers>> {
+        match self {
+            Self::Ring(end) => Some(Arc::clone(end.buffers())),
+            Self::Memory(_) | Self::Unix(_) => None,
         }
     }
 

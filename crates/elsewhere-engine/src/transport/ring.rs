@@ -21,6 +21,7 @@ use rustix::event::{PollFd, epoll};
 use rustix::io::{Errno, Result};
 
 use super::{Half, Interest, PeerEnd};
+use crate::buffers::{Buffers, Word};
 use crate::lock::lock;
 use crate::socket::{self, Stream};
 
@@ -28,8 +29,6 @@ const OFFER: u8 = b'M';
 const NOTHING: u8 = b'N';
 const TAKEN: u8 = b'T';
 const REFUSED: u8 = b'R';
-/// Any byte: it only wakes.
-const WAKE: u8 = b'W';
 
 /// What has been agreed on. The maker is not decided until the peer has answered.
 const UNDECIDED: u8 = 0;
@@ -65,6 +64,7 @@ pub struct End {
     is_shut: AtomicBool,
     has_socket_ended: AtomicBool,
     violation: OnceLock<String>,
+    buffers: Arc<Buffers>,
 }
 
 /// Who has to be told of news by the socket.
@@ -135,10 +135,16 @@ fn send_word(stream: &Stream, word: u8) {
 
 impl End {
     fn new(socket: Stream, channel: Channel, agreed: u8) -> Self {
-        let Channel { sender, receiver, lookout, doorbell, recorder, .. } = channel;
+        let Channel { sender, receiver, lookout, doorbell, pool, recorder } = channel;
         let spins = if agreed == UNDECIDED { MAKER_SPINS } else { OTHER_SPINS };
         let waking = socket.clone();
-        doorbell.set_event(Arc::new(Event::new(move || send_word(&waking, WAKE))));
+        doorbell.set_event(Arc::new(Event::new(move || {
+            let _ = waking.send(&Word::Wake.to_bytes()); // lost where the socket is full, which wakes as well
+        })));
+        let buffers = Arc::new(Buffers::new(pool, socket.clone()));
+        if agreed == MEMORY {
+            buffers.turn_on();
+        }
         Self {
             socket,
             agreed: AtomicU8::new(agreed),
@@ -152,7 +158,13 @@ impl End {
             is_shut: AtomicBool::new(false),
             has_socket_ended: AtomicBool::new(false),
             violation: OnceLock::new(),
+            buffers,
         }
+    }
+
+    /// The memory that is passed beside the bytes.
+    pub(crate) fn buffers(&self) -> &Arc<Buffers> {
+        &self.buffers
     }
 
     /// Acquire pairs with the Release in `decide`; the memory itself is ordered by its own indices.
@@ -161,6 +173,9 @@ impl End {
     }
 
     fn decide(&self, agreed: u8) {
+        if agreed == MEMORY {
+            self.buffers.turn_on();
+        }
         self.agreed.store(agreed, Ordering::Release);
     }
 
@@ -241,18 +256,17 @@ impl End {
         }
     }
 
-    /// Takes the bytes that came over the socket to wake, and notes its end. To be called when it is readable.
+    /// Takes what came over the socket, to wake and of memory, and notes its end. To be called when it is readable.
     pub(crate) fn take_wakes(&self) {
         if !self.is_memory() {
             return;
         }
-        let mut wakes = [0; 64];
-        loop {
-            match self.socket.receive(&mut wakes) {
-                Ok(count) if count == wakes.len() => {}
-                Ok(0) => return self.has_socket_ended.store(true, Ordering::SeqCst),
-                Ok(_) | Err(Errno::AGAIN) => return,
-                Err(_) => return self.has_socket_ended.store(true, Ordering::SeqCst),
+        match self.buffers.take_words() {
+            Ok(false) => {}
+            Ok(true) => self.has_socket_ended.store(true, Ordering::SeqCst),
+            Err(error) => {
+                let _ = self.violation.set(error.to_string());
+                self.has_socket_ended.store(true, Ordering::SeqCst);
             }
         }
     }

@@ -110,6 +110,7 @@ impl<'a> Call<'a> {
             chain: ChainId(self.chain),
             nested: self.nested,
             deadline: self.deadline,
+            weight: 0,
             body: &mut body,
             expect: match self.want {
                 Want::Nothing => Expect::Nothing,

@@ -44,6 +44,7 @@ pub(super) const BYTE_ARRAY: u8 = 6;
 pub(super) const MEMORY_VIEW: u8 = 7;
 pub(super) const REFERENCE: u8 = 8;
 pub(super) const PICKLE: u8 = 9;
+pub(super) const BUFFER: u8 = 10;
 pub(super) const ARRAY: u8 = 11;
 
 pub(super) const OFFER: u8 = 0;
@@ -51,6 +52,16 @@ pub(super) const HOME: u8 = 1;
 pub(super) const PLACE: u8 = 2;
 pub(super) const RECEIVER: u8 = 3;
 pub(super) const PROMISE: u8 = 4;
+
+pub(super) const LENT: u8 = 0;
+pub(super) const SHARED: u8 = 1;
+
+pub(super) const RAW: u8 = 0;
+pub(super) const AS_BYTES: u8 = 1;
+pub(super) const AS_BYTE_ARRAY: u8 = 2;
+pub(super) const AS_VIEW: u8 = 3;
+pub(super) const AS_ARRAY: u8 = 4;
+pub(super) const AS_GRID: u8 = 5;
 
 /// The longest big integer, in bytes.
 pub(super) const BIG_INT_MAX: usize = 4096;

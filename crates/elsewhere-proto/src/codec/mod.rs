@@ -11,8 +11,8 @@ mod writer;
 
 // A namespace of its own: those who write walkers over values import from here.
 pub use reader::{Limits, Reader};
-pub use references::{home_references, offered_references};
-pub use token::{Flavour, ReferenceHead, Token, ViewHead};
+pub use references::{home_references, lent_buffers, offered_references};
+pub use token::{BufferForm, BufferHead, BufferPlace, Flavour, ReferenceHead, Token, ViewHead};
 pub use value::Value;
 pub use writer::Writer;
 

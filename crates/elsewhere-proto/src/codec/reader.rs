@@ -5,7 +5,7 @@
 use super::CodecError;
 use super::big_int;
 use super::format as f;
-use super::token::{Flavour, ReferenceHead, Token, ViewHead};
+use super::token::{BufferForm, BufferHead, BufferPlace, Flavour, ReferenceHead, Token, ViewHead};
 use crate::ids::{CallId, ObjectId};
 
 /// What a reader accepts.
@@ -220,6 +220,7 @@ impl<'a> Reader<'a> {
                 self.check_elements(token.children())?;
                 Ok(token)
             }
+            f::BUFFER => buffer(payload).ok_or(malformed("buffer")),
             f::ARRAY => match payload {
                 [typecode, data @ ..] => Ok(Token::Array { typecode: *typecode, data }),
                 [] => Err(malformed("array")),
@@ -344,7 +345,15 @@ fn complex<'a>(payload: &[u8]) -> Option<Token<'a>> {
 }
 
 fn view(payload: &[u8]) -> Option<Token<'_>> {
-    let (&[read_only @ 0..=1, ndim, format_len], rest) = payload.split_first_chunk()? else { return None };
+    let (&[read_only @ 0..=1], rest) = payload.split_first_chunk()? else { return None };
+    let (format, shape, data) = read_shape(rest)?;
+    is_filled(&shape, u64::try_from(data.len()).ok()?).then_some(())?;
+    Some(Token::View { head: ViewHead { read_only: read_only != 0, format, shape }, data })
+}
+
+/// Format and lengths, and what stands behind them.
+fn read_shape(payload: &[u8]) -> Option<(String, Vec<u64>, &[u8])> {
+    let (&[ndim, format_len], rest) = payload.split_first_chunk()?;
     let ndim = usize::from(ndim);
     if ndim > f::DIMENSIONS_MAX {
         return None;
@@ -353,18 +362,45 @@ fn view(payload: &[u8]) -> Option<Token<'_>> {
     let (shape, data) = rest.split_at_checked(ndim.checked_mul(8)?)?;
     let (shape, _) = shape.as_chunks();
     let shape: Vec<u64> = shape.iter().map(|len| u64::from_le_bytes(*len)).collect();
-    is_filled(&shape, data).then_some(())?;
-    let format = std::str::from_utf8(format).ok()?.to_owned();
-    Some(Token::View { head: ViewHead { read_only: read_only != 0, format, shape }, data })
+    Some((std::str::from_utf8(format).ok()?.to_owned(), shape, data))
 }
 
-/// Whether `data` can be the content of a view of this shape, whatever the size of an item.
-fn is_filled(shape: &[u64], data: &[u8]) -> bool {
+fn buffer(payload: &[u8]) -> Option<Token<'_>> {
+    let (&[place, read_only @ 0..=1, form], rest) = payload.split_first_chunk()? else { return None };
+    let (first, rest) = rest.split_first_chunk()?;
+    let (second, rest) = rest.split_first_chunk()?;
+    let (len, rest) = rest.split_first_chunk()?;
+    let (first, second, len) = (u64::from_le_bytes(*first), u64::from_le_bytes(*second), u64::from_le_bytes(*len));
+    let place = match place {
+        f::LENT => BufferPlace::Lent { slot: first.try_into().ok()?, generation: second.try_into().ok()? },
+        f::SHARED => BufferPlace::Shared { number: first, offset: second },
+        _ => return None,
+    };
+    let form = match (form, rest) {
+        (f::RAW, []) => BufferForm::Raw,
+        (f::AS_BYTES, []) => BufferForm::Bytes,
+        (f::AS_BYTE_ARRAY, []) => BufferForm::ByteArray,
+        (f::AS_VIEW, rest) => {
+            let (format, shape, behind) = read_shape(rest)?;
+            (behind.is_empty() && is_filled(&shape, len)).then_some(BufferForm::View { format, shape })?
+        }
+        (f::AS_GRID, [fortran @ 0..=1, rest @ ..]) => {
+            let (format, shape, behind) = read_shape(rest)?;
+            let is_whole = behind.is_empty() && is_filled(&shape, len);
+            is_whole.then_some(BufferForm::Grid { fortran: *fortran != 0, format, shape })?
+        }
+        (f::AS_ARRAY, [typecode]) => BufferForm::Array { typecode: *typecode },
+        _ => return None,
+    };
+    Some(Token::Buffer(BufferHead { place, len, read_only: read_only != 0, form }))
+}
+
+/// Whether `len` bytes can be the content of a view of this shape, whatever the size of an item.
+fn is_filled(shape: &[u64], len: u64) -> bool {
     if shape.contains(&0) {
-        return data.is_empty();
+        return len == 0;
     }
     let items = shape.iter().try_fold(1_u64, |items, len| items.checked_mul(*len));
-    let len = u64::try_from(data.len()).unwrap_or(u64::MAX);
     items.is_some_and(|items| len > 0 && len.is_multiple_of(items))
 }
 

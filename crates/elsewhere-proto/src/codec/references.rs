@@ -1,7 +1,7 @@
 //! The references in a body, for whoever has to count them.
 //! Owns: finding them without making values. Must not know: tables.
 
-use super::token::{ReferenceHead, Token};
+use super::token::{BufferPlace, ReferenceHead, Token};
 use super::{CodecError, Limits, Reader};
 use crate::ids::ObjectId;
 
@@ -27,19 +27,34 @@ pub fn home_references(body: &[u8], limits: Limits) -> Result<Vec<ObjectId>, Cod
     })
 }
 
+/// The places of the buffers that the values in `body` name, in their order: who throws the body away gives back those
+/// that are lent.
+///
+/// # Errors
+/// As [`offered_references`].
+pub fn lent_buffers(body: &[u8], limits: Limits) -> Result<Vec<BufferPlace>, CodecError> {
+    tokens(body, limits, |token| match token {
+        Token::Buffer(head) => Some(head.place),
+        _ => None,
+    })
+}
+
 fn references(
     body: &[u8],
     limits: Limits,
     pick: impl Fn(&ReferenceHead) -> Option<ObjectId>,
 ) -> Result<Vec<ObjectId>, CodecError> {
+    tokens(body, limits, |token| match token {
+        Token::Reference(head) => pick(head),
+        _ => None,
+    })
+}
+
+fn tokens<T>(body: &[u8], limits: Limits, pick: impl Fn(&Token<'_>) -> Option<T>) -> Result<Vec<T>, CodecError> {
     let mut found = Vec::new();
     let mut reader = Reader::new(body, limits);
     while !reader.is_empty() {
-        reader.walk(|token| {
-            if let Token::Reference(head) = token {
-                found.extend(pick(head));
-            }
-        })?;
+        reader.walk(|token| found.extend(pick(token)))?;
     }
     Ok(found)
 }

@@ -41,6 +41,8 @@ pub enum Token<'a> {
         /// The items in the machine's own form, little endian.
         data: &'a [u8],
     },
+    /// Content that lies in memory that both sides share.
+    Buffer(BufferHead),
     /// A list of this many values.
     List(usize),
     /// A tuple of this many values.
@@ -88,6 +90,70 @@ pub struct ViewHead {
     pub format: String,
     /// The number of items in each dimension; at most 64 dimensions.
     pub shape: Vec<u64>,
+}
+
+/// What a value in shared memory is, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BufferHead {
+    /// Where its content begins.
+    pub place: BufferPlace,
+    /// Its length in bytes.
+    pub len: u64,
+    /// Whether its content may not be changed.
+    pub read_only: bool,
+    /// What is made of it.
+    pub form: BufferForm,
+}
+
+/// Where the content of a buffer lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BufferPlace {
+    /// At the beginning of memory that is lent: it is the receiver's until it is given back.
+    Lent {
+        /// Its slot.
+        slot: u32,
+        /// Which loan of the slot.
+        generation: u32,
+    },
+    /// In memory that both sides go on using.
+    Shared {
+        /// Its number, chosen by the sender.
+        number: u64,
+        /// How far from its beginning, in bytes.
+        offset: u64,
+    },
+}
+
+/// What a buffer becomes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BufferForm {
+    /// A buffer of a pickle.
+    Raw,
+    /// Bytes.
+    Bytes,
+    /// Bytes that may be changed.
+    ByteArray,
+    /// A view of memory.
+    View {
+        /// The format of an item in the language of Python's `struct`; at most 255 bytes.
+        format: String,
+        /// The number of items in each dimension; at most 64 dimensions.
+        shape: Vec<u64>,
+    },
+    /// An array of machine values with this type letter.
+    Array {
+        /// The letter that stands for the item type.
+        typecode: u8,
+    },
+    /// An array of several dimensions, as numpy has it.
+    Grid {
+        /// Whether the first index changes fastest, not the last one.
+        fortran: bool,
+        /// As of a view.
+        format: String,
+        /// As of a view.
+        shape: Vec<u64>,
+    },
 }
 
 /// What a reference names.

@@ -1,7 +1,7 @@
 //! Whole values as a tree, for programs without Python.
 //! Owns: the tree and its way to bytes and back. Must not know: what a reference leads to.
 
-use super::token::{Flavour, ReferenceHead, Token, ViewHead};
+use super::token::{BufferHead, Flavour, ReferenceHead, Token, ViewHead};
 use super::{CodecError, Limits, Reader, Writer};
 
 /// One value. Sets and maps keep the order in which they were written and may hold equal elements.
@@ -42,6 +42,8 @@ pub enum Value {
         /// The items, little endian.
         data: Vec<u8>,
     },
+    /// Content in memory that both sides share; only its name.
+    Buffer(BufferHead),
     /// A list.
     List(Vec<Self>),
     /// A tuple.
@@ -127,6 +129,7 @@ impl Value {
             Token::ByteArray(bytes) => Self::ByteArray(bytes.to_vec()),
             Token::View { head, data } => Self::View { head: head.clone(), data: data.to_vec() },
             Token::Array { typecode, data } => Self::Array { typecode: *typecode, data: data.to_vec() },
+            Token::Buffer(head) => Self::Buffer(head.clone()),
             Token::List(_) => Self::List(Vec::new()),
             Token::Tuple(_) => Self::Tuple(Vec::new()),
             Token::Set(_) => Self::Set(Vec::new()),
@@ -188,6 +191,7 @@ impl Value {
             Self::ByteArray(bytes) => out.byte_array(bytes)?,
             Self::View { head, data } => out.memory_view(head, data)?,
             Self::Array { typecode, data } => out.array(*typecode, data)?,
+            Self::Buffer(head) => out.buffer(head)?,
             Self::List(values) => {
                 out.begin_list(values.len())?;
                 Self::write_all(values, out, levels, limits)?;

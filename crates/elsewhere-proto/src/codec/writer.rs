@@ -4,7 +4,7 @@
 use super::CodecError;
 use super::big_int;
 use super::format as f;
-use super::token::{Flavour, ReferenceHead, ViewHead};
+use super::token::{BufferForm, BufferHead, BufferPlace, Flavour, ReferenceHead, ViewHead};
 
 /// Appends values to a buffer. Each method writes one leaf, or the head of a container that its elements must follow.
 #[derive(Debug)]
@@ -168,17 +168,8 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// [`CodecError::TooLong`] beyond 4 GiB, 64 dimensions or 255 bytes of format.
     pub fn memory_view(&mut self, head: &ViewHead, data: &[u8]) -> Result<(), CodecError> {
-        let dimensions = head.shape.len();
-        let format = head.format.len();
-        let (Ok(format_len), true) = (u8::try_from(format), dimensions <= f::DIMENSIONS_MAX) else {
-            return Err(CodecError::TooLong { what: "the form of a memory view", len: format.max(dimensions) });
-        };
-        let [ndim, ..] = dimensions.to_le_bytes();
-        let mut payload = vec![u8::from(head.read_only), ndim, format_len];
-        payload.extend_from_slice(head.format.as_bytes());
-        for len in &head.shape {
-            payload.extend_from_slice(&len.to_le_bytes());
-        }
+        let mut payload = vec![u8::from(head.read_only)];
+        write_shape(&mut payload, &head.format, &head.shape)?;
         self.extension(f::MEMORY_VIEW, &payload, data)
     }
 
@@ -188,6 +179,40 @@ impl<'a> Writer<'a> {
     /// [`CodecError::TooLong`] beyond 4 GiB.
     pub fn array(&mut self, typecode: u8, data: &[u8]) -> Result<(), CodecError> {
         self.extension(f::ARRAY, &[typecode], data)
+    }
+
+    /// Content in shared memory.
+    ///
+    /// # Errors
+    /// [`CodecError::TooLong`] beyond 64 dimensions or 255 bytes of format.
+    pub fn buffer(&mut self, head: &BufferHead) -> Result<(), CodecError> {
+        let mut payload = Vec::with_capacity(40);
+        let (place, first, second) = match head.place {
+            BufferPlace::Lent { slot, generation } => (f::LENT, u64::from(slot), u64::from(generation)),
+            BufferPlace::Shared { number, offset } => (f::SHARED, number, offset),
+        };
+        let form = match &head.form {
+            BufferForm::Raw => f::RAW,
+            BufferForm::Bytes => f::AS_BYTES,
+            BufferForm::ByteArray => f::AS_BYTE_ARRAY,
+            BufferForm::View { .. } => f::AS_VIEW,
+            BufferForm::Array { .. } => f::AS_ARRAY,
+            BufferForm::Grid { .. } => f::AS_GRID,
+        };
+        payload.extend_from_slice(&[place, u8::from(head.read_only), form]);
+        for word in [first, second, head.len] {
+            payload.extend_from_slice(&word.to_le_bytes());
+        }
+        match &head.form {
+            BufferForm::View { format, shape } => write_shape(&mut payload, format, shape)?,
+            BufferForm::Array { typecode } => payload.push(*typecode),
+            BufferForm::Grid { fortran, format, shape } => {
+                payload.push(u8::from(*fortran));
+                write_shape(&mut payload, format, shape)?;
+            }
+            BufferForm::Raw | BufferForm::Bytes | BufferForm::ByteArray => {}
+        }
+        self.extension(f::BUFFER, &payload, &[])
     }
 
     /// A list; `len` values must follow.
@@ -331,4 +356,19 @@ impl<'a> Writer<'a> {
         self.out.extend_from_slice(second);
         Ok(())
     }
+}
+
+/// Dimensions, length of the format, format, lengths.
+fn write_shape(payload: &mut Vec<u8>, format: &str, shape: &[u64]) -> Result<(), CodecError> {
+    let dimensions = shape.len();
+    let (Ok(format_len), true) = (u8::try_from(format.len()), dimensions <= f::DIMENSIONS_MAX) else {
+        return Err(CodecError::TooLong { what: "the form of a memory view", len: format.len().max(dimensions) });
+    };
+    let [ndim, ..] = dimensions.to_le_bytes();
+    payload.extend_from_slice(&[ndim, format_len]);
+    payload.extend_from_slice(format.as_bytes());
+    for len in shape {
+        payload.extend_from_slice(&len.to_le_bytes());
+    }
+    Ok(())
 }

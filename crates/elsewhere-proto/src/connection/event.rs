@@ -4,6 +4,7 @@
 use crate::ids::{CallId, ChainId, LaneId, ObjectId, Timestamp};
 use crate::message::call::CallHead;
 use crate::message::error_record::Outcome;
+use crate::message::forget::Forgotten;
 use crate::message::hello::Hello;
 use crate::violation::Reason;
 
@@ -98,6 +99,8 @@ pub enum Event<T> {
         /// The object.
         object: ObjectId,
     },
+    /// The peer does not name this memory any more.
+    Forgotten(Forgotten),
     /// The answer to a ping.
     Pong {
         /// What the ping carried.

@@ -7,7 +7,8 @@ use super::{Connection, WINDOW_BYTES, WINDOW_CALLS};
 use crate::codec::{CodecError, offered_references};
 use crate::ids::{CallId, ChainId, LaneId, ObjectId, Timestamp};
 use crate::message::call::{CallHead, Want};
-use crate::message::frame::{GO_AWAY_TEXT_MAX, Header, Kind};
+use crate::message::forget::Forgotten;
+use crate::message::frame::{GO_AWAY_TEXT_MAX, Header, Kind, counted};
 use crate::violation::{AnswerRefused, CallRefused, Reason, UnknownExport};
 
 impl<T: Clone> Connection<T> {
@@ -34,9 +35,30 @@ impl<T: Clone> Connection<T> {
         body: &mut Vec<u8>,
         token: Option<T>,
     ) -> Result<CallId, CallRefused> {
+        self.call_with_buffers(lane, number, chain, nested, deadline, 0, body, token)
+    }
+
+    /// The same for a call that names buffers. Their `weight` ([`weight_of`](crate::weight_of)) counts against the window
+    /// like the body.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    #[expect(clippy::too_many_arguments, reason = "mirrors the header and body of a call")]
+    #[inline]
+    pub fn call_with_buffers(
+        &mut self,
+        lane: LaneId,
+        number: u32,
+        chain: ChainId,
+        nested: bool,
+        deadline: Option<Timestamp>,
+        weight: u16,
+        body: &mut Vec<u8>,
+        token: Option<T>,
+    ) -> Result<CallId, CallRefused> {
         let want = self.check_call(body)?;
         let is_post = want == Want::Nothing;
-        let len = body.len();
+        let len = body.len().saturating_sub(CallHead::LEN).saturating_add(counted(weight));
         let id = self.calls.insert(Call {
             id: CallId(0),
             token: token.filter(|_| !is_post),
@@ -46,16 +68,15 @@ impl<T: Clone> Connection<T> {
             is_nested: nested,
             want,
             deadline: deadline.filter(|_| !is_post),
-            len: if is_post { 0 } else { len.saturating_sub(CallHead::LEN) },
+            len: if is_post { 0 } else { len },
             credit: 0,
             end: NOT_QUEUED,
         });
         let id = id.ok_or(CallRefused::WindowFull)?;
         if is_post {
-            self.calls.count_post(len.saturating_sub(CallHead::LEN));
+            self.calls.count_post(len);
         }
-        let header =
-            Header { len: 0, kind: Kind::Call, has_more: false, id: id.0, chain: chain.0, lane: lane.0, number };
+        let header = Header { weight, chain: chain.0, lane: lane.0, number, ..Header::bare(Kind::Call, id.0) };
         if let Some(end) = self.output.push_message(header, body) {
             self.calls.queued(id, end);
         }
@@ -291,6 +312,18 @@ impl<T: Clone> Connection<T> {
             self.release(object, 1);
         }
         Ok(())
+    }
+
+    /// Says that memory is not named any more.
+    pub fn forget(&mut self, what: Forgotten) {
+        if !self.is_over {
+            let header = Header { number: 1, ..Header::bare(Kind::Forget, 0) };
+            match what {
+                // Names of it may stand in what waits.
+                Forgotten::Shared { .. } => self.output.push_last_with(header, &what.to_bytes()),
+                _ => self.output.push_frame(header, &what.to_bytes()),
+            }
+        }
     }
 
     /// Asks the peer for a sign of life; [`Event::Pong`] brings `token` back.

@@ -10,7 +10,9 @@ use super::transmit::RELEASE_LEN;
 use crate::ids::{CallId, ChainId, LaneId, ObjectId, Timestamp};
 use crate::message::call::Want;
 use crate::message::error_record::{ErrorRecord, Outcome};
-use crate::message::frame::{Header, Kind};
+use crate::message::forget::{FORGOTTEN_LEN, Forgotten};
+use crate::message::frame::{Header, Kind, counted};
+use crate::message::hello::Capabilities;
 use crate::message::hello::Hello;
 use crate::violation::{Reason, Violation};
 
@@ -70,6 +72,8 @@ impl<T: Clone> Connection<T> {
         }
         match header.kind {
             Kind::Hello => Err(Violation::SecondHello),
+            Kind::Call if header.weight != 0 && !self.takes_buffers() => Err(Violation::BuffersNotAgreed),
+            Kind::Forget if !self.takes_buffers() => Err(Violation::BuffersNotAgreed),
             Kind::Call if self.input.is_begun(header) => Ok(()),
             Kind::Call if self.is_peer_closing => Err(Violation::CallAfterClose { call: id }),
             Kind::Call => self.answers.begin(id),
@@ -105,6 +109,7 @@ impl<T: Clone> Connection<T> {
             Kind::Pong => self.on_pong(header.id),
             Kind::GoAway => self.on_go_away(&header, body.as_slice()),
             Kind::Close => self.on_close(),
+            Kind::Forget => self.on_forget(header.number, body.as_slice()),
         }
     }
 
@@ -125,7 +130,8 @@ impl<T: Clone> Connection<T> {
             return Ok(());
         }
         let lane = LaneId(header.lane);
-        self.answers.complete(call, lane, head.want, body.len());
+        let len = body.len().saturating_add(counted(header.weight));
+        self.answers.complete(call, lane, head.want, len);
         let chain = ChainId(header.chain);
         let number = header.number;
         self.events.push_back(Event::Call(IncomingCall { call, lane, number, chain, head, received: now, body }));
@@ -249,6 +255,23 @@ impl<T: Clone> Connection<T> {
             }
         }
         self.events.push_back(Event::GoAway { last, reason: Reason(header.number), text });
+        Ok(())
+    }
+
+    /// Whether this side told the peer that it takes buffers.
+    fn takes_buffers(&self) -> bool {
+        self.config.hello.capabilities.has(Capabilities::BUFFERS)
+    }
+
+    fn on_forget(&mut self, number: u32, body: &[u8]) -> Result<(), Violation> {
+        let (entries, rest) = body.as_chunks::<FORGOTTEN_LEN>();
+        if entries.is_empty() || !rest.is_empty() || u32::try_from(entries.len()) != Ok(number) {
+            return Err(Violation::BadForget);
+        }
+        for entry in entries {
+            let what = Forgotten::from_bytes(*entry).ok_or(Violation::BadForget)?;
+            self.events.push_back(Event::Forgotten(what));
+        }
         Ok(())
     }
 

@@ -208,12 +208,18 @@ impl Transmit {
 
     /// Queues a frame without a body behind everything that is there.
     pub(super) fn push_last(&mut self, header: Header) {
+        self.push_last_with(header, &[]);
+    }
+
+    /// Queues a frame behind everything that is there.
+    pub(super) fn push_last_with(&mut self, header: Header, body: &[u8]) {
         self.flush_releases();
         if self.lines.is_empty() {
-            self.push_bare(header);
+            self.push_frame(header, body);
         } else {
             let turn = self.take_turn();
-            self.barriers.push_back(Barrier { turn, frame: header.to_bytes().to_vec() });
+            let header = Header { len: body.len(), ..header };
+            self.barriers.push_back(Barrier { turn, frame: [&header.to_bytes(), body].concat() });
         }
     }
 

@@ -8,6 +8,20 @@ pub const HEADER_LEN: usize = 32;
 /// The longest body of one frame, in bytes; longer messages go as several frames.
 pub const CHUNK_MAX: usize = 256 * 1024;
 
+/// The unit in which a frame tells the size of the buffers that its call names, in bytes.
+pub const WEIGHT_UNIT: usize = 64 * 1024;
+
+/// The weight of buffers of so many bytes together.
+#[must_use]
+pub fn weight_of(bytes: usize) -> u16 {
+    u16::try_from(bytes.div_ceil(WEIGHT_UNIT)).unwrap_or(u16::MAX)
+}
+
+/// What buffers of this weight count for against the window, in bytes.
+pub(crate) fn counted(weight: u16) -> usize {
+    usize::from(weight).saturating_mul(WEIGHT_UNIT)
+}
+
 /// Another frame of the same message follows.
 pub(crate) const FLAG_MORE: u8 = 1;
 
@@ -39,11 +53,13 @@ pub enum Kind {
     GoAway = 11,
     /// The sender makes no more calls.
     Close = 12,
+    /// Memory that is not named any more.
+    Forget = 13,
 }
 
 impl Kind {
     /// Every kind, in order of its code.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Hello,
         Self::Call,
         Self::Reply,
@@ -56,6 +72,7 @@ impl Kind {
         Self::Pong,
         Self::GoAway,
         Self::Close,
+        Self::Forget,
     ];
 
     /// The kind with this code on the wire.
@@ -83,6 +100,8 @@ pub(crate) struct Header {
     pub(crate) len: usize,
     pub(crate) kind: Kind,
     pub(crate) has_more: bool,
+    /// Size of the buffers that a call names, in units of [`WEIGHT_UNIT`], rounded up.
+    pub(crate) weight: u16,
     pub(crate) id: u64,
     pub(crate) chain: u64,
     pub(crate) lane: u32,
@@ -92,7 +111,7 @@ pub(crate) struct Header {
 impl Header {
     /// A header without a body, of which only kind and id count.
     pub(crate) fn bare(kind: Kind, id: u64) -> Self {
-        Self { len: 0, kind, has_more: false, id, chain: 0, lane: 0, number: 0 }
+        Self { len: 0, kind, has_more: false, weight: 0, id, chain: 0, lane: 0, number: 0 }
     }
 
     #[inline]
@@ -103,6 +122,7 @@ impl Header {
         out[0..4].copy_from_slice(&len.to_le_bytes());
         out[4] = self.kind.code();
         out[5] = if self.has_more { FLAG_MORE } else { 0 };
+        out[6..8].copy_from_slice(&self.weight.to_le_bytes());
         out[8..16].copy_from_slice(&self.id.to_le_bytes());
         out[16..24].copy_from_slice(&self.chain.to_le_bytes());
         out[24..28].copy_from_slice(&self.lane.to_le_bytes());
@@ -121,7 +141,8 @@ impl Header {
         if flags & !FLAG_MORE != 0 || (flags != 0 && !kind.may_be_chunked()) {
             return Err(Violation::UnknownFlag { flags });
         }
-        if b0 | b1 != 0 {
+        let weight = u16::from_le_bytes([b0, b1]);
+        if weight != 0 && kind != Kind::Call {
             return Err(Violation::BuffersNotAgreed);
         }
         let len = u32::from_le_bytes([l0, l1, l2, l3]);
@@ -130,6 +151,7 @@ impl Header {
             len: usize::try_from(len).unwrap_or(usize::MAX),
             kind,
             has_more: flags & FLAG_MORE != 0,
+            weight,
             id: u64::from_le_bytes([i0, i1, i2, i3, i4, i5, i6, i7]),
             chain: u64::from_le_bytes([c0, c1, c2, c3, c4, c5, c6, c7]),
             lane: u32::from_le_bytes([a0, a1, a2, a3]),
@@ -141,7 +163,7 @@ impl Header {
 
     fn check_len(&self) -> Result<(), Violation> {
         let max = match self.kind {
-            Kind::Call | Kind::Reply | Kind::Error | Kind::Items | Kind::Release => CHUNK_MAX,
+            Kind::Call | Kind::Reply | Kind::Error | Kind::Items | Kind::Release | Kind::Forget => CHUNK_MAX,
             Kind::Hello => super::hello::HELLO_MAX,
             Kind::GoAway => GO_AWAY_TEXT_MAX,
             Kind::Cancel | Kind::Credit | Kind::Ping | Kind::Pong | Kind::Close => 0,
@@ -169,7 +191,7 @@ mod tests {
         for code in 0..=u8::MAX {
             let kind = Kind::from_code(code);
 
-            assert_eq!(kind.is_some(), (1..=12).contains(&code));
+            assert_eq!(kind.is_some(), (1..=13).contains(&code));
             assert!(kind.is_none_or(|kind| kind.code() == code));
         }
     }
@@ -180,6 +202,7 @@ mod tests {
             len: CHUNK_MAX,
             kind: Kind::Items,
             has_more: true,
+            weight: 0,
             id: u64::MAX - 1,
             chain: 7,
             lane: 8,
@@ -187,6 +210,8 @@ mod tests {
         };
 
         assert_eq!(Header::from_bytes(&header.to_bytes()), Ok(header));
+        let call = Header { kind: Kind::Call, weight: 0x1234, ..header };
+        assert_eq!(Header::from_bytes(&call.to_bytes()), Ok(call));
     }
 
     #[test]
@@ -199,10 +224,17 @@ mod tests {
         };
 
         assert_eq!(with(5, 2), Violation::UnknownFlag { flags: 2 });
-        assert_eq!(with(6, 1), Violation::BuffersNotAgreed);
-        assert_eq!(with(4, 13), Violation::UnknownKind { kind: 13 });
+        assert_eq!(with(4, 14), Violation::UnknownKind { kind: 14 });
         assert_eq!(with(5, 1), Violation::EmptyChunk { kind: Kind::Call });
         assert!(matches!(with(3, 1), Violation::FrameTooLong { .. }));
+    }
+
+    #[test]
+    fn only_calls_have_a_weight() {
+        let mut bytes = Header::bare(Kind::Reply, 1).to_bytes();
+        bytes[7] = 1;
+
+        assert_eq!(Header::from_bytes(&bytes), Err(Violation::BuffersNotAgreed));
     }
 
     #[test]

@@ -24,7 +24,7 @@ impl Capabilities {
     /// Runs one call at a time, in the order in which they arrived completely, and sends each answer before it begins
     /// the next call; only calls of a chain that it waits in come in between.
     pub const SERIAL: Self = Self(1 << 1);
-    /// Frames may have a buffer table. Reserved, unused until later.
+    /// Takes memory that is lent and shared.
     pub const BUFFERS: Self = Self(1 << 2);
     /// Started and finished calls are recorded in shared memory. Reserved, unused until later.
     pub const RECORDER: Self = Self(1 << 3);

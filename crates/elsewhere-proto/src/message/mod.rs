@@ -3,6 +3,7 @@
 
 pub(crate) mod call;
 pub(crate) mod error_record;
+pub(crate) mod forget;
 pub(crate) mod frame;
 pub(crate) mod hello;
 pub(crate) mod operation;

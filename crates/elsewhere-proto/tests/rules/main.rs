@@ -7,11 +7,11 @@ mod pair;
 mod violations;
 
 use elsewhere_proto::{
-    AnswerRefused, CallId, CallRefused, ChainId, Config, ErrorKind, ErrorRecord, Event, LaneId, Outcome, Reason, State,
-    WINDOW_BYTES, WINDOW_CALLS, Want,
+    AnswerRefused, CallHead, CallId, CallRefused, Capabilities, ChainId, Config, ErrorKind, ErrorRecord, Event,
+    Forgotten, LaneId, ObjectId, Outcome, Reason, State, WINDOW_BYTES, WINDOW_CALLS, Want,
 };
 use outcomes::outcomes;
-use pair::{Make, Side, at, calls, carry, events, pair, pair_with, sent};
+use pair::{Make, Side, at, calls, carry, events, pair, pair_of, pair_with, sent};
 
 const LANE: LaneId = LaneId(0);
 
@@ -500,7 +500,7 @@ fn call_whose_last_byte_was_not_taken_has_not_started() {
 fn loss_releases_every_export_and_empties_every_table() {
     let (mut near, mut far) = pair();
     let object = near.export();
-    near.imported(elsewhere_proto::ObjectId(9));
+    near.imported(ObjectId(9));
     Make { deadline: Some(at(9)), ..Make::default() }.on(&mut far);
     carry(&mut far, &mut near);
     events(&mut near);
@@ -542,4 +542,55 @@ fn call_that_its_caller_gave_up_is_known_as_such_until_it_is_answered() {
     assert!(far.is_given_up(call));
     far.reply(call, LANE, &mut nil()).unwrap();
     assert!(!far.is_given_up(call));
+}
+
+/// A call that names memory of this weight.
+fn weigh(side: &mut Side, want: Want, weight: u16) -> Result<CallId, CallRefused> {
+    let mut body = vec![];
+    CallHead { target: ObjectId(0), deadline: None, want, steps: 0 }.write(&mut body);
+    side.call_with_buffers(LANE, 0, ChainId(0), false, None, weight, &mut body, Some(0))
+}
+
+#[test]
+fn memory_that_calls_name_counts_against_the_window() {
+    let (mut near, mut far) = pair_of(Config::default(), Capabilities::BUFFERS);
+    let call = weigh(&mut near, Want::Auto, 1000).unwrap();
+    weigh(&mut near, Want::Auto, u16::MAX).unwrap();
+    assert_eq!(weigh(&mut near, Want::Auto, 0), Err(CallRefused::WindowFull));
+    carry(&mut near, &mut far);
+
+    far.reply(CallId(call.0 + 1), LANE, &mut nil()).unwrap();
+    carry(&mut far, &mut near);
+
+    assert!(near.has_room());
+}
+
+#[test]
+fn memory_that_posts_name_counts_until_they_are_finished() {
+    let (mut near, mut far) = pair_of(Config::default(), Capabilities::BUFFERS);
+    let post = weigh(&mut near, Want::Nothing, 1024).unwrap();
+    assert_eq!(weigh(&mut near, Want::Nothing, 1), Err(CallRefused::WindowFull));
+    carry(&mut near, &mut far);
+
+    assert!(far.finish(post));
+    carry(&mut far, &mut near);
+
+    assert!(near.has_room());
+}
+
+#[test]
+fn word_that_shared_memory_is_forgotten_passes_nothing_that_may_name_it() {
+    let (mut near, mut far) = pair_of(Config::default(), Capabilities::BUFFERS);
+    let mut long = vec![0; 300_000];
+    near.call(LANE, 0, ChainId(0), false, None, &mut long, Some(0)).unwrap();
+
+    near.forget(Forgotten::Shared { number: 1 });
+    near.forget(Forgotten::Lent { slot: 1, generation: 1 });
+    carry(&mut near, &mut far);
+
+    let told = events(&mut far);
+    assert!(matches!(
+        &told[..],
+        [Event::Forgotten(Forgotten::Lent { .. }), Event::Call(_), Event::Forgotten(Forgotten::Shared { .. })]
+    ));
 }

@@ -97,12 +97,13 @@ pub(crate) struct Forged<'a> {
     pub(crate) id: u64,
     pub(crate) chain: u64,
     pub(crate) number: u32,
+    pub(crate) weight: u16,
     pub(crate) body: &'a [u8],
 }
 
 impl Forged<'_> {
     pub(crate) fn new(kind: Kind, id: u64) -> Self {
-        Self { kind, flags: 0, id, chain: 0, number: 0, body: &[] }
+        Self { kind, flags: 0, id, chain: 0, number: 0, weight: 0, body: &[] }
     }
 
     pub(crate) fn bytes(&self) -> Vec<u8> {
@@ -110,6 +111,7 @@ impl Forged<'_> {
         out[..4].copy_from_slice(&(self.body.len() as u32).to_le_bytes());
         out[4] = self.kind.code();
         out[5] = self.flags;
+        out[6..8].copy_from_slice(&self.weight.to_le_bytes());
         out[8..16].copy_from_slice(&self.id.to_le_bytes());
         out[16..24].copy_from_slice(&self.chain.to_le_bytes());
         out[28..].copy_from_slice(&self.number.to_le_bytes());

@@ -2,11 +2,11 @@
 //! Owns: the forged frames. Must not know: what well-behaved peers do.
 
 use elsewhere_proto::{
-    CHUNK_MAX, CallHead, CallId, Config, Connection, Event, Kind, Limits, ObjectId, Outcome, Reason, State, Violation,
-    Want,
+    CHUNK_MAX, CallHead, CallId, Capabilities, Config, Connection, Event, Kind, Limits, ObjectId, Outcome, Reason,
+    State, Violation, Want,
 };
 
-use crate::pair::{Forged, Make, Side, at, carry, events, pair, pair_with, sent};
+use crate::pair::{Forged, Make, Side, at, carry, events, pair, pair_of, pair_with, sent};
 
 fn call_body(want: Want, len: usize) -> Vec<u8> {
     let mut body = vec![];
@@ -254,4 +254,42 @@ fn text_of_go_away_is_text() {
     let frame = Forged { body: &[0xff], ..Forged::new(Kind::GoAway, 0) };
 
     assert_eq!(frame.violates(&mut pair().0), Some(Violation::BadText));
+}
+
+#[test]
+fn memory_is_named_only_to_those_who_take_it() {
+    let body = call_body(Want::Auto, 1);
+    let call = Forged { body: &body, weight: 1, ..Forged::new(Kind::Call, 1) };
+    let forget = Forged { body: &[0; 12], number: 1, ..Forged::new(Kind::Forget, 0) };
+
+    let (_, mut far) = pair();
+    assert_eq!(call.violates(&mut far), Some(Violation::BuffersNotAgreed));
+    let (_, mut far) = pair();
+    assert_eq!(forget.violates(&mut far), Some(Violation::BuffersNotAgreed));
+    let (_, mut far) = pair_of(Config::default(), Capabilities::BUFFERS);
+    assert_eq!(call.violates(&mut far), None);
+    assert_eq!(forget.violates(&mut far), None);
+}
+
+#[test]
+fn malformed_forgets_are_violations() {
+    let entry = [0; 12];
+    let unknown = [9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    for (number, body) in [(0, &[][..]), (1, &entry[..11]), (2, &entry[..]), (1, &unknown[..])] {
+        let (_, mut far) = pair_of(Config::default(), Capabilities::BUFFERS);
+        let forget = Forged { body, number, ..Forged::new(Kind::Forget, 0) };
+
+        assert_eq!(forget.violates(&mut far), Some(Violation::BadForget));
+    }
+}
+
+#[test]
+fn peer_that_names_more_memory_than_the_window_is_cut_off() {
+    let (_, mut far) = pair_of(Config::default(), Capabilities::BUFFERS);
+    let body = call_body(Want::Nothing, 0);
+    let post = |id| Forged { body: &body, weight: 1024, ..Forged::new(Kind::Call, id) };
+
+    assert_eq!(post(1).violates(&mut far), None);
+    assert_eq!(post(2).violates(&mut far), None);
+    assert_eq!(post(3).violates(&mut far), Some(Violation::WindowExceeded));
 }

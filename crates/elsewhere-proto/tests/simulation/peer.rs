@@ -371,7 +371,7 @@ impl Peer {
                 self.own.retain(|own| *own != object);
             }
             Event::Pong { token } => assert_eq!(self.pings.pop_front(), Some(token)),
-            Event::GoAway { .. } | Event::Closing => {}
+            Event::GoAway { .. } | Event::Closing | Event::Forgotten(_) => {}
         }
     }
 

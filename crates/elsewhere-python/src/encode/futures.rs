@@ -27,7 +27,7 @@ impl<'w, 'py> Encoder<'w, 'py> {
         limit: Option<Instant>,
     ) -> Self {
         let may_promise = is_answered && chain::current(py).is_none();
-        Self { may_promise, limit, ..Self::new(py, peer, out, true) }
+        Self { may_promise, limit, ..Self::new(py, peer, out, true).enclosing() }
     }
 }
 
@@ -97,11 +97,13 @@ impl<'py> Encoder<'_, 'py> {
         let mut written = Vec::new();
         let mut nested = Encoder::new(self.py, self.peer, &mut written, true);
         nested.may_promise = self.may_promise;
+        nested.encloses = self.encloses;
         nested.limit = self.limit;
         let result = write(&mut nested);
         self.is_late |= nested.is_late;
         self.promised.append(&mut nested.promised);
         self.poison = self.poison.take().or(nested.poison.take());
+        self.enclosed.append(nested.take_enclosed());
         let granted = nested.into_granted();
         self.granted.extend(granted);
         result?;

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicUsize;
 
 use super::ledger::give_back;
 use super::{BufferName, PoolError, SLOTS};
-use crate::error::Violation;
+use crate::error::{SegmentError, Violation};
 use crate::place::Place;
 use crate::segment::{Segment, Sharing};
 use crate::sync::{Arc, AtomicBool, AtomicU32, Ordering};
@@ -36,7 +36,10 @@ pub struct Borrower {
 
 #[derive(Debug)]
 struct Known {
-    segment: Arc<Segment>,
+    /// None if it could not be mapped.
+    segment: Option<Arc<Segment>>,
+    /// The loan that it was handed over for.
+    first: u32,
     /// The last loan. None for a segment that was never lent.
     generation: Option<u32>,
     /// Whether it is still in use here.
@@ -60,17 +63,30 @@ impl Borrower {
         Self { table, known: HashMap::new(), holdings }
     }
 
-    /// Maps the segment that the peer has made for `slot`, and lets go of the one before. The descriptor need not be kept.
+    /// Maps the segment that the peer has made for the slot of `name`, to be lent as `name` or later, and lets go of the one
+    /// before. The descriptor need not be kept; None if it did not come through. Where there is no descriptor, or no room to
+    /// map it, each loan of it fails with [`PoolError::Unusable`] and is given back.
     ///
     /// # Errors
     /// [`PoolError::Violated`] for a slot that does not exist, [`PoolError::Segment`] if it is not as it must be.
-    pub fn accept(&mut self, slot: u32, bytes: usize, fd: impl AsFd) -> Result<(), PoolError> {
+    pub fn accept(&mut self, name: BufferName, bytes: usize, fd: Option<impl AsFd>) -> Result<(), PoolError> {
+        let BufferName { slot, generation: first } = name;
         if slot as usize >= SLOTS {
             return Err(Violation::UnknownBuffer { slot }.into());
         }
-        let segment = Arc::new(Segment::open(fd, bytes, Sharing::WithForks)?);
-        self.known.insert(slot, Known { segment, generation: None, is_out: Arc::new(AtomicBool::new(false)) });
+        let segment = match fd.map(|fd| Segment::open(fd, bytes, Sharing::WithForks)) {
+            None | Some(Err(SegmentError::System { .. })) => None,
+            Some(opened) => Some(Arc::new(opened?)),
+        };
+        let is_out = Arc::new(AtomicBool::new(false));
+        self.known.insert(slot, Known { segment, first, generation: None, is_out });
         Ok(())
+    }
+
+    /// Whether a segment was handed over that `name` may be a loan of.
+    #[must_use]
+    pub fn knows(&self, name: BufferName) -> bool {
+        self.known.get(&name.slot).is_some_and(|known| !is_before(name.generation, known.first))
     }
 
     /// Begins to use the first `bytes` bytes of a buffer that a message names.
@@ -81,13 +97,21 @@ impl Borrower {
     pub fn take(&mut self, name: BufferName, bytes: usize) -> Result<Borrowed, PoolError> {
         let BufferName { slot, generation } = name;
         let known = self.known.get_mut(&slot).ok_or(Violation::UnknownBuffer { slot })?;
+        if is_before(generation, known.first) {
+            return Err(Violation::StaleLoan { slot, found: generation, before: known.first }.into());
+        }
         let before = known.generation.unwrap_or_else(|| generation.wrapping_sub(1));
-        let is_newer = generation != 0 && generation.wrapping_sub(before).cast_signed() > 0;
+        let is_newer = generation != 0 && is_before(before, generation);
         if !is_newer {
             return Err(Violation::StaleLoan { slot, found: generation, before }.into());
         }
-        if bytes > known.segment.bytes() {
-            return Err(Violation::BufferLength { slot, named: bytes, bytes: known.segment.bytes() }.into());
+        let Some(segment) = &known.segment else {
+            known.generation = Some(generation);
+            give_back(&self.table, slot, generation);
+            return Err(PoolError::Unusable);
+        };
+        if bytes > segment.bytes() {
+            return Err(Violation::BufferLength { slot, named: bytes, bytes: segment.bytes() }.into());
         }
         // Relaxed: an honest peer lends again only after it saw the store behind the one that cleared this, and sent a
         // message that was received since.
@@ -97,12 +121,12 @@ impl Borrower {
         known.generation = Some(generation);
         Ok(Borrowed {
             name,
-            segment: Arc::clone(&known.segment),
+            segment: Arc::clone(segment),
             bytes,
             table: self.table.share(),
             is_out: Arc::clone(&known.is_out),
             holdings: Arc::clone(&self.holdings),
-            is_surplus: self.holdings.add(known.segment.bytes()),
+            is_surplus: self.holdings.add(segment.bytes()),
         })
     }
 
@@ -113,7 +137,7 @@ impl Borrower {
     /// [`PoolError::Violated`] for one that was never handed over.
     pub fn forget(&mut self, name: BufferName) -> Result<(), PoolError> {
         let known = self.known.get(&name.slot).ok_or(Violation::UnknownBuffer { slot: name.slot })?;
-        if known.generation == Some(name.generation) {
+        if !is_before(name.generation, known.first) {
             self.known.remove(&name.slot);
         }
         Ok(())
@@ -124,6 +148,11 @@ impl Borrower {
     pub fn mapped(&self) -> usize {
         self.known.len()
     }
+}
+
+/// Whether loan `first` came before loan `second` of the same slot.
+fn is_before(first: u32, second: u32) -> bool {
+    second.wrapping_sub(first).cast_signed() > 0
 }
 
 impl Borrowed {

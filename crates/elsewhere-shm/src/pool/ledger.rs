@@ -57,6 +57,12 @@ impl Ledger {
         Ok(!entry.is_lent)
     }
 
+    /// The loan of `slot` that stands open, or the last one; zero before the first.
+    #[cfg(not(all(test, loom)))]
+    pub(crate) fn generation(&self, slot: u32) -> u32 {
+        self.entries.get(slot as usize).map_or(0, |entry| entry.generation)
+    }
+
     /// Where loans are given back.
     #[cfg(not(all(test, loom)))]
     pub(crate) fn table(&self) -> &Place<AtomicU32> {

@@ -7,6 +7,7 @@ use std::ptr::NonNull;
 
 use super::ledger::{Ledger, give_back};
 use super::{BufferName, PoolError, SLOTS, class_of};
+use crate::error::Violation;
 use crate::place::Place;
 use crate::segment::{Segment, Sharing};
 use crate::sync::{Arc, AtomicU32};
@@ -34,8 +35,8 @@ struct Buffer {
     segment: Arc<Segment>,
     /// Until the peer has it.
     fd: Option<Arc<OwnedFd>>,
-    /// The last loan that was sent.
-    sent: Option<u32>,
+    /// Whether the peer could not map it, so that it is of no more use.
+    is_lost: bool,
 }
 
 /// A buffer that may be filled. Given back by its drop, unless it was sent.
@@ -131,15 +132,34 @@ impl Lender {
         Ok(())
     }
 
-    /// Notes that `loan` goes to the peer, in a message behind the one with its descriptor ([`Loan::fd`]), and tells its
-    /// name.
-    pub fn sent(&mut self, mut loan: Loan) -> BufferName {
-        loan.table = None; // from here on only the borrower gives it back
+    /// Notes that the peer was sent the descriptor of `loan`, in a message ahead of all that name it.
+    pub fn handed_over(&mut self, loan: &mut Loan) {
+        loan.fd = None;
         if let Some(Some(buffer)) = self.slots.get_mut(loan.name.slot as usize) {
             buffer.fd = None;
-            buffer.sent = Some(loan.name.generation);
         }
-        loan.name
+    }
+
+    /// The same for the descriptor and the message that names `loan`, which is sent right behind it. Tells the name.
+    pub fn sent(&mut self, mut loan: Loan) -> BufferName {
+        self.handed_over(&mut loan);
+        loan.sent()
+    }
+
+    /// The peer could not map what was lent as `name`: the segment is not lent again.
+    ///
+    /// # Errors
+    /// [`Violation::UnknownBuffer`] for a slot that does not exist.
+    pub fn lose(&mut self, name: BufferName) -> Result<(), Violation> {
+        let place = self.slots.get_mut(name.slot as usize).ok_or(Violation::UnknownBuffer { slot: name.slot })?;
+        if let Some(buffer) = place.as_mut().filter(|_| self.ledger.generation(name.slot) == name.generation) {
+            buffer.is_lost = true;
+        }
+        if let Some(index) = self.free.iter().position(|slot| *slot == name.slot) {
+            self.free.swap(0, index);
+            self.retire_if_lost();
+        }
+        Ok(())
     }
 
     /// Takes back what was given back, and retires what is too much.
@@ -152,7 +172,10 @@ impl Lender {
         while let Some(slot) = self.lent.get(index).copied() {
             if self.ledger.has_returned(slot)? {
                 self.lent.swap_remove(index);
-                self.free.push_back(slot);
+                self.free.push_front(slot);
+                if !self.retire_if_lost() {
+                    self.free.rotate_left(1);
+                }
             } else {
                 index += 1;
             }
@@ -177,10 +200,25 @@ impl Lender {
         Ok(!self.free.is_empty())
     }
 
+    /// Lets go of everything: the peer is no more, and nothing is lent again. A [`Loan`] that is still here keeps its segment.
+    pub fn end(&mut self) {
+        self.slots.iter_mut().for_each(|place| *place = None);
+        self.vacant.clear();
+        self.lent.clear();
+        self.free.clear();
+        self.retired.clear();
+    }
+
     /// The segments that are no more, by their last loans and once each: for the peer to let go of them too. The peer may be
     /// told at any time, also when the slot has another segment by then.
     pub fn take_retired(&mut self) -> Vec<BufferName> {
         std::mem::take(&mut self.retired)
+    }
+
+    /// How many bytes are lent, as far as is known.
+    #[must_use]
+    pub fn lent_bytes(&self) -> usize {
+        self.lent.iter().map(|slot| self.bytes_of(*slot)).sum()
     }
 
     /// How many buffers are lent, as far as is known, and how many free.
@@ -205,7 +243,7 @@ impl Lender {
         }
         let slot = self.vacant.pop().ok_or(PoolError::AllLent)?;
         if let Some(place) = self.slots.get_mut(slot as usize) {
-            *place = Some(Buffer { segment: Arc::new(segment), fd: Some(Arc::new(fd)), sent: None });
+            *place = Some(Buffer { segment: Arc::new(segment), fd: Some(Arc::new(fd)), is_lost: false });
         }
         Ok(slot)
     }
@@ -225,12 +263,19 @@ impl Lender {
         })
     }
 
+    /// Retires the longest unused one if the peer cannot use it.
+    fn retire_if_lost(&mut self) -> bool {
+        let buffer = self.free.front().and_then(|slot| self.slots.get(*slot as usize)?.as_ref());
+        buffer.is_some_and(|buffer| buffer.is_lost) && self.retire_oldest() > 0
+    }
+
     /// Tells how many bytes it had; zero if nothing is free.
     fn retire_oldest(&mut self) -> usize {
         let Some(slot) = self.free.pop_front() else { return 0 };
         let Some(buffer) = self.slots.get_mut(slot as usize).and_then(Option::take) else { return 0 };
         self.vacant.push(slot);
-        if let Some(generation) = buffer.sent {
+        if buffer.fd.is_none() {
+            let generation = self.ledger.generation(slot);
             self.retired.push(BufferName { slot, generation }); // otherwise the peer never had it
         }
         buffer.segment.bytes()
@@ -260,6 +305,12 @@ impl Loan {
     #[must_use]
     pub fn write(&self, offset: usize, source: &[u8]) -> bool {
         self.segment.write(offset, source)
+    }
+
+    /// The message that names it is sent: from now on only the peer gives it back. Tells the name.
+    pub fn sent(mut self) -> BufferName {
+        self.table = None;
+        self.name
     }
 
     /// Where the buffer begins, for who fills it by other means. See [`Segment::start`].

@@ -72,6 +72,9 @@ pub enum PoolError {
     /// No memory, or none of this size.
     #[error(transparent)]
     Segment(#[from] SegmentError),
+    /// The descriptor of the buffer did not come through, or there was no room to map it.
+    #[error("the memory of a buffer could not be mapped")]
+    Unusable,
     /// This process is a child of the one that the pool belongs to.
     #[error("the buffers belong to the process that forked this one")]
     Inherited,

@@ -30,7 +30,7 @@ impl Ends {
     /// Sends `loan` with its descriptor if that is needed.
     fn hand_over(&mut self, loan: Loan, bytes: usize) -> Borrowed {
         if let Some(fd) = loan.fd() {
-            self.borrower.accept(loan.name().slot, loan.bytes(), fd).unwrap();
+            self.borrower.accept(loan.name(), loan.bytes(), Some(fd)).unwrap();
         }
         let name = self.lender.sent(loan);
         for retired in self.lender.take_retired() {
@@ -225,7 +225,7 @@ fn loan_of_a_slot_that_was_never_handed_over_is_a_violation() {
     assert_eq!(violation(ends.borrower.take(name(u32::MAX), 1)), Violation::UnknownBuffer { slot: u32::MAX });
     assert_eq!(violation(ends.borrower.forget(name(0))), Violation::UnknownBuffer { slot: 0 });
     let (_segment, fd) = Lender::make(&[], 1).unwrap();
-    assert_eq!(violation(ends.borrower.accept(1024, 1, fd)), Violation::UnknownBuffer { slot: 1024 });
+    assert_eq!(violation(ends.borrower.accept(name(1024), 1, Some(fd))), Violation::UnknownBuffer { slot: 1024 });
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn old_or_double_loans_are_violations() {
 fn more_bytes_than_the_buffer_has_are_a_violation() {
     let mut ends = Ends::new();
     let loan = ends.lender.lend(1).unwrap();
-    ends.borrower.accept(loan.name().slot, loan.bytes(), loan.fd().unwrap()).unwrap();
+    ends.borrower.accept(loan.name(), loan.bytes(), loan.fd()).unwrap();
     let name = ends.lender.sent(loan);
 
     let too_long = Violation::BufferLength { slot: name.slot, named: 4097, bytes: 4096 };
@@ -340,7 +340,7 @@ proptest! {
             ends.set(slot, value);
             let Ok(loan) = ends.lender.lend_with(&[slot as u8; 10]) else { break };
             if let Some(fd) = loan.fd() {
-                ends.borrower.accept(loan.name().slot, loan.bytes(), fd).unwrap();
+                ends.borrower.accept(loan.name(), loan.bytes(), Some(fd)).unwrap();
             }
             let name = ends.lender.sent(loan);
             // A borrower that gave back what it still has is its own victim: it must be told, or see other bytes.

@@ -1,0 +1,117 @@
+//! What goes over the socket beside a connection in shared memory.
+//! Owns: the layout of the words, and what came in part. Must not know: what is done about them.
+//!
+//! | word | bytes | with it |
+//! |---|---|---|
+//! | wake | `W` | |
+//! | memory that is lent | `B`, u32 slot, u32 generation, u64 bytes | its descriptor |
+//! | memory that is shared | `S`, u64 number, u64 bytes | its descriptor |
+//!
+//! A word is sent by one call, so its descriptor comes with its bytes, and no other descriptor with these.
+
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+
+use rustix::io::Errno;
+
+use crate::socket::{self, Stream};
+
+const WAKE: u8 = b'W';
+const LENT: u8 = b'B';
+const SHARED: u8 = b'S';
+/// Bytes of a word with a descriptor.
+const LONG: usize = 17;
+/// Bytes taken at once.
+const CHUNK: usize = 256;
+
+/// What is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Word {
+    /// Look at the memory.
+    Wake,
+    /// A segment for a slot of the pool.
+    Lent { slot: u32, generation: u32, bytes: u64 },
+    /// Memory to share.
+    Shared { number: u64, bytes: u64 },
+}
+
+impl Word {
+    pub(crate) fn to_bytes(self) -> Vec<u8> {
+        let (letter, first, bytes) = match self {
+            Self::Wake => return vec![WAKE],
+            Self::Lent { slot, generation, bytes } => (LENT, u64::from(slot) | u64::from(generation) << 32, bytes),
+            Self::Shared { number, bytes } => (SHARED, number, bytes),
+        };
+        [&[letter][..], &first.to_le_bytes(), &bytes.to_le_bytes()].concat()
+    }
+
+    fn from_long(bytes: [u8; LONG]) -> Option<Self> {
+        let [letter, f0, f1, f2, f3, f4, f5, f6, f7, b0, b1, b2, b3, b4, b5, b6, b7] = bytes;
+        let bytes = u64::from_le_bytes([b0, b1, b2, b3, b4, b5, b6, b7]);
+        match letter {
+            LENT => {
+                let slot = u32::from_le_bytes([f0, f1, f2, f3]);
+                Some(Self::Lent { slot, generation: u32::from_le_bytes([f4, f5, f6, f7]), bytes })
+            }
+            SHARED => Some(Self::Shared { number: u64::from_le_bytes([f0, f1, f2, f3, f4, f5, f6, f7]), bytes }),
+            _ => None,
+        }
+    }
+}
+
+/// A byte that begins no word, or descriptors without words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NoWord;
+
+/// What came and was not taken.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    bytes: VecDeque<u8>,
+    /// Those that came, in the order of their words. The system tells at most one at a time, as the last of what it tells, so
+    /// for a word that is read right after that it is here or it was lost.
+    fds: VecDeque<OwnedFd>,
+    has_ended: bool,
+}
+
+impl Inbox {
+    /// Takes some bytes off the socket without waiting. Returns whether there may be more.
+    pub(crate) fn fill(&mut self, socket: &Stream) -> bool {
+        match socket::try_receive_with(socket, CHUNK) {
+            Ok((bytes, _)) if bytes.is_empty() => self.has_ended = true,
+            Ok((bytes, fds)) => {
+                self.bytes.extend(bytes);
+                self.fds.extend(fds);
+                return true;
+            }
+            Err(Errno::AGAIN) => {}
+            Err(_) => self.has_ended = true,
+        }
+        false
+    }
+
+    /// Whether nothing more comes.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// The next word, with its descriptor if this process had room for it. To be called until there is none before more is
+    /// taken off the socket.
+    pub(crate) fn next(&mut self) -> Result<Option<(Word, Option<OwnedFd>)>, NoWord> {
+        match self.bytes.front() {
+            None if !self.fds.is_empty() => Err(NoWord),
+            None => Ok(None),
+            Some(&WAKE) => {
+                self.bytes.pop_front();
+                Ok(Some((Word::Wake, None)))
+            }
+            Some(&(LENT | SHARED)) if self.bytes.len() < LONG => Ok(None),
+            Some(&(LENT | SHARED)) => {
+                let mut long = [0; LONG];
+                long.iter_mut().zip(self.bytes.drain(..LONG)).for_each(|(place, byte)| *place = byte);
+                let word = Word::from_long(long).ok_or(NoWord)?;
+                Ok(Some((word, self.fds.pop_front())))
+            }
+            Some(_) => Err(NoWord),
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Memory that a peer passed, or that is shared with peers, as an object with Python's buffer protocol.
+//!
+//! Owns: the step from memory to that protocol, and from objects with it to their bytes. Must not know: messages, where
+//! memory comes from.
+//! All memory here may be written by another process, as that of any buffer may be by another thread.
+
+use std::ffi::c_int;
+
+use elsewhere_engine::{Borrowed, Holding, SharedMemory};
+use pyo3::buffer::PyUntypedBuffer;
+use pyo3::exceptions::{PyMemoryError, PyValueError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
+
+/// From this size on content goes in memory of its own.
+pub(crate) const LARGE: usize = 64 * 1024;
+
+/// From this size on others may use the interpreter while it is copied.
+const SLOW: usize = 1 << 20;
+
+/// Memory of another process, or shared with some: gives it back when the last view of it goes.
+#[pyclass(frozen, module = "elsewhere._core")]
+pub(crate) struct Memory {
+    place: Place,
+    is_read_only: bool,
+}
+
+enum Place {
+    Lent(Borrowed),
+    Shared { holding: Holding, offset: usize, len: usize },
+}
+
+impl Memory {
+    pub(crate) fn lent(borrowed: Borrowed, is_read_only: bool) -> Self {
+        Self { place: Place::Lent(borrowed), is_read_only }
+    }
+
+    /// None if there are not so many bytes behind `offset`.
+    pub(crate) fn shared(holding: Holding, offset: u64, len: u64, is_read_only: bool) -> Option<Self> {
+        let (offset, len) = (usize::try_from(offset).ok()?, usize::try_from(len).ok()?);
+        let is_inside = offset.checked_add(len)? <= holding.bytes();
+        is_inside.then_some(Self { place: Place::Shared { holding, offset, len }, is_read_only })
+    }
+
+    fn range(&self) -> (*mut u8, usize) {
+        match &self.place {
+            Place::Lent(borrowed) => (borrowed.start().as_ptr(), borrowed.bytes()),
+            // The offset is inside, as `shared` saw.
+            Place::Shared { holding, offset, len } => (holding.start().as_ptr().wrapping_add(*offset), *len),
+        }
+    }
+
+    /// A view of all of it, of bytes.
+    pub(crate) fn view(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+        Ok(PyMemoryView::from(Bound::new(py, self)?.as_any())?.into_any())
+    }
+}
+
+#[pymethods]
+impl Memory {
+    /// # Safety
+    /// `view` is what the interpreter passes: a buffer to be filled.
+    unsafe fn __getbuffer__(slf: &Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
+        let (start, len) = slf.get().range();
+        let len = ffi::Py_ssize_t::try_from(len)?;
+        let read_only = c_int::from(slf.get().is_read_only);
+        // SAFETY: the range is mapped as long as the object lives, and the view that is filled keeps it alive. Its bytes are
+        // plain memory, whoever else writes them.
+        let filled = unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), start.cast(), len, read_only, flags) };
+        if filled == 0 { Ok(()) } else { Err(PyErr::fetch(slf.py())) }
+    }
+}
+
+/// The bytes of an object that lie in one piece.
+pub(crate) struct Content<'py> {
+    py: Python<'py>,
+    buffer: PyUntypedBuffer,
+}
+
+impl<'py> Content<'py> {
+    /// None if they do not lie in one piece.
+    ///
+    /// # Errors
+    /// Those of a value without a buffer.
+    pub(crate) fn of(value: &Bound<'py, PyAny>) -> PyResult<Option<Self>> {
+        let buffer = PyUntypedBuffer::get(value)?;
+        let is_whole = buffer.is_c_contiguous() || buffer.is_fortran_contiguous();
+        Ok(is_whole.then_some(Self { py: value.py(), buffer }))
+    }
+
+    /// Whether the first index changes fastest, where that makes a difference.
+    pub(crate) fn is_fortran(&self) -> bool {
+        !self.buffer.is_c_contiguous()
+    }
+
+    /// What an item is, in the language of `struct`. None for what is no text.
+    pub(crate) fn format(&self) -> Option<&str> {
+        self.buffer.format().to_str().ok()
+    }
+
+    pub(crate) fn shape(&self) -> Vec<u64> {
+        self.buffer.shape().iter().map(|len| *len as u64).collect()
+    }
+
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.buffer.readonly()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.buffer.len_bytes()
+    }
+
+    fn address(&self) -> usize {
+        self.buffer.buf_ptr().addr()
+    }
+
+    /// The shared memory that it lies in, and where.
+    pub(crate) fn shared(&self) -> Option<(Holding, usize)> {
+        if self.len() == 0 { None } else { SharedMemory::find(self.address(), self.len()) }
+    }
+
+    /// Gives the bytes to `read`, while others use the interpreter if that takes long.
+    pub(crate) fn read<T: Send>(&self, read: impl FnOnce(&[u8]) -> T + Send) -> T {
+        if self.len() == 0 {
+            return read(&[]);
+        }
+        // SAFETY: the buffer is held, so the memory stays where it is, is of that length and not null. Other threads and
+        // processes may write it meanwhile, as they may for every reader of a buffer: `read` only copies.
+        let bytes = unsafe { std::slice::from_raw_parts(self.buffer.buf_ptr().cast::<u8>(), self.len()) };
+        if self.len() < SLOW { read(bytes) } else { self.py.detach(|| read(bytes)) }
+    }
+}
+
+/// A copy of the whole as bytes. Gives the memory back.
+pub(crate) fn bytes_of(py: Python<'_>, borrowed: &Borrowed) -> PyResult<Py<PyBytes>> {
+    let len = ffi::Py_ssize_t::try_from(borrowed.bytes())?;
+    // SAFETY: the range is mapped as long as `borrowed` lives; the interpreter only copies.
+    let object = unsafe { ffi::PyBytes_FromStringAndSize(borrowed.start().as_ptr().cast(), len) };
+    // SAFETY: a new reference, or null with an exception set.
+    let bytes = unsafe { Bound::from_owned_ptr_or_err(py, object) }?;
+    Ok(bytes.cast_into::<PyBytes>()?.unbind())
+}
+
+/// A copy of the whole as a bytearray.
+pub(crate) fn byte_array_of(py: Python<'_>, borrowed: &Borrowed) -> PyResult<Py<PyByteArray>> {
+    let len = ffi::Py_ssize_t::try_from(borrowed.bytes())?;
+    // SAFETY: as in `bytes_of`.
+    let object = unsafe { ffi::PyByteArray_FromStringAndSize(borrowed.start().as_ptr().cast(), len) };
+    // SAFETY: as in `bytes_of`.
+    let bytes = unsafe { Bound::from_owned_ptr_or_err(py, object) }?;
+    Ok(bytes.cast_into::<PyByteArray>()?.unbind())
+}
+
+/// Make memory of zeros that is passed to hosts without a copy: a writable view of bytes.
+///
+/// Passed as an argument, in one or as a result it is the same memory there, and writes are seen on all sides. So are
+/// views of it in one piece. Nobody locks it. The memory lives until no process has a view of it.
+///
+/// Raises MemoryError where there is not so much memory.
+#[pyfunction]
+#[pyo3(signature = (nbytes, /))]
+pub(crate) fn shared_memory(py: Python<'_>, nbytes: usize) -> PyResult<Bound<'_, PyAny>> {
+    if nbytes == 0 {
+        return Ok(PyMemoryView::from(PyByteArray::new(py, &[]).as_any())?.into_any()); // there is nothing to share
+    }
+    let holding = match py.detach(|| SharedMemory::create(nbytes)) {
+        Ok(holding) => holding,
+        Err(error) => return Err(PyMemoryError::new_err(format!("cannot share {nbytes} bytes: {error}"))),
+    };
+    let memory = Memory::shared(holding, 0, nbytes as u64, false);
+    memory.ok_or_else(|| PyValueError::new_err("too large"))?.view(py)
+}
+
+/// Whether this process has any shared memory.
+#[pyfunction]
+pub(crate) fn _shares() -> bool {
+    SharedMemory::is_any()
+}
+
+/// A view of the shared memory of `nbytes` bytes from `address` on; None if these lie elsewhere.
+#[pyfunction]
+pub(crate) fn _shared_span(
+    py: Python<'_>,
+    address: usize,
+    nbytes: usize,
+    is_read_only: bool,
+) -> PyResult<Option<Bound<'_, PyAny>>> {
+    let Some((holding, offset)) = SharedMemory::find(address, nbytes) else { return Ok(None) };
+    let memory = Memory::shared(holding, offset as u64, nbytes as u64, is_read_only);
+    memory.map(|memory| memory.view(py)).transpose()
+}

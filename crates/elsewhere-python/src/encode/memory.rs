@@ -1,0 +1,174 @@
+//! Large content and shared memory among what is written.
+//!
+//! Owns: what goes in memory of its own, and the names of it. Must not know: how memory gets to the peer.
+
+use elsewhere_engine::{Enclosed, Named};
+use elsewhere_proto::codec::{BufferForm, BufferHead, BufferPlace};
+use pyo3::exceptions::{PyBufferError, PyOSError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PyType};
+
+use super::{Encoder, Stop, unwritable};
+use crate::buffers::{Content, LARGE};
+
+impl<'py> Encoder<'_, 'py> {
+    /// Large content may go beside the message.
+    pub(crate) fn enclosing(self) -> Self {
+        Self { encloses: true, ..self }
+    }
+
+    /// What goes beside the message.
+    pub(crate) fn take_enclosed(&mut self) -> Enclosed {
+        std::mem::take(&mut self.enclosed)
+    }
+
+    /// Lends a copy of `content`; whether there was memory for that.
+    fn lend(&mut self, content: &Content<'py>, read_only: bool, form: BufferForm) -> PyResult<bool> {
+        if !self.encloses || content.len() < LARGE {
+            return Ok(false);
+        }
+        let link = &self.peer.link;
+        let Some(lent) = content.read(|bytes| link.lend(bytes)) else { return Ok(false) };
+        let name = lent.name();
+        let place = BufferPlace::Lent { slot: name.slot, generation: name.generation };
+        self.enclosed.lend(lent);
+        self.out.buffer(&BufferHead { place, len: content.len() as u64, read_only, form }).map_err(unwritable)?;
+        Ok(true)
+    }
+
+    /// Writes the name of `content` if it lies in shared memory.
+    fn share(&mut self, content: &Content<'py>, form: &BufferForm) -> PyResult<bool> {
+        let Some((holding, offset)) = content.shared().filter(|_| self.encloses) else { return Ok(false) };
+        let named: Named = self.peer.link.share(holding).map_err(|error| {
+            let text = format!("shared memory cannot be passed to {}: {error}", self.peer.label);
+            PyOSError::new_err(text)
+        })?;
+        let place = BufferPlace::Shared { number: named.number(), offset: offset as u64 };
+        self.enclosed.share(named);
+        let head =
+            BufferHead { place, len: content.len() as u64, read_only: content.is_read_only(), form: form.clone() };
+        self.out.buffer(&head).map_err(unwritable)?;
+        Ok(true)
+    }
+
+    pub(super) fn bytes(&mut self, bytes: &Bound<'py, PyBytes>) -> PyResult<()> {
+        let data = bytes.as_bytes();
+        if self.encloses
+            && data.len() >= LARGE
+            && let Some(content) = Content::of(bytes.as_any())?
+            && self.lend(&content, true, BufferForm::Bytes)?
+        {
+            return Ok(());
+        }
+        self.out.bytes(data).map_err(unwritable)
+    }
+
+    pub(super) fn byte_array(&mut self, array: &Bound<'py, PyByteArray>) -> PyResult<()> {
+        let Some(content) = Content::of(array.as_any())? else { unreachable!("a bytearray lies in one piece") };
+        if self.lend(&content, false, BufferForm::ByteArray)? {
+            return Ok(());
+        }
+        let out = &mut self.out;
+        content.read(|bytes| out.byte_array(bytes)).map_err(unwritable)
+    }
+
+    /// Writes a memoryview in one piece by its name, or else lends a copy. False for any other.
+    pub(super) fn view(&mut self, view: &Bound<'py, PyAny>) -> PyResult<bool> {
+        if !self.encloses || !view.is_exact_instance_of::<PyMemoryView>() {
+            return Ok(false);
+        }
+        let Some(content) = Content::of(view)?.filter(|content| !content.is_fortran()) else { return Ok(false) };
+        let Some(format) = content.format() else { return Ok(false) };
+        let form = BufferForm::View { format: format.to_owned(), shape: content.shape() };
+        self.share_or_lend(&content, form)
+    }
+
+    fn share_or_lend(&mut self, content: &Content<'py>, form: BufferForm) -> PyResult<bool> {
+        if self.share(content, &form)? {
+            return Ok(true);
+        }
+        self.lend(content, content.is_read_only(), form)
+    }
+
+    /// Writes an array of numpy that is large or shared. False for any other, and for what only pickle can tell.
+    pub(super) fn grid(&mut self, value: &Bound<'py, PyAny>) -> Result<bool, Stop> {
+        if !self.encloses || !is_of(value, "ndarray", "numpy", &NUMPY_ARRAY)? {
+            return Ok(false);
+        }
+        // Dates and the like have no buffer.
+        let Ok(Some(content)) = Content::of(value) else { return Ok(false) };
+        let Some(format) = content.format().filter(|format| is_plain(format)) else { return Ok(false) };
+        let is_worth_it = content.len() >= LARGE || content.shared().is_some();
+        if !is_worth_it {
+            return Ok(false);
+        }
+        let address = value.as_ptr() as usize;
+        if self.arrays.contains(&address) {
+            return Err(Stop::Pickle); // it stands in two places, and is to be one there
+        }
+        let form =
+            BufferForm::Grid { fortran: content.is_fortran(), format: format.to_owned(), shape: content.shape() };
+        let is_written = self.share_or_lend(&content, form)?;
+        self.arrays.push(address);
+        Ok(is_written)
+    }
+
+    /// Lends a copy of a large `array.array`. False for a short one, and for anything else.
+    pub(super) fn array(&mut self, value: &Bound<'py, PyAny>) -> Result<bool, Stop> {
+        if !self.encloses || !is_of(value, "array", "array", &MACHINE_ARRAY)? {
+            return Ok(false);
+        }
+        let Some(content) = Content::of(value)?.filter(|content| content.len() >= LARGE) else { return Ok(false) };
+        let code: char = value.getattr("typecode")?.extract()?;
+        let Ok(typecode) = u8::try_from(code) else { return Ok(false) };
+        self.enter_container(value)?;
+        Ok(self.lend(&content, false, BufferForm::Array { typecode })?)
+    }
+
+    /// Writes an out-of-band buffer of a pickle.
+    pub(super) fn pickle_buffer(&mut self, buffer: &Bound<'py, PyAny>) -> PyResult<()> {
+        // Raw it has a shape, also where it has no dimension.
+        let Some(content) = Content::of(&buffer.call_method0("raw")?)? else {
+            return Err(PyBufferError::new_err("a buffer of a pickle does not lie in one piece"));
+        };
+        if !self.share_or_lend(&content, BufferForm::Raw)? {
+            let (out, read_only) = (&mut self.out, content.is_read_only());
+            let written = content.read(|bytes| if read_only { out.bytes(bytes) } else { out.byte_array(bytes) });
+            written.map_err(unwritable)?;
+        }
+        drop(content);
+        buffer.call_method0("release")?;
+        Ok(())
+    }
+}
+
+static NUMPY_ARRAY: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+static MACHINE_ARRAY: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+
+/// Whether `value` is exactly of a class that there is only once its module is loaded.
+fn is_of(
+    value: &Bound<'_, PyAny>,
+    class: &str,
+    module: &str,
+    known: &'static PyOnceLock<Py<PyType>>,
+) -> PyResult<bool> {
+    let (py, kind) = (value.py(), value.get_type());
+    if let Some(known) = known.get(py) {
+        return Ok(kind.is(known));
+    }
+    if kind.name()? != class {
+        return Ok(false);
+    }
+    let loaded = py.import("sys")?.getattr("modules")?.call_method1("get", (module,))?;
+    if loaded.is_none() || !kind.is(&loaded.getattr(class)?) {
+        return Ok(false);
+    }
+    let _ = known.set(py, kind.unbind()); // by another thread at the same time, to the same
+    Ok(true)
+}
+
+/// Whether items of this format are told by it alone: those of this machine, without fields.
+fn is_plain(format: &str) -> bool {
+    matches!(format, "Zf" | "Zd") || (format.len() == 1 && "?bBhHiIlLqQefd".contains(format))
+}

@@ -1,0 +1,75 @@
+"""Arrays in memory that several processes map, and how arrays are pickled that lie in such memory.
+
+Owns: what numpy is asked for, when it is there. Must not know: how memory is shared (`_core` does that).
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+
+from . import _core
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from numpy import ndarray
+
+
+def shared_array(shape: int | Sequence[int], dtype: object = float) -> ndarray[Any, Any]:
+    """Make a numpy array of zeros in memory that is passed to hosts without a copy.
+
+    Passed as an argument, in one or as a result it is the same memory there, and writes are seen on all sides. So are
+    its views; what is computed from it is an array like any other. Nobody locks it. The memory lives until no process
+    has a view of it.
+
+    Raises TypeError for a dtype with Python objects, MemoryError where there is not so much memory, and
+    ModuleNotFoundError without numpy.
+    """
+    try:
+        import numpy as np
+    except ModuleNotFoundError as error:
+        text = "shared_array() needs numpy; shared_memory() does without it"
+        raise ModuleNotFoundError(text, name=error.name) from None
+    kind: np.dtype[Any] = np.dtype(dtype)  # type: ignore[call-overload] # numpy says what it takes
+    if kind.hasobject:
+        text = f"an array of {kind} cannot be shared: it holds objects of this process"
+        raise TypeError(text)
+    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+    nbytes = math.prod(sizes) * kind.itemsize
+    if nbytes == 0:
+        return np.zeros(sizes, kind)
+    if min(sizes, default=0) < 0:
+        text = "negative dimensions are not allowed"
+        raise ValueError(text)
+    return np.ndarray(sizes, kind, buffer=_core.shared_memory(nbytes))
+
+
+def reducers() -> dict[type, Callable[[Any], Any]]:
+    """What arrays are reduced with where shared memory is about: numpy's own way copies what is not in one piece."""
+    numpy = sys.modules.get("numpy")
+    return {numpy.ndarray: _reduce_array} if numpy is not None and _core._shares() else {}
+
+
+def _reduce_array(array: ndarray[Any, Any]) -> Any:
+    if array.flags.forc or array.dtype.hasobject:
+        return array.__reduce_ex__(5)
+    start = array.ctypes.data
+    reach = [(size - 1) * stride for size, stride in zip(array.shape, array.strides, strict=True)]
+    low = start + sum(step for step in reach if step < 0)
+    high = start + sum(step for step in reach if step > 0) + array.itemsize
+    span = _core._shared_span(low, high - low, not array.flags.writeable)
+    if span is None:
+        return array.__reduce_ex__(5)
+    from pickle import PickleBuffer  # whoever gets here has loaded it
+
+    return _make_strided, (PickleBuffer(span), array.shape, array.strides, start - low, array.dtype)
+
+
+def _make_strided(span: memoryview, shape: Any, strides: Any, offset: int, dtype: Any) -> ndarray[Any, Any]:
+    import numpy as np
+
+    array: ndarray[Any, Any] = np.ndarray(shape, dtype, buffer=span, offset=offset, strides=strides)
+    return array
