@@ -3,10 +3,11 @@
 //! Owns: the wait loop's Python side (signals, callbacks) and what each arrival means. Must not know: how a call is
 //! written and sent ([`crate::call`]).
 
+use std::cell::Cell;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use elsewhere_engine::{Arrival, Pending, Wake};
+use elsewhere_engine::{Arrival, Link, Pending, Wake};
 use elsewhere_proto::{ChainId, ErrorKind, LaneId, Outcome};
 use pyo3::prelude::*;
 
@@ -17,6 +18,36 @@ use crate::origin::Source;
 use crate::peer::Peer;
 use crate::proxy::Proxy;
 use crate::{chain, errands, errors, home, path, producing, running, service, turns};
+
+/// A thread that took so long to win the interpreter back has a sibling that is busy with it.
+const CONTENDED: Duration = Duration::from_millis(1);
+
+/// How long such a thread may sleep with the interpreter, which costs the sibling less than winning it back would cost the
+/// thread: a switch interval, 5 ms. Time enough to wake a host that sleeps on another core.
+const KEPT: Duration = Duration::from_micros(200);
+
+/// So many waits keep it, before one lets go to see whether the sibling is still there.
+const KEEPING: u32 = 1_000;
+
+thread_local! {
+    static KEEPS: Cell<u32> = const { Cell::new(0) };
+}
+
+fn note_contention(winning_back: Duration) {
+    if winning_back > CONTENDED {
+        KEEPS.set(KEEPING);
+    }
+}
+
+/// Waits for an answer with the interpreter, if it was hard to win back of late. Whether the answer is there.
+fn keep_interpreter(link: &Arc<Link>, pending: &Pending) -> bool {
+    let keeps = KEEPS.get();
+    if keeps == 0 {
+        return false;
+    }
+    KEEPS.set(keeps - 1);
+    link.nap(pending, KEPT)
+}
 
 /// What a call was made on, for texts and for results that are the receiver itself.
 pub(crate) enum Subject {
@@ -110,14 +141,17 @@ impl Sent {
                 waits = Some(self.begin_to_wait(py, &twin)?);
                 continue;
             }
-            if seat.is_none() && until.is_none() && link.spin(&self.pending) {
+            if seat.is_none() && until.is_none() && (link.spin(&self.pending) || keep_interpreter(link, &self.pending))
+            {
                 running::check(py)?;
                 continue;
             }
             let seat = seat.get_or_insert_with(|| link.sit(self.chain));
             producing::take_up(py, seat, self.chain);
             let seat = &*seat;
-            let wake = running::waiting(py, || py.detach(|| link.wait(&self.pending, until, tick, seat)));
+            let wait = || (link.wait(&self.pending, until, tick, seat), Instant::now());
+            let (wake, woken) = running::waiting(py, || py.detach(wait));
+            note_contention(woken.elapsed());
             match wake {
                 Wake::Arrived => {}
                 Wake::Call(incoming) => {

@@ -7,7 +7,7 @@
 //! the seat that it does not have.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{InboxWake, Link};
 use crate::lock::lock;
@@ -40,7 +40,32 @@ impl Link {
         }) && !is_for_others
     }
 
-    /// The same for work of the link's inbox.
+    /// The same asleep, for at most `patience`: for a thread that has better keep its interpreter, because it took long to
+    /// win it back the last time.
+    #[must_use]
+    pub fn nap(self: &Arc<Self>, pending: &Pending, patience: Duration) -> bool {
+        if self.attention.has_exported() || self.is_inherited() {
+            return false;
+        }
+        let Some(transport) = self.transport() else { return false };
+        let Some(ring) = transport.ring() else { return false };
+        let end = Instant::now() + patience;
+        loop {
+            let has_arrived = ring.has_arrived();
+            if has_arrived {
+                self.try_read();
+            }
+            if pending.is_told() {
+                return true;
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if has_arrived || left.is_zero() || ring.sleep(Some(left), || pending.is_told()) != Some(false) {
+                return false;
+            }
+        }
+    }
+
+    /// [`spin`](Self::spin) for work of the link's inbox.
     #[must_use]
     pub fn spin_for_work(self: &Arc<Self>, taker: &mut Taker) -> Option<InboxWake> {
         if self.attention.is_congested() || self.attention.is_blocked() {
