@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy import ndarray
 
 
-def shared_array(shape: int | Sequence[int], dtype: object = float) -> ndarray[Any, Any]:
+def shared_array(shape: int | Sequence[int], dtype: object = float, /) -> ndarray[Any, Any]:
     """Make a numpy array of zeros in memory that is passed to hosts without a copy.
 
     Passed as an argument, in one or as a result it is the same memory there, and writes are seen on all sides. So are
