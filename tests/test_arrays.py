@@ -67,7 +67,7 @@ def test_array_is_the_same_there_and_back(heap, name):
         assert described(back) == copied
 
 
-@pytest.mark.parametrize("nbytes", [65_535, 65_536, LARGE, LARGE + 1])
+@pytest.mark.parametrize("nbytes", [65_535, 65_536, LARGE, LARGE + 1, 5 * LARGE + 3])
 @pytest.mark.parametrize("make", [bytes, bytearray, lambda data: memoryview(bytearray(data))])
 def test_bytes_are_the_same_there_and_back(heap, make, nbytes):
     value = make(bytes(index % 251 for index in range(nbytes)))

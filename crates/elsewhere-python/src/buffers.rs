@@ -12,12 +12,16 @@ use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
+use rustix::mm::{Advice, madvise};
 
 /// From this size on content goes in memory of its own.
 pub(crate) const LARGE: usize = 64 * 1024;
 
 /// From this size on others may use the interpreter while it is copied.
 const SLOW: usize = 1 << 20;
+
+/// From this size on a copy asks for large pages.
+const HUGE: usize = 4 << 20;
 
 /// Memory of another process, or shared with some: gives it back when the last view of it goes.
 #[pyclass(frozen, module = "elsewhere._core")]
@@ -132,13 +136,34 @@ impl<'py> Content<'py> {
     }
 }
 
+/// Copies the whole to `target`, which has room for it and which nobody else knows yet.
+///
+/// Fresh memory costs several times the copy if the system hands it out page by page, so large pages are asked for.
+fn fill(target: *mut u8, borrowed: &Borrowed) {
+    let len = borrowed.bytes();
+    if len >= HUGE {
+        let page = rustix::param::page_size();
+        let begin = target.addr().next_multiple_of(page);
+        let end = (target.addr() + len) / page * page;
+        // SAFETY: the range is whole pages inside of memory that belongs to the new object. The advice changes no content,
+        // and memory that cannot follow it stays as it is.
+        let _ = unsafe { madvise(target.with_addr(begin).cast(), end.saturating_sub(begin), Advice::LinuxHugepage) };
+    }
+    // SAFETY: both ranges have `len` bytes, the source is mapped as long as `borrowed` lives, and they do not overlap, since
+    // the target is new. What another process writes meanwhile can change what is copied and nothing else.
+    unsafe { std::ptr::copy_nonoverlapping(borrowed.start().as_ptr(), target, len) };
+}
+
 /// A copy of the whole as bytes. Gives the memory back.
 pub(crate) fn bytes_of(py: Python<'_>, borrowed: &Borrowed) -> PyResult<Py<PyBytes>> {
     let len = ffi::Py_ssize_t::try_from(borrowed.bytes())?;
-    // SAFETY: the range is mapped as long as `borrowed` lives; the interpreter only copies.
-    let object = unsafe { ffi::PyBytes_FromStringAndSize(borrowed.start().as_ptr().cast(), len) };
+    // SAFETY: the length is not negative; without a source the content is left open, to be filled below.
+    let object = unsafe { ffi::PyBytes_FromStringAndSize(std::ptr::null(), len) };
     // SAFETY: a new reference, or null with an exception set.
     let bytes = unsafe { Bound::from_owned_ptr_or_err(py, object) }?;
+    // SAFETY: it is the bytes object that was just made.
+    let target = unsafe { ffi::PyBytes_AsString(bytes.as_ptr()) };
+    fill(target.cast(), borrowed);
     Ok(bytes.cast_into::<PyBytes>()?.unbind())
 }
 
@@ -146,9 +171,12 @@ pub(crate) fn bytes_of(py: Python<'_>, borrowed: &Borrowed) -> PyResult<Py<PyByt
 pub(crate) fn byte_array_of(py: Python<'_>, borrowed: &Borrowed) -> PyResult<Py<PyByteArray>> {
     let len = ffi::Py_ssize_t::try_from(borrowed.bytes())?;
     // SAFETY: as in `bytes_of`.
-    let object = unsafe { ffi::PyByteArray_FromStringAndSize(borrowed.start().as_ptr().cast(), len) };
+    let object = unsafe { ffi::PyByteArray_FromStringAndSize(std::ptr::null(), len) };
     // SAFETY: as in `bytes_of`.
     let bytes = unsafe { Bound::from_owned_ptr_or_err(py, object) }?;
+    // SAFETY: as in `bytes_of`.
+    let target = unsafe { ffi::PyByteArray_AsString(bytes.as_ptr()) };
+    fill(target.cast(), borrowed);
     Ok(bytes.cast_into::<PyByteArray>()?.unbind())
 }
 
