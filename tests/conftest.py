@@ -57,6 +57,13 @@ def process_host() -> Iterator[elsewhere.Host]:
         yield host
 
 
+@pytest.fixture
+def shares_memory(request: pytest.FixtureRequest) -> None:
+    """For tests of what only hosts do that are reached through shared memory."""
+    if "socket" in request.config.getoption("--transports").split(","):
+        pytest.skip("hosts share no memory in this run")
+
+
 def open_descriptors() -> dict[int, str]:
     """Every open descriptor and what it is, but for those that the listing itself needs."""
     found = {}

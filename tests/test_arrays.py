@@ -204,6 +204,7 @@ def test_many_calls_leave_no_descriptors_and_no_mappings(far_heap, kind):
     assert abs(after[1][1] - before[1][1]) <= 2
 
 
+@pytest.mark.usefixtures("shares_memory")
 def test_array_there_costs_one_copy_at_most(far_heap):
     value = np.ones(64 * LARGE, "u1")
     far_heap.footprint()
@@ -218,6 +219,7 @@ def test_array_there_costs_one_copy_at_most(far_heap):
     assert far_heap.peak() - there <= value.nbytes + slack
 
 
+@pytest.mark.usefixtures("shares_memory")
 def test_memory_that_nobody_uses_goes_back_to_the_system(far_heap):
     far_heap.echo(np.ones(LARGE, "u1"))
     assert footprint()[1] > 0
@@ -428,6 +430,7 @@ def test_host_killed_while_arrays_are_on_their_way_leaves_no_memory():
         host.close()
 
 
+@pytest.mark.usefixtures("shares_memory")
 def test_host_that_stopped_is_sent_no_more_than_the_window(far_heap):
     value = np.zeros(LARGE, "u1")
     far_heap.keep(None)

@@ -14,6 +14,8 @@ import pytest
 import elsewhere
 from heaps import LARGE, Heap, footprint, forget_peak, peak
 
+pytestmark = pytest.mark.usefixtures("shares_memory")
+
 VIEWS = {
     "the whole": lambda array: array,
     "a part": lambda array: array[5:9],
