@@ -514,4 +514,39 @@ mod tests {
         assert_eq!(received(&maker).unwrap(), b"last words");
         assert_eq!(received(&maker).unwrap(), b"");
     }
+
+    /// A row of numbers without a pattern, from a seed: xorshift, Marsaglia 2003.
+    fn numbers(mut state: u64) -> impl FnMut() -> u64 {
+        move || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state
+        }
+    }
+
+    #[test]
+    fn peer_that_scribbles_breaks_the_rules_and_nothing_else() {
+        use std::os::unix::fs::FileExt as _;
+        const CONTROL: u64 = 4096;
+        let mut broken = 0;
+        for seed in 1..=200 {
+            let (maker, socket) = offered();
+            let (_, memory) = socket::receive_with(&socket, 1).unwrap();
+            let memory = std::fs::File::from(memory.into_iter().next().unwrap());
+            Stream::new(socket.try_clone().unwrap()).send(&[TAKEN]).unwrap();
+            let _ = received(&maker);
+            let mut next = numbers(seed);
+
+            for _ in 0..50 {
+                memory.write_at(&next().to_ne_bytes(), next() % (CONTROL / 8) * 8).unwrap();
+                let _ = maker.send(&[7; 100]);
+                let _ = received(&maker);
+                let _ = maker.rearm();
+            }
+
+            broken += usize::from(maker.violation().is_some());
+        }
+        assert!(broken > 0, "nothing of what was scribbled mattered");
+    }
 }
