@@ -527,7 +527,7 @@ def test_fork_of_the_owner_has_a_zygote_of_its_own():
             print(other.run(os.getppid) == parent)
     """
 
-    assert run(program) == (0, "True\n0 True\nTrue\n", "")
+    assert run(program, flags=["-W", "ignore::DeprecationWarning"]) == (0, "True\n0 True\nTrue\n", "")
 
 
 def test_threads_that_start_hosts_at_once_share_a_zygote():

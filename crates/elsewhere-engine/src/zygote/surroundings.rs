@@ -82,7 +82,8 @@ impl Surroundings {
         let umask = umask.and_then(|text| u32::from_str_radix(text, 8).ok()).ok_or(io::ErrorKind::Unsupported)?;
         let mut fixed = String::new();
         for (name, text) in lines().filter(|(name, _)| LINES.contains(name)) {
-            let _ = writeln!(fixed, "{name} {}", text.trim()); // a String takes everything
+            let text = if name == "SigIgn" { &without_libcs(text) } else { text.trim() };
+            let _ = writeln!(fixed, "{name} {text}"); // a String takes everything
         }
         for resource in RESOURCES {
             let limit = getrlimit(resource);
@@ -97,6 +98,13 @@ impl Surroundings {
         }
         Ok(Self { fixed, umask })
     }
+}
+
+/// A set of signals, as `/proc` shows it, without those that the C library keeps for itself: a process that inherited
+/// them ignored does so until its first thread.
+fn without_libcs(set: &str) -> String {
+    const SIGNALS_32_AND_33: u64 = 0b11 << 31;
+    u64::from_str_radix(set.trim(), 16).map_or_else(|_| set.to_owned(), |set| format!("{:x}", set & !SIGNALS_32_AND_33))
 }
 
 fn link(of_process: &Path, name: &str) -> Option<PathBuf> {
@@ -154,6 +162,12 @@ mod tests {
         let (one, other) = (Surroundings::now().unwrap(), Surroundings::now().unwrap());
 
         assert_eq!(one.fixed, other.fixed);
+    }
+
+    #[test]
+    fn signals_of_the_c_library_do_not_count() {
+        assert_eq!(without_libcs("0000000181001000"), without_libcs("0000000001001000"));
+        assert_ne!(without_libcs("0000000181001000"), without_libcs("0000000181000000"));
     }
 
     #[test]
