@@ -110,11 +110,14 @@ def shared_memory() -> set[str]:
 
 
 def _footprint() -> dict[str, object]:
-    of_zygotes = {number for _, numbers in elsewhere._core._zygotes() for number in numbers}
+    zygotes, descriptors = None, {}
+    while zygotes != elsewhere._core._zygotes():  # one may end just now
+        zygotes, descriptors = elsewhere._core._zygotes(), open_descriptors()
+    of_zygotes = {number for _, numbers in zygotes for number in numbers}
     return {
         "descriptors": sorted(
             kind.partition(":")[0] if not kind.startswith("anon") else kind
-            for number, kind in open_descriptors().items()
+            for number, kind in descriptors.items()
             if number not in of_zygotes
         ),
         "children": children(),
