@@ -333,6 +333,7 @@ fn transmit<'py>(
     match result {
         Ok(transmitted) => {
             enclosed.sent();
+            peer.promises.let_go();
             if let Some(pending) = &transmitted.pending {
                 promised.into_iter().for_each(|(call, future)| peer.promises.pin(call, future, pending));
             }

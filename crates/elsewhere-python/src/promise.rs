@@ -76,10 +76,16 @@ impl Promises {
 
     /// Keeps `future`, whose call is `call`, until `named_by` is answered.
     pub(crate) fn pin(&self, call: CallId, future: Py<Future>, named_by: &Arc<Pending>) {
+        lock(&self.pinned).push(Pinned { call, future, named_by: Arc::clone(named_by) });
+    }
+
+    /// Lets go of futures that nobody will ask for any more. To be called with each call: the next one may name none.
+    pub(crate) fn let_go(&self) {
         let mut pinned = lock(&self.pinned);
-        let is_over = |entry: &mut Pinned| entry.named_by.is_done();
-        let over: Vec<_> = pinned.extract_if(.., is_over).collect();
-        pinned.push(Pinned { call, future, named_by: Arc::clone(named_by) });
+        if pinned.is_empty() {
+            return;
+        }
+        let over: Vec<_> = pinned.extract_if(.., |entry| entry.named_by.is_done()).collect();
         drop(pinned);
         drop(over); // after the lock
     }
