@@ -61,7 +61,9 @@ def _verify(package: str, folder: Path | None) -> dict[str, Any]:
     environment = {**os.environ, "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}", "VIRTUAL_ENV": sys.prefix}
     if folder is not None:
         environment["PYTHONPATH"] = str(folder)
-    command = [sys.executable, "-m", "basedpyright", "--ignoreexternal", "--verifytypes", package, "--outputjson"]
+    command = [sys.executable, "-m", "basedpyright", "--verifytypes", package, "--outputjson"]
+    if folder is None:
+        command.append("--ignoreexternal")  # to a package that was made, what it exports is external
     ended = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, check=False)
     report: dict[str, Any] = json.loads(ended.stdout)
     return report
