@@ -18,6 +18,8 @@ import elsewhere
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from heaps import Heap
+
 TRANSPORTS = ("exec", "zygote", "local")
 """Without "zygote" among them, a host that is started without a word about how is executed, too. With "socket",
 executed hosts that share no memory, none of the others does either."""
@@ -62,6 +64,22 @@ def shares_memory(request: pytest.FixtureRequest) -> None:
     """For tests of what only hosts do that are reached through shared memory."""
     if "socket" in request.config.getoption("--transports").split(","):
         pytest.skip("hosts share no memory in this run")
+
+
+@pytest.fixture
+def heap(host: elsewhere.Host) -> Heap:
+    """Keeps arrays, in a host of each kind."""
+    from heaps import Heap  # noqa: PLC0415 - numpy takes a moment, and most files of tests need none
+
+    return host.spawn(Heap)
+
+
+@pytest.fixture
+def far_heap(process_host: elsewhere.Host) -> Heap:
+    """The same in a process of its own."""
+    from heaps import Heap  # noqa: PLC0415 - numpy takes a moment, and most files of tests need none
+
+    return process_host.spawn(Heap)
 
 
 def open_descriptors() -> dict[int, str]:

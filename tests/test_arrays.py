@@ -41,17 +41,6 @@ ARRAYS = {
 }
 
 
-@pytest.fixture
-def heap(host):
-    return host.spawn(Heap)
-
-
-@pytest.fixture
-def far_heap(process_host):
-    """One in another process."""
-    return process_host.spawn(Heap)
-
-
 @pytest.mark.parametrize("name", ARRAYS)
 def test_array_is_the_same_there_and_back(heap, name):
     original = ARRAYS[name]()
@@ -428,6 +417,9 @@ def test_host_killed_while_arrays_are_on_their_way_leaves_no_memory():
         while footprint()[1]:
             threading.Event().wait(0.01)  # the test's time limit ends it
         host.close()
+
+        assert footprint()[1] == 0
+        assert not host.alive
 
 
 @pytest.mark.usefixtures("shares_memory")

@@ -5,7 +5,8 @@
 //! The maker of a socket pair offers the memory with the first byte on it, before the other process starts: [`OFFER`] with a
 //! descriptor, or [`NOTHING`]. To an offer the other answers with one byte: [`TAKEN`], and from then on both send through
 //! the memory; or [`REFUSED`], and both go on over the socket, as after [`NOTHING`]. The maker sends nothing before it has
-//! the answer. In use, what comes over the socket is its end, and bytes without a meaning that wake who polls.
+//! the answer. In use, what comes over the socket is its end, and the words of `buffers`: of memory that is lent or shared,
+//! and one that only wakes who polls.
 //!
 //! What was sent through the memory before the end of the socket is there to read after it, so the end is told when the
 //! socket has ended and the memory is found empty after that.
