@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use elsewhere_shm::wake::{Budget, Outlook};
+use elsewhere_shm::wake::{Budget, Outlook, Traffic};
 use elsewhere_shm::{Channel, Received, Segment, Sharing, cores};
 use rustix::io::FdFlags;
 use rustix::thread::{CpuSet, futex, sched_setaffinity};
@@ -85,7 +85,7 @@ impl Ends {
     fn wait(&mut self, may_spin: bool) {
         let news = self.channel.lookout.news();
         let core = cores::current();
-        let outlook = Outlook { core, peer_core: news.inlet.peer_core(), quiet: Duration::ZERO };
+        let outlook = Outlook { core, peer_core: news.inlet.peer_core(), traffic: Traffic::Awake };
         let most = if may_spin { self.budget.begin(outlook) } else { Duration::ZERO };
         if !most.is_zero() {
             let _spinner = self.channel.lookout.spin();
@@ -93,7 +93,7 @@ impl Ends {
             loop {
                 for _ in 0..16 {
                     if news.inlet.has_news() {
-                        self.budget.hit(begin.elapsed());
+                        self.budget.hit();
                         return;
                     }
                     std::hint::spin_loop();

@@ -13,7 +13,7 @@ use crate::recorder::{self, Recorder};
 use crate::ring::{Consumer, Inlet, Lines, Outlet, Producer, Received, RingError, RingPlace};
 use crate::segment::{Segment, Sharing};
 use crate::sync::{Arc, AtomicU64, Ordering};
-use crate::wake::{Doorbell, Lookout, News, WakeLine};
+use crate::wake::{Doorbell, Lookout, News, Rung, WakeLine};
 
 /// Bytes that each ring can hold.
 pub const RING_BYTES: usize = 64 * 1024;
@@ -130,15 +130,14 @@ impl Channel {
 }
 
 impl Sender {
-    /// Sends a prefix of `bytes`, tells its length, and wakes the peer. If that is not all, the peer wakes this side when it
-    /// has made room.
+    /// Sends a prefix of `bytes`, and wakes the peer; tells the prefix's length, and whether the peer slept. If that is not
+    /// all, the peer wakes this side when it has made room.
     ///
     /// # Errors
     /// Those of [`Producer::write`].
-    pub fn send(&mut self, bytes: &[u8]) -> Result<usize, RingError> {
+    pub fn send(&mut self, bytes: &[u8]) -> Result<(usize, Rung), RingError> {
         let sent = self.producer.write(bytes)?;
-        self.doorbell.ring()?;
-        Ok(sent)
+        Ok((sent, self.doorbell.ring()?))
     }
 
     /// Sends all `parts`, one behind the other, or nothing, and wakes the peer.

@@ -1,5 +1,6 @@
 //! What the limits of a process do to segments. One test: the limits belong to the process.
 
+use elsewhere_shm::wake::Rung;
 use elsewhere_shm::{Channel, Segment, SegmentError, Sharing};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -32,5 +33,5 @@ fn limit_is_an_error_of_the_one_call() {
 
     assert_eq!(create(), Ok(()));
     assert!(channel.pool.lender.lend(BYTES).is_ok());
-    assert_eq!(channel.sender.send(b"still there"), Ok(11));
+    assert_eq!(channel.sender.send(b"still there"), Ok((11, Rung::Nobody)));
 }

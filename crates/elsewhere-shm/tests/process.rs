@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use elsewhere_shm::wake::Waited;
+use elsewhere_shm::wake::{Rung, Waited};
 use elsewhere_shm::{Channel, RING_BYTES, Received, RingError, Segment, SegmentError, Sharing, Violation};
 use support::*;
 
@@ -48,7 +48,7 @@ fn echo(channel: &mut Channel) {
 fn flush(channel: &mut Channel, queued: &mut VecDeque<u8>) -> bool {
     while !queued.is_empty() {
         match channel.sender.send(queued.as_slices().0) {
-            Ok(sent) => drop(queued.drain(..sent)),
+            Ok((sent, _)) => drop(queued.drain(..sent)),
             Err(RingError::Full) => return true,
             Err(error) => panic!("{error}"),
         }
@@ -192,7 +192,7 @@ fn use_in_every_way(channel: &mut Channel, rounds: usize) -> usize {
         let spinner = channel.lookout.spin();
         let received = channel.receiver.receive(&mut buffer[..number]);
         drop(spinner);
-        assert!(sent.is_err() || sent.is_ok_and(|count| count <= number));
+        assert!(sent.is_err() || sent.is_ok_and(|(count, _)| count <= number));
         assert!(received.is_err() || !matches!(received, Ok(Received::Bytes { count, .. }) if count > number));
         let _ = channel.doorbell.ring();
         sleep(channel, Some(Duration::from_micros(50)));
@@ -268,7 +268,7 @@ fn end_of_one_side_is_told_to_the_other() {
     });
 
     assert!(there.lookout.news().outlet.is_gone() && there.lookout.news().inlet.is_closed());
-    assert_eq!(there.sender.send(&vec![0; RING_BYTES]), Ok(RING_BYTES));
+    assert_eq!(there.sender.send(&vec![0; RING_BYTES]), Ok((RING_BYTES, Rung::Nobody)));
     assert_eq!(there.sender.send(b"x"), Err(RingError::Gone));
 }
 
@@ -294,6 +294,6 @@ fn child_of_a_fork_cannot_touch_the_rings() {
     assert!(command.status().unwrap().success());
 
     let mut here = channel.lock().unwrap();
-    assert_eq!(here.sender.send(b"still here"), Ok(10));
+    assert_eq!(here.sender.send(b"still here"), Ok((10, Rung::Nobody)));
     assert_eq!(receive(&mut there, &mut [0; 100]), Ok(Some(10)));
 }

@@ -28,7 +28,7 @@ fn peer_main() {
         let mut sent = 0;
         while sent < count {
             match channel.sender.send(&buffer[sent..count]) {
-                Ok(more) => sent += more,
+                Ok((more, _)) => sent += more,
                 Err(RingError::Full) => drop(sleep(&channel, None)),
                 Err(error) => panic!("{error}"),
             }
@@ -161,7 +161,7 @@ fn loop_and_thread_both_get_their_answers() {
         let echoing = scope.spawn(move || {
             let mut buffer = [0; 4096];
             while let Some(count) = receive(&mut there, &mut buffer).unwrap() {
-                assert_eq!(there.sender.send(&buffer[..count]), Ok(count));
+                assert_eq!(there.sender.send(&buffer[..count]).map(|(sent, _)| sent), Ok(count));
             }
         });
         let looping = scope.spawn(|| {

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use elsewhere_shm::wake::{Budget, Event, Lookout, News as _, Outlook, Waited};
+use elsewhere_shm::wake::{Budget, Event, Lookout, News as _, Outlook, Rung, Traffic, Waited};
 use elsewhere_shm::{Channel, ChannelNews, Received, Receiver, Recorder, RingError, Sender, cores};
 use rustix::event::{PollFd, epoll};
 use rustix::io::{Errno, Result};
@@ -36,15 +36,19 @@ const UNDECIDED: u8 = 0;
 const MEMORY: u8 = 1;
 const SOCKET: u8 = 2;
 
-/// How long the maker may look for news before it sleeps: it waits for replies. Learned values lie below.
-const MAKER_SPINS: Duration = Duration::from_micros(20);
-/// The same for the other side, which waits for calls: time enough for a maker that slept to wake up and call again.
-const OTHER_SPINS: Duration = Duration::from_micros(50);
+/// How long a thread may look for news before it sleeps: about as long as waking it would take.
+const SPINS: Duration = Duration::from_micros(100);
 /// Looks between two looks at the clock.
 const LOOKS: usize = 16;
-/// Looks before the first look at the clock, which costs as much as several of them, and about how long they take.
+/// Looks before the first look at the clock, which costs as much as several of them: a microsecond.
 const FIRST_LOOKS: usize = 48;
-const FIRST_TIME: Duration = Duration::from_micros(1);
+/// Whoever looks and finds that so much time has passed since the look before was not running: others want the core.
+const PREEMPTED: Duration = Duration::from_micros(25);
+
+/// What was said since the last wait began.
+const SILENCE: u8 = 0;
+const TALK: u8 = 1;
+const WAKING: u8 = 2;
 
 /// An end in shared memory, or where there is none, the socket alone.
 pub(super) type Shared = std::result::Result<End, Stream>;
@@ -59,9 +63,9 @@ pub struct End {
     lookout: Arc<Lookout<ChannelNews>>,
     recorder: Arc<Recorder>,
     polled: Mutex<Polled>,
-    budget: Mutex<Budget>,
-    /// Whether something was sent or received since the last wait began.
-    is_busy: AtomicBool,
+    budget: Budget,
+    /// Whether something was sent or received since the last wait began, and whether the peer had to be woken for it.
+    traffic: AtomicU8,
     is_shut: AtomicBool,
     has_socket_ended: AtomicBool,
     violation: OnceLock<String>,
@@ -137,7 +141,6 @@ fn send_word(stream: &Stream, word: u8) {
 impl End {
     fn new(socket: Stream, channel: Channel, agreed: u8) -> Self {
         let Channel { sender, receiver, lookout, doorbell, pool, recorder } = channel;
-        let spins = if agreed == UNDECIDED { MAKER_SPINS } else { OTHER_SPINS };
         let waking = socket.clone();
         doorbell.set_event(Arc::new(Event::new(move || {
             let _ = waking.send(&Word::Wake.to_bytes()); // lost where the socket is full, which wakes as well
@@ -154,8 +157,8 @@ impl End {
             lookout,
             recorder: Arc::new(recorder),
             polled: Mutex::default(),
-            budget: Mutex::new(Budget::new(spins, cores::usable())),
-            is_busy: AtomicBool::new(false),
+            budget: Budget::new(SPINS, cores::usable()),
+            traffic: AtomicU8::new(SILENCE),
             is_shut: AtomicBool::new(false),
             has_socket_ended: AtomicBool::new(false),
             violation: OnceLock::new(),
@@ -203,8 +206,9 @@ impl End {
     pub(super) fn send(&self, bytes: &[u8]) -> Result<usize> {
         match self.agreed() {
             MEMORY => {
-                self.note_traffic();
-                lock(&self.sender).send(bytes).map_err(|error| self.errno(error))
+                let (sent, rung) = lock(&self.sender).send(bytes).map_err(|error| self.errno(error))?;
+                self.note_traffic(if rung == Rung::Woken { WAKING } else { TALK });
+                Ok(sent)
             }
             SOCKET => self.socket.send(bytes),
             _ if self.is_shut.load(Ordering::SeqCst) => Err(Errno::PIPE),
@@ -227,7 +231,7 @@ impl End {
         let has_ended = self.has_socket_ended.load(Ordering::SeqCst); // before the look at the memory
         match lock(&self.receiver).receive(buffer).map_err(|error| self.errno(error))? {
             Received::Bytes { count, .. } => {
-                self.note_traffic();
+                self.note_traffic(TALK);
                 Ok(count)
             }
             Received::End => Ok(0),
@@ -357,9 +361,18 @@ impl End {
     }
 
     /// The write is spared where it changes nothing: the word is read by all who wait.
-    fn note_traffic(&self) {
-        if !self.is_busy.load(Ordering::Relaxed) {
-            self.is_busy.store(true, Ordering::Relaxed); // Relaxed: a hint, in both places
+    fn note_traffic(&self, traffic: u8) {
+        if self.traffic.load(Ordering::Relaxed) < traffic {
+            self.traffic.store(traffic, Ordering::Relaxed); // Relaxed: a hint, in all places
+        }
+    }
+
+    /// What was said since it was asked last.
+    fn take_traffic(&self) -> Traffic {
+        match self.traffic.swap(SILENCE, Ordering::Relaxed) {
+            SILENCE => Traffic::None,
+            WAKING => Traffic::Woken,
+            _ => Traffic::Awake,
         }
     }
 
@@ -376,36 +389,38 @@ impl End {
     /// Asks `is_over` again and again, at most as long as that has been worth while of late. Returns whether it became true.
     /// `at_most` ends it sooner; it may be gone on with then.
     pub(crate) fn spin(&self, at_most: Duration, mut is_over: impl FnMut() -> bool) -> bool {
-        let quiet = if self.is_busy.swap(false, Ordering::Relaxed) { Duration::ZERO } else { Duration::MAX };
-        let outlook = Outlook { core: cores::current(), peer_core: self.lookout.news().inlet.peer_core(), quiet };
-        let most = lock(&self.budget).begin(outlook);
+        let peer_core = self.lookout.news().inlet.peer_core();
+        let outlook = Outlook { core: cores::current(), peer_core, traffic: self.take_traffic() };
+        let most = self.budget.begin(outlook);
         if most.is_zero() {
             return false;
         }
         let _spinner = self.lookout.spin();
         for _ in 0..FIRST_LOOKS {
             if is_over() {
-                lock(&self.budget).hit(FIRST_TIME);
+                self.budget.hit();
                 return true;
             }
             std::hint::spin_loop();
         }
         let begin = Instant::now();
+        let mut before = Duration::ZERO;
         loop {
             for _ in 0..LOOKS {
                 if is_over() {
-                    lock(&self.budget).hit(begin.elapsed());
+                    self.budget.hit();
                     return true;
                 }
                 std::hint::spin_loop();
             }
             let spun = begin.elapsed();
-            if spun >= most {
-                lock(&self.budget).miss();
-                return false;
+            if spun >= most || spun - before >= PREEMPTED {
+                self.budget.miss();
+                return is_over();
             }
+            before = spun;
             if spun >= at_most {
-                self.note_traffic();
+                self.budget.cut(most - spun);
                 return false;
             }
         }

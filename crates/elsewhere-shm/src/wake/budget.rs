@@ -1,34 +1,42 @@
 //! How long spinning is worth while.
-//! Owns: what was learned of earlier waits. Must not know: clocks (time comes in), what is waited for.
+//! Owns: what was learned of earlier waits. Must not know: clocks, what is waited for.
 //!
-//! Waking a core that sleeps costs 25 to 57 µs, whatever wakes it; a spinner sees the answer after 0.1 µs. But a spinner on
-//! the peer's own core only keeps the peer from answering, and a spinner without an answer takes a core from others. So the
-//! budget follows what spinning has brought: twice the usual wait, half after each miss, nothing after several, and then one
-//! try in 16, to learn of better times. A usual wait of a microsecond does not make the budget so small that the first
-//! answer which is late, for a page fault or a collection there, ends the spinning: that would cost the next ones two
-//! wake-ups each.
+//! Waking a core that sleeps costs 25 to 57 µs, whatever wakes it; a spinner sees the answer after 0.1 µs. Who does not know
+//! how long he waits loses least by looking for as long as the waking would take, and sleeping then (the rent-or-buy rule,
+//! Karlin and others 1988). So the budget is all or nothing: a hit costs no more than the wait itself took, and only misses
+//! cost anything. They are counted against the hits; who has lost his credit tries one wait in 16.
+//!
+//! Two sides that both sleep keep each other asleep: the answer of a peer that has to be woken first is late, and so is the
+//! next call of who is woken for that answer. So who had to wake the peer spins for as much longer as the peer takes to wake
+//! up: it is awake when the answer comes, and the peer, which need not wake anybody, finds the next call soon.
 
 use std::time::Duration;
 
-/// Below this a budget is none: sleeping for so short a time costs more.
-const LEAST: Duration = Duration::from_micros(2);
-
-/// After a hit it is no less than this: several misses in a row end the spinning, one does not.
-const AFTER_HIT: Duration = Duration::from_micros(8);
+use crate::sync::{AtomicU32, Ordering};
 
 /// One wait in so many is spun although nothing is expected of it.
 const PROBE: u32 = 16;
 
-/// Without traffic for so long, nothing is expected soon.
-const QUIET: Duration = Duration::from_millis(1);
+/// How long a peer takes that has to be woken first.
+const WAKING: Duration = Duration::from_micros(60);
 
-/// How long one connection's waits on one side may spin.
-#[derive(Clone, Debug)]
+/// A miss costs as much as so many hits bring: it takes the whole budget, and they save most of it.
+const MISS: u32 = 2;
+
+/// Credit beyond this is not counted, so that bad times are noticed soon: after four misses.
+const MOST_CREDIT: u32 = 4 * MISS;
+
+/// Credit after a probe that brought something.
+const FRESH_CREDIT: u32 = 2 * MISS;
+
+/// How long the waits of one side of a connection may spin. Threads that wait at the same time may use it: it is a guess.
+#[derive(Debug)]
 pub struct Budget {
     most: Duration,
-    usual: Duration,
-    current: Duration,
-    until_probe: u32,
+    /// Nanoseconds that were left when a wait was cut short, for the wait that goes on with it.
+    left: AtomicU32,
+    credit: AtomicU32,
+    until_probe: AtomicU32,
 }
 
 /// What is known at the beginning of a wait.
@@ -38,113 +46,153 @@ pub struct Outlook {
     pub core: u32,
     /// The core that the peer was last seen on.
     pub peer_core: u32,
-    /// Time since something was sent or received.
-    pub quiet: Duration,
+    /// What was said since the last wait.
+    pub traffic: Traffic,
+}
+
+/// What was sent or received between two waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Traffic {
+    /// Nothing: the last wait goes on.
+    None,
+    /// The peer was awake when it was sent to, or nothing was sent.
+    Awake,
+    /// The peer had to be woken.
+    Woken,
 }
 
 impl Budget {
-    /// Budgets of at most `most`: 20 µs for who waits for a reply, 50 µs for who waits for a call. `cores` is how many this
-    /// process may use; with fewer than two it never spins.
+    /// Budgets of `most`. `cores` is how many this process may use; with fewer than two it never spins.
     #[must_use]
     pub fn new(most: Duration, cores: usize) -> Self {
         let most = if cores < 2 || cfg!(target_arch = "aarch64") { Duration::ZERO } else { most };
-        Self { most, usual: most / 2, current: most, until_probe: PROBE }
+        Self { most, left: AtomicU32::new(0), credit: AtomicU32::new(MOST_CREDIT), until_probe: AtomicU32::new(PROBE) }
     }
 
-    /// How long the wait that begins now may spin.
-    pub fn begin(&mut self, outlook: Outlook) -> Duration {
-        if self.most.is_zero() || outlook.core == outlook.peer_core || outlook.quiet > QUIET {
+    /// How long the wait that begins now, or goes on, may spin.
+    // Relaxed, here and below: guesses, which order nothing.
+    pub fn begin(&self, outlook: Outlook) -> Duration {
+        let left = self.left.load(Ordering::Relaxed);
+        if left > 0 {
+            self.left.store(0, Ordering::Relaxed);
+        }
+        if self.most.is_zero() || outlook.core == outlook.peer_core {
             return Duration::ZERO;
         }
-        if !self.current.is_zero() {
-            return self.current;
+        if outlook.traffic == Traffic::None {
+            return Duration::from_nanos(left.into());
         }
-        self.until_probe -= 1;
-        if self.until_probe > 0 {
+        if self.credit.load(Ordering::Relaxed) == 0 && !self.is_probe() {
             return Duration::ZERO;
         }
-        self.until_probe = PROBE;
-        self.most
+        if outlook.traffic == Traffic::Woken { self.most + WAKING } else { self.most }
     }
 
-    /// The spinning brought what was waited for, after `waited`.
-    pub fn hit(&mut self, waited: Duration) {
-        let was_expected = !self.current.is_zero();
-        self.usual = if was_expected { (self.usual * 7 + waited) / 8 } else { waited };
-        self.current = (self.usual * 2).max(AFTER_HIT).min(self.most);
+    fn is_probe(&self) -> bool {
+        let until = self.until_probe.load(Ordering::Relaxed).saturating_sub(1);
+        self.until_probe.store(if until == 0 { PROBE } else { until }, Ordering::Relaxed);
+        until == 0
     }
 
-    /// The spinning brought nothing.
-    pub fn miss(&mut self) {
-        self.current /= 2;
-        if self.current < LEAST {
-            self.current = Duration::ZERO;
+    /// The spinning brought what was waited for.
+    pub fn hit(&self) {
+        match self.credit.load(Ordering::Relaxed) {
+            MOST_CREDIT => {}
+            0 => self.credit.store(FRESH_CREDIT, Ordering::Relaxed),
+            credit => self.credit.store(credit + 1, Ordering::Relaxed),
         }
+    }
+
+    /// The spinning brought nothing in all the time it had.
+    pub fn miss(&self) {
+        self.credit.store(self.credit.load(Ordering::Relaxed).saturating_sub(MISS), Ordering::Relaxed);
+    }
+
+    /// The spinning was ended before its time: it may go on for `left`, if nothing comes in between.
+    pub fn cut(&self, left: Duration) {
+        self.left.store(u32::try_from(left.as_nanos()).unwrap_or(u32::MAX), Ordering::Relaxed);
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
-    const MOST: Duration = Duration::from_micros(20);
-    const AWAY: Outlook = Outlook { core: 0, peer_core: 1, quiet: Duration::ZERO };
+    const MOST: Duration = Duration::from_micros(50);
+    const AWAY: Outlook = Outlook { core: 0, peer_core: 1, traffic: Traffic::Awake };
+    const WOKEN: Outlook = Outlook { traffic: Traffic::Woken, ..AWAY };
+
+    fn spins(budget: &Budget, outlook: Outlook, waits: usize) -> Vec<Duration> {
+        (0..waits).map(|_| budget.begin(outlook)).filter(|spin| !spin.is_zero()).collect()
+    }
 
     #[test]
     fn nobody_spins_on_the_core_of_the_peer() {
-        let mut budget = Budget::new(MOST, 2);
+        let budget = Budget::new(MOST, 2);
 
         assert_eq!(budget.begin(Outlook { peer_core: 0, ..AWAY }), Duration::ZERO);
         assert_eq!(budget.begin(AWAY), MOST);
     }
 
     #[test]
-    fn nobody_spins_with_a_single_core_or_after_a_pause() {
+    fn nobody_spins_with_a_single_core_or_without_traffic() {
         assert_eq!(Budget::new(MOST, 1).begin(AWAY), Duration::ZERO);
-        let pause = Outlook { quiet: Duration::from_millis(2), ..AWAY };
-        assert_eq!(Budget::new(MOST, 2).begin(pause), Duration::ZERO);
+        let silence = Outlook { traffic: Traffic::None, ..AWAY };
+        assert_eq!(Budget::new(MOST, 2).begin(silence), Duration::ZERO);
     }
 
     #[test]
-    fn budget_is_twice_the_usual_wait() {
-        let mut budget = Budget::new(MOST, 2);
+    fn some_misses_among_hits_do_not_end_the_spinning() {
+        let budget = Budget::new(MOST, 2);
 
-        (0..100).for_each(|_| budget.hit(Duration::from_micros(5)));
+        for _ in 0..100 {
+            budget.miss();
+            (0..MISS).for_each(|_| budget.hit());
+        }
 
-        let learned = budget.begin(AWAY);
-        assert!(learned >= Duration::from_micros(10) && learned < Duration::from_micros(11), "{learned:?}");
+        assert_eq!(spins(&budget, AWAY, 10).len(), 10);
     }
 
     #[test]
-    fn budget_has_a_least_and_a_most() {
-        let mut budget = Budget::new(MOST, 2);
-
-        (0..100).for_each(|_| budget.hit(Duration::ZERO));
-        assert_eq!(budget.begin(AWAY), AFTER_HIT);
-        (0..100).for_each(|_| budget.hit(Duration::from_millis(1)));
-        assert_eq!(budget.begin(AWAY), MOST);
-    }
-
-    #[test]
-    fn one_miss_does_not_end_the_spinning() {
-        let mut budget = Budget::new(MOST, 2);
-        (0..100).for_each(|_| budget.hit(Duration::ZERO));
-
-        budget.miss();
-
-        assert!(!budget.begin(AWAY).is_zero());
-    }
-
-    #[test]
-    fn misses_end_the_spinning_and_one_wait_in_16_tries_again() {
-        let mut budget = Budget::new(MOST, 2);
+    fn four_misses_end_the_spinning_and_one_wait_in_16_tries_again() {
+        let budget = Budget::new(MOST, 2);
         (0..4).for_each(|_| budget.miss());
 
-        let begun: Vec<_> = (0..128).map(|_| budget.begin(AWAY)).collect();
-        assert_eq!(begun.iter().filter(|spun| **spun == MOST).count(), 8);
-        assert_eq!(begun.iter().filter(|spun| spun.is_zero()).count(), 120);
+        assert_eq!(spins(&budget, AWAY, 128), [MOST; 8]);
+        budget.hit();
 
-        budget.hit(Duration::from_micros(4));
-        assert_eq!(budget.begin(AWAY), Duration::from_micros(8));
+        assert_eq!(spins(&budget, AWAY, 10).len(), 10);
+    }
+
+    #[test]
+    fn wait_for_a_peer_that_had_to_be_woken_spins_for_longer() {
+        let budget = Budget::new(MOST, 2);
+
+        assert_eq!(spins(&budget, WOKEN, 3), [MOST + WAKING; 3]);
+        (0..4).for_each(|_| budget.miss());
+
+        assert_eq!(spins(&budget, WOKEN, 32), [MOST + WAKING; 2]);
+    }
+
+    #[test]
+    fn wait_that_was_cut_goes_on_once() {
+        let budget = Budget::new(MOST, 2);
+        let silence = Outlook { traffic: Traffic::None, ..AWAY };
+
+        budget.cut(Duration::from_micros(30));
+
+        assert_eq!(budget.begin(silence), Duration::from_micros(30));
+        assert_eq!(budget.begin(silence), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_was_left_of_a_wait_is_gone_with_the_next_traffic() {
+        let budget = Budget::new(MOST, 2);
+        budget.cut(Duration::from_micros(30));
+
+        let next = budget.begin(AWAY);
+
+        assert_eq!(next, MOST);
+        assert_eq!(budget.begin(Outlook { traffic: Traffic::None, ..AWAY }), Duration::ZERO);
     }
 }

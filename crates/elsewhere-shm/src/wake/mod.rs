@@ -39,7 +39,7 @@ use crate::place::Place;
 use crate::place::Shared;
 use crate::sync::{Arc, Mutex, Ordering, fence, lock};
 
-pub use budget::{Budget, Outlook};
+pub use budget::{Budget, Outlook, Traffic};
 pub use event::Event;
 pub(crate) use futex::Futex;
 pub use futex::Waited;
