@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import ast
 import os
 import re
 import signal
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+import elsewhere
 
 LARGE = 1 << 20
 """Bytes of what travels in memory of its own."""
@@ -55,6 +58,14 @@ class Heap:
             "numpy": lambda: np.arange(nbytes // 8, dtype="<i8"),
         }[kind]()
 
+    def frozen(self, nbytes: int) -> Any:
+        made = np.arange(nbytes // 8, dtype="<i8")
+        made.flags.writeable = False
+        return made
+
+    def place(self, value: Any) -> tuple[int, int] | None:
+        return place(value)
+
     def fail(self, value: Any) -> None:
         raise ValueError(len(value))
 
@@ -83,6 +94,21 @@ class Heap:
         with open(reading, encoding="ascii") as pipe:
             return int(pipe.read())
 
+    def pass_on_from_a_child(self) -> Any:
+        """What a host of a child of `os.fork` gets of the last value: its sum and place; and the place here."""
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            with elsewhere.Host() as host:
+                heap = host.spawn(Heap)
+                heap.keep(self.last())
+                os.write(writing, repr((int(np.sum(heap.last())), heap.place(self.last()))).encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+        os.close(writing)
+        with open(reading, encoding="ascii") as pipe:
+            return ast.literal_eval(pipe.read()), place(self.last())
+
     def produce(self, count: int, nbytes: int) -> Any:
         for number in range(count):
             yield np.full(nbytes, number, "u1")
@@ -104,6 +130,17 @@ def footprint() -> tuple[int, int]:
     maps = re.findall(r"^(\w+)-(\w+) .*/memfd:elsewhere", Path("/proc/self/maps").read_text(), re.MULTILINE)
     sizes = [int(end, 16) - int(start, 16) for start, end in maps]
     return len(os.listdir("/proc/self/fd")), sum(size >= LARGE for size in sizes)
+
+
+def place(value: Any) -> tuple[int, int] | None:
+    """Which memory that processes share an array or view begins in, and where; None if it lies in none."""
+    address = np.asarray(value).ctypes.data
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        span, _, _, _, inode, *rest = line.split(maxsplit=5)
+        begin, end = (int(bound, 16) for bound in span.split("-"))
+        if begin <= address < end:
+            return (int(inode), address - begin) if rest and rest[0].startswith("/memfd:elsewhere") else None
+    return None
 
 
 def peak() -> int:

@@ -60,7 +60,7 @@ def _reduce_array(array: ndarray[Any, Any]) -> Any:
     reach = [(size - 1) * stride for size, stride in zip(array.shape, array.strides, strict=True)]
     low = start + sum(step for step in reach if step < 0)
     high = start + sum(step for step in reach if step > 0) + array.itemsize
-    span = _core._shared_span(low, high - low, not array.flags.writeable)
+    span = _core._shared_span(low, high - low, array.nbytes, not array.flags.writeable)
     if span is None:
         return array.__reduce_ex__(5)
     from pickle import PickleBuffer  # whoever gets here has loaded it

@@ -39,10 +39,10 @@ pub mod transport;
 mod watch;
 mod zygote;
 
-pub use buffers::{BufferError, Enclosed, Holding, Lent, Named, ShareError, SharedMemory};
+pub use buffers::{BufferError, Enclosed, Frozen, Holding, Lent, Named, ShareError, SharedMemory};
 pub use chains::ChainSeat;
 pub use clock::expires;
-pub use elsewhere_shm::pool::{Borrowed, BufferName};
+pub use elsewhere_shm::pool::{Borrowed, BufferName, Purpose};
 pub use error::{Arrival, Exit, Loss, StartError, SubmitError};
 pub use home::{Home, Piece, Stream};
 pub use inbox::{Inbox, Incoming, Work};

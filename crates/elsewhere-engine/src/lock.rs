@@ -5,6 +5,9 @@
 //! another: roles, watched stream, call, released objects, bell, interrupts, and those of a process, with a home's
 //! or the line to a zygote inside or alone. A thread that holds one of them takes only locks further right. None is held across a sleep, or while the last handle of a link may be dropped.
 //!
+//! Those of memory stand alone, but that one may be taken inside another in this order: what a frozen piece of memory is, what
+//! came in on a link, what this process has mapped, what a link has lent, its socket.
+//!
 //! Inside any of these may be taken, one at a time, a parker's bed and those of a ring: sender, receiver, budget, and who
 //! polls it. Inside that last one, and inside the roles, the lookout's of `elsewhere-shm`; inside that only the bell.
 

@@ -6,7 +6,7 @@ mod support;
 use std::sync::Arc;
 
 use elsewhere_engine::transport::Transport;
-use elsewhere_engine::{BufferError, BufferName, Inbox, Link, Loss, SharedMemory};
+use elsewhere_engine::{Borrowed, BufferError, BufferName, Frozen, Inbox, Link, Loss, Purpose, SharedMemory};
 use elsewhere_proto::codec::{BufferForm, BufferHead, BufferPlace, Writer};
 use elsewhere_proto::{Capabilities, Config, Hello};
 use support::Watchdog;
@@ -58,7 +58,7 @@ fn content_that_is_lent_is_read_at_the_other_end() {
     let (near, far) = links();
     let content: Vec<u8> = (0..BYTES).map(|index| index as u8).collect();
 
-    let lent = near.lend(&content).unwrap();
+    let lent = near.lend(&content, Purpose::Own).unwrap();
     let borrowed = far.borrow_buffer(lent.name(), BYTES as u64).unwrap();
 
     assert_eq!(borrowed.to_vec(), content);
@@ -70,7 +70,7 @@ fn memory_that_comes_back_is_lent_again() {
     let (near, far) = links();
     let mut slots = vec![];
     for number in 0..5 {
-        let lent = near.lend(&vec![number; BYTES]).unwrap();
+        let lent = near.lend(&vec![number; BYTES], Purpose::Own).unwrap();
         let name = lent.name();
         let mut enclosed = elsewhere_engine::Enclosed::default();
         enclosed.lend(lent);
@@ -91,7 +91,7 @@ fn message_that_nobody_reads_gives_back_what_it_names() {
     let (near, far) = links();
     let mut slots = vec![];
     for _ in 0..5 {
-        let lent = near.lend(&[7; BYTES]).unwrap();
+        let lent = near.lend(&[7; BYTES], Purpose::Own).unwrap();
         let BufferName { slot, generation } = lent.name();
         let mut enclosed = elsewhere_engine::Enclosed::default();
         enclosed.lend(lent);
@@ -105,16 +105,82 @@ fn message_that_nobody_reads_gives_back_what_it_names() {
     assert!(slots.iter().all(|slot| *slot == slots[0]), "{slots:?}");
 }
 
+fn pass(near: &Arc<Link>, far: &Arc<Link>, content: &[u8]) -> (BufferName, Borrowed) {
+    let lent = near.lend(content, Purpose::Read).unwrap();
+    let name = lent.name();
+    let mut enclosed = elsewhere_engine::Enclosed::default();
+    enclosed.lend(lent);
+    enclosed.sent();
+    (name, far.borrow_buffer(name, content.len() as u64).unwrap())
+}
+
+#[test]
+fn memory_that_is_only_read_goes_back_as_the_same_and_is_not_lent_again() {
+    let _watchdog = Watchdog::new("memory_that_is_only_read_goes_back_as_the_same_and_is_not_lent_again");
+    let (near, far) = links();
+    let (_, borrowed) = pass(&near, &far, &[7; BYTES]);
+    let (there, frozen) = (borrowed.segment(), far.freeze(borrowed));
+
+    let number = far.share(frozen.share().unwrap()).unwrap().number();
+    drop(frozen);
+    let back = near.shared_buffer(number).unwrap();
+    for number in 0..5 {
+        let (_, other) = pass(&near, &far, &[number; BYTES]);
+        assert_eq!(other.to_vec(), [number; BYTES]);
+        assert_ne!(other.segment().key(), there.key());
+        near.drain();
+    }
+
+    assert!(back.is_frozen());
+    let mut bytes = [0; 10];
+    assert!(there.read(0, &mut bytes));
+    assert_eq!(bytes, [7; 10]);
+    assert!(near.loss().is_none() && far.loss().is_none());
+}
+
+#[test]
+fn memory_that_is_only_read_is_found_by_its_address_and_given_back_unless_it_is_passed_on() {
+    let _watchdog =
+        Watchdog::new("memory_that_is_only_read_is_found_by_its_address_and_given_back_unless_it_is_passed_on");
+    let (near, far) = links();
+    let (first, borrowed) = pass(&near, &far, &[7; BYTES]);
+    let frozen = far.freeze(borrowed);
+    let address = frozen.start().as_ptr().addr();
+
+    assert!(Frozen::find(address + 10, BYTES - 10).is_some_and(|(_, offset)| offset == 10));
+    assert!(Frozen::find(address + 10, 2 * BYTES).is_none());
+    drop(frozen);
+    assert!(Frozen::find(address, 1).is_none());
+    let (second, _borrowed) = pass(&near, &far, &[8; BYTES]);
+
+    assert_eq!((second.slot, second.generation), (first.slot, first.generation + 1));
+}
+
+#[test]
+fn slots_do_not_run_out_by_what_is_passed_on() {
+    let _watchdog = Watchdog::new("slots_do_not_run_out_by_what_is_passed_on");
+    let (near, far) = links();
+
+    for number in 0..1_100 {
+        let (_, borrowed) = pass(&near, &far, &[7; 70_000]);
+        let shared = far.freeze(borrowed).share();
+        assert!(shared.is_some(), "{number}");
+        near.drain();
+    }
+
+    assert!(near.loss().is_none() && far.loss().is_none());
+}
+
 #[test]
 fn nothing_is_lent_to_who_takes_nothing() {
     let _watchdog = Watchdog::new("nothing_is_lent_to_who_takes_nothing");
     for pair in [Transport::unix_pair().unwrap(), Transport::memory_pair().unwrap()] {
         let (near, _far) = links_with(pair, Capabilities::BUFFERS);
 
-        assert!(near.lend(&[1; BYTES]).is_none());
+        assert!(near.lend(&[1; BYTES], Purpose::Own).is_none());
     }
     let (near, _far) = links_with(Transport::ring_pair().unwrap(), Capabilities::default());
-    assert!(near.lend(&[1; BYTES]).is_none());
+    assert!(near.lend(&[1; BYTES], Purpose::Own).is_none());
     assert!(near.share(SharedMemory::create(1).unwrap()).is_err());
 }
 
@@ -165,13 +231,13 @@ fn discarded_message_with_forged_names_ends_the_link() {
 fn loan_that_is_named_twice_or_too_long_ends_the_link() {
     let _watchdog = Watchdog::new("loan_that_is_named_twice_or_too_long_ends_the_link");
     let (near, far) = links();
-    let lent = near.lend(&[1; BYTES]).unwrap();
+    let lent = near.lend(&[1; BYTES], Purpose::Own).unwrap();
     drop(far.borrow_buffer(lent.name(), BYTES as u64).unwrap());
     assert!(far.borrow_buffer(lent.name(), BYTES as u64).is_err());
     assert!(is_violated(&far));
 
     let (near, far) = links();
-    let lent = near.lend(&[1; BYTES]).unwrap();
+    let lent = near.lend(&[1; BYTES], Purpose::Own).unwrap();
     assert!(far.borrow_buffer(lent.name(), u64::MAX).is_err());
     assert!(is_violated(&far));
 }
@@ -190,7 +256,7 @@ fn memory_named_where_none_can_be_passed_ends_the_link() {
 fn views_outlive_both_ends() {
     let _watchdog = Watchdog::new("views_outlive_both_ends");
     let (near, far) = links();
-    let lent = near.lend(&[3; BYTES]).unwrap();
+    let lent = near.lend(&[3; BYTES], Purpose::Own).unwrap();
     let borrowed = far.borrow_buffer(lent.name(), BYTES as u64).unwrap();
     drop(lent);
     let shared = far.shared_buffer(near.share(SharedMemory::create(9).unwrap()).unwrap().number()).unwrap();

@@ -390,6 +390,9 @@
 //! message names it from its beginning. Whoever throws away values unread gives back what they name as lent. What a CALL
 //! names so counts for the window by its weight.
 //!
+//! Memory that was lent read-only may be passed on, to the lender and to others, as shared memory. The receiver then
+//! sends entry 2 of FORGET for the loan, and never gives it back.
+//!
 //! **Shared** memory goes on being used by both sides; it is of the form 0, 3 or 5. It may be named as often as we like under
 //! the number that we gave it, and numbers are not used again.
 //!
@@ -399,7 +402,7 @@
 //! |---|---|---|
 //! | 0 | slot, and the loan times 2³² | we do not lend this memory again after this loan, which was given back |
 //! | 1 | our number | we do not name this shared memory again |
-//! | 2 | slot, and the loan times 2³² | we could not map this memory of yours; the loan is given back |
+//! | 2 | slot, and the loan times 2³² | we could not map this memory of yours, or keep it for good: the loan is over, do not lend this memory again |
 //! | 3 | your number | we could not map this shared memory of yours; hand it over again to name it again |
 //!
 //! After 0 and 1 the receiver keeps what it uses, and lets go of what it kept for the case that it is named again. An entry 1

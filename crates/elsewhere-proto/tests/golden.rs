@@ -333,7 +333,7 @@ fn frames_of_forgotten_memory_are_written_and_read_byte_for_byte() {
     let forgotten = [
         Forgotten::Lent { slot: 1, generation: 2 },
         Forgotten::Shared { number: 0x0102_0304_0506_0708 },
-        Forgotten::Unusable { slot: 3, generation: 4 },
+        Forgotten::Withheld { slot: 3, generation: 4 },
         Forgotten::Unmapped { number: 5 },
     ];
 

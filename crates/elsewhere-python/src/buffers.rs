@@ -5,14 +5,17 @@
 //! All memory here may be written by another process, as that of any buffer may be by another thread.
 
 use std::ffi::c_int;
+use std::sync::Arc;
 
-use elsewhere_engine::{Borrowed, Holding, SharedMemory};
+use elsewhere_engine::{Borrowed, Frozen, Holding, Link, SharedMemory};
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 use rustix::mm::{Advice, madvise};
+
+use crate::pickling;
 
 /// From this size on content goes in memory of its own.
 pub(crate) const LARGE: usize = 64 * 1024;
@@ -32,25 +35,52 @@ pub(crate) struct Memory {
 
 enum Place {
     Lent(Borrowed),
+    Frozen { frozen: Arc<Frozen>, offset: usize, len: usize },
     Shared { holding: Holding, offset: usize, len: usize },
 }
 
 impl Memory {
-    pub(crate) fn lent(borrowed: Borrowed, is_read_only: bool) -> Self {
-        Self { place: Place::Lent(borrowed), is_read_only }
+    pub(crate) fn lent(borrowed: Borrowed) -> Self {
+        Self { place: Place::Lent(borrowed), is_read_only: false }
+    }
+
+    /// What was lent to be read only.
+    pub(crate) fn frozen(borrowed: Borrowed, link: &Arc<Link>) -> Self {
+        let len = borrowed.bytes();
+        Self { place: Place::Frozen { frozen: link.freeze(borrowed), offset: 0, len }, is_read_only: true }
+    }
+
+    /// A part of memory that this process has: that `len` bytes from `address` on. None if there is none.
+    fn at(address: usize, len: usize, is_read_only: bool) -> Option<Self> {
+        if let Some((holding, offset)) = SharedMemory::find(address, len) {
+            return Some(Self { place: Place::Shared { holding, offset, len }, is_read_only });
+        }
+        let (frozen, offset) = Frozen::find(address, len)?;
+        Some(Self { place: Place::Frozen { frozen, offset, len }, is_read_only: true })
     }
 
     /// None if there are not so many bytes behind `offset`.
     pub(crate) fn shared(holding: Holding, offset: u64, len: u64, is_read_only: bool) -> Option<Self> {
         let (offset, len) = (usize::try_from(offset).ok()?, usize::try_from(len).ok()?);
         let is_inside = offset.checked_add(len)? <= holding.bytes();
+        let is_read_only = is_read_only || holding.is_frozen();
         is_inside.then_some(Self { place: Place::Shared { holding, offset, len }, is_read_only })
+    }
+
+    /// Whether nobody writes it any more.
+    fn is_frozen(&self) -> bool {
+        match &self.place {
+            Place::Lent(_) => false,
+            Place::Frozen { .. } => true,
+            Place::Shared { holding, .. } => holding.is_frozen(),
+        }
     }
 
     fn range(&self) -> (*mut u8, usize) {
         match &self.place {
             Place::Lent(borrowed) => (borrowed.start().as_ptr(), borrowed.bytes()),
-            // The offset is inside, as `shared` saw.
+            // The offset is inside, as was seen when this was made.
+            Place::Frozen { frozen, offset, len } => (frozen.start().as_ptr().wrapping_add(*offset), *len),
             Place::Shared { holding, offset, len } => (holding.start().as_ptr().wrapping_add(*offset), *len),
         }
     }
@@ -119,9 +149,23 @@ impl<'py> Content<'py> {
         self.buffer.buf_ptr().addr()
     }
 
-    /// The shared memory that it lies in, and where.
-    pub(crate) fn shared(&self) -> Option<(Holding, usize)> {
-        if self.len() == 0 { None } else { SharedMemory::find(self.address(), self.len()) }
+    /// The shared memory that it lies in, and where, if the other end of `link` is to have that and no copy.
+    ///
+    /// What nobody writes any more goes as a copy where it is short, so that it keeps no large memory alive, and where
+    /// there is no other way.
+    pub(crate) fn shared(&self, link: &Link) -> Option<(Holding, usize)> {
+        if self.len() == 0 {
+            return None;
+        }
+        let is_worth_it = || self.len() >= LARGE && link.can_share();
+        if let Some(found) = SharedMemory::find(self.address(), self.len()) {
+            return Some(found).filter(|(holding, _)| !holding.is_frozen() || is_worth_it());
+        }
+        if !is_worth_it() {
+            return None;
+        }
+        let (frozen, offset) = Frozen::find(self.address(), self.len())?;
+        Some((frozen.share()?, offset))
     }
 
     /// Gives the bytes to `read`, while others use the interpreter if that takes long.
@@ -200,21 +244,23 @@ pub(crate) fn shared_memory(py: Python<'_>, nbytes: usize) -> PyResult<Bound<'_,
     memory.ok_or_else(|| PyValueError::new_err("too large"))?.view(py)
 }
 
-/// Whether this process has any shared memory.
+/// Whether this process has any memory that is passed on without a copy.
 #[pyfunction]
 pub(crate) fn _shares() -> bool {
-    SharedMemory::is_any()
+    SharedMemory::is_any() || Frozen::is_any()
 }
 
-/// A view of the shared memory of `nbytes` bytes from `address` on; None if these lie elsewhere.
+/// A view of the memory of `nbytes` bytes from `address` on, if it may be passed on without a copy, and an array of `needed`
+/// bytes in it should be.
 #[pyfunction]
 pub(crate) fn _shared_span(
     py: Python<'_>,
     address: usize,
     nbytes: usize,
+    needed: usize,
     is_read_only: bool,
 ) -> PyResult<Option<Bound<'_, PyAny>>> {
-    let Some((holding, offset)) = SharedMemory::find(address, nbytes) else { return Ok(None) };
-    let memory = Memory::shared(holding, offset as u64, nbytes as u64, is_read_only);
+    let memory = Memory::at(address, nbytes, is_read_only);
+    let memory = memory.filter(|memory| !memory.is_frozen() || (needed >= LARGE && pickling::is_sharing()));
     memory.map(|memory| memory.view(py)).transpose()
 }

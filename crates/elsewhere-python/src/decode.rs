@@ -313,7 +313,8 @@ impl<'r, 'py> Decoder<'r, 'py> {
                         };
                         return shaped(&copy, form);
                     }
-                    _ => Memory::lent(borrowed, head.read_only),
+                    _ if head.read_only => Memory::frozen(borrowed, &self.peer.link),
+                    _ => Memory::lent(borrowed),
                 }
             }
         };

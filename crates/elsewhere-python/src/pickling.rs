@@ -5,7 +5,6 @@
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use elsewhere_engine::SharedMemory;
 use elsewhere_proto::codec::{Flavour, ViewHead};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -35,6 +34,8 @@ pub(crate) struct Culprit {
 struct Writing {
     references: Vec<Py<PyAny>>,
     is_argument: bool,
+    /// Whether the peer maps what is passed to it without a copy.
+    is_sharing: bool,
 }
 
 thread_local! {
@@ -66,7 +67,8 @@ pub(crate) fn find_culprit(value: &Bound<'_, PyAny>, name: &str, peer: &Peer) {
 pub(crate) fn _pickles(value: &Bound<'_, PyAny>) -> bool {
     let py = value.py();
     let excused = EXCUSED.with_borrow(|numbers| numbers.as_ref().map(|numbers| numbers.clone_ref(py)));
-    let purpose = Purpose { is_argument: true, kept: None, inherited: excused.as_ref().map(|it| it.bind(py)) };
+    let purpose =
+        Purpose { is_argument: true, kept: None, inherited: excused.as_ref().map(|it| it.bind(py)), is_sharing: false };
     dumps_for(value, &purpose).is_ok()
 }
 
@@ -76,6 +78,7 @@ struct Purpose<'a, 'py> {
     kept: Option<&'a Bound<'py, PyAny>>,
     /// The numbers of objects that the peer has by the fork that made it, and that go as these numbers.
     inherited: Option<&'a Bound<'py, PyDict>>,
+    is_sharing: bool,
 }
 
 /// Pickles `value`; what only lives in `__main__` or in a function travels by value.
@@ -91,7 +94,10 @@ pub(crate) fn dumps<'py>(
     peer: &Peer,
 ) -> PyResult<Pickle> {
     let inherited = peer.inherited(value.py()).filter(|_| is_argument);
-    dumps_for(value, &Purpose { is_argument, kept, inherited })
+    dumps_for(
+        value,
+        &Purpose { is_argument, kept, inherited, is_sharing: crate::buffers::_shares() && peer.link.can_share() },
+    )
 }
 
 fn dumps_for(value: &Bound<'_, PyAny>, purpose: &Purpose<'_, '_>) -> PyResult<Pickle> {
@@ -101,7 +107,7 @@ fn dumps_for(value: &Bound<'_, PyAny>, purpose: &Purpose<'_, '_>) -> PyResult<Pi
         true => Pickler::Argument,
         // Relaxed: see `_check_results`.
         false if HAS_MODULES_OF_ITS_OWN.load(Ordering::Relaxed) => Pickler::Checked,
-        false if SharedMemory::is_any() => Pickler::Sharing,
+        false if crate::buffers::_shares() => Pickler::Sharing,
         false => Pickler::Result,
     };
     match attempt(value, by_reference, purpose) {
@@ -170,7 +176,7 @@ enum Pickler {
 
 fn attempt(value: &Bound<'_, PyAny>, pickler: Pickler, purpose: &Purpose<'_, '_>) -> PyResult<Pickle> {
     let py = value.py();
-    let &Purpose { is_argument, kept, inherited } = purpose;
+    let &Purpose { is_argument, kept, inherited, is_sharing } = purpose;
     let buffers = PyList::empty(py);
     let collect = buffers.getattr("append")?;
     // All that can fail for other reasons comes before the frame is pushed.
@@ -185,7 +191,7 @@ fn attempt(value: &Bound<'_, PyAny>, pickler: Pickler, purpose: &Purpose<'_, '_>
         Pickler::Checked => module(py)?.getattr("dumps_checked")?,
         Pickler::Sharing => module(py)?.getattr("dumps_result")?,
     };
-    WRITING.with_borrow_mut(|stack| stack.push(Writing { references: Vec::new(), is_argument }));
+    WRITING.with_borrow_mut(|stack| stack.push(Writing { references: Vec::new(), is_argument, is_sharing }));
     let data = match pickler {
         Pickler::Result => dumps.call((value, 5), Some(&kwargs)),
         Pickler::Argument | Pickler::ByValue => dumps.call1((value, collect, kept, inherited)),
@@ -260,6 +266,11 @@ pub(crate) fn reduce_reference<'py>(object: &Bound<'py, PyAny>, refusal: &str) -
 /// Whether arguments are being pickled on this thread.
 pub(crate) fn is_writing_arguments() -> bool {
     WRITING.with_borrow(|stack| stack.last().is_some_and(|writing| writing.is_argument))
+}
+
+/// Whether what is being pickled on this thread may be passed without a copy.
+pub(crate) fn is_sharing() -> bool {
+    WRITING.with_borrow(|stack| stack.last().is_some_and(|writing| writing.is_sharing))
 }
 
 /// Takes the reference at `index` of the pickle that is being read on this thread.

@@ -27,6 +27,8 @@ mod fork;
 #[cfg(not(all(test, loom)))]
 mod groups;
 #[cfg(not(all(test, loom)))]
+mod kept;
+#[cfg(not(all(test, loom)))]
 mod memory;
 #[cfg(all(test, loom))]
 mod models;
@@ -44,7 +46,9 @@ pub mod wake;
 pub use channel::{Channel, ChannelNews, RING_BYTES, Receiver, Sender};
 pub use error::{SegmentError, Violation};
 #[cfg(not(all(test, loom)))]
+pub use kept::KeptFd;
+#[cfg(not(all(test, loom)))]
 pub use recorder::{Progress, Recorder};
 pub use ring::{Received, RingError};
 #[cfg(not(all(test, loom)))]
-pub use segment::{Segment, Sharing};
+pub use segment::{Key, Segment, Sharing};

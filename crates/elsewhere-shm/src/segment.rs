@@ -37,6 +37,24 @@ pub enum Sharing {
     NotWithForks,
 }
 
+/// What is the same for all mappings of a segment, and for nothing else as long as one of them is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    device: u64,
+    inode: u64,
+}
+
+impl Key {
+    /// That of the segment behind `fd`.
+    ///
+    /// # Errors
+    /// Those of fstat.
+    pub fn of(fd: impl AsFd) -> Result<Self, Errno> {
+        let stat = rustix::fs::fstat(fd)?;
+        Ok(Self { device: stat.st_dev, inode: stat.st_ino })
+    }
+}
+
 /// A mapped segment; unmapped when dropped. Its memory goes back to the system with the last mapping on either side.
 #[derive(Debug)]
 pub struct Segment {
@@ -44,6 +62,7 @@ pub struct Segment {
     bytes: usize,
     sharing: Sharing,
     stamp: u32,
+    key: Key,
     /// Whether the pages are in the page table, so that touching them does not fault.
     is_populated: AtomicBool,
 }
@@ -138,6 +157,7 @@ impl Segment {
     /// `fd` is sealed and has `bytes` bytes, a multiple of the page and not zero.
     fn map(fd: impl AsFd, bytes: usize, sharing: Sharing, populated: bool) -> Result<Self, SegmentError> {
         let failed = |call| move |errno| SegmentError::System { call, bytes, errno };
+        let key = Key::of(&fd).map_err(failed("fstat"))?;
         let protection = ProtFlags::READ | ProtFlags::WRITE;
         // A fault per page would cost several times as much, on the way of a call.
         let flags = MapFlags::SHARED | if populated { MapFlags::POPULATE } else { MapFlags::empty() };
@@ -146,7 +166,8 @@ impl Segment {
         let start = unsafe { rustix::mm::mmap(std::ptr::null_mut(), bytes, protection, flags, fd, 0) }
             .map_err(failed("mmap"))?;
         let start = NonNull::new(start.cast()).ok_or(SegmentError::Size(bytes))?;
-        let segment = Self { start, bytes, sharing, stamp: fork::stamp(), is_populated: AtomicBool::new(populated) };
+        let is_populated = AtomicBool::new(populated);
+        let segment = Self { start, bytes, sharing, stamp: fork::stamp(), key, is_populated };
         if sharing == Sharing::NotWithForks {
             // SAFETY: the range is the mapping of above, which nobody else knows yet. The advice changes nothing here; in
             // children of a fork the mapping is missing, which `is_here` tells before every access.
@@ -177,6 +198,12 @@ impl Segment {
             // write yields some byte.
             let _ = unsafe { self.start.as_ptr().add(offset).read_volatile() };
         }
+    }
+
+    /// Which segment it is, however often it is mapped.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        self.key
     }
 
     /// Bytes of the segment, whole pages.

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::Child;
 
-use elsewhere_shm::pool::{Borrowed, BufferName, Lender, PoolError, SLOTS};
+use elsewhere_shm::pool::{Borrowed, BufferName, Lender, PoolError, Purpose, SLOTS};
 use elsewhere_shm::{Channel, Progress, Segment, Sharing};
 use support::*;
 
@@ -239,6 +239,6 @@ fn slow_part_of_lending_needs_no_lock() {
 
     channel.pool.lender.stock(segment, fd).unwrap();
 
-    let loan = channel.pool.lender.reuse(65_536).unwrap().unwrap();
+    let loan = channel.pool.lender.reuse(65_536, Purpose::Own).unwrap().unwrap();
     assert_eq!((loan.bytes(), loan.fd().is_some()), (65_536, true));
 }

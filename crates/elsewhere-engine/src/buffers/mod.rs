@@ -9,6 +9,7 @@
 //! *Lent* memory comes from the pool of the connection: filled by one side, and then the other's alone until that gives it
 //! back. *Shared* memory ([`SharedMemory`]) belongs to nobody; both sides go on using it.
 
+mod frozen;
 mod shared;
 mod words;
 
@@ -19,14 +20,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use elsewhere_proto::{Forgotten, Timestamp};
-use elsewhere_shm::SegmentError;
-use elsewhere_shm::pool::{Borrowed, Borrower, BufferName, Lender, Loan, Pool, PoolError};
+use elsewhere_shm::pool::{Borrowed, Borrower, BufferName, Lender, Loan, Pool, PoolError, Purpose, Withheld};
+use elsewhere_shm::{Key, Segment, SegmentError};
 
 use crate::clock;
 use crate::link::Link;
 use crate::lock::lock;
 use crate::socket::{self, Stream};
 
+pub use frozen::Frozen;
 pub(crate) use shared::HandedOver;
 pub use shared::{Holding, SharedMemory};
 pub(crate) use words::{Inbox, Word};
@@ -254,11 +256,11 @@ impl Buffers {
         lock(&self.socket).clone()
     }
 
-    /// Memory with a copy of `content`, which the peer knows of. None where none is to be had: then the content has to go by
+    /// Memory with a copy of `content`, which the peer knows of and may do with what `purpose` says. None where none is to be had: then the content has to go by
     /// other ways. The memory is filled, and made, without a lock.
-    pub(crate) fn lend(&self, content: &[u8]) -> Result<Option<Lent>, PoolError> {
+    pub(crate) fn lend(&self, content: &[u8], purpose: Purpose) -> Result<Option<Lent>, PoolError> {
         let bytes = content.len();
-        let found = lock(&self.lender).reuse(bytes)?;
+        let found = lock(&self.lender).reuse(bytes, purpose)?;
         if let Some(loan) = found {
             let is_written = loan.write(0, content);
             return Ok(is_written.then_some(Lent { loan, bytes }));
@@ -272,13 +274,13 @@ impl Buffers {
             Err(_) => return Ok(None),
         };
         let mut lender = lock(&self.lender);
-        let mut loan = match lender.lend_new(segment, fd) {
+        let mut loan = match lender.lend_new(segment, fd, purpose) {
             Ok(loan) => loan,
             Err(PoolError::Violated(violation)) => return Err(violation.into()),
             Err(_) => return Ok(None),
         };
         let BufferName { slot, generation } = loan.name();
-        let word = Word::Lent { slot, generation, bytes: loan.bytes() as u64 };
+        let word = Word::Lent { slot, generation, bytes: loan.bytes() as u64, purpose };
         // A loan that is not handed over comes back with its descriptor.
         let is_sent = loan.fd().is_some_and(|fd| self.tell(word, fd).is_ok());
         if !is_sent {
@@ -301,9 +303,10 @@ impl Buffers {
             shared.was_named = true;
             return Ok(number);
         }
+        let fd = memory.fd().ok_or(ShareError::NoWay)?;
         let number = sharing.add(memory);
-        let word = Word::Shared { number, bytes: memory.bytes() as u64 };
-        match self.tell(word, memory.fd()) {
+        let word = Word::Shared { number, bytes: memory.bytes() as u64, is_frozen: memory.is_frozen() };
+        match self.tell(word, fd) {
             Ok(()) => Ok(number),
             Err(errno) => {
                 sharing.by_number.remove(&number);
@@ -319,25 +322,34 @@ impl Buffers {
         incoming.borrower()?.take(name, bytes)
     }
 
+    /// Keeps for good what was borrowed; it comes back if it cannot be passed on.
+    pub(crate) fn withhold(&self, borrowed: Borrowed) -> Result<Withheld, Borrowed> {
+        Borrower::withhold(lock(&self.incoming).borrower.as_mut(), borrowed)
+    }
+
     /// The memory that a message names as shared; the outer None for a number that was never handed over, the inner for
     /// memory that could not be mapped.
     pub(crate) fn shared(&self, number: u64) -> Result<Option<Option<Holding>>, PoolError> {
         let mut incoming = lock(&self.incoming);
         if !incoming.shared.contains_key(&number) {
-            incoming.take_words(self.socket().as_ref())?;
+            self.take_words_of(&mut incoming)?;
         }
         Ok(incoming.shared.get(&number).map(|memory| memory.as_ref().map(SharedMemory::hold)))
     }
 
     /// Takes what lies in the socket; tells whether that has ended.
     pub(crate) fn take_words(&self) -> Result<bool, PoolError> {
-        lock(&self.incoming).take_words(self.socket().as_ref())
+        self.take_words_of(&mut lock(&self.incoming))
+    }
+
+    fn take_words_of(&self, incoming: &mut Incoming) -> Result<bool, PoolError> {
+        incoming.take_words(self.socket().as_ref(), |key| lock(&self.lender).find(key))
     }
 
     /// Reads the socket if `name` is not known.
     fn look_for(&self, incoming: &mut Incoming, name: BufferName) -> Result<(), PoolError> {
         if !incoming.borrower()?.knows(name) {
-            incoming.take_words(self.socket().as_ref())?;
+            self.take_words_of(incoming)?;
         }
         Ok(())
     }
@@ -351,7 +363,7 @@ impl Buffers {
                 self.look_for(&mut incoming, name)?;
                 incoming.borrower()?.forget(name)
             }
-            Forgotten::Unusable { slot, generation } => Ok(lock(&self.lender).lose(BufferName { slot, generation })?),
+            Forgotten::Withheld { slot, generation } => Ok(lock(&self.lender).lose(BufferName { slot, generation })?),
             Forgotten::Shared { number } => {
                 let gone = lock(&self.incoming).shared.remove(&number);
                 drop(gone); // after the lock
@@ -428,13 +440,17 @@ fn nanos(time: Duration) -> u64 {
 }
 
 impl Incoming {
-    /// Takes what lies in the socket; tells whether that has ended.
-    fn take_words(&mut self, socket: Option<&Stream>) -> Result<bool, PoolError> {
+    /// Takes what lies in the socket; tells whether that has ended. `ours` finds what is mapped here because it was lent.
+    fn take_words(
+        &mut self,
+        socket: Option<&Stream>,
+        ours: impl Fn(Key) -> Option<Arc<Segment>>,
+    ) -> Result<bool, PoolError> {
         let Some(socket) = socket else { return Ok(true) };
         loop {
             let is_more = self.words.fill(socket);
             while let Some((word, fd)) = self.words.next().map_err(|_| unknown_word())? {
-                self.accept(word, fd)?;
+                self.accept(word, fd, &ours)?;
             }
             if !is_more {
                 return Ok(self.words.has_ended());
@@ -446,16 +462,29 @@ impl Incoming {
         self.borrower.as_mut().ok_or(PoolError::Unusable)
     }
 
-    fn accept(&mut self, word: Word, fd: Option<OwnedFd>) -> Result<(), PoolError> {
+    fn accept(
+        &mut self,
+        word: Word,
+        fd: Option<OwnedFd>,
+        ours: impl Fn(Key) -> Option<Arc<Segment>>,
+    ) -> Result<(), PoolError> {
         match word {
             Word::Wake => Ok(()),
-            Word::Lent { slot, generation, bytes } => {
+            Word::Lent { slot, generation, bytes, purpose } => {
                 let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-                self.borrower()?.accept(BufferName { slot, generation }, bytes, fd)
+                let name = BufferName { slot, generation };
+                match purpose {
+                    Purpose::Own => self.borrower()?.accept(name, bytes, fd),
+                    Purpose::Read => self.borrower()?.accept_open(name, bytes, fd),
+                }
             }
-            Word::Shared { number, bytes } => {
+            Word::Shared { number, bytes, is_frozen } => {
                 let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-                let memory = match fd.map(|fd| SharedMemory::open(fd, bytes)) {
+                let opened = fd.map(|fd| match is_frozen {
+                    false => SharedMemory::open(fd, bytes),
+                    true => SharedMemory::open_frozen(fd, bytes, ours),
+                });
+                let memory = match opened {
                     None | Some(Err(SegmentError::System { .. })) => None,
                     Some(opened) => Some(opened?),
                 };

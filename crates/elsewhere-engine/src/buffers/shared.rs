@@ -11,7 +11,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
-use elsewhere_shm::{Segment, SegmentError, Sharing};
+use elsewhere_shm::{KeptFd, Key, Segment, SegmentError, Sharing};
 use rustix::io::Errno;
 
 use crate::link::Link;
@@ -29,19 +29,25 @@ struct Entry {
     memory: Weak<SharedMemory>,
 }
 
-/// Device and inode.
-type Key = (u64, u64);
-
 /// A piece of memory that is shared. Goes back to the system when no process has it any more.
 #[derive(Debug)]
 pub struct SharedMemory {
-    segment: Segment,
-    fd: OwnedFd,
+    segment: Arc<Segment>,
+    fd: Descriptor,
     /// How many bytes were asked for.
     bytes: usize,
     holders: AtomicUsize,
     /// Links whose peers were handed it, to be told when nobody here holds it.
     told: Mutex<Vec<Weak<Link>>>,
+}
+
+/// What the memory is passed on by.
+#[derive(Debug)]
+enum Descriptor {
+    /// Of memory that was made to be shared.
+    Own(OwnedFd),
+    /// Of memory that nobody writes any more, as long as there is room.
+    Kept(Option<Arc<KeptFd>>),
 }
 
 /// A use of memory by this process, as opposed to its being kept for the case that it is named again.
@@ -57,13 +63,45 @@ impl SharedMemory {
     /// [`SegmentError`] where the system has none to give.
     pub fn create(bytes: usize) -> Result<Holding, SegmentError> {
         let (segment, fd) = Segment::create(bytes, Sharing::WithForks)?;
-        let key = key_of(&fd).map_err(|errno| failed(bytes, errno))?;
-        Ok(Self::enter(&mut lock(&MAPPED), segment, fd, key, bytes).hold())
+        Ok(Self::enter(&mut lock(&MAPPED), Arc::new(segment), Descriptor::Own(fd), bytes).hold())
     }
 
     /// Memory that a peer handed over; the same as before if it is here already.
     pub(super) fn open(fd: OwnedFd, bytes: usize) -> Result<Arc<Self>, SegmentError> {
-        let key = key_of(&fd).map_err(|errno| failed(bytes, errno))?;
+        Self::open_with(fd, bytes, Descriptor::Own, |fd| {
+            Ok(Arc::new(Segment::open_lazily(fd, bytes, Sharing::WithForks)?))
+        })
+    }
+
+    /// The same for memory that nobody writes any more. `ours` finds what was lent by this process, and is mapped for that.
+    pub(super) fn open_frozen(
+        fd: OwnedFd,
+        bytes: usize,
+        ours: impl FnOnce(Key) -> Option<Arc<Segment>>,
+    ) -> Result<Arc<Self>, SegmentError> {
+        let keep = |fd| Descriptor::Kept(KeptFd::keep(fd).map(Arc::new));
+        Self::open_with(fd, bytes, keep, |fd| {
+            let key = Key::of(fd).map_err(|errno| failed(bytes, errno))?;
+            match ours(key).filter(|segment| segment.bytes() == bytes && segment.is_own()) {
+                Some(segment) => Ok(segment),
+                None => Ok(Arc::new(Segment::open_lazily(fd, bytes, Sharing::WithForks)?)),
+            }
+        })
+    }
+
+    /// Memory that a peer has lent to be read, and that it does not get back.
+    pub(super) fn adopt(segment: Arc<Segment>, fd: Arc<KeptFd>) -> Holding {
+        let bytes = segment.bytes();
+        Self::enter(&mut lock(&MAPPED), segment, Descriptor::Kept(Some(fd)), bytes).hold()
+    }
+
+    fn open_with(
+        fd: OwnedFd,
+        bytes: usize,
+        keep: impl FnOnce(OwnedFd) -> Descriptor,
+        map: impl FnOnce(&OwnedFd) -> Result<Arc<Segment>, SegmentError>,
+    ) -> Result<Arc<Self>, SegmentError> {
+        let key = Key::of(&fd).map_err(|errno| failed(bytes, errno))?;
         let mut mapped = lock(&MAPPED);
         let known = mapped.values().filter(|entry| entry.key == key).find_map(|entry| entry.memory.upgrade());
         if let Some(known) = known {
@@ -75,12 +113,12 @@ impl SharedMemory {
                 Err(SegmentError::WrongSize { found, expected: bytes })
             };
         }
-        let segment = Segment::open_lazily(&fd, bytes, Sharing::WithForks)?;
-        Ok(Self::enter(&mut mapped, segment, fd, key, bytes))
+        let segment = map(&fd)?;
+        Ok(Self::enter(&mut mapped, segment, keep(fd), bytes))
     }
 
-    fn enter(mapped: &mut BTreeMap<usize, Entry>, segment: Segment, fd: OwnedFd, key: Key, bytes: usize) -> Arc<Self> {
-        let start = segment.start().as_ptr().addr();
+    fn enter(mapped: &mut BTreeMap<usize, Entry>, segment: Arc<Segment>, fd: Descriptor, bytes: usize) -> Arc<Self> {
+        let (start, key) = (segment.start().as_ptr().addr(), segment.key());
         let memory = Arc::new(Self { segment, fd, bytes, holders: AtomicUsize::new(0), told: Mutex::default() });
         mapped.insert(start, Entry { bytes, key, memory: Arc::downgrade(&memory) });
         COUNT.store(mapped.len(), Ordering::SeqCst);
@@ -121,8 +159,17 @@ impl SharedMemory {
         self.holders.load(Ordering::SeqCst) > 0
     }
 
-    pub(super) fn fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+    /// None where there was no room to keep it.
+    pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {
+        match &self.fd {
+            Descriptor::Own(fd) => Some(fd.as_fd()),
+            Descriptor::Kept(fd) => fd.as_ref().map(AsFd::as_fd),
+        }
+    }
+
+    /// Whether nobody writes it any more.
+    pub(super) fn is_frozen(&self) -> bool {
+        matches!(self.fd, Descriptor::Kept(_))
     }
 
     /// How many bytes were asked for.
@@ -156,6 +203,12 @@ impl Holding {
     #[must_use]
     pub fn start(&self) -> NonNull<u8> {
         self.memory.segment.start()
+    }
+
+    /// Whether nobody writes it any more: then it is all the same whether it is passed on or a copy.
+    #[must_use]
+    pub fn is_frozen(&self) -> bool {
+        self.memory.is_frozen()
     }
 
     /// Has `link` told when nobody here uses the memory any more.
@@ -204,11 +257,6 @@ impl HandedOver {
     pub(crate) fn take(&self, number: u64) -> Option<Holding> {
         lock(&self.state).1.remove(&number)
     }
-}
-
-fn key_of(fd: &OwnedFd) -> Result<Key, Errno> {
-    let stat = rustix::fs::fstat(fd)?;
-    Ok((stat.st_dev, stat.st_ino))
 }
 
 fn failed(bytes: usize, errno: Errno) -> SegmentError {

@@ -5,20 +5,25 @@
 //! |---|---|---|
 //! | wake | `W` | |
 //! | memory that is lent | `B`, u32 slot, u32 generation, u64 bytes | its descriptor |
+//! | the same, to be read only and perhaps passed on | `R`, u32 slot, u32 generation, u64 bytes | its descriptor |
 //! | memory that is shared | `S`, u64 number, u64 bytes | its descriptor |
+//! | the same, which nobody writes any more | `F`, u64 number, u64 bytes | its descriptor |
 //!
 //! A word is sent by one call, so its descriptor comes with its bytes, and no other descriptor with these.
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 
+use elsewhere_shm::pool::Purpose;
 use rustix::io::Errno;
 
 use crate::socket::{self, Stream};
 
 const WAKE: u8 = b'W';
 const LENT: u8 = b'B';
+const READ: u8 = b'R';
 const SHARED: u8 = b'S';
+const FROZEN: u8 = b'F';
 /// Bytes of a word with a descriptor.
 const LONG: usize = 17;
 /// Bytes taken at once.
@@ -30,17 +35,20 @@ pub(crate) enum Word {
     /// Look at the memory.
     Wake,
     /// A segment for a slot of the pool.
-    Lent { slot: u32, generation: u32, bytes: u64 },
+    Lent { slot: u32, generation: u32, bytes: u64, purpose: Purpose },
     /// Memory to share.
-    Shared { number: u64, bytes: u64 },
+    Shared { number: u64, bytes: u64, is_frozen: bool },
 }
 
 impl Word {
     pub(crate) fn to_bytes(self) -> Vec<u8> {
         let (letter, first, bytes) = match self {
             Self::Wake => return vec![WAKE],
-            Self::Lent { slot, generation, bytes } => (LENT, u64::from(slot) | u64::from(generation) << 32, bytes),
-            Self::Shared { number, bytes } => (SHARED, number, bytes),
+            Self::Lent { slot, generation, bytes, purpose } => {
+                let letter = if purpose == Purpose::Read { READ } else { LENT };
+                (letter, u64::from(slot) | u64::from(generation) << 32, bytes)
+            }
+            Self::Shared { number, bytes, is_frozen } => (if is_frozen { FROZEN } else { SHARED }, number, bytes),
         };
         [&[letter][..], &first.to_le_bytes(), &bytes.to_le_bytes()].concat()
     }
@@ -49,11 +57,16 @@ impl Word {
         let [letter, f0, f1, f2, f3, f4, f5, f6, f7, b0, b1, b2, b3, b4, b5, b6, b7] = bytes;
         let bytes = u64::from_le_bytes([b0, b1, b2, b3, b4, b5, b6, b7]);
         match letter {
-            LENT => {
+            LENT | READ => {
                 let slot = u32::from_le_bytes([f0, f1, f2, f3]);
-                Some(Self::Lent { slot, generation: u32::from_le_bytes([f4, f5, f6, f7]), bytes })
+                let generation = u32::from_le_bytes([f4, f5, f6, f7]);
+                let purpose = if letter == READ { Purpose::Read } else { Purpose::Own };
+                Some(Self::Lent { slot, generation, bytes, purpose })
             }
-            SHARED => Some(Self::Shared { number: u64::from_le_bytes([f0, f1, f2, f3, f4, f5, f6, f7]), bytes }),
+            SHARED | FROZEN => {
+                let number = u64::from_le_bytes([f0, f1, f2, f3, f4, f5, f6, f7]);
+                Some(Self::Shared { number, bytes, is_frozen: letter == FROZEN })
+            }
             _ => None,
         }
     }
@@ -104,8 +117,8 @@ impl Inbox {
                 self.bytes.pop_front();
                 Ok(Some((Word::Wake, None)))
             }
-            Some(&(LENT | SHARED)) if self.bytes.len() < LONG => Ok(None),
-            Some(&(LENT | SHARED)) => {
+            Some(&(LENT | READ | SHARED | FROZEN)) if self.bytes.len() < LONG => Ok(None),
+            Some(&(LENT | READ | SHARED | FROZEN)) => {
                 let mut long = [0; LONG];
                 long.iter_mut().zip(self.bytes.drain(..LONG)).for_each(|(place, byte)| *place = byte);
                 let word = Word::from_long(long).ok_or(NoWord)?;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use elsewhere_proto::codec::{BufferPlace, lent_buffers};
 use elsewhere_proto::{Capabilities, Forgotten, Timestamp};
-use elsewhere_shm::pool::{Borrowed, BufferName, PoolError};
+use elsewhere_shm::pool::{Borrowed, Borrower, BufferName, PoolError, Purpose, Withheld};
 
 use super::Link;
-use crate::buffers::{BufferError, Buffers, Holding, Lent, Named, ShareError};
+use crate::buffers::{BufferError, Buffers, Frozen, Holding, Lent, Named, ShareError};
 use crate::clock;
 use crate::lock::lock;
 
@@ -34,12 +34,18 @@ impl Link {
         self.memory.as_deref().filter(|memory| memory.is_on() && !self.is_inherited())
     }
 
-    /// Lends the peer memory with a copy of `content`. None where there is none, or the peer takes none: then the content
+    /// Whether memory can be shared with whoever is at the other end.
+    #[must_use]
+    pub fn can_share(&self) -> bool {
+        self.takes_buffers() || self.far().is_some()
+    }
+
+    /// Lends the peer memory with a copy of `content`, for it to do with what `purpose` says. None where there is none, or the peer takes none: then the content
     /// goes in the message itself.
     #[must_use]
-    pub fn lend(self: &Arc<Self>, content: &[u8]) -> Option<Lent> {
+    pub fn lend(self: &Arc<Self>, content: &[u8], purpose: Purpose) -> Option<Lent> {
         let buffers = self.buffers_of_both()?;
-        let lent = self.checked(buffers.lend(content)).ok().flatten();
+        let lent = self.checked(buffers.lend(content, purpose)).ok().flatten();
         self.tell_forgotten(buffers.take_retired());
         self.look_at_memory_soon();
         lent
@@ -75,7 +81,7 @@ impl Link {
         match self.checked(buffers.borrow(name, bytes)) {
             Err(BufferError::Unusable) => {
                 let BufferName { slot, generation } = name;
-                self.tell_forgotten(vec![Forgotten::Unusable { slot, generation }]);
+                self.tell_forgotten(vec![Forgotten::Withheld { slot, generation }]);
                 Err(BufferError::Unusable)
             }
             borrowed => {
@@ -83,6 +89,28 @@ impl Link {
                 self.touch();
                 borrowed
             }
+        }
+    }
+
+    /// From now on what was borrowed is only read here.
+    #[must_use]
+    pub fn freeze(self: &Arc<Self>, borrowed: Borrowed) -> Arc<Frozen> {
+        Frozen::enter(borrowed, self)
+    }
+
+    /// Keeps for good what was borrowed from the peer of `link`, which may be gone.
+    pub(crate) fn withhold(link: Option<&Arc<Self>>, borrowed: Borrowed) -> Result<Withheld, Borrowed> {
+        match link.and_then(|link| link.passing()) {
+            Some(buffers) => buffers.withhold(borrowed),
+            None => Borrower::withhold(None, borrowed),
+        }
+    }
+
+    /// The peer is not to wait for a loan that was passed on.
+    pub(crate) fn tell_withheld(self: &Arc<Self>, name: BufferName) {
+        if self.passing().is_some() {
+            let BufferName { slot, generation } = name;
+            self.tell_forgotten(vec![Forgotten::Withheld { slot, generation }]);
         }
     }
 
@@ -151,6 +179,9 @@ impl Link {
         match self.passing() {
             Some(buffers) => {
                 let _ = self.checked(buffers.forget(what)); // a violation was told to the link
+                if matches!(what, Forgotten::Withheld { .. }) {
+                    self.look_at_memory_soon(); // it is unmapped then, and not on the way of a call
+                }
                 if !buffers.is_keeping() {
                     self.attention.set_keeping(false);
                 }

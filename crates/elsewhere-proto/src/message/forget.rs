@@ -6,7 +6,7 @@ pub(crate) const FORGOTTEN_LEN: usize = 12;
 
 const LENT: u32 = 0;
 const SHARED: u32 = 1;
-const UNUSABLE: u32 = 2;
+const WITHHELD: u32 = 2;
 const UNMAPPED: u32 = 3;
 
 /// Memory that is not named any more.
@@ -29,11 +29,11 @@ pub enum Forgotten {
         /// The peer's number for it.
         number: u64,
     },
-    /// Memory that the peer lends and that we could not map: each loan of it is lost on us.
-    Unusable {
+    /// Memory that the peer lends and is not to wait for: we could not map it, or have passed it on to others.
+    Withheld {
         /// Its slot.
         slot: u32,
-        /// The loan that we could not use.
+        /// The loan of it.
         generation: u32,
     },
 }
@@ -45,7 +45,7 @@ impl Forgotten {
             Self::Lent { slot, generation } => (LENT, pair(slot, generation)),
             Self::Shared { number } => (SHARED, number),
             Self::Unmapped { number } => (UNMAPPED, number),
-            Self::Unusable { slot, generation } => (UNUSABLE, pair(slot, generation)),
+            Self::Withheld { slot, generation } => (WITHHELD, pair(slot, generation)),
         };
         let mut out = [0; FORGOTTEN_LEN];
         let (first, second) = out.split_at_mut(4);
@@ -63,7 +63,7 @@ impl Forgotten {
             LENT => Self::Lent { slot, generation },
             SHARED => Self::Shared { number },
             UNMAPPED => Self::Unmapped { number },
-            UNUSABLE => Self::Unusable { slot, generation },
+            WITHHELD => Self::Withheld { slot, generation },
             _ => return None,
         })
     }
@@ -78,7 +78,7 @@ mod tests {
         for what in [
             Forgotten::Lent { slot: 7, generation: u32::MAX },
             Forgotten::Shared { number: u64::MAX - 5 },
-            Forgotten::Unusable { slot: 1023, generation: 1 },
+            Forgotten::Withheld { slot: 1023, generation: 1 },
             Forgotten::Unmapped { number: 3 },
         ] {
             assert_eq!(Forgotten::from_bytes(what.to_bytes()), Some(what));

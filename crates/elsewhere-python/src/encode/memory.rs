@@ -2,7 +2,7 @@
 //!
 //! Owns: what goes in memory of its own, and the names of it. Must not know: how memory gets to the peer.
 
-use elsewhere_engine::{Enclosed, Named};
+use elsewhere_engine::{Enclosed, Named, Purpose};
 use elsewhere_proto::codec::{BufferForm, BufferHead, BufferPlace};
 use pyo3::exceptions::{PyBufferError, PyOSError};
 use pyo3::prelude::*;
@@ -29,7 +29,9 @@ impl<'py> Encoder<'_, 'py> {
             return Ok(false);
         }
         let link = &self.peer.link;
-        let Some(lent) = content.read(|bytes| link.lend(bytes)) else { return Ok(false) };
+        let is_copied_out = matches!(form, BufferForm::Bytes | BufferForm::ByteArray | BufferForm::Array { .. });
+        let purpose = if read_only && !is_copied_out { Purpose::Read } else { Purpose::Own };
+        let Some(lent) = content.read(|bytes| link.lend(bytes, purpose)) else { return Ok(false) };
         let name = lent.name();
         let place = BufferPlace::Lent { slot: name.slot, generation: name.generation };
         self.enclosed.lend(lent);
@@ -39,11 +41,19 @@ impl<'py> Encoder<'_, 'py> {
 
     /// Writes the name of `content` if it lies in shared memory.
     fn share(&mut self, content: &Content<'py>, form: &BufferForm) -> PyResult<bool> {
-        let Some((holding, offset)) = content.shared().filter(|_| self.encloses) else { return Ok(false) };
-        let named: Named = self.peer.link.share(holding).map_err(|error| {
-            let text = format!("shared memory cannot be passed to {}: {error}", self.peer.label);
-            PyOSError::new_err(text)
-        })?;
+        if !self.encloses {
+            return Ok(false);
+        }
+        let Some((holding, offset)) = content.shared(&self.peer.link) else { return Ok(false) };
+        let is_frozen = holding.is_frozen();
+        let named: Named = match self.peer.link.share(holding) {
+            Ok(named) => named,
+            Err(_) if is_frozen => return Ok(false), // a copy does as well
+            Err(error) => {
+                let text = format!("shared memory cannot be passed to {}: {error}", self.peer.label);
+                return Err(PyOSError::new_err(text));
+            }
+        };
         let place = BufferPlace::Shared { number: named.number(), offset: offset as u64 };
         self.enclosed.share(named);
         let head =
@@ -99,7 +109,7 @@ impl<'py> Encoder<'_, 'py> {
         // Dates and the like have no buffer.
         let Ok(Some(content)) = Content::of(value) else { return Ok(false) };
         let Some(format) = content.format().filter(|format| is_plain(format)) else { return Ok(false) };
-        let is_worth_it = content.len() >= LARGE || content.shared().is_some();
+        let is_worth_it = content.len() >= LARGE || content.shared(&self.peer.link).is_some();
         if !is_worth_it {
             return Ok(false);
         }

@@ -2,7 +2,7 @@
 //! Owns: the mappings of them. Must not know: how a message arrives.
 
 use std::collections::HashMap;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::LazyLock;
 use std::sync::atomic::AtomicUsize;
@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicUsize;
 use super::ledger::give_back;
 use super::{BufferName, PoolError, SLOTS};
 use crate::error::{SegmentError, Violation};
+use crate::kept::KeptFd;
 use crate::place::Place;
 use crate::segment::{Segment, Sharing};
 use crate::sync::{Arc, AtomicBool, AtomicU32, Ordering};
@@ -38,12 +39,25 @@ pub struct Borrower {
 struct Known {
     /// None if it could not be mapped.
     segment: Option<Arc<Segment>>,
+    /// Of what may be passed on.
+    fd: Option<Arc<KeptFd>>,
     /// The loan that it was handed over for.
     first: u32,
     /// The last loan. None for a segment that was never lent.
     generation: Option<u32>,
     /// Whether it is still in use here.
     is_out: Arc<AtomicBool>,
+}
+
+/// What was a buffer of the peer and is shared memory now.
+#[derive(Debug)]
+pub struct Withheld {
+    /// The loan that nobody gives back.
+    pub name: BufferName,
+    /// The memory.
+    pub segment: Arc<Segment>,
+    /// Its descriptor, for others.
+    pub fd: Arc<KeptFd>,
 }
 
 /// A buffer of the peer, in use. Its drop gives it back, from whatever thread.
@@ -53,9 +67,11 @@ pub struct Borrowed {
     segment: Arc<Segment>,
     bytes: usize,
     table: Place<AtomicU32>,
+    fd: Option<Arc<KeptFd>>,
     is_out: Arc<AtomicBool>,
     holdings: Arc<Holdings>,
     is_surplus: bool,
+    is_withheld: bool,
 }
 
 impl Borrower {
@@ -79,14 +95,29 @@ impl Borrower {
             Some(opened) => Some(Arc::new(opened?)),
         };
         let is_out = Arc::new(AtomicBool::new(false));
-        self.known.insert(slot, Known { segment, first, generation: None, is_out });
+        self.known.insert(slot, Known { segment, fd: None, first, generation: None, is_out });
         Ok(())
     }
 
-    /// Whether a segment was handed over that `name` may be a loan of.
+    /// The same for a segment that is only read here and may be passed on: the descriptor is kept if there is room.
+    ///
+    /// # Errors
+    /// Those of [`Borrower::accept`].
+    pub fn accept_open(&mut self, name: BufferName, bytes: usize, fd: Option<OwnedFd>) -> Result<(), PoolError> {
+        self.accept(name, bytes, fd.as_ref())?;
+        if let Some(known) = self.known.get_mut(&name.slot).filter(|known| known.segment.is_some()) {
+            known.fd = fd.and_then(KeptFd::keep).map(Arc::new);
+        }
+        Ok(())
+    }
+
+    /// Whether a segment was handed over that `name` may be a loan of. Behind one that could not be mapped another may have
+    /// come.
     #[must_use]
     pub fn knows(&self, name: BufferName) -> bool {
-        self.known.get(&name.slot).is_some_and(|known| !is_before(name.generation, known.first))
+        let is_mapped = |known: &&Known| known.segment.is_some();
+        let known = self.known.get(&name.slot).filter(is_mapped);
+        known.is_some_and(|known| !is_before(name.generation, known.first))
     }
 
     /// Begins to use the first `bytes` bytes of a buffer that a message names.
@@ -124,9 +155,11 @@ impl Borrower {
             segment: Arc::clone(segment),
             bytes,
             table: self.table.share(),
+            fd: known.fd.clone(),
             is_out: Arc::clone(&known.is_out),
             holdings: Arc::clone(&self.holdings),
             is_surplus: self.holdings.add(segment.bytes()),
+            is_withheld: false,
         })
     }
 
@@ -141,6 +174,21 @@ impl Borrower {
             self.known.remove(&name.slot);
         }
         Ok(())
+    }
+
+    /// Keeps for good what was borrowed, with its descriptor; the peer has to be told not to wait for it
+    /// ([`Lender::lose`](super::Lender::lose)). What cannot be passed on comes back: there is no descriptor, or the loan is that
+    /// of the process that forked this one.
+    ///
+    /// # Errors
+    /// [`Borrowed`] itself.
+    pub fn withhold(borrower: Option<&mut Self>, mut borrowed: Borrowed) -> Result<Withheld, Borrowed> {
+        let Some(fd) = borrowed.fd.clone().filter(|_| borrowed.segment.is_own()) else { return Err(borrowed) };
+        borrowed.is_withheld = true;
+        if let Some(borrower) = borrower {
+            borrower.known.remove(&borrowed.name.slot); // no later loan of the slot can be known: this one stood open
+        }
+        Ok(Withheld { name: borrowed.name, segment: Arc::clone(&borrowed.segment), fd })
     }
 
     /// How many segments of the peer are mapped for future loans.
@@ -167,6 +215,12 @@ impl Borrowed {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// The memory behind it, which others may have after its drop.
+    #[must_use]
+    pub fn segment(&self) -> Arc<Segment> {
+        Arc::clone(&self.segment)
     }
 
     /// Slot and generation.
@@ -199,6 +253,9 @@ impl Borrowed {
 impl Drop for Borrowed {
     fn drop(&mut self) {
         self.holdings.remove(self.segment.bytes());
+        if self.is_withheld {
+            return;
+        }
         self.is_out.store(false, Ordering::Relaxed); // before the loan ends; see `Borrower::take`
         give_back(&self.table, self.name.slot, self.name.generation);
     }

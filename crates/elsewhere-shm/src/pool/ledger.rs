@@ -24,6 +24,8 @@ struct Entry {
     /// What the table held when it was lent.
     before: u32,
     is_lent: bool,
+    /// Whether the loan was given up, so that nobody gives it back.
+    is_forgone: bool,
 }
 
 impl Ledger {
@@ -37,7 +39,9 @@ impl Ledger {
         self.has_returned(slot)?;
         let unknown = Violation::UnknownBuffer { slot };
         let entry = self.entries.get_mut(slot as usize).filter(|entry| !entry.is_lent).ok_or(unknown)?;
-        entry.before = entry.generation;
+        if !std::mem::take(&mut entry.is_forgone) {
+            entry.before = entry.generation;
+        }
         entry.generation = entry.generation.checked_add(1).unwrap_or(1); // zero is what a fresh table holds
         entry.is_lent = true;
         Ok(entry.generation)
@@ -51,10 +55,20 @@ impl Ledger {
         let lent = entry.generation;
         if found == lent {
             entry.is_lent = false;
-        } else if !(entry.is_lent && found == entry.before) {
+            entry.is_forgone = false;
+        } else if !((entry.is_lent || entry.is_forgone) && found == entry.before) {
             return Err(Violation::Return { slot, found, lent });
         }
         Ok(!entry.is_lent)
+    }
+
+    /// The open loan of `slot` will not be given back, whatever the table may still say of it.
+    #[cfg(not(all(test, loom)))]
+    pub(crate) fn forgo(&mut self, slot: u32) {
+        if let Some(entry) = self.entries.get_mut(slot as usize).filter(|entry| entry.is_lent) {
+            entry.is_lent = false;
+            entry.is_forgone = true;
+        }
     }
 
     /// The loan of `slot` that stands open, or the last one; zero before the first.
@@ -126,6 +140,32 @@ mod tests {
         assert_eq!(ledger.has_returned(0), Err(Violation::Return { slot: 0, found: 7, lent: 1 }));
         assert_eq!(ledger.lend(1), Err(Violation::Return { slot: 1, found: 1, lent: 0 }));
         assert_eq!(ledger.lend(2), Ok(1));
+    }
+
+    #[test]
+    fn slot_of_a_loan_that_is_forgone_is_lent_again() {
+        let mut ledger = ledger(1);
+        ledger.lend(0).unwrap();
+        ledger.forgo(0);
+
+        assert_eq!(ledger.lend(0), Ok(2));
+        ledger.forgo(0);
+        assert_eq!(ledger.lend(0), Ok(3));
+        assert_eq!(ledger.has_returned(0), Ok(false));
+        give_back(ledger.table(), 0, 3);
+
+        assert_eq!(ledger.has_returned(0), Ok(true));
+    }
+
+    #[test]
+    fn loan_that_is_given_back_and_forgone_is_ended_once() {
+        let mut ledger = ledger(1);
+        ledger.lend(0).unwrap();
+        give_back(ledger.table(), 0, 1);
+        ledger.forgo(0);
+
+        assert_eq!(ledger.lend(0), Ok(2));
+        assert_eq!(ledger.has_returned(0), Ok(false));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::ledger::{Ledger, give_back};
 use super::{BufferName, PoolError, SLOTS, class_of};
 use crate::error::Violation;
 use crate::place::Place;
-use crate::segment::{Segment, Sharing};
+use crate::segment::{Key, Segment, Sharing};
 use crate::sync::{Arc, AtomicU32};
 
 /// Free segments are kept as long as they are so few, or have so few bytes together.
@@ -27,6 +27,8 @@ pub struct Lender {
     /// The longest unused first.
     free: VecDeque<u32>,
     retired: Vec<BufferName>,
+    /// What the peer keeps for good, until the next trim.
+    withheld: Vec<Arc<Segment>>,
     was_used: bool,
 }
 
@@ -35,8 +37,18 @@ struct Buffer {
     segment: Arc<Segment>,
     /// Until the peer has it.
     fd: Option<Arc<OwnedFd>>,
+    purpose: Purpose,
     /// Whether the peer could not map it, so that it is of no more use.
     is_lost: bool,
+}
+
+/// What the borrower may do with a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Anything, until it gives it back.
+    Own,
+    /// Only read it; then it may also pass it on, and not give it back. It keeps the descriptor for that.
+    Read,
 }
 
 /// A buffer that may be filled. Given back by its drop, unless it was sent.
@@ -58,6 +70,7 @@ impl Lender {
             lent: Vec::new(),
             free: VecDeque::new(),
             retired: Vec::new(),
+            withheld: Vec::new(),
             was_used: false,
         }
     }
@@ -67,11 +80,11 @@ impl Lender {
     /// # Errors
     /// [`PoolError`]; the connection can go on, except after [`PoolError::Violated`].
     pub fn lend(&mut self, bytes: usize) -> Result<Loan, PoolError> {
-        if let Some(loan) = self.reuse(bytes)? {
+        if let Some(loan) = self.reuse(bytes, Purpose::Own)? {
             return Ok(loan);
         }
         let (segment, fd) = Self::make(&[], bytes)?;
-        self.lend_new(segment, fd)
+        self.lend_new(segment, fd, Purpose::Own)
     }
 
     /// A buffer that begins with `content`.
@@ -79,12 +92,12 @@ impl Lender {
     /// # Errors
     /// Those of [`Lender::lend`].
     pub fn lend_with(&mut self, content: &[u8]) -> Result<Loan, PoolError> {
-        if let Some(loan) = self.reuse(content.len())? {
+        if let Some(loan) = self.reuse(content.len(), Purpose::Own)? {
             let is_written = loan.write(0, content);
             return if is_written { Ok(loan) } else { Err(PoolError::Inherited) };
         }
         let (segment, fd) = Self::make(content, content.len())?;
-        self.lend_new(segment, fd)
+        self.lend_new(segment, fd, Purpose::Own)
     }
 
     /// A segment for [`Lender::lend_new`] or [`Lender::stock`]: the slow part of lending, for which no lock is needed.
@@ -96,17 +109,17 @@ impl Lender {
         Ok(Segment::create_with(content, class, Sharing::WithForks)?)
     }
 
-    /// A buffer of at least `bytes` bytes that was lent before. None if there is none of the right size.
+    /// A buffer of at least `bytes` bytes that was lent before. None if there is none of the right size that may be used so.
     ///
     /// # Errors
     /// [`PoolError::Violated`] or [`PoolError::Inherited`].
-    pub fn reuse(&mut self, bytes: usize) -> Result<Option<Loan>, PoolError> {
+    pub fn reuse(&mut self, bytes: usize, purpose: Purpose) -> Result<Option<Loan>, PoolError> {
         let class = class_of(bytes).ok_or(crate::SegmentError::Size(bytes))?;
         self.was_used = true;
-        if self.find_free(class).is_none() {
+        if self.find_free(class, purpose).is_none() {
             self.collect()?;
         }
-        let Some(index) = self.find_free(class) else { return Ok(None) };
+        let Some(index) = self.find_free(class, purpose) else { return Ok(None) };
         let Some(slot) = self.free.remove(index) else { return Ok(None) };
         let loan = self.lend_slot(slot)?;
         loan.segment.populate(); // its content may have been written without touching a page
@@ -117,8 +130,8 @@ impl Lender {
     ///
     /// # Errors
     /// [`PoolError::AllLent`], [`PoolError::Violated`] or [`PoolError::Inherited`].
-    pub fn lend_new(&mut self, segment: Segment, fd: OwnedFd) -> Result<Loan, PoolError> {
-        let slot = self.settle(segment, fd)?;
+    pub fn lend_new(&mut self, segment: Segment, fd: OwnedFd, purpose: Purpose) -> Result<Loan, PoolError> {
+        let slot = self.settle(segment, fd, purpose)?;
         self.lend_slot(slot)
     }
 
@@ -127,7 +140,7 @@ impl Lender {
     /// # Errors
     /// [`PoolError::AllLent`].
     pub fn stock(&mut self, segment: Segment, fd: OwnedFd) -> Result<(), PoolError> {
-        let slot = self.settle(segment, fd)?;
+        let slot = self.settle(segment, fd, Purpose::Own)?;
         self.free.push_back(slot);
         Ok(())
     }
@@ -146,7 +159,8 @@ impl Lender {
         loan.sent()
     }
 
-    /// The peer could not map what was lent as `name`: the segment is not lent again.
+    /// The peer could not map what was lent as `name`, or keeps it for good: the segment is not lent again. Until the next
+    /// [`Lender::trim`] it is found by [`Lender::find`].
     ///
     /// # Errors
     /// [`Violation::UnknownBuffer`] for a slot that does not exist.
@@ -154,6 +168,12 @@ impl Lender {
         let place = self.slots.get_mut(name.slot as usize).ok_or(Violation::UnknownBuffer { slot: name.slot })?;
         if let Some(buffer) = place.as_mut().filter(|_| self.ledger.generation(name.slot) == name.generation) {
             buffer.is_lost = true;
+            if let Some(index) = self.lent.iter().position(|slot| *slot == name.slot) {
+                self.lent.swap_remove(index);
+                self.ledger.forgo(name.slot);
+                self.withheld.extend(place.take().map(|buffer| buffer.segment));
+                self.vacant.push(name.slot);
+            }
         }
         if let Some(index) = self.free.iter().position(|slot| *slot == name.slot) {
             self.free.swap(0, index);
@@ -194,6 +214,7 @@ impl Lender {
     /// Those of [`Lender::collect`].
     pub fn trim(&mut self) -> Result<bool, PoolError> {
         self.collect()?;
+        self.withheld.clear();
         if !std::mem::take(&mut self.was_used) {
             while self.retire_oldest() > 0 {}
         }
@@ -207,6 +228,14 @@ impl Lender {
         self.lent.clear();
         self.free.clear();
         self.retired.clear();
+        self.withheld.clear();
+    }
+
+    /// The segment that is known to others by `key`, if it is lent or was withheld.
+    #[must_use]
+    pub fn find(&self, key: Key) -> Option<Arc<Segment>> {
+        let lent = self.lent.iter().filter_map(|slot| Some(&self.slots.get(*slot as usize)?.as_ref()?.segment));
+        lent.chain(&self.withheld).find(|segment| segment.key() == key).cloned()
     }
 
     /// The segments that are no more, by their last loans and once each: for the peer to let go of them too. The peer may be
@@ -227,9 +256,16 @@ impl Lender {
         (self.lent.len(), self.free.len())
     }
 
-    /// The index of a free buffer of that size, of several the last used, which is the warmest.
-    fn find_free(&self, class: usize) -> Option<usize> {
-        self.free.iter().rposition(|slot| self.bytes_of(*slot) == class)
+    /// The index of a free buffer of that size, of several the last used, which is the warmest. One that may be passed on is
+    /// taken for other uses where there is no other.
+    fn find_free(&self, class: usize, purpose: Purpose) -> Option<usize> {
+        let find = |wanted: Purpose| {
+            let is_right = |buffer: &Buffer| buffer.segment.bytes() == class && buffer.purpose == wanted;
+            self.free
+                .iter()
+                .rposition(|slot| matches!(self.slots.get(*slot as usize), Some(Some(found)) if is_right(found)))
+        };
+        find(purpose).or_else(|| if purpose == Purpose::Own { find(Purpose::Read) } else { None })
     }
 
     fn bytes_of(&self, slot: u32) -> usize {
@@ -237,13 +273,13 @@ impl Lender {
     }
 
     /// Gives a new segment a slot.
-    fn settle(&mut self, segment: Segment, fd: OwnedFd) -> Result<u32, PoolError> {
+    fn settle(&mut self, segment: Segment, fd: OwnedFd, purpose: Purpose) -> Result<u32, PoolError> {
         if self.vacant.is_empty() {
             self.retire_oldest();
         }
         let slot = self.vacant.pop().ok_or(PoolError::AllLent)?;
         if let Some(place) = self.slots.get_mut(slot as usize) {
-            *place = Some(Buffer { segment: Arc::new(segment), fd: Some(Arc::new(fd)), is_lost: false });
+            *place = Some(Buffer { segment: Arc::new(segment), fd: Some(Arc::new(fd)), purpose, is_lost: false });
         }
         Ok(slot)
     }

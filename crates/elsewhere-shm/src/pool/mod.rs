@@ -42,13 +42,13 @@ use crate::segment::{Segment, Sharing};
 use crate::sync::{Arc, AtomicU32};
 
 #[cfg(not(all(test, loom)))]
-pub use borrower::{Borrowed, Borrower, Holdings};
+pub use borrower::{Borrowed, Borrower, Holdings, Withheld};
 pub use classes::class_of;
 
 #[cfg(all(test, loom))]
 pub(crate) use ledger::{Ledger, give_back};
 #[cfg(not(all(test, loom)))]
-pub use lender::{Lender, Loan};
+pub use lender::{Lender, Loan, Purpose};
 
 /// Buffers of one direction that can be out at a time.
 pub const SLOTS: usize = 1024;
