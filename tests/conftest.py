@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import gc
 import os
+import sys
+import sysconfig
 import threading
 import time
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import elsewhere
+import interpreters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +25,9 @@ if TYPE_CHECKING:
 
 TRANSPORTS = ("exec", "zygote", "local")
 """Without "zygote" among them, a host that is started without a word about how is executed, too. With "socket",
-executed hosts that share no memory, none of the others does either."""
+executed hosts that share no memory, none of the others does either. "bare" are hosts in an interpreter that does not
+have the package."""
+TESTS = str(Path(__file__).parent)
 PATIENCE = 5.0
 """Seconds that what a test used may take to go away; a leak stays."""
 
@@ -48,8 +53,29 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture
 def host(request: pytest.FixtureRequest) -> Iterator[elsewhere.Host]:
     """A host of each kind, closed at the end."""
-    with elsewhere.Host(start="exec" if request.param == "socket" else request.param) as host:
+    if request.param == "bare":
+        path = [TESTS, request.getfixturevalue("other_packages")]
+        made = elsewhere.Host(python=request.getfixturevalue("bare_interpreter"), path=path)
+    else:
+        made = elsewhere.Host(start="exec" if request.param == "socket" else request.param)
+    with made as host:
         yield host
+
+
+@pytest.fixture(scope="session")
+def bare_interpreter(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """This interpreter in a virtual environment of its own, where nothing is installed."""
+    return interpreters.in_empty_environment(sys.executable, tmp_path_factory.mktemp("bare"))
+
+
+@pytest.fixture(scope="session")
+def other_packages(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A directory with the packages that are installed for the tests, but for ours."""
+    directory = tmp_path_factory.mktemp("packages")
+    for entry in Path(sysconfig.get_path("purelib")).iterdir():
+        if not entry.name.startswith("elsewhere") and entry.suffix != ".pth":
+            (directory / entry.name).symlink_to(entry)
+    return str(directory)
 
 
 @pytest.fixture

@@ -368,12 +368,14 @@ def start_host(
     output: str,
     logs: bool,
     make_shower: Callable[[HomeQueue, str, str | None, int, bool], object],
+    preface: bytes | None = None,
 ) -> None:
     """Start a host process and configure it; `core` becomes its Host.
 
     `program` and `arguments` are what is executed, `environment` the whole environment, `configuration` what the host
     is told before anything else. `output` is "inherit", "home" or "discard"; with `logs`, messages come home. What
-    comes home is shown by `make_shower`.
+    comes home is shown by `make_shower`. `preface` is what the program reads from its socket before it speaks the
+    protocol.
     """
 
 @final

@@ -43,6 +43,9 @@ class Host(_core.HostCore):
     """One host: an interpreter that holds objects and runs their calls; one at a time, if nothing else is said.
 
     Args:
+        python: The interpreter that the host runs in, where it is to be another one: a path, or a name to be looked for
+            in PATH. Any CPython from 3.6 on and PyPy, in a virtual environment or not, with nothing installed there.
+            The host sees that interpreter's own import path, behind `path`.
         start: "auto" and "zygote" fork an interpreter that is kept ready for it, `preload` imported, which is several
             times faster from the second host on; where that cannot be, and with "exec", a fresh interpreter is started.
             "fork" forks this process, for objects that cannot be pickled, and is refused while other threads run.
@@ -81,6 +84,7 @@ class Host(_core.HostCore):
     def __init__(
         self,
         *,
+        python: str | os.PathLike[str] | None = None,
         start: Literal["auto", "exec", "zygote", "fork", "local"] = "auto",
         name: str | None = None,
         env: Mapping[str, str] | None = None,
@@ -102,6 +106,7 @@ class Host(_core.HostCore):
         if start not in ("auto", "exec", "zygote", "fork", "local"):
             text = f"start must be 'auto', 'exec', 'zygote', 'fork' or 'local', not {start!r}"
             raise ValueError(text)
+        interpreter = _interpreter(python, start)
         if start == "auto":
             start = AUTO
         environment = _environment(env)
@@ -163,6 +168,17 @@ class Host(_core.HostCore):
             "logs": logging,
             "make_shower": _make_shower,
         }
+        if interpreter is not None:
+            from . import _interpreters
+
+            options["configuration"] = {
+                "front": directories,
+                "own_path": configuration["own_path"],
+                "cloudpickle": _interpreters.cloudpickle(),
+                **{key: configuration[key] for key in ("preload", "output", "levels")},
+            }
+            _interpreters.start(self, interpreter, concurrency=way, **options)
+            return
         main = f"from elsewhere._host_main import main; main({way!r})"
         if start == "exec":
             _core.start_host(self, program=sys.executable, arguments=_arguments(main), **options)
@@ -405,6 +421,24 @@ def _environment(env: Any) -> dict[str, str] | None:
             raise ValueError(text)
         whole[key] = value
     return whole
+
+
+def _interpreter(python: object, start: str) -> str | None:
+    if python is None:
+        return None
+    import os
+
+    path = os.fspath(python) if isinstance(python, (str, os.PathLike)) else python
+    if not isinstance(path, str):
+        text = f"python must be the path of an interpreter as a str, not {type(path).__qualname__}"
+        raise TypeError(text)
+    if not path or "\0" in path:
+        text = f"python must be the path of an interpreter, not {path!r}"
+        raise ValueError(text)
+    if start not in ("auto", "exec"):
+        text = f"start={start!r} begins with this interpreter; a host in another one is executed (start='exec')"
+        raise ValueError(text)
+    return path
 
 
 def _directory(cwd: object) -> str | None:

@@ -31,6 +31,7 @@ class Bootstrap:
         path = settings.get("path")
         if path is not None:
             sys.path[:] = path
+        sys.path[:0] = settings.get("front", ())
         for directory in settings.get("own_path", ()):
             from . import _namespaces
 

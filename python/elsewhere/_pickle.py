@@ -42,6 +42,12 @@ def _reduce_view(view: memoryview) -> Any:
     return _make_view, (PickleBuffer(data), view.format, view.shape)
 
 
+def _reduce_view_whole(view: memoryview) -> Any:
+    """The same for interpreters that know no buffers beside a pickle."""
+    data = view.tobytes() if view.readonly else bytearray(view.tobytes())
+    return _make_view, (data, view.format, view.shape)
+
+
 def _make_view(data: bytes | bytearray, form: str, shape: tuple[int, ...]) -> memoryview:
     flat = memoryview(data)
     return flat if form == "B" and len(shape) == 1 else flat.cast(form, shape)  # type: ignore[call-overload]
@@ -68,17 +74,22 @@ def dumps_argument(
     buffer_callback: Callable[[PickleBuffer], Any] | None = None,
     kept: Any = None,
     inherited: dict[int, int] | None = None,
+    protocol: int = 5,
 ) -> bytes:
-    """Pickle `value` with protocol 5; bound methods and generators go by reference, all but `kept`.
+    """Pickle `value`; bound methods and generators go by reference, all but `kept`.
 
     `inherited`: the numbers, by `id()`, of objects that the peer has by the fork that made it; these go as numbers.
     """
     file = io.BytesIO()
-    pickler = pickle.Pickler(file, 5, buffer_callback=buffer_callback)
+    if protocol < 5:
+        buffer_callback = None
+    pickler = pickle.Pickler(file, protocol, buffer_callback=buffer_callback)
     if inherited is not None:
-        pickler = _Inheriting(file, 5, buffer_callback=buffer_callback)
+        pickler = _Inheriting(file, protocol, buffer_callback=buffer_callback)
         pickler.inherited = inherited
     reducers = _argument_reducers()
+    if protocol < 5:
+        reducers = {**reducers, memoryview: _reduce_view_whole}
     if type(kept) is types.MethodType:
         reducers = {**reducers, types.MethodType: lambda method: _reduce_unless(method, kept)}
     pickler.dispatch_table = {**reducers, **_shared.reducers()} if _core._shares() else reducers
@@ -86,11 +97,14 @@ def dumps_argument(
     return file.getvalue()
 
 
-def dumps_result(value: Any, buffer_callback: Callable[[PickleBuffer], Any] | None = None) -> bytes:
+def dumps_result(value: Any, buffer_callback: Callable[[PickleBuffer], Any] | None = None, protocol: int = 5) -> bytes:
     """Pickle a result where shared memory is about."""
     file = io.BytesIO()
-    pickler = pickle.Pickler(file, 5, buffer_callback=buffer_callback)
-    pickler.dispatch_table = {**copyreg.dispatch_table, memoryview: _reduce_view, **_shared.reducers()}
+    if protocol < 5:
+        buffer_callback = None
+    pickler = pickle.Pickler(file, protocol, buffer_callback=buffer_callback)
+    view = _reduce_view if protocol >= 5 else _reduce_view_whole
+    pickler.dispatch_table = {**copyreg.dispatch_table, memoryview: view, **_shared.reducers()}
     pickler.dump(value)
     return file.getvalue()
 
@@ -129,10 +143,10 @@ def _refuse_if_only_here(obj: Any) -> None:
             raise TypeError(text)
 
 
-def dumps_checked(value: Any, buffer_callback: Callable[[PickleBuffer], Any] | None = None, _kept: Any = None) -> bytes:
+def dumps_checked(value: Any, buffer_callback: Callable[[PickleBuffer], Any] | None = None, protocol: int = 5) -> bytes:
     """Pickle a result; TypeError where it names what the peer cannot import."""
     file = io.BytesIO()
-    pickler = _Checked(file, 5, buffer_callback=buffer_callback)
+    pickler = _Checked(file, protocol, buffer_callback=buffer_callback if protocol >= 5 else None)
     pickler.dispatch_table = {**copyreg.dispatch_table, **_shared.reducers()}
     pickler.dump(value)
     return file.getvalue()
@@ -143,6 +157,7 @@ def dumps_by_value(
     buffer_callback: Callable[[PickleBuffer], Any] | None = None,
     kept: Any = None,
     inherited: dict[int, int] | None = None,
+    _protocol: int = 5,
 ) -> bytes:
     """Pickle `value` with cloudpickle: classes and functions of `__main__`, lambdas and closures travel by value."""
     file = io.BytesIO()
@@ -172,7 +187,7 @@ def dumps_alone(value: Any) -> bytes:
     """Pickle `value` for no message in particular; raises HasReferences where it cannot be told without one."""
     file = io.BytesIO()
     try:
-        _AlonePickler(file, 5).dump(value)
+        _AlonePickler(file, 4).dump(value)  # which every peer can read
     except HasReferences:
         raise
     except Exception:  # noqa: BLE001 - pickling may raise anything
@@ -289,6 +304,54 @@ def loads(data: bytes, buffers: Iterator[Any] | None = None) -> Any:
     if inherited or b"cloudpickle.cloudpickle" in data:
         return _Unpickler(io.BytesIO(data), buffers=buffers).load()
     return pickle.loads(data, buffers=buffers)  # noqa: S301 - bytes come from an authenticated peer
+
+
+_MOVED = (("pathlib._local", "pathlib"), ("numpy._core", "numpy.core"), ("numpy.core", "numpy._core"))
+"""Modules whose names in pickles depend on the version that wrote them."""
+
+
+class _Foreign(pickle.Unpickler):
+    """Knows where other versions have their classes."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return super().find_class(module, name)
+        except ImportError:
+            for theirs, ours in _MOVED:
+                if module == theirs or module.startswith(f"{theirs}."):
+                    return super().find_class(ours + module[len(theirs) :], name)
+            raise
+
+
+def loads_foreign(data: bytes, buffers: Iterator[Any] | None = None) -> Any:
+    """Unpickle `data`, which another version of Python sent."""
+    return _Foreign(io.BytesIO(data), buffers=buffers).load()
+
+
+class _HasCodeOfMain(Exception):
+    """What is being pickled holds a class or function of `__main__`."""
+
+
+class _MainPickler(pickle.Pickler):
+    """Stops at code of `__main__`."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, (type, types.FunctionType)) and obj.__module__ == "__main__":
+            raise _HasCodeOfMain
+        return NotImplemented
+
+
+def holds_code_of_main(value: Any) -> bool:
+    """Whether a class or function of `__main__` stands in `value`, which can be pickled."""
+    pickler = _MainPickler(io.BytesIO(), 5)
+    pickler.dispatch_table = _argument_reducers()
+    try:
+        pickler.dump(value)
+    except _HasCodeOfMain:
+        return True
+    except Exception:  # noqa: BLE001 - references need the message that they stand in; they are no code
+        return False
+    return False
 
 
 DEPTH_LIMIT = 200

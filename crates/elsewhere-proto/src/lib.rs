@@ -338,7 +338,8 @@
 //!
 //! The content of a view, also of one in a buffer, is empty where a dimension is 0, and else divisible by the product of its dimensions. Buffers of a
 //! pickle are those of pickle protocol 5 in their order: bytes where they are read-only, byte arrays where they are
-//! writable, or buffers of the form 0. References in a pickle are its persistent ids, numbered from 0.
+//! writable, or buffers of the form 0. References in a pickle are numbered from 0; the pickle has each as a call of the
+//! global `elsewhere._core._reference` with its number. Pickles are in a protocol that the Python of the peer's HELLO reads.
 //!
 //! Nested values stand behind the head of their container; a value without them is complete with its payload. References:
 //!

@@ -404,7 +404,10 @@ impl<'r, 'py> Decoder<'r, 'py> {
         };
         let data = PyBytes::new(self.py, data);
         self.begun();
-        Ok(crate::pickling::loads(&data, flavour, references, &buffers)?)
+        Ok({
+            let is_foreign = self.peer.abilities(self.py).is_foreign;
+            crate::pickling::loads(&data, (flavour, is_foreign), references, &buffers)?
+        })
     }
 }
 

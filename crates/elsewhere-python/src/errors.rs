@@ -217,8 +217,13 @@ pub(crate) fn argument(py: Python<'_>, peer: &Peer, method: &str, error: PyErr) 
     }
     let culprit = crate::pickling::last_culprit();
     let is_of_code = culprit.as_ref().is_some_and(|culprit| culprit.is_of_code);
+    let is_foreign_code = culprit.as_ref().is_some_and(|culprit| culprit.is_foreign_code);
     let culprit = culprit.map_or_else(|| "an argument".to_owned(), |culprit| culprit.text);
     let hint = match (method == "Host.send", peer.inherited(py).is_some()) {
+        _ if is_foreign_code => {
+            "put that code into a module that the host can import (Host(path=[...]) adds directories), or load it there, \
+             with Host.module or Host.script"
+        }
         _ if is_of_code => {
             "it belongs to code that only this process has, and that travels by value; put that code into a module, which \
              the host imports for itself"

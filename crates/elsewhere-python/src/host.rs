@@ -360,12 +360,12 @@ fn config(capabilities: Capabilities, py: Python<'_>) -> Config {
 ///
 /// `program` and `arguments` are what is executed, `environment` the whole environment, `configuration` what the host is
 /// told before anything else. `output` is "inherit", "home" or "discard"; with `logs`, messages come home. What comes home
-/// is shown by `make_shower`.
+/// is shown by `make_shower`. `preface` is what the program reads from its socket before it speaks the protocol.
 #[pyfunction]
 #[expect(clippy::too_many_arguments, reason = "Python passes them by keyword")]
 #[pyo3(signature = (
     core, *, program, arguments, environment, directory, name, configuration, timeout, heartbeat, output, logs,
-    make_shower
+    make_shower, preface=None
 ))]
 pub(crate) fn start_host<'py>(
     py: Python<'py>,
@@ -381,9 +381,11 @@ pub(crate) fn start_host<'py>(
     output: &str,
     logs: bool,
     make_shower: &Bound<'py, PyAny>,
+    preface: Option<Vec<u8>>,
 ) -> PyResult<()> {
     peer::sweep(py);
-    let (command, wanted) = command(program, arguments, environment, directory, timeout, output, logs)?;
+    let (mut command, wanted) = command(program, arguments, environment, directory, timeout, output, logs)?;
+    command.preface = preface.unwrap_or_default();
     let (here, inbox) = (here(py), service::process_inbox());
     let launched = py.detach(|| command.launch(inbox, here));
     begin(py, core, launched, wanted, Configuration { name, settings: configuration, timeout, heartbeat, make_shower })

@@ -8,6 +8,7 @@
 //! * every wait detaches from the interpreter first;
 //! * threads made by Rust never come here.
 
+mod abilities;
 mod answer;
 mod awaited;
 mod buffers;

@@ -5,6 +5,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use elsewhere_engine::Link;
+use elsewhere_proto::Capabilities;
 use pyo3::prelude::*;
 
 static IS_WANTED: AtomicBool = AtomicBool::new(true);
@@ -27,6 +28,9 @@ pub(crate) fn share_memory(is_wanted: bool) {
 /// Writes into the log, once for the process, why a host that just said hello is reached over a socket instead.
 pub(crate) fn tell(py: Python<'_>, link: &Link) -> PyResult<()> {
     let Some(problem) = link.memory_problem() else { return Ok(()) };
+    if link.peer().is_some_and(|hello| !hello.capabilities.has(Capabilities::BUFFERS)) {
+        return Ok(()); // it never wants any
+    }
     // Relaxed: one of two threads writes it, whichever.
     if IS_TOLD.swap(true, Ordering::Relaxed) {
         return Ok(());

@@ -13,6 +13,7 @@ use elsewhere_proto::{Capabilities, ObjectId};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyType};
 
+use crate::abilities::Abilities;
 use crate::class_info::ClassInfo;
 use crate::home::Showing;
 use crate::ids::{IdMap, IdSet};
@@ -46,6 +47,8 @@ pub(crate) struct Peer {
     pub(crate) near: OnceLock<Weak<Self>>,
     /// Whether both ends are this process and hand values over as they are.
     hands_over: AtomicBool,
+    /// What its interpreter can read, once it has said hello.
+    abilities: OnceLock<Abilities>,
     /// Answers that later calls name before they are here.
     pub(crate) promises: Promises,
     /// "host 4711", for texts.
@@ -199,6 +202,7 @@ impl Peer {
             far: OnceLock::new(),
             near: OnceLock::new(),
             hands_over: AtomicBool::new(false),
+            abilities: OnceLock::new(),
             promises: Promises::default(),
             label,
             traits: OnceLock::new(),
@@ -241,6 +245,15 @@ impl Peer {
     /// The other end of a local host.
     pub(crate) fn twin(&self) -> Option<Arc<Self>> {
         self.far.get().cloned().or_else(|| self.near.get().and_then(Weak::upgrade))
+    }
+
+    /// What its interpreter can read.
+    pub(crate) fn abilities(&self, py: Python<'_>) -> Abilities {
+        if let Some(known) = self.abilities.get() {
+            return *known;
+        }
+        let Some(hello) = self.link.peer() else { return Abilities::LIKE_HERE };
+        *self.abilities.get_or_init(|| Abilities::of(py, &hello.python, &hello.implementation))
     }
 
     /// Whether values go to the other end, in this process, as they are.

@@ -2,7 +2,7 @@
 //!
 //! Owns: the table of the pickle that is being written or read on this thread. Must not know: connections.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use elsewhere_proto::codec::{Flavour, ViewHead};
@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyMemoryView, PyTuple};
 
+use crate::abilities::{Abilities, PROTOCOL};
 use crate::peer::Peer;
 
 /// A finished pickle.
@@ -28,6 +29,8 @@ pub(crate) struct Culprit {
     pub(crate) text: String,
     /// Whether it is a part of a class or function that travels by value.
     pub(crate) is_of_code: bool,
+    /// Whether it is code itself, which means nothing to the peer's version of Python.
+    pub(crate) is_foreign_code: bool,
 }
 
 /// The references of a pickle that is being written, and what it is for.
@@ -43,6 +46,10 @@ thread_local! {
     static CULPRIT: RefCell<Option<Culprit>> = const { RefCell::new(None) };
     /// Objects that the peer has by a fork, while a culprit is looked for.
     static EXCUSED: RefCell<Option<Py<PyDict>>> = const { RefCell::new(None) };
+    /// What the peer can read for which a culprit is looked for.
+    static READER: Cell<Abilities> = const { Cell::new(Abilities::LIKE_HERE) };
+    /// Whether the last pickle on this thread failed because code cannot go by value.
+    static HAS_CODE: Cell<bool> = const { Cell::new(false) };
     static WRITING: RefCell<Vec<Writing>> = const { RefCell::new(Vec::new()) };
     static READING: RefCell<Vec<Vec<Py<PyAny>>>> = const { RefCell::new(Vec::new()) };
 }
@@ -56,10 +63,12 @@ pub(crate) fn last_culprit() -> Option<Culprit> {
 pub(crate) fn find_culprit(value: &Bound<'_, PyAny>, name: &str, peer: &Peer) {
     let py = value.py();
     let inherited = peer.inherited(py).map(|numbers| numbers.clone().unbind());
-    let before = EXCUSED.replace(inherited);
+    let is_foreign_code = HAS_CODE.take();
+    let before = (EXCUSED.replace(inherited), READER.replace(peer.abilities(py)));
     let found = module(py).and_then(|module| module.getattr("culprit")?.call1((value, name))?.extract());
-    EXCUSED.set(before);
-    CULPRIT.set(found.ok().map(|(text, is_of_code)| Culprit { text, is_of_code }));
+    EXCUSED.set(before.0);
+    READER.set(before.1);
+    CULPRIT.set(found.ok().map(|(text, is_of_code)| Culprit { text, is_of_code, is_foreign_code }));
 }
 
 /// Whether `value` can be pickled for a peer.
@@ -67,8 +76,8 @@ pub(crate) fn find_culprit(value: &Bound<'_, PyAny>, name: &str, peer: &Peer) {
 pub(crate) fn _pickles(value: &Bound<'_, PyAny>) -> bool {
     let py = value.py();
     let excused = EXCUSED.with_borrow(|numbers| numbers.as_ref().map(|numbers| numbers.clone_ref(py)));
-    let purpose =
-        Purpose { is_argument: true, kept: None, inherited: excused.as_ref().map(|it| it.bind(py)), is_sharing: false };
+    let inherited = excused.as_ref().map(|it| it.bind(py));
+    let purpose = Purpose { is_argument: true, kept: None, inherited, is_sharing: false, reader: READER.get() };
     dumps_for(value, &purpose).is_ok()
 }
 
@@ -79,6 +88,8 @@ struct Purpose<'a, 'py> {
     /// The numbers of objects that the peer has by the fork that made it, and that go as these numbers.
     inherited: Option<&'a Bound<'py, PyDict>>,
     is_sharing: bool,
+    /// What the peer can read.
+    reader: Abilities,
 }
 
 /// Pickles `value`; what only lives in `__main__` or in a function travels by value.
@@ -94,10 +105,9 @@ pub(crate) fn dumps<'py>(
     peer: &Peer,
 ) -> PyResult<Pickle> {
     let inherited = peer.inherited(value.py()).filter(|_| is_argument);
-    dumps_for(
-        value,
-        &Purpose { is_argument, kept, inherited, is_sharing: crate::buffers::_shares() && peer.link.can_share() },
-    )
+    let reader = peer.abilities(value.py());
+    let is_sharing = crate::buffers::_shares() && peer.link.can_share();
+    dumps_for(value, &Purpose { is_argument, kept, inherited, is_sharing, reader })
 }
 
 fn dumps_for(value: &Bound<'_, PyAny>, purpose: &Purpose<'_, '_>) -> PyResult<Pickle> {
@@ -111,16 +121,38 @@ fn dumps_for(value: &Bound<'_, PyAny>, purpose: &Purpose<'_, '_>) -> PyResult<Pi
         false => Pickler::Result,
     };
     match attempt(value, by_reference, purpose) {
-        Ok(pickle) if names_main(pickle.data.bind(py).as_bytes()) => attempt(value, Pickler::ByValue, purpose),
+        Ok(pickle) if names_main(pickle.data.bind(py).as_bytes()) => {
+            if purpose.reader.takes_code {
+                return attempt(value, Pickler::ByValue, purpose);
+            }
+            // It may be a text that says so.
+            let has_code = module(py)?.getattr("holds_code_of_main")?.call1((value,))?.is_truthy()?;
+            if has_code { Err(code_stays(py)) } else { Ok(pickle) }
+        }
         Ok(pickle) => Ok(pickle),
         Err(first) if first.is_instance_of::<pyo3::exceptions::PyException>(py) => {
             if !is_argument && is_uncopyable(py, &first) {
                 return Err(first);
             }
-            attempt(value, Pickler::ByValue, purpose).map_err(|_| first)
+            match attempt(value, Pickler::ByValue, purpose) {
+                Ok(_) if !purpose.reader.takes_code => Err(code_stays(py)),
+                Ok(pickle) => Ok(pickle),
+                Err(_) => Err(first),
+            }
         }
         Err(first) => Err(first),
     }
+}
+
+/// What is to be pickled holds code that only travels by value, and the peer cannot read that.
+fn code_stays(py: Python<'_>) -> PyErr {
+    HAS_CODE.set(true);
+    let here = py.version_info();
+    let text = format!(
+        "code travels by value only between interpreters of one version, and this is Python {}.{}",
+        here.major, here.minor
+    );
+    PyTypeError::new_err(text)
 }
 
 /// pickle's TypeError for locks, sockets, files and the like, which cloudpickle cannot help either.
@@ -176,7 +208,7 @@ enum Pickler {
 
 fn attempt(value: &Bound<'_, PyAny>, pickler: Pickler, purpose: &Purpose<'_, '_>) -> PyResult<Pickle> {
     let py = value.py();
-    let &Purpose { is_argument, kept, inherited, is_sharing } = purpose;
+    let &Purpose { is_argument, kept, inherited, is_sharing, reader: Abilities { protocol, .. } } = purpose;
     let buffers = PyList::empty(py);
     let collect = buffers.getattr("append")?;
     // All that can fail for other reasons comes before the frame is pushed.
@@ -184,7 +216,9 @@ fn attempt(value: &Bound<'_, PyAny>, pickler: Pickler, purpose: &Purpose<'_, '_>
     let dumps = match pickler {
         Pickler::Argument => argument_dumps(py)?.clone(),
         Pickler::Result => {
-            kwargs.set_item("buffer_callback", &collect)?;
+            if protocol == PROTOCOL {
+                kwargs.set_item("buffer_callback", &collect)?;
+            }
             pickle_dumps(py)?.clone()
         }
         Pickler::ByValue => module(py)?.getattr("dumps_by_value")?,
@@ -193,9 +227,9 @@ fn attempt(value: &Bound<'_, PyAny>, pickler: Pickler, purpose: &Purpose<'_, '_>
     };
     WRITING.with_borrow_mut(|stack| stack.push(Writing { references: Vec::new(), is_argument, is_sharing }));
     let data = match pickler {
-        Pickler::Result => dumps.call((value, 5), Some(&kwargs)),
-        Pickler::Argument | Pickler::ByValue => dumps.call1((value, collect, kept, inherited)),
-        Pickler::Checked | Pickler::Sharing => dumps.call1((value, collect)),
+        Pickler::Result => dumps.call((value, protocol), Some(&kwargs)),
+        Pickler::Argument | Pickler::ByValue => dumps.call1((value, collect, kept, inherited, protocol)),
+        Pickler::Checked | Pickler::Sharing => dumps.call1((value, collect, protocol)),
     };
     let writing = WRITING.with_borrow_mut(Vec::pop).expect("the frame pushed above is still there");
     let data = data?.cast_into::<PyBytes>()?.unbind();
@@ -204,10 +238,10 @@ fn attempt(value: &Bound<'_, PyAny>, pickler: Pickler, purpose: &Purpose<'_, '_>
     Ok(Pickle { flavour, data, references: writing.references, buffers })
 }
 
-/// Unpickles `data` with the references of its table.
+/// Unpickles `data` with the references of its table. `is_foreign`: it comes from another version of Python.
 pub(crate) fn loads<'py>(
     data: &Bound<'py, PyBytes>,
-    flavour: Flavour,
+    (flavour, is_foreign): (Flavour, bool),
     references: Vec<Py<PyAny>>,
     buffers: &Bound<'py, PyList>,
 ) -> PyResult<Bound<'py, PyAny>> {
@@ -217,6 +251,7 @@ pub(crate) fn loads<'py>(
         kwargs.set_item("buffers", buffers)?;
     }
     let loads = match flavour {
+        _ if is_foreign => module(py)?.getattr("loads_foreign")?,
         // Relaxed: set before the first message is read.
         Flavour::Pickle if !HAS_INHERITED.load(Ordering::Relaxed) => pickle_loads(py)?.clone(),
         Flavour::Pickle | Flavour::Cloudpickle => module(py)?.getattr("loads")?,

@@ -41,6 +41,8 @@ pub struct HostCommand {
     pub start_timeout: Duration,
     /// Whether the stream goes through shared memory, where there is such.
     pub shares_memory: bool,
+    /// Bytes that the program finds on the socket before anything of the protocol: what it needs to become a host.
+    pub preface: Vec<u8>,
 }
 
 /// Where what a host prints goes.
@@ -68,6 +70,7 @@ impl HostCommand {
             home: None,
             start_timeout: Duration::from_secs(30),
             shares_memory: true,
+            preface: Vec::new(),
         }
     }
 
@@ -111,7 +114,7 @@ impl HostCommand {
     /// The link to a process that is still to come, and the host's end of its stream. Everything that can fail for want of
     /// descriptors or threads comes before the process.
     pub(super) fn make_link(&self, inbox: Arc<Inbox>, config: Config) -> std::io::Result<(Arc<Link>, OwnedFd)> {
-        let (ours, theirs, problem) = Transport::offer(self.shares_memory)?;
+        let (ours, theirs, problem) = Transport::offer(self.shares_memory, &self.preface)?;
         let link = Link::with_kind(ours, config, inbox, Kind::Host)?;
         if let Some(problem) = problem {
             link.set_memory_problem(problem);

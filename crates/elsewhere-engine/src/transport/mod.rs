@@ -82,13 +82,14 @@ impl Transport {
         Ok((Self::of_ring(here), Self::of_ring(there)))
     }
 
-    /// The end of a stream to a process that is still to come, and the socket that it is given for [`answer`](Self::answer).
+    /// The end of a stream to a process that is still to come, and the socket that it is given for [`answer`](Self::answer),
+    /// with `preface` to be read before that.
     /// Without `shares_memory` both ends use the socket. The text says why they do although they should not.
     ///
     /// # Errors
     /// Those of `socketpair`.
-    pub(crate) fn offer(shares_memory: bool) -> Result<(Self, OwnedFd, Option<String>)> {
-        let (ours, theirs, problem) = ring::offer(shares_memory)?;
+    pub(crate) fn offer(shares_memory: bool, preface: &[u8]) -> Result<(Self, OwnedFd, Option<String>)> {
+        let (ours, theirs, problem) = ring::offer(shares_memory, preface)?;
         Ok((ours.map_or_else(Self::Unix, Self::of_ring), theirs, problem))
     }
 

@@ -3,7 +3,7 @@
 //! turns.
 //!
 //! The maker of a socket pair offers the memory with the first byte on it, before the other process starts: [`OFFER`] with a
-//! descriptor, or [`NOTHING`]. To an offer the other answers with one byte: [`TAKEN`], and from then on both send through
+//! descriptor, or [`NOTHING`]. A preface, for programs that have to be told what they are, comes before that. To an offer the other answers with one byte: [`TAKEN`], and from then on both send through
 //! the memory; or [`REFUSED`], and both go on over the socket, as after [`NOTHING`]. The maker sends nothing before it has
 //! the answer. In use, what comes over the socket is its end, and the words of `buffers`: of memory that is lent or shared,
 //! and one that only wakes who polls.
@@ -89,8 +89,9 @@ pub(crate) struct Polling<'a> {
 
 /// The two ends of a stream to a process that is still to come: ours, and the socket that it is given. The other value says
 /// why there is no shared memory, where it was wanted and could not be had.
-pub(super) fn offer(is_wanted: bool) -> Result<(Shared, OwnedFd, Option<String>)> {
+pub(super) fn offer(is_wanted: bool, preface: &[u8]) -> Result<(Shared, OwnedFd, Option<String>)> {
     let (ours, theirs) = socket::pair()?;
+    send_preface(&ours, preface)?;
     let made = is_wanted.then(Channel::create);
     let problem = match made {
         Some(Ok((channel, memory))) => match socket::send_with(&ours, &[OFFER], &[memory.as_fd()]) {
@@ -102,6 +103,21 @@ pub(super) fn offer(is_wanted: bool) -> Result<(Shared, OwnedFd, Option<String>)
     };
     socket::send_with(&ours, &[NOTHING], &[])?;
     Ok((Err(Stream::new(ours)), theirs, problem))
+}
+
+/// Nobody reads it yet, so it has to find room in the socket.
+fn send_preface(ours: &OwnedFd, preface: &[u8]) -> Result<()> {
+    if preface.is_empty() {
+        return Ok(());
+    }
+    // As much as the system gives; it is generous, and the rest of the socket's life needs no more than usual.
+    let _ = rustix::net::sockopt::set_socket_send_buffer_size(ours, preface.len().saturating_mul(4));
+    let stream = Stream::new(ours.try_clone().map_err(|_| Errno::MFILE)?);
+    let mut sent = 0;
+    while let Some(rest) = preface.get(sent..).filter(|rest| !rest.is_empty()) {
+        sent += stream.send(rest)?;
+    }
+    Ok(())
 }
 
 /// The other end, over the socket that [`offer`] made. Waits for the offer, which was there first.
@@ -452,7 +468,7 @@ mod tests {
     }
 
     fn offered() -> (End, OwnedFd) {
-        let (ours, theirs, problem) = offer(true).unwrap();
+        let (ours, theirs, problem) = offer(true, &[]).unwrap();
         assert_eq!(problem, None);
         (ours.unwrap(), theirs)
     }
@@ -490,12 +506,27 @@ mod tests {
 
     #[test]
     fn socket_alone_is_used_where_nothing_is_offered() {
-        let (ours, theirs, problem) = offer(false).unwrap();
+        let (ours, theirs, problem) = offer(false, &[]).unwrap();
 
         let (ours, theirs) = (ours.unwrap_err(), answer(theirs).unwrap().unwrap_err());
 
         ours.send(b"hello").unwrap();
         assert_eq!(theirs.receive(&mut [0; 8]), Ok(5));
+        assert_eq!(problem, None);
+    }
+
+    #[test]
+    fn preface_comes_before_the_offer() {
+        let preface = vec![b'p'; 150_000];
+        let (_ours, theirs, problem) = offer(true, &preface).unwrap();
+
+        let mut received = Vec::new();
+        while received.len() < preface.len() {
+            received.extend(socket::receive_with(&theirs, preface.len() - received.len()).unwrap().0);
+        }
+
+        assert_eq!(received, preface);
+        assert!(answer(theirs).unwrap().is_ok());
         assert_eq!(problem, None);
     }
 
