@@ -26,7 +26,9 @@ ROOT = Path(__file__).resolve().parent.parent
 ALLOWED_DEPENDENCIES: dict[str, frozenset[str]] = {
     "elsewhere-proto": frozenset({"thiserror"}),
     "elsewhere-shm": frozenset({"rustix", "thiserror"}),
-    "elsewhere-engine": frozenset({"crossbeam-queue", "elsewhere-proto", "elsewhere-shm", "rustix", "thiserror"}),
+    "elsewhere-engine": frozenset(
+        {"crossbeam-queue", "elsewhere-proto", "elsewhere-shm", "hmac", "rustix", "sha2", "thiserror"}
+    ),
     "elsewhere-python": frozenset({"elsewhere-engine", "elsewhere-proto", "pyo3", "rustix"}),
 }
 # The only crate from which Python may be reached, also through the dependencies of its dependencies.

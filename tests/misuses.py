@@ -16,6 +16,7 @@ from elsewhere import (
     HostDied,
     attribute,
     close,
+    connect,
     deadline,
     futures,
     get,
@@ -25,7 +26,9 @@ from elsewhere import (
     options,
     post,
     ref,
+    reserve,
     send,
+    serve,
     shared_array,
     shared_memory,
     spawn,
@@ -323,6 +326,18 @@ async def awaiting(dog: Dog, host: Host) -> None:
         print(text)
     async with using(dog) as same:
         same.meow()  # refused: attr-defined, reportAttributeAccessIssue
+
+
+def serving(dog: Dog) -> None:
+    reserve(5)  # refused: arg-type, reportArgumentType
+    reserve(authkey="text")  # refused: arg-type, reportArgumentType
+    serve()  # refused: call-arg, reportCallIssue
+    serve(dog, expose=5)  # refused: arg-type, reportArgumentType
+    serve(dog, concurrency="many")  # refused: arg-type, reportArgumentType
+    serve(dog, authkey="text")  # refused: arg-type, reportArgumentType
+    connect()  # refused: call-overload, reportCallIssue
+    connect(5)  # refused: call-overload, reportArgumentType
+    connect(serve(dog).address, Dog).meow()  # refused: attr-defined, reportAttributeAccessIssue
 
 
 def what_no_checker_knows(dog: Dog, host: Host) -> dict[int, bool]:

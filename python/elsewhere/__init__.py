@@ -40,8 +40,10 @@ from ._errors import (
     ResultError,
 )
 from ._host import Host
+from ._serve import Address, Server, connect, reserve, serve
 
 __all__ = [
+    "Address",
     "ArgumentError",
     "AuthenticationError",
     "CallCancelled",
@@ -60,9 +62,11 @@ __all__ = [
     "ProtocolError",
     "RemoteError",
     "ResultError",
+    "Server",
     "__version__",
     "attribute",
     "close",
+    "connect",
     "deadline",
     "futures",
     "get",
@@ -72,7 +76,9 @@ __all__ = [
     "options",
     "post",
     "ref",
+    "reserve",
     "send",
+    "serve",
     "shared_array",
     "shared_memory",
     "spawn",

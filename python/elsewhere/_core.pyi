@@ -1,4 +1,7 @@
-"""The Rust half of elsewhere: proxies, futures, streams, and the verbs over them."""
+"""The Rust half of elsewhere: proxies, futures, streams, and the verbs over them.
+
+Long because one compiled module has one stub.
+"""
 
 import concurrent.futures
 import threading
@@ -469,6 +472,46 @@ def start_local_host(core: HostCore, *, name: str | None, copies: bool) -> None:
     Without `copies` values go there and back as they are.
     """
 
+@disjoint_base
+class ServerCore:
+    """The connection of a Server object. `Server` in `_serve.py` is made of it."""
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
+    def poll(self, max: int | None = None, timeout: float | None = 0.0) -> int:
+        """Run what has been asked for on this thread, at most `max` requests.
+
+        Waits for the first at most `timeout` seconds. Gives how many were run; 0 too where the server is closed.
+        """
+
+    def fileno(self) -> int:
+        """A descriptor that is readable while a request waits for `poll()`."""
+
+    def stats(self) -> dict[str, int]:
+        """The counts: connections, those not proven yet, requests that wait, and objects that connections hold."""
+
+    @property
+    def _is_open(self) -> bool: ...
+    def _listen(
+        self,
+        path: str,
+        key: bytes,
+        door: object,
+        *,
+        lists: dict[type, frozenset[str]] | None,
+        concurrency: str | int,
+        home: Callable[[], Any] | None,
+        make_home: Callable[[], Callable[[], Any]],
+    ) -> None: ...
+    def _serve(self) -> None: ...
+    def _count_server(self, change: int) -> None: ...
+    def _is_inside(self) -> bool: ...
+    def _close(self, timeout: float, *, drain: bool) -> None: ...
+
+def _new_socket_path(temporary: str, /) -> str: ...
+def _wait_served(path: str, timeout: float | None, end: int | None, /) -> bool: ...
+def _connect(path: str, key: bytes, timeout: float, /) -> Any: ...
+def _forget_connections() -> None: ...
+def _serve_crew(id: int) -> None: ...
 def adopt_owner(concurrency: str | int) -> None:
     """Take the connection that this process inherited as standard input: it becomes a host, which runs its calls so."""
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, assert_type
 
 from tests.typing.objects import Box, Dog, adopt, litter, names, score, score_later
 
-from elsewhere import Host, host_of, send, spawn
+from elsewhere import Address, Host, Server, connect, host_of, reserve, send, serve, spawn
 
 T = TypeVar("T")
 
@@ -132,3 +132,14 @@ def subclasses() -> None:
     with Kennel(name="kennel") as kennel:
         assert_type(kennel, Kennel)
         kennel.on_death(lambda dead: assert_type(dead, Kennel))
+
+
+def serving() -> None:
+    assert_type(reserve(), Address)
+    assert_type(reserve("/run/dog", authkey=b"sixteen bytes or more").wait_ready(1.0), None)
+    assert_type(serve(Dog("rex"), reserve(), expose=["bark"], concurrency=4), Server)
+    assert_type(serve(Dog("rex")).start().poll(10, timeout=None), int)
+    with serve(Dog("rex"), "/run/dog", expose={Dog: ["bark"]}, concurrency="async") as server:
+        assert_type(server.address, Address)
+        assert_type(connect(server.address, Dog), Dog)
+        assert_type(connect(str(server.address), authkey=None, timeout=1.0), Any)

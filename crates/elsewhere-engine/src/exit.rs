@@ -23,6 +23,7 @@ pub fn begin() {
 /// Stops the watch thread. Returns whether all have ended by themselves.
 pub fn finish(timeout: Duration) -> bool {
     let end = Instant::now() + timeout;
+    watch::porches().iter().for_each(|porch| porch.close());
     let processes = watch::processes();
     for process in &processes {
         process.link().cancel_streams();

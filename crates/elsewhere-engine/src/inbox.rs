@@ -4,12 +4,15 @@
 //! A call whose chain some thread waits in goes to that thread (see `chains`); everything else comes here. The queue is
 //! bounded by the windows of the links that fill it.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use elsewhere_proto::{CallId, ChainId, IncomingCall, LaneId};
+use rustix::event::{EventfdFlags, eventfd};
 
 use crate::chains::{self, Opening};
 use crate::exit;
@@ -114,6 +117,24 @@ struct State {
     queue: VecDeque<Work>,
     waiters: Vec<Waiter>,
     rules: Rules,
+    /// Of a server: who had a turn when.
+    turns: Option<Turns>,
+    /// What polls for work watch.
+    sign: Option<Sign>,
+}
+
+/// When each link had its last turn, so that one which asks for much does not keep the others waiting.
+#[derive(Debug, Default)]
+struct Turns {
+    last: HashMap<u64, u64>,
+    count: u64,
+}
+
+/// An eventfd that is readable while there is work.
+#[derive(Debug)]
+struct Sign {
+    event: OwnedFd,
+    is_up: bool,
 }
 
 #[derive(Debug)]
@@ -141,6 +162,26 @@ impl Inbox {
         inbox
     }
 
+    /// An empty inbox for the links of a server, which have their turns one after another.
+    ///
+    /// # Errors
+    /// Those of `eventfd`.
+    pub fn of_server() -> io::Result<Arc<Self>> {
+        let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let inbox = Self::create(true);
+        let mut state = lock(&inbox.state);
+        state.turns = Some(Turns::default());
+        state.sign = Some(Sign { event, is_up: false });
+        drop(state);
+        Ok(inbox)
+    }
+
+    /// What is readable while there is work, of an inbox of a server.
+    #[must_use]
+    pub fn fd(&self) -> Option<RawFd> {
+        lock(&self.state).sign.as_ref().map(|sign| sign.event.as_raw_fd())
+    }
+
     /// Makes an inbox that came over a fork known again, empty.
     pub fn reopen(self: &Arc<Self>) {
         let mut state = lock(&self.state);
@@ -158,6 +199,7 @@ impl Inbox {
         }
         state.wake_for(&work);
         state.queue.push_back(work);
+        state.show();
         self.has_some.store(true, Ordering::Relaxed); // see `has_some`; so everywhere
     }
 
@@ -167,6 +209,7 @@ impl Inbox {
         debug_assert!(!matches!(work, Work::Call(_)), "calls keep their order");
         state.wake_for(&work);
         state.queue.push_front(work);
+        state.show();
         self.has_some.store(true, Ordering::Relaxed);
     }
 
@@ -175,6 +218,7 @@ impl Inbox {
         let mut state = lock(&self.state);
         chains::count_queued(1);
         state.queue.push_front(Work::Call(call));
+        state.show();
         self.has_some.store(true, Ordering::Relaxed);
         state.wake_for_first();
     }
@@ -216,6 +260,22 @@ impl Inbox {
         state.wake_for_first();
     }
 
+    /// Hands out no call that belongs to no chain here, until [`let_go`](Self::let_go): a coroutine runs, and one call
+    /// runs at a time.
+    pub fn hold(&self) {
+        let mut state = lock(&self.state);
+        state.rules.held += 1;
+        state.show();
+    }
+
+    /// See [`hold`](Self::hold).
+    pub fn let_go(&self) {
+        let mut state = lock(&self.state);
+        state.rules.held = state.rules.held.saturating_sub(1);
+        state.show();
+        state.wake_for_first();
+    }
+
     /// `lane` has no thread any more.
     pub fn free_lane(&self, lane: Lane) {
         let mut state = lock(&self.state);
@@ -224,17 +284,21 @@ impl Inbox {
     }
 
     /// Wakes everybody who waits for work, to look whether there will be any.
-    pub(crate) fn wake_all(&self) {
+    pub fn wake_all(&self) {
         lock(&self.state).waiters.iter().for_each(|waiter| waiter.parker.wake());
     }
 
     fn take(&self, taker: &mut Taker) -> Option<Work> {
         let mut state = lock(&self.state);
-        let State { queue, rules, .. } = &mut *state;
-        let at = queue.iter().position(|work| rules.allow(*taker, work))?;
+        let State { queue, rules, turns, .. } = &mut *state;
+        let at = match turns {
+            None => queue.iter().position(|work| rules.allow(*taker, work)),
+            Some(turns) => turns.next(queue.iter().map(|work| rules.allow(*taker, work).then_some(work))),
+        }?;
         let work = queue.remove(at)?;
         self.has_some.store(!queue.is_empty(), Ordering::Relaxed);
         *taker = rules.note_taken(*taker, &work);
+        state.show();
         Some(work)
     }
 
@@ -260,15 +324,33 @@ impl Inbox {
     #[must_use]
     pub fn wait(&self, tick: Option<Duration>) -> Option<Work> {
         let end = tick.and_then(|tick| Instant::now().checked_add(tick));
-        let work = self.wait_until(end, tick.is_some());
+        let work = self.wait_until(&mut Taker::All, end, tick.is_some(), &|| false);
         exit::gate();
         work
     }
 
-    fn wait_until(&self, end: Option<Instant>, heeds_signals: bool) -> Option<Work> {
-        let seat = self.sit(parker::current(), Taker::All);
+    /// The same for one of several threads, until `is_over` says so: ask it again with [`wake_all`](Self::wake_all).
+    #[must_use]
+    pub fn wait_as(&self, taker: &mut Taker, tick: Option<Duration>, is_over: &dyn Fn() -> bool) -> Option<Work> {
+        let end = tick.and_then(|tick| Instant::now().checked_add(tick));
+        let work = self.wait_until(taker, end, tick.is_some(), is_over);
+        exit::gate();
+        work
+    }
+
+    fn wait_until(
+        &self,
+        taker: &mut Taker,
+        end: Option<Instant>,
+        heeds_signals: bool,
+        is_over: &dyn Fn() -> bool,
+    ) -> Option<Work> {
+        let seat = self.sit(parker::current(), *taker);
         loop {
-            if let Some(work) = self.try_pop() {
+            if is_over() {
+                return None;
+            }
+            if let Some(work) = self.try_take(taker) {
                 return Some(work);
             }
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
@@ -301,6 +383,7 @@ impl Inbox {
             }
         }
         state.queue = kept;
+        state.show();
         chains::count_queued(-(taken.len() as isize));
         taken
     }
@@ -312,6 +395,7 @@ impl Inbox {
             |work| matches!(work, Work::Call(incoming) if incoming.call.call == call && incoming.link.id() == link.id()),
         )?;
         let Some(Work::Call(incoming)) = state.queue.remove(at) else { return None };
+        state.show();
         chains::count_queued(-1);
         Some(incoming)
     }
@@ -329,6 +413,10 @@ impl Inbox {
             Work::Released { .. } | Work::Completed(_) | Work::Died(_) => false,
         });
         state.queue = kept;
+        if let Some(turns) = &mut state.turns {
+            turns.last.remove(&link.id());
+        }
+        state.show();
         drop(state);
         let gone: VecDeque<Work> = gone;
         let calls = gone.iter().filter(|work| matches!(work, Work::Call(_))).count();
@@ -344,7 +432,60 @@ impl Drop for Inbox {
     }
 }
 
+impl Turns {
+    /// Which of the queue is next: what is first of the link that has waited longest for its turn. None of it is what
+    /// must not be taken now. What belongs to no link's calls has its turn when it is first.
+    fn next<'a>(&mut self, queue: impl Iterator<Item = Option<&'a Work>>) -> Option<usize> {
+        let mut best: Option<(u64, usize, u64)> = None;
+        let mut seen = Vec::new();
+        for (at, work) in queue.enumerate() {
+            let Some(work) = work else { continue };
+            let Some(link) = work.link_in_turn() else {
+                if best.is_none() {
+                    return Some(at);
+                }
+                continue;
+            };
+            if seen.contains(&link) {
+                continue;
+            }
+            seen.push(link);
+            let last = self.last.get(&link).copied().unwrap_or(0);
+            if best.is_none_or(|(oldest, ..)| last < oldest) {
+                best = Some((last, at, link));
+            }
+        }
+        let (_, at, link) = best?;
+        self.count += 1;
+        self.last.insert(link, self.count);
+        Some(at)
+    }
+}
+
+impl Work {
+    /// The link whose turn this is, if it is one.
+    fn link_in_turn(&self) -> Option<u64> {
+        match self {
+            Self::Call(incoming) => Some(incoming.link.id()),
+            Self::Turn { link, .. } => Some(link.id()),
+            _ => None,
+        }
+    }
+}
+
 impl State {
+    /// Has the sign say whether there is work.
+    fn show(&mut self) {
+        let has_work = self.queue.iter().any(|work| self.rules.allow(Taker::All, work));
+        let Some(sign) = self.sign.as_mut().filter(|sign| sign.is_up != has_work) else { return };
+        sign.is_up = has_work;
+        if has_work {
+            let _ = rustix::io::write(&sign.event, &1_u64.to_ne_bytes());
+        } else {
+            let _ = rustix::io::read(&sign.event, &mut [0_u8; 8]);
+        }
+    }
+
     /// Wakes a thread that may take `work`. Returns whether there is one.
     fn wake_for(&self, work: &Work) -> bool {
         let waiter = self.waiters.iter().rev().find(|waiter| self.rules.allow(waiter.taker, work));

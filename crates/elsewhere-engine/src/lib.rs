@@ -11,6 +11,7 @@
 //! * [`HostCommand`] and [`HostProcess`]: a process of ours at the other end; [`adopt_stdin`]: being one.
 //! * [`ZygoteSeat`]: being a process that forks hosts; [`HostCommand::launch_warm`] asks one for them.
 //! * [`client`]: hosts and objects for Rust programs, on top of these.
+//! * [`Listener`] and [`connect`]: links between processes that were not started by one another.
 //! * [`interrupts`]: calls of peers that are to be broken off while they run.
 //! * [`fork`] and [`exit`]: what to call around `fork` and at the end of the process.
 #![forbid(unsafe_code)]
@@ -33,6 +34,7 @@ mod parker;
 mod pending;
 mod process;
 mod refusal;
+mod serve;
 mod socket;
 mod taker;
 pub mod transport;
@@ -52,5 +54,9 @@ pub use owner::{adopt_stdin, owner_pid};
 pub use parker::Sleeper;
 pub use pending::{Items, Pending};
 pub use process::{HostCommand, HostFork, HostProcess, Stdio, Unforked, WarmStart};
+pub use serve::{
+    ConnectError, Key, Listener, Nonce, OnLink, Proof, ServeError, Ticket, Unproven, Welcome, connect, is_served,
+    new_path, wait_served,
+};
 pub use taker::{Lane, Taker};
 pub use zygote::{Errand, ForkOrder, ZygoteSeat, other_threads, retire_zygotes, zygotes};

@@ -43,6 +43,8 @@ pub(crate) struct Rules {
     shut: Vec<Lane>,
     /// Lanes that have a thread.
     taken: Vec<Lane>,
+    /// Coroutines that run where one call runs at a time.
+    pub(crate) held: usize,
 }
 
 impl Work {
@@ -63,7 +65,7 @@ impl Rules {
     /// Whether `taker` may take `work` now.
     pub(crate) fn allow(&self, taker: Taker, work: &Work) -> bool {
         if taker == Taker::All {
-            return true;
+            return self.held == 0 || work.lane().is_none();
         }
         if let Taker::Within(own) = taker {
             return match work {

@@ -17,7 +17,7 @@ use crate::path;
 use crate::peer::Peer;
 use crate::proxy::Proxy;
 use crate::sent::{Sent, Subject};
-use crate::{calls_in, chain, deadline, errands, errors, home, lane, producing, running, service};
+use crate::{calls_in, chain, connecting, deadline, errands, errors, home, lane, producing, running, service};
 
 /// How often a waiting main thread looks for signals.
 pub(crate) const TICK: Duration = Duration::from_millis(50);
@@ -175,6 +175,7 @@ pub(crate) fn send<'py>(
     want: Want,
     expect: Expect,
 ) -> Result<Sent, Unsent> {
+    connecting::revive(proxy.py(), path::root(proxy.get()))?;
     let peer = &path::root(proxy.get()).peer;
     let subject = || Subject::Proxy { proxy: proxy.clone().unbind(), suffix: last.suffix() };
     let transmitted = write_and_submit(proxy, last, want, expect).map_err(|failure| failure.of(peer, subject))?;
@@ -187,6 +188,7 @@ pub(crate) fn send<'py>(
 
 /// Sends a call on `proxy` that nobody wants an answer of.
 pub(crate) fn post<'py>(proxy: &Bound<'py, Proxy>, last: &Last<'_, 'py>) -> PyResult<()> {
+    connecting::revive(proxy.py(), path::root(proxy.get()))?;
     Ok(write_and_submit(proxy, last, Want::Nothing, Expect::Nothing).map(drop)?)
 }
 

@@ -1,7 +1,6 @@
 //! Calls that come in: evaluated step by step, their results or errors written as answers.
 //!
-//! Owns: what each op and operation does to a Python object, and which names are never reached. Must not know: where
-//! the call came from, on which thread it runs, frames.
+//! Owns: what each op does to a Python object. Must not know: where the call came from, on which thread it runs, frames.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,17 +11,17 @@ use pyo3::exceptions::{PyAttributeError, PyIndexError, PyKeyError, PyKeyboardInt
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use crate::call;
 use crate::coroutines::{self, End, Place, Refusal};
 use crate::decode::{Decoder, Undecodable};
 use crate::encode::{self, Encoder, Stop};
+use crate::exposure::{self, Access, Exposure};
 use crate::future::Future;
-use crate::operate;
 use crate::origin::{Found, Origin, Source};
 use crate::peer::{self, Peer};
 use crate::proxy::{self, Proxy};
+use crate::server::{self, Served};
 use crate::{
-    answer, chain, class_info, deadline, errands, errors, exposure, home, lifecycle, producing, running, serving,
+    answer, call, chain, class_info, deadline, errands, errors, home, lifecycle, operate, producing, running, serving,
 };
 
 /// How the evaluation of a call ended.
@@ -258,7 +257,9 @@ fn respond<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingCall, eval
 fn evaluate<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &Incoming) -> Evaluated<'py> {
     let head = incoming.call.head;
     let target = head.target;
+    let served = server::of(peer);
     let start = match target {
+        ObjectId::BOOTSTRAP if let Some(served) = &served => Some(Some(served.door(py))),
         // Object number 0 is there for whoever owns this host, not for the hosts that this process owns.
         // A path may begin there that says itself where it begins.
         ObjectId::BOOTSTRAP if peer.is_owned() => Some(None),
@@ -270,7 +271,7 @@ fn evaluate<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &Incoming) -> Eval
         return Evaluated::Gone(target);
     };
     let mut decoder = Decoder::of_call(py, peer, incoming);
-    let mut walk = Walk::new(py, start.clone(), head.steps);
+    let mut walk = Walk::new(py, start.clone(), head.steps, served);
     match decoder.guarded(|decoder| walk.take_steps(decoder)) {
         Ok(()) if !walk.is_started => Evaluated::Gone(target),
         Ok(()) => found(walk, start, target),
@@ -337,12 +338,18 @@ struct Walk<'py> {
     is_untouched: bool,
     /// Whether the last step was passed on to another process: the future that it gave is waited for here.
     is_relayed: bool,
+    /// What narrows down what may be reached, where anything does.
+    served: Option<Arc<Served>>,
+    /// Whether what was reached may be called, where not everything may.
+    is_callable: bool,
 }
 
 impl<'py> Walk<'py> {
     /// Steps from `start`; if there is none, the first step has to say where it begins.
-    fn new(py: Python<'py>, start: Option<Bound<'py, PyAny>>, steps: u16) -> Self {
+    fn new(py: Python<'py>, start: Option<Bound<'py, PyAny>>, steps: u16, served: Option<Arc<Served>>) -> Self {
         let is_started = start.is_some();
+        let served = served.filter(|served| served.exposure().is_some());
+        let is_callable = served.is_some() && start.as_ref().is_some_and(exposure::is_method);
         let current = start.unwrap_or_else(|| encode::none(py));
         Self {
             current,
@@ -354,7 +361,19 @@ impl<'py> Walk<'py> {
             has_run: false,
             is_untouched: false,
             is_relayed: false,
+            served,
+            is_callable,
         }
+    }
+
+    fn exposure(&self) -> Option<&Exposure> {
+        self.served.as_ref().and_then(|served| served.exposure())
+    }
+
+    /// Whether the attribute `name` of what was reached may be reached in turn.
+    fn check_name(&self, name: &Bound<'py, PyString>, access: Access) -> PyResult<()> {
+        exposure::check_name(name)?;
+        self.exposure().map_or(Ok(()), |exposure| exposure.check_name(&self.current, name, access))
     }
 
     /// What is known of a call whose next step could not begin.
@@ -380,6 +399,10 @@ impl<'py> Walk<'py> {
         if !self.is_started && !matches!(op, Op::Start | Op::Answer) {
             return self.begin_at_home(decoder, op);
         }
+        if let Some(exposure) = self.exposure() {
+            exposure.check_step(&self.current, op, self.is_callable).map_err(StepFailure::Raised)?;
+            self.is_callable = op == Op::Attribute;
+        }
         let next = match op {
             Op::Start => {
                 self.is_started = true;
@@ -391,7 +414,7 @@ impl<'py> Walk<'py> {
             }
             Op::Attribute => {
                 let name = decoder.name().map_err(unreadable)?;
-                exposure::check_name(&name).map_err(StepFailure::Raised)?;
+                self.check_name(&name, Access::Read).map_err(StepFailure::Raised)?;
                 if self.remaining == 0 {
                     decoder.begun();
                 }
@@ -427,6 +450,9 @@ impl<'py> Walk<'py> {
                 decoder.begun();
                 let operation = u8::try_from(code).ok().and_then(Operation::from_code);
                 self.is_in_place = operation.is_some_and(Operation::is_in_place);
+                if let (Some(exposure), Some(operation)) = (self.exposure(), operation) {
+                    exposure.check_operation(&self.current, operation).map_err(StepFailure::Raised)?;
+                }
                 let relayed = operation.and_then(|operation| proxy::relay(&self.current, operation, &operands));
                 self.is_relayed = relayed.is_some();
                 let result = relayed.unwrap_or_else(|| operate::perform(&self.current, operation, &operands));
@@ -461,7 +487,7 @@ impl<'py> Walk<'py> {
         let py = decoder.py;
         if matches!(op, Op::SetAttribute | Op::DeleteAttribute) {
             let name = decoder.name().map_err(unreadable)?;
-            exposure::check_name(&name).map_err(StepFailure::Raised)?;
+            self.check_name(&name, Access::Change).map_err(StepFailure::Raised)?;
             let done = if op == Op::SetAttribute {
                 let value = decoder.plain().map_err(unreadable)?;
                 decoder.begun();
@@ -526,7 +552,7 @@ pub(crate) fn walk<'py>(
     start: Option<Bound<'py, PyAny>>,
     steps: u16,
 ) -> Result<Bound<'py, PyAny>, Undecodable> {
-    let mut walk = Walk::new(decoder.py, start, steps);
+    let mut walk = Walk::new(decoder.py, start, steps, server::of(decoder.peer()));
     walk.take_steps(decoder)?;
     Ok(walk.current)
 }

@@ -12,14 +12,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
-use elsewhere_engine::{Lane, Link, Work};
+use elsewhere_engine::{Inbox, Lane, Link, Work};
 use elsewhere_proto::{CallId, ChainId, ObjectId};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use crate::deadline::Moment;
 use crate::peer::Peer;
-use crate::{call, chain, deadline, errands, lifecycle, service, serving};
+use crate::{call, chain, deadline, errands, lifecycle, server, service, serving};
 
 /// How a coroutine ended.
 pub(crate) enum End<'py> {
@@ -38,6 +38,8 @@ pub(crate) type Job = Box<dyn for<'py> FnOnce(Python<'py>, End<'py>) + Send>;
 pub(crate) enum Place {
     /// Here and now, on the loop of the local host with this number.
     Local(u64),
+    /// On the loop that this thread runs.
+    Running,
     /// On the loop of this host.
     Host,
     /// On a loop of the program, found by calling this.
@@ -63,6 +65,8 @@ pub(crate) struct Running {
     limit: Option<Instant>,
     /// Whether a host that runs one call at a time runs no other meanwhile.
     is_turn: bool,
+    /// What hands out no further call meanwhile, at a server that runs one at a time.
+    held: Option<Arc<Inbox>>,
     state: Mutex<State>,
 }
 
@@ -101,6 +105,9 @@ pub(crate) fn has_turn() -> bool {
 pub(crate) fn place_of(py: Python<'_>, peer: &Peer, object: ObjectId) -> Place {
     if peer.near.get().is_some() {
         return Place::Local(peer.link.id());
+    }
+    if let Some(served) = server::of(peer) {
+        return served.place(py).unwrap_or(Place::Nowhere);
     }
     if lifecycle::owner().is_some() {
         return Place::Host;
@@ -155,13 +162,15 @@ pub(crate) fn start<'py>(
     let is_turn = lifecycle::owner().is_some_and(|owner| Arc::ptr_eq(&owner, peer));
     let key = (peer.link.id(), call);
     let state = Mutex::new(State { job: Some(job), ..State::default() });
-    let running = Bound::new(py, Running { key, chain, limit, is_turn, state }).map_err(Refusal::Failed)?;
+    let held = server::of(peer).and_then(|served| served.serial_inbox());
+    let running = Bound::new(py, Running { key, chain, limit, is_turn, held, state }).map_err(Refusal::Failed)?;
     Running::enter_list(&running);
     if peer.link.is_given_up(call) {
         running.get().state().is_given_up = true; // told before there was a coroutine to tell
     }
     let started = match place {
         Place::Local(_) => unreachable!("a local host runs its coroutines to their end"),
+        Place::Running => start_in_running(coroutine, &running),
         Place::Host => start_in_host(coroutine, &running),
         Place::Loop(find) => start_in_loop(find, coroutine, &running),
         Place::Nowhere => Err(Refusal::NoLoop),
@@ -181,6 +190,19 @@ fn close(coroutine: &Bound<'_, PyAny>) {
     if let Err(error) = coroutine.call_method0("close") {
         lifecycle::report(coroutine.py(), &error, "a coroutine that is not run could not be closed");
     }
+}
+
+/// Starts a coroutine on the loop that this thread runs, from which it serves.
+fn start_in_running<'py>(coroutine: &Bound<'py, PyAny>, running: &Bound<'py, Running>) -> Result<(), Refusal> {
+    if !chain::is_outermost() {
+        return Err(Refusal::Deadlock("the thread of the loop that would run it waits for it"));
+    }
+    let start = || -> PyResult<()> {
+        let py = coroutine.py();
+        let found = py.import("asyncio")?.call_method0("get_running_loop")?;
+        py.import("elsewhere._tasks")?.call_method1("start", (found, coroutine, running)).map(drop)
+    };
+    start().map_err(Refusal::Failed)
 }
 
 fn start_in_host<'py>(coroutine: &Bound<'py, PyAny>, running: &Bound<'py, Running>) -> Result<(), Refusal> {
@@ -259,6 +281,9 @@ impl Running {
         if before.is_none() && slf.get().is_turn {
             TURNS.fetch_add(1, Ordering::SeqCst); // SeqCst: no hot path
         }
+        if let Some(inbox) = slf.get().held.as_ref().filter(|_| before.is_none()) {
+            inbox.hold();
+        }
         drop(before); // after the lock
     }
 
@@ -266,6 +291,9 @@ impl Running {
         let held = all().remove(&slf.get().key);
         if held.is_some() && slf.get().is_turn {
             TURNS.fetch_sub(1, Ordering::SeqCst); // SeqCst: no hot path
+        }
+        if let Some(inbox) = slf.get().held.as_ref().filter(|_| held.is_some()) {
+            inbox.let_go();
         }
         drop(held); // after the lock
     }

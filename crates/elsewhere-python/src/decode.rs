@@ -103,6 +103,11 @@ impl<'r, 'py> Decoder<'r, 'py> {
         Self { incoming: Some(incoming), ..Self::new(py, peer, incoming.call.steps(), None) }
     }
 
+    /// Who sent them.
+    pub(crate) fn peer(&self) -> &'r Arc<Peer> {
+        self.peer
+    }
+
     /// Code of the user's is about to run, so the call has begun. What the user's code may wait for must not wait for us.
     pub(crate) fn begun(&mut self) {
         if let Some(incoming) = self.incoming.take() {

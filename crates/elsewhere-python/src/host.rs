@@ -18,7 +18,7 @@ use crate::path;
 use crate::peer::{self, Lease, Peer};
 use crate::proxy::Proxy;
 use crate::serving::Concurrency;
-use crate::{deadline, errors, home, lifecycle, local, memory, service, serving};
+use crate::{deadline, errors, home, lifecycle, local, memory, server, service, serving};
 
 /// What the owner of a host wants of it.
 pub(crate) struct Traits {
@@ -337,6 +337,9 @@ pub(crate) fn close_peer(py: Python<'_>, peer: &Arc<Peer>, timeout: Duration) ->
             py.check_signals()?;
         }
         py.check_signals()?;
+    } else if peer.is_owned() {
+        peer.link.close();
+        server::wait_lost(py, &peer.link, timeout)?;
     } else {
         return Err(PyRuntimeError::new_err(format!("{} is not ours to close", peer.label)));
     }
@@ -344,7 +347,7 @@ pub(crate) fn close_peer(py: Python<'_>, peer: &Arc<Peer>, timeout: Duration) ->
     Ok(())
 }
 
-fn config(capabilities: Capabilities, py: Python<'_>) -> Config {
+pub(crate) fn config(capabilities: Capabilities, py: Python<'_>) -> Config {
     let version = py.version_info();
     let hello = Hello {
         capabilities: capabilities.with(Capabilities::BUFFERS),

@@ -16,6 +16,7 @@ mod call;
 mod calls_in;
 mod chain;
 mod class_info;
+mod connecting;
 mod coroutines;
 mod deadline;
 mod decode;
@@ -49,6 +50,7 @@ mod read_ahead;
 mod reference;
 mod running;
 mod sent;
+mod server;
 mod service;
 mod serving;
 mod stream;
@@ -65,6 +67,7 @@ mod _core {
     #[pymodule_export]
     use crate::{
         buffers::{_shared_span, _shares, shared_memory},
+        connecting::{_connect, _forget_connections, _wait_served},
         coroutines::Running,
         deadline::Deadline,
         forked::{HostFork, start_forked_host},
@@ -81,6 +84,7 @@ mod _core {
         read_ahead::ReadAhead,
         reference::Ref,
         running::_attend,
+        server::{_new_socket_path, _serve_crew, ServerCore},
         service::{_continue_service, _serve_process, _stop_service},
         serving::{end_lane, is_loop_shared, serve_as_worker, serve_once, serve_owner},
         stream::Stream,

@@ -78,7 +78,7 @@ pub(crate) fn root(proxy: &Proxy) -> &Arc<Import> {
     let mut place = &proxy.place;
     loop {
         match place {
-            Place::Root(import) => return import,
+            Place::Root(import) => return import.heir.get().unwrap_or(import),
             Place::Path { parent, .. } => place = &parent.get().place,
         }
     }

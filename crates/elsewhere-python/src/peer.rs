@@ -15,6 +15,7 @@ use pyo3::types::{PyDict, PyType};
 
 use crate::abilities::Abilities;
 use crate::class_info::ClassInfo;
+use crate::connecting::Reached;
 use crate::home::Showing;
 use crate::ids::{IdMap, IdSet};
 use crate::promise::Promises;
@@ -53,6 +54,10 @@ pub(crate) struct Peer {
     pub(crate) promises: Promises,
     /// "host 4711", for texts.
     pub(crate) label: String,
+    /// The server here that it has connected to, if it has.
+    pub(crate) server: OnceLock<u64>,
+    /// The server that we have connected to, if it is one.
+    pub(crate) reached: OnceLock<Reached>,
     /// What its owner wants of it.
     pub(crate) traits: OnceLock<host::Traits>,
     /// Whether the host ends with our last handle.
@@ -168,6 +173,8 @@ pub(crate) struct Import {
     count: AtomicU32,
     /// `hash()` of the object, asked once.
     pub(crate) hash: OnceLock<isize>,
+    /// What stands for it in a process that was forked since, which has connected anew.
+    pub(crate) heir: OnceLock<Arc<Self>>,
     _lease: Option<Arc<Lease>>,
 }
 
@@ -205,6 +212,8 @@ impl Peer {
             abilities: OnceLock::new(),
             promises: Promises::default(),
             label,
+            server: OnceLock::new(),
+            reached: OnceLock::new(),
             traits: OnceLock::new(),
             owned,
             tables: Mutex::default(),
@@ -414,6 +423,7 @@ impl Peer {
             class,
             count: AtomicU32::new(1),
             hash: OnceLock::new(),
+            heir: OnceLock::new(),
             _lease: lease,
         });
         tables.imports.insert(object.0, Arc::downgrade(&import));
@@ -429,6 +439,7 @@ impl Peer {
             class: Arc::new(class),
             count: AtomicU32::new(0),
             hash: OnceLock::new(),
+            heir: OnceLock::new(),
             _lease: self.lease(),
         })
     }

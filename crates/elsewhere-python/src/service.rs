@@ -15,7 +15,7 @@ use pyo3::types::PyDict;
 use crate::coroutines::{self, Running};
 use crate::future::Future;
 use crate::peer::{self, Peer};
-use crate::{calls_in, chain, errands, home, host, lifecycle, producing, running, turns};
+use crate::{calls_in, chain, errands, home, host, lifecycle, producing, running, server, turns};
 
 /// The inbox of everything that is not a host's main loop or a local host.
 pub(crate) fn process_inbox() -> Arc<Inbox> {
@@ -189,6 +189,10 @@ pub(crate) enum Watched {
     Death { callback: Py<PyAny>, peer: Arc<Peer> },
     /// A host whose prints and messages come home. Told again and again.
     Home(Arc<Peer>),
+    /// The end of a connection to a server here. Nobody is told, but the tables are cleared.
+    Client,
+    /// Somebody was refused by the server with this number. Told again and again.
+    Refusals(u64),
 }
 
 fn watched() -> MutexGuard<'static, HashMap<u64, Watched>> {
@@ -231,18 +235,29 @@ fn completed(py: Python<'_>, key: u64) {
     if let Some(peer) = home {
         return home::show_all_quietly(py, &peer);
     }
+    let refusing = match watched().get(&key) {
+        Some(Watched::Refusals(server)) => Some(*server),
+        _ => None,
+    };
+    if let Some(server) = refusing {
+        return server::tell_refusals(py, server);
+    }
     let object = watched().remove(&key);
     match object {
         Some(Watched::Future(future)) => Future::arrived(future.bind(py)),
         Some(Watched::Coroutine { coroutine, running }) => coroutines::handed_over(py, coroutine, running),
-        Some(Watched::Death { .. } | Watched::Home(_)) | None => {}
+        Some(Watched::Death { .. } | Watched::Home(_) | Watched::Client | Watched::Refusals(_)) | None => {}
     }
 }
 
 /// A host ended: its callback runs.
 fn died(py: Python<'_>, key: u64) {
     let object = watched().remove(&key);
-    let Some(Watched::Death { callback, peer }) = object else { return };
+    let (callback, peer) = match object {
+        Some(Watched::Death { callback, peer }) => (callback, peer),
+        Some(Watched::Client) => return peer::sweep(py),
+        _ => return,
+    };
     let called = host::object_of(py, &peer).and_then(|host| callback.bind(py).call1((host,)));
     if let Err(error) = called {
         lifecycle::log_exception(py, &error, "exception calling an on_death callback");

@@ -11,13 +11,13 @@
 //!
 //! Coroutines always run on the loop of the main thread. With threads it takes no calls, and leaves the stream to them.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use elsewhere_engine::{InboxWake, Lane, Taker, Work};
+use elsewhere_engine::{Inbox, InboxWake, Lane, Taker, Work};
 use elsewhere_proto::{Capabilities, ErrorKind, Outcome, Want};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -47,6 +47,8 @@ static WORKERS: AtomicUsize = AtomicUsize::new(0);
 thread_local! {
     /// The lane that the call which this thread took has shut.
     static SHUT: Cell<Option<Lane>> = const { Cell::new(None) };
+    /// The server that this thread is one of several of, and how it runs calls.
+    static CREW: RefCell<Option<(Arc<Inbox>, Concurrency)>> = const { RefCell::new(None) };
     /// Whether the lane of this thread has ended.
     static IS_OVER: Cell<bool> = const { Cell::new(false) };
 }
@@ -76,7 +78,7 @@ impl Concurrency {
     }
 
     /// What a new worker takes.
-    fn of_worker(self) -> Taker {
+    pub(crate) fn of_worker(self) -> Taker {
         if self == Self::Caller { Taker::New } else { Taker::Any }
     }
 }
@@ -284,24 +286,42 @@ fn refuse(py: Python<'_>, owner: &Peer, work: &Work, lane: Lane, error: &PyErr) 
 /// End the calling thread after this call: its lane has ended.
 #[pyfunction]
 pub(crate) fn end_lane() {
-    IS_OVER.set(concurrency() == Concurrency::Caller);
+    let way = CREW.with_borrow(|crew| crew.as_ref().map(|(_, way)| *way));
+    IS_OVER.set(way.unwrap_or_else(concurrency) == Concurrency::Caller);
+}
+
+/// Runs `work` as one of the threads of a server that runs calls this way. Whether its lane has ended.
+pub(crate) fn in_crew(inbox: &Arc<Inbox>, way: Concurrency, lane: Option<Lane>, work: impl FnOnce()) -> bool {
+    let before = CREW.replace(Some((Arc::clone(inbox), way)));
+    let shut_before = SHUT.replace(lane);
+    work();
+    if let Some(lane) = SHUT.replace(shut_before) {
+        inbox.open_lane(lane);
+    }
+    CREW.set(before);
+    IS_OVER.take()
 }
 
 /// The call that this thread took is about to call `function`: it has begun. A coroutine function only makes a
 /// coroutine; that begins with its place on the loop.
 pub(crate) fn begins(function: &Bound<'_, PyAny>) {
-    if matches!(concurrency(), Concurrency::Threads(_))
-        && let Some(lane) = SHUT.get()
-        && !class_info::is_coroutine_function(function)
-    {
-        SHUT.set(None);
-        open_lane(lane);
+    let Some(lane) = SHUT.get() else { return };
+    let crew = CREW.with_borrow(|crew| crew.as_ref().map(|(inbox, way)| (Arc::clone(inbox), *way)));
+    let way = crew.as_ref().map_or_else(concurrency, |(_, way)| *way);
+    if !matches!(way, Concurrency::Threads(_)) || class_info::is_coroutine_function(function) {
+        return;
+    }
+    SHUT.set(None);
+    match crew {
+        Some((inbox, _)) => inbox.open_lane(lane),
+        None => open_lane(lane),
     }
 }
 
 /// The call goes on as a coroutine. Gives the lane that stays shut until it ends.
 pub(crate) fn keep_lane_shut() -> Option<Lane> {
-    if concurrency() == Concurrency::Caller { SHUT.take() } else { None }
+    let is_host = CREW.with_borrow(Option::is_none);
+    if is_host && concurrency() == Concurrency::Caller { SHUT.take() } else { None }
 }
 
 /// The next call of a lane may be taken.

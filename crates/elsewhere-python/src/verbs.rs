@@ -21,7 +21,7 @@ use crate::read_ahead::ReadAhead;
 use crate::reference::Ref;
 use crate::sent::Sent;
 use crate::view::{Options, View};
-use crate::{deadline, errors, stream as streams};
+use crate::{connecting, deadline, errors, stream as streams};
 
 /// The default of `get`, or word that there is none.
 pub(crate) enum Fallback {
@@ -125,6 +125,9 @@ fn send<'py>(
         return Err(neither_proxy_nor_function(target).into());
     }
     let first = first_among(target, args, kwargs)?;
+    if let Ok(proxy) = first.cast_exact::<Proxy>() {
+        connecting::revive(py, path::root(proxy.get()))?;
+    }
     let peer = peer_of(&first).expect("what is first among the arguments has a host");
     let options = first.cast_exact::<Proxy>().map(|proxy| proxy.get().options.clone()).unwrap_or_default();
     let want = if want == Want::Auto { options.want } else { want };

@@ -26,6 +26,8 @@ pub(crate) enum Kind {
     Host,
     /// Its peer owns this process: its end ends us.
     Owner,
+    /// Its peer has connected to us: when it is done with us, so are we with it.
+    Client,
 }
 
 #[derive(Debug)]
@@ -67,6 +69,11 @@ impl State {
 
     pub(super) fn note_peer_closing(&self) {
         self.is_peer_closing.store(true, Ordering::SeqCst);
+    }
+
+    /// What the peer said when it took no more calls.
+    pub(super) fn refusal(&self) -> Option<String> {
+        lock(&self.refusal).clone()
     }
 
     pub(super) fn note_refusal(&self, text: String) {
@@ -146,7 +153,9 @@ impl Link {
             return;
         }
         let stats = wire.protocol.stats();
-        if stats.calls == 0 && stats.answers == 0 && stats.exports == 0 {
+        // A peer that makes no more calls can do nothing with our objects.
+        let is_held = stats.exports > 0 && !self.is_peer_closing();
+        if stats.calls == 0 && stats.answers == 0 && !is_held {
             self.end.is_shut.store(true, Ordering::SeqCst); // under the wire's lock, so it happens once
             transport.shutdown(Half::Write);
         }

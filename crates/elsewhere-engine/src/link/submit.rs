@@ -8,7 +8,7 @@ use elsewhere_proto::{AnswerRefused, CallId, CallRefused, ChainId, Connection, L
 
 use super::Link;
 use crate::clock;
-use crate::error::{Arrival, SubmitError};
+use crate::error::{Arrival, Loss, SubmitError};
 use crate::lock::lock;
 use crate::parker::{self, Watched};
 use crate::pending::Pending;
@@ -154,7 +154,10 @@ impl Link {
             (None, Some(CallRefused::WindowFull)) => SubmitError::WindowFull,
             (None, Some(CallRefused::TooLarge { len, max })) => SubmitError::TooLarge { len, max },
             (None, Some(CallRefused::NoHead)) => SubmitError::NoHead,
-            (None, Some(CallRefused::Closing | CallRefused::Closed) | None) => SubmitError::Closing,
+            (None, Some(CallRefused::Closing | CallRefused::Closed) | None) => match self.end.refusal() {
+                Some(text) => SubmitError::Lost(Arc::new(Loss::Refused { text })),
+                None => SubmitError::Closing,
+            },
         }
     }
 

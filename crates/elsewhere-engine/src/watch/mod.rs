@@ -16,6 +16,7 @@ use rustix::event::epoll;
 use crate::fork::PerProcess;
 use crate::link::Link;
 use crate::process::Process;
+use crate::serve::Porch;
 use crate::transport::{Interest, Transport};
 use crate::zygote::Zygote;
 
@@ -30,6 +31,7 @@ struct Table {
     links: BTreeMap<u64, Entry>,
     processes: BTreeMap<u64, Arc<Process>>,
     zygotes: BTreeMap<u64, Arc<Zygote>>,
+    porches: BTreeMap<u64, Arc<Porch>>,
     owner: Option<Owner>,
     service: Option<Service>,
     /// Threads that are about to fork; meanwhile the thread is not started.
@@ -65,6 +67,7 @@ impl Table {
             links: BTreeMap::new(),
             processes: BTreeMap::new(),
             zygotes: BTreeMap::new(),
+            porches: BTreeMap::new(),
             owner: None,
             service: None,
             forking: 0,
@@ -85,10 +88,11 @@ impl Table {
     }
 
     fn fds(&self) -> Vec<RawFd> {
-        let Self { links, processes, zygotes, owner, service, .. } = self;
+        let Self { links, processes, zygotes, porches, owner, service, .. } = self;
         let mut fds: Vec<RawFd> = links.values().flat_map(|entry| entry.fds.iter().copied()).collect();
         fds.extend(processes.values().flat_map(|process| process.raw_fds()));
         fds.extend(zygotes.values().flat_map(|zygote| zygote.raw_fds()));
+        fds.extend(porches.values().flat_map(|porch| porch.raw_fds()));
         fds.extend(owner.iter().filter_map(|owner| owner.pidfd.as_ref().map(AsRawFd::as_raw_fd)));
         fds.extend(service.iter().flat_map(|service| service.bell.raw_fds()));
         fds
@@ -182,6 +186,28 @@ fn remove_zygote(id: u64) {
 /// Every zygote that is not reaped yet.
 pub(crate) fn zygotes() -> Vec<Arc<Zygote>> {
     TABLE.lock().zygotes.values().cloned().collect()
+}
+
+/// Watches a place that is listened at.
+pub(crate) fn add_porch(porch: &Arc<Porch>) -> io::Result<()> {
+    let mut table = TABLE.lock();
+    table.porches.insert(porch.id(), Arc::clone(porch));
+    porch.watch(table.service()?.epoll())
+}
+
+/// Forgets a place that is listened at. To be called before its socket is closed.
+pub(crate) fn remove_porch(id: u64) {
+    let porch = TABLE.lock().porches.remove(&id);
+    drop(porch); // without the table
+}
+
+fn porch(id: u64) -> Option<Arc<Porch>> {
+    TABLE.lock().porches.get(&id).cloned()
+}
+
+/// Every place that is listened at.
+pub(crate) fn porches() -> Vec<Arc<Porch>> {
+    TABLE.lock().porches.values().cloned().collect()
 }
 
 /// Watches the process at the other end of `link` as the owner of this one.

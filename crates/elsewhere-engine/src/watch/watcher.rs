@@ -32,6 +32,10 @@ pub(crate) enum Token {
     Exit(u64),
     /// One of the two that a process writes to.
     Output(u64),
+    /// Somebody wants to be let in.
+    Porch(u64),
+    /// Somebody who wants to be let in has something to say.
+    Knock(u64),
 }
 
 impl From<Token> for epoll::EventData {
@@ -43,21 +47,25 @@ impl From<Token> for epoll::EventData {
             Token::Link(id) => (1, id),
             Token::Exit(id) => (2, id),
             Token::Output(id) => (3, id),
+            Token::Porch(id) => (4, id),
+            Token::Knock(id) => (5, id),
         };
-        Self::new_u64(id << 2 | kind)
+        Self::new_u64(id << 3 | kind)
     }
 }
 
 impl From<epoll::EventData> for Token {
     fn from(data: epoll::EventData) -> Self {
-        let (kind, id) = (data.u64() & 3, data.u64() >> 2);
+        let (kind, id) = (data.u64() & 7, data.u64() >> 3);
         match kind {
             0 if id == 0 => Self::Poke,
             0 if id == 1 => Self::Owner,
             0 => Self::Zygote(id),
             1 => Self::Link(id),
             2 => Self::Exit(id),
-            _ => Self::Output(id),
+            3 => Self::Output(id),
+            4 => Self::Porch(id),
+            _ => Self::Knock(id),
         }
     }
 }
@@ -121,6 +129,15 @@ impl Watcher {
             Token::Zygote(id) => self.on_zygote(id),
             Token::Link(id) => self.on_link(id),
             Token::Exit(id) => self.on_exit(id),
+            Token::Porch(id) => {
+                if let Some(porch) = super::porch(id) {
+                    porch.on_arrival(self.bell.epoll());
+                    self.note_timer(porch.next_timer());
+                }
+            }
+            Token::Knock(id) => {
+                let _ = super::porches().iter().any(|porch| porch.on_knock(id, self.bell.epoll()));
+            }
             Token::Output(id) => {
                 if let Some(process) = super::process(id) {
                     process.pump_output();
@@ -178,7 +195,12 @@ impl Watcher {
                 link.pass_end();
                 link.end_input();
             }
-            Kind::Plain => link.end_as_plain(),
+            Kind::Client if is_orderly => {
+                link.pass_end();
+                link.end_input();
+                link.close();
+            }
+            Kind::Plain | Kind::Client => link.end_as_plain(),
             Kind::Owner => self.on_owner_gone(),
         }
     }
@@ -265,6 +287,12 @@ impl Watcher {
         self.next_tick = (!self.ticking.is_empty()).then_some(Timestamp(now.0 + TICK));
     }
 
+    /// Something is due at `at`, if that is sooner than what is known.
+    fn note_timer(&mut self, at: Option<Timestamp>) {
+        self.next_timer = [self.next_timer, at].into_iter().flatten().min();
+        self.bell.set_next_timer(self.next_timer);
+    }
+
     /// Does what is due and finds out what is due next.
     fn fire_timers(&mut self) {
         self.bell.set_next_timer(None); // "unknown" before the look; see `Bell::schedule`
@@ -279,6 +307,10 @@ impl Watcher {
                 link.fire_timers();
             }
             note(link.next_timer());
+        }
+        for porch in super::porches() {
+            porch.fire_timers(now, self.bell.epoll());
+            note(porch.next_timer());
         }
         let mut given_up = Vec::new();
         for process in super::processes() {

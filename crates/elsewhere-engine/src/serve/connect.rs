@@ -1,0 +1,235 @@
+//! Connecting to who serves.
+//! Owns: the way from an address to a link, on the thread that wants it. Must not know: Python, what is served.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use elsewhere_proto::{Config, Timestamp};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::inotify;
+use rustix::io::Errno;
+use rustix::net::SocketAddrUnix;
+use rustix::net::sockopt::socket_peercred;
+
+use super::handshake::{Knock, Progress};
+use super::place::stream_socket;
+use super::{Key, Proof, Ticket, Unproven, random};
+use crate::error::Loss;
+use crate::inbox::Inbox;
+use crate::link::{Link, Wake};
+use crate::transport::Transport;
+
+/// The longest sleep between two looks at signals.
+const TICK: Duration = Duration::from_millis(50);
+/// How long to wait where more want to connect than may wait for it.
+const CROWD: Duration = Duration::from_millis(2);
+/// How long to wait between two looks where the system tells of no change.
+const GLANCE: Duration = Duration::from_millis(10);
+
+/// Why there is no connection. Nothing was asked of anybody.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Nobody listens there.
+    #[error("nobody serves at {0}")]
+    Nobody(String),
+    /// It is there, but cannot be reached.
+    #[error("{0}")]
+    Unreachable(String),
+    /// One side could not prove itself to the other.
+    #[error("authentication failed at {0}")]
+    Unproven(String),
+    /// What is there speaks another language, or another version of this one.
+    #[error("{0}")]
+    Stranger(String),
+    /// It took too long.
+    #[error("{0} did not answer in time")]
+    TimedOut(String),
+    /// The caller did not want to wait any longer.
+    #[error("given up")]
+    GivenUp,
+}
+
+/// What a proof with the server at `path` is bound to.
+pub(super) fn name_of(path: &Path) -> Vec<u8> {
+    path.file_name().unwrap_or_default().as_encoded_bytes().to_vec()
+}
+
+/// Connects to the Unix socket `path`, at the latest by `until`. `goes_on` is asked every 50 ms, and after signals.
+///
+/// # Errors
+/// [`ConnectError`].
+pub fn connect(
+    path: &Path,
+    key: Key,
+    config: Config,
+    inbox: Arc<Inbox>,
+    until: Instant,
+    goes_on: &mut dyn FnMut() -> bool,
+) -> Result<Arc<Link>, ConnectError> {
+    let shown = path.display().to_string();
+    let socket = reach(path, until, goes_on)?;
+    match socket_peercred(&socket) {
+        Ok(peer) if peer.uid == rustix::process::geteuid() => {}
+        Ok(_) => return Err(ConnectError::Unproven(format!("{shown}, which another user serves"))),
+        Err(error) => return Err(ConnectError::Unreachable(format!("{shown}: {error}"))),
+    }
+    let proof = Proof::client(key, &name_of(path), Ticket::default(), random());
+    let transport = prove(Knock::new(0, socket, proof, shown.clone(), Timestamp(Duration::ZERO)), until, goes_on)?;
+    begin(transport, config, inbox, &shown, until, goes_on)
+}
+
+fn reach(path: &Path, until: Instant, goes_on: &mut dyn FnMut() -> bool) -> Result<OwnedFd, ConnectError> {
+    let shown = path.display();
+    let failed = |error: io::Error| ConnectError::Unreachable(format!("{shown}: {error}"));
+    let address = SocketAddrUnix::new(path).map_err(|error| failed(error.into()))?;
+    let socket = stream_socket().map_err(failed)?;
+    loop {
+        match rustix::net::connect(&socket, &address) {
+            Ok(()) => return Ok(socket),
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => wait(None, CROWD, until, &shown.to_string(), goes_on)?,
+            Err(Errno::NOENT | Errno::CONNREFUSED) => return Err(ConnectError::Nobody(shown.to_string())),
+            Err(error) => return Err(failed(error.into())),
+        }
+    }
+}
+
+/// Carries the proof to its end.
+fn prove(mut knock: Knock, until: Instant, goes_on: &mut dyn FnMut() -> bool) -> Result<Transport, ConnectError> {
+    let shown = knock.from().to_owned();
+    loop {
+        match knock.go_on() {
+            Progress::Proven => return Ok(knock.into_transport()),
+            Progress::Unproven(Unproven::Stranger) => {
+                return Err(ConnectError::Stranger(format!("what serves at {shown} does not speak this protocol")));
+            }
+            // A server that refuses says nothing: the stream ends.
+            Progress::Unproven(Unproven::Wrong) | Progress::Left => return Err(ConnectError::Unproven(shown)),
+            Progress::Waits => {
+                let flags = if knock.has_unsent() { PollFlags::OUT } else { PollFlags::IN };
+                wait(Some((knock.as_fd(), flags)), TICK, until, &shown, goes_on)?;
+            }
+        }
+    }
+}
+
+/// Sleeps until `fd` is ready, at most `step`.
+fn wait(
+    fd: Option<(BorrowedFd<'_>, PollFlags)>,
+    step: Duration,
+    until: Instant,
+    shown: &str,
+    goes_on: &mut dyn FnMut() -> bool,
+) -> Result<(), ConnectError> {
+    let left = until.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return Err(ConnectError::TimedOut(shown.to_owned()));
+    }
+    let timeout = Timespec::try_from(left.min(step)).expect("a step is short");
+    let woken = match fd {
+        Some((fd, flags)) => poll(&mut [PollFd::from_borrowed_fd(fd, flags)], Some(&timeout)),
+        None => poll(&mut [], Some(&timeout)),
+    };
+    if !matches!(woken, Ok(1..)) && !goes_on() {
+        return Err(ConnectError::GivenUp);
+    }
+    Ok(())
+}
+
+/// Makes the link, and waits until the server has said hello.
+fn begin(
+    transport: Transport,
+    config: Config,
+    inbox: Arc<Inbox>,
+    shown: &str,
+    until: Instant,
+    goes_on: &mut dyn FnMut() -> bool,
+) -> Result<Arc<Link>, ConnectError> {
+    let unreachable = |error: io::Error| ConnectError::Unreachable(format!("{shown}: {error}"));
+    let link = Link::new(transport, config, inbox).map_err(unreachable)?;
+    let failed = loop {
+        let tick = Instant::now().checked_add(TICK).unwrap_or(until).min(until);
+        let woken = link.wait_established(Some(tick), Some(TICK));
+        if link.peer().is_some() {
+            return Ok(link);
+        }
+        if let Some(loss) = link.loss() {
+            return Err(match &*loss {
+                Loss::Violated { text } | Loss::Refused { text } => {
+                    ConnectError::Stranger(format!("the server at {shown} cannot be talked to: {text}"))
+                }
+                other => ConnectError::Unreachable(format!("the server at {shown} went away: {other}")),
+            });
+        }
+        if Instant::now() >= until {
+            break ConnectError::TimedOut(shown.to_owned());
+        }
+        if !matches!(woken, Wake::Arrived) && !goes_on() {
+            break ConnectError::GivenUp;
+        }
+    };
+    link.abandon();
+    Err(failed)
+}
+
+/// Whether somebody listens at `path` now.
+#[must_use]
+pub fn is_served(path: &Path) -> bool {
+    let Ok(socket) = stream_socket() else { return false };
+    let tried = SocketAddrUnix::new(path).and_then(|address| rustix::net::connect(&socket, &address));
+    matches!(tried, Ok(()) | Err(Errno::AGAIN))
+}
+
+/// Waits until somebody listens at `path` or `end` is readable, at most until `until`. Returns whether somebody does.
+///
+/// # Errors
+/// [`ConnectError::GivenUp`].
+pub fn wait_served(
+    path: &Path,
+    end: Option<BorrowedFd<'_>>,
+    until: Option<Instant>,
+    goes_on: &mut dyn FnMut() -> bool,
+) -> Result<bool, ConnectError> {
+    let changes = watch_directory(path);
+    loop {
+        if is_served(path) {
+            return Ok(true);
+        }
+        let left = until.map_or(TICK, |until| until.saturating_duration_since(Instant::now()));
+        if left.is_zero() {
+            return Ok(false);
+        }
+        let step = left.min(if changes.is_some() { TICK } else { GLANCE });
+        let timeout = Timespec::try_from(step).expect("a step is short");
+        let mut fds: Vec<PollFd<'_>> = [changes.as_ref().map(AsFd::as_fd), end]
+            .into_iter()
+            .flatten()
+            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
+            .collect();
+        let is_quiet = !matches!(poll(&mut fds, Some(&timeout)), Ok(1..));
+        let has_ended = end.is_some() && fds.last().is_some_and(|end| !end.revents().is_empty());
+        drop(fds);
+        if let Some(changes) = &changes {
+            let mut told = [0; 4096];
+            while rustix::io::read(changes, &mut told).is_ok_and(|count| count > 0) {}
+        }
+        if has_ended {
+            return Ok(is_served(path)); // whoever ended may have left the place to another
+        }
+        if is_quiet && !goes_on() {
+            return Err(ConnectError::GivenUp);
+        }
+    }
+}
+
+/// What tells of new names in the directory of `path`; None where the system has no more of it to give.
+fn watch_directory(path: &Path) -> Option<OwnedFd> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let flags = inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK;
+    let changes = inotify::init(flags).ok()?;
+    inotify::add_watch(&changes, directory, inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::CREATE).ok()?;
+    Some(changes)
+}

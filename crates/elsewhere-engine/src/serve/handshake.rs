@@ -1,0 +1,115 @@
+//! A stranger at the door: his proof, carried on as its bytes come.
+//! Owns: the socket of one connection until its other end is proven. Must not know: what a proof consists of, threads.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use elsewhere_proto::Timestamp;
+use rustix::event::epoll;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags};
+
+use super::{Proof, Unproven};
+use crate::transport::Transport;
+
+/// One connection that is not proven yet.
+#[derive(Debug)]
+pub(super) struct Knock {
+    id: u64,
+    socket: OwnedFd,
+    proof: Proof,
+    from: String,
+    until: Timestamp,
+    /// What came of the next message.
+    read: Vec<u8>,
+    /// What is left to send.
+    unsent: Vec<u8>,
+}
+
+/// How far a proof has come.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// The other side has to send, or to read.
+    Waits,
+    Proven,
+    Unproven(Unproven),
+    /// The other side has gone.
+    Left,
+}
+
+impl Knock {
+    pub(super) fn new(id: u64, socket: OwnedFd, mut proof: Proof, from: String, until: Timestamp) -> Self {
+        let unsent = proof.take_output();
+        Self { id, socket, proof, from, until, read: Vec::new(), unsent }
+    }
+
+    pub(super) const fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Who it is, as far as that is known.
+    pub(super) fn from(&self) -> &str {
+        &self.from
+    }
+
+    /// When its time is over.
+    pub(super) const fn until(&self) -> Timestamp {
+        self.until
+    }
+
+    pub(super) fn interest(&self) -> epoll::EventFlags {
+        if self.unsent.is_empty() { epoll::EventFlags::IN } else { epoll::EventFlags::OUT }
+    }
+
+    /// Whether it is the other side's turn to read, and not to send.
+    pub(super) fn has_unsent(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+
+    /// Sends and reads what can be without waiting.
+    pub(super) fn go_on(&mut self) -> Progress {
+        loop {
+            while !self.unsent.is_empty() {
+                match rustix::net::send(&self.socket, &self.unsent, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+                    Ok(count) => drop(self.unsent.drain(..count)),
+                    Err(Errno::INTR) => {}
+                    Err(Errno::AGAIN) => return Progress::Waits,
+                    Err(_) => return Progress::Left,
+                }
+            }
+            if self.proof.is_done() {
+                return Progress::Proven;
+            }
+            // Not one byte more than this message: what follows it is for the connection.
+            let wanted = self.proof.wanted();
+            let mut buffer = vec![0; wanted - self.read.len()];
+            match rustix::net::recv(&self.socket, &mut buffer[..], RecvFlags::DONTWAIT) {
+                Ok((0, _)) => return Progress::Left,
+                Ok((count, _)) => self.read.extend_from_slice(&buffer[..count]),
+                Err(Errno::INTR) => continue,
+                Err(Errno::AGAIN) => return Progress::Waits,
+                Err(_) => return Progress::Left,
+            }
+            if let Err(why) = self.proof.look(&self.read) {
+                return Progress::Unproven(why);
+            }
+            if self.read.len() == wanted {
+                let message = std::mem::take(&mut self.read);
+                if let Err(why) = self.proof.receive(&message) {
+                    return Progress::Unproven(why);
+                }
+                self.unsent = self.proof.take_output();
+            }
+        }
+    }
+
+    /// The stream, whose other end is proven.
+    pub(super) fn into_transport(self) -> Transport {
+        Transport::over_socket(self.socket)
+    }
+}
+
+impl AsFd for Knock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}

@@ -1,0 +1,148 @@
+//! Connecting to an object that another process serves.
+//!
+//! Owns: the connections of this process, by where they lead, and how they come about again in a fork of it. Must not know:
+//! sockets and proofs (the engine's), addresses and keys as the user gives them (`_serve.py`).
+
+use std::collections::HashMap;
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use elsewhere_engine::{ConnectError, Key, connect, wait_served};
+use elsewhere_proto::{ObjectId, Outcome, Want};
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use crate::path;
+use crate::peer::{self, Import, Peer};
+use crate::proxy::Proxy;
+use crate::{call, deadline, errands, errors, host, service};
+
+/// What an attempt says that was ended by a signal handler.
+struct Interrupts(Option<PyErr>);
+
+impl Interrupts {
+    /// Sees to signals; whether to go on.
+    fn goes_on(&mut self) -> bool {
+        let seen = Python::attach(|py| py.check_signals());
+        self.0 = seen.err();
+        self.0.is_none()
+    }
+}
+
+/// Wait until somebody serves at `path`, at most `timeout` seconds, or until the descriptor `end` is readable.
+#[pyfunction]
+#[pyo3(signature = (path, timeout, end, /))]
+pub(crate) fn _wait_served(py: Python<'_>, path: &str, timeout: Option<f64>, end: Option<i32>) -> PyResult<bool> {
+    let until = deadline::until(timeout)?;
+    let mut interrupts = Interrupts(None);
+    // SAFETY: the caller keeps `end` open until this returns.
+    let end = end.map(|end| unsafe { BorrowedFd::borrow_raw(end) });
+    let served = py.detach(|| wait_served(Path::new(path), end, until, &mut || interrupts.goes_on()));
+    match interrupts.0 {
+        Some(error) => Err(error),
+        None => Ok(served.unwrap_or(false)),
+    }
+}
+
+/// The connections of this process by where they lead and with which key, so that whoever connects again has the same one.
+type Connections = HashMap<(PathBuf, Vec<u8>), Weak<Peer>>;
+
+fn connections() -> MutexGuard<'static, Connections> {
+    static CONNECTIONS: OnceLock<Mutex<Connections>> = OnceLock::new();
+    CONNECTIONS.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Let whoever connects from now on have a new connection.
+#[pyfunction]
+pub(crate) fn _forget_connections() {
+    let before = std::mem::take(&mut *connections());
+    drop(before); // after the lock
+}
+
+/// Connect to what is served at `path`, within `timeout` seconds. Gives its proxy.
+#[pyfunction]
+#[pyo3(signature = (path, key, timeout, /))]
+pub(crate) fn _connect<'py>(py: Python<'py>, path: PathBuf, key: &[u8], timeout: f64) -> PyResult<Bound<'py, PyAny>> {
+    errands::pass(py);
+    peer::sweep(py);
+    let until = Instant::now() + deadline::duration(deadline::checked(timeout)?);
+    connect_by(py, &(path, key.to_vec()), until)
+}
+
+fn connect_by<'py>(py: Python<'py>, place: &(PathBuf, Vec<u8>), until: Instant) -> PyResult<Bound<'py, PyAny>> {
+    let known = connections().get(place).and_then(Weak::upgrade);
+    let usable = |peer: &Arc<Peer>| !peer.link.is_inherited() && !peer.link.is_lost() && !peer.link.is_closing();
+    let peer = match known.filter(usable) {
+        Some(peer) => peer,
+        None => connect_anew(py, place, until)?,
+    };
+    let left = until.saturating_duration_since(Instant::now());
+    let _carried = deadline::carry(py, Some(Instant::now() + left))?;
+    let nothing = PyTuple::empty(py);
+    let asked = call::send_named(py, &peer, "root", &nothing, "connect".to_owned(), Want::Reference);
+    let root = asked.and_then(|sent| sent.wait(py))?;
+    if let (Ok(proxy), Some(reached)) = (root.cast_exact::<Proxy>(), peer.reached.get()) {
+        let _ = reached.root.set(path::root(proxy.get()).object);
+    }
+    Ok(root)
+}
+
+/// Where a connection leads, and what its root is.
+pub(crate) struct Reached {
+    place: (PathBuf, Vec<u8>),
+    root: OnceLock<ObjectId>,
+}
+
+/// How long it may take to connect anew.
+const REVIVAL: Duration = Duration::from_secs(10);
+
+/// In a forked child, connects anew for the object that `import` names, if it is what is served itself: the connection
+/// is the parent's. Nothing to do otherwise.
+///
+/// # Errors
+/// As connecting.
+pub(crate) fn revive(py: Python<'_>, import: &Arc<Import>) -> PyResult<()> {
+    if !import.peer.link.is_inherited() {
+        return Ok(());
+    }
+    let Some(reached) = import.peer.reached.get() else { return Ok(()) };
+    if reached.root.get() != Some(&import.object) {
+        return Ok(());
+    }
+    let root = connect_by(py, &reached.place, Instant::now() + REVIVAL)?;
+    if let Ok(proxy) = root.cast_exact::<Proxy>() {
+        let _ = import.heir.set(Arc::clone(path::root(proxy.get()))); // another thread may have been faster
+    }
+    Ok(())
+}
+
+fn connect_anew(py: Python<'_>, place: &(PathBuf, Vec<u8>), until: Instant) -> PyResult<Arc<Peer>> {
+    let (path, key) = (place.0.clone(), Key::new(&place.1));
+    let config = host::here(py);
+    let inbox = service::process_inbox();
+    let mut interrupts = Interrupts(None);
+    let made = py.detach(|| connect(&path, key, config, inbox, until, &mut || interrupts.goes_on()));
+    if let Some(interrupt) = interrupts.0 {
+        return Err(interrupt);
+    }
+    let link = made.map_err(|error| connect_error(py, &error))?;
+    let label = format!("the server at {}", path.display());
+    let peer = Peer::new(link, None, label, true);
+    let _ = peer.reached.set(Reached { place: place.clone(), root: OnceLock::new() });
+    let mut connections = connections();
+    connections.retain(|_, peer| peer.strong_count() > 0);
+    connections.insert(place.clone(), Arc::downgrade(&peer));
+    Ok(peer)
+}
+
+fn connect_error(py: Python<'_>, error: &ConnectError) -> PyErr {
+    let class = match error {
+        ConnectError::Unproven(_) => "AuthenticationError",
+        ConnectError::Stranger(_) => "ProtocolError",
+        ConnectError::TimedOut(_) => "CallTimeout",
+        ConnectError::Nobody(_) | ConnectError::Unreachable(_) | ConnectError::GivenUp => "ConnectionLost",
+    };
+    errors::make(py, class, &error.to_string(), Some(Outcome::NotStarted), None, None)
+}
