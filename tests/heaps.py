@@ -18,6 +18,17 @@ LARGE = 1 << 20
 """Bytes of what travels in memory of its own."""
 
 
+class Box:
+    """Something that only pickle knows."""
+
+    def __init__(self, content: object) -> None:
+        self.content = content
+
+
+class Tagged(np.ndarray):
+    """An array of a class of its own."""
+
+
 class Heap:
     """Keeps values, and tells what it got."""
 

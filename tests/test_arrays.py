@@ -9,6 +9,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 
@@ -16,9 +17,15 @@ import numpy as np
 import pytest
 
 import elsewhere
-from heaps import LARGE, Heap, described, footprint, forget_peak, peak
+from heaps import LARGE, Heap, Tagged, described, footprint, forget_peak, peak
 
 KINDS = ("bytes", "bytearray", "memoryview", "array", "numpy")
+
+
+def in_a_file(count: int) -> np.memmap:
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, "f8", shape=(count,))
+
 
 ARRAYS = {
     "of floats": lambda: np.linspace(0, 1, LARGE // 8),
@@ -28,6 +35,20 @@ ARRAYS = {
     "big-endian": lambda: np.arange(LARGE // 4, dtype=">i4"),
     "of texts": lambda: np.full(LARGE // 16, "grün", "U4"),
     "of dates": lambda: np.arange(LARGE // 8).astype("M8[us]"),
+    "of dates in Fortran's order": lambda: np.asfortranarray(np.arange(LARGE // 8).astype("M8[s]").reshape(256, -1)),
+    "of dates with gaps": lambda: np.arange(LARGE // 4).astype("M8[D]")[::2],
+    "of halves": lambda: np.linspace(0, 1, LARGE // 2).astype("f2"),
+    "of long floats": lambda: np.linspace(0, 1, LARGE // 16).astype("g"),
+    "of raw items": lambda: np.frombuffer(bytearray(range(256)) * (LARGE // 256), "V8"),
+    "of arrays": lambda: np.zeros(LARGE // 26, [("x", "f8", (3,)), ("y", "i2")]),
+    "of texts of any length": lambda: np.array(["a", "grün"] * 9000, np.dtypes.StringDType()),
+    "in no common order": lambda: np.arange(LARGE // 8).reshape(32, 64, -1).transpose(1, 0, 2),
+    "that repeats itself": lambda: np.broadcast_to(np.arange(256.0), (512, 256)),
+    "of one large item": lambda: np.ones((), [("x", "f8", (LARGE // 8,))]),
+    "of a class of its own": lambda: np.arange(LARGE // 8).view(Tagged),
+    "of records": lambda: np.zeros(LARGE // 12, [("x", "<f8"), ("y", "<i4")]).view(np.recarray),
+    "in a file": lambda: in_a_file(LARGE // 8),
+    "with a mask": lambda: np.ma.masked_greater(np.arange(LARGE // 8), 1000),
     "structured": lambda: np.zeros(LARGE // 12, [("x", "<f8"), ("y", ">i4")]),
     "of three dimensions": lambda: np.arange(LARGE // 8).reshape(64, 32, -1),
     "in Fortran's order": lambda: np.asfortranarray(np.arange(LARGE // 8).reshape(256, -1)),
@@ -54,6 +75,14 @@ def test_array_is_the_same_there_and_back(heap, name):
     else:
         assert there == copied
         assert described(back) == copied
+
+
+def test_dates_keep_the_order_of_their_bytes(heap):
+    original = np.arange(LARGE // 8).astype(">m8[ns]")
+
+    back = heap.echo(original)
+
+    assert described(back) == described(original)
 
 
 @pytest.mark.parametrize("nbytes", [65_535, 65_536, LARGE, LARGE + 1, 5 * LARGE + 3])

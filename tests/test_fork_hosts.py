@@ -51,6 +51,20 @@ def test_object_that_cannot_be_pickled_lives_on_in_the_fork(outer):
     }
 
 
+def pass_much_with_inherited() -> tuple[int, bool]:
+    camera = Camera()
+    with elsewhere.Host(start="fork", inherit=[camera]) as host:
+        return host.run(look_at_both, ["rex" * 100_000], camera)
+
+
+def look_at_both(texts: list[str], camera: Camera) -> tuple[int, bool]:
+    return len(texts[0]), camera.shots == 0
+
+
+def test_large_pickle_names_what_is_inherited(outer):
+    assert outer.run(pass_much_with_inherited) == (300_000, True)
+
+
 def pass_inherited() -> list[bool]:
     camera, table = Camera(), {"camera": []}
     table["camera"].append(camera)
@@ -305,7 +319,14 @@ def test_what_holds_for_other_hosts_holds_for_forks():
     tests = os.path.dirname(os.path.abspath(__file__))
     others = [
         f"--ignore={tests}/test_{name}.py"
-        for name in ("fork_hosts", "fork_children", "inheritance", "docstrings", "logging")
+        for name in (
+            "fork_hosts",
+            "fork_children",
+            "inheritance",
+            "docstrings",
+            "logging",
+            "tables",
+        )  # Arrow has a thread of its own
     ]
     command = [
         sys.executable,

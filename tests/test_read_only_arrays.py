@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import elsewhere
-from heaps import LARGE, Heap, footprint, forget_peak, peak, place
+from heaps import LARGE, Box, Heap, footprint, forget_peak, peak, place
 
 pytestmark = pytest.mark.usefixtures("shares_memory")
 
@@ -29,13 +29,6 @@ PARTS = {
     "backwards": lambda array: array[::-1],
     "a memoryview": memoryview,
 }
-
-
-class Box:
-    """Something that only pickle knows."""
-
-    def __init__(self, content: object) -> None:
-        self.content = content
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ impl Builder<'_> {
                 Value::Reference(head, if described.len() == 1 { described } else { vec![] })
             }
             _ => {
-                let (references, data) = (self.children(), self.bytes());
+                let (references, data) = (self.children(), Box::new(Value::Bytes(self.bytes())));
                 Value::Pickle { flavour: Flavour::Cloudpickle, references, buffers: vec![], data }
             }
         };

@@ -60,7 +60,21 @@ A table costs nothing where it does not apply; a `reducer_override` would be cal
 """
 
 
+_reducers_with_arrays: dict[type, Callable[[Any], Any]] = {}
+"""The same and those of arrays, for who takes memory."""
+
+
 def _argument_reducers() -> dict[type, Callable[[Any], Any]]:
+    if _core._is_passing_memory():
+        arrays = _shared.reducers()
+        if len(_reducers_with_arrays) != len(_own_reducers()) + len(arrays):
+            _reducers_with_arrays.update(_own_reducers())
+            _reducers_with_arrays.update(arrays)
+        return _reducers_with_arrays
+    return _own_reducers()
+
+
+def _own_reducers() -> dict[type, Callable[[Any], Any]]:
     if len(_reducers) != len(copyreg.dispatch_table) + 2 + len(GENERATORS):
         _reducers.update(copyreg.dispatch_table)
         _reducers[memoryview] = _reduce_view
@@ -92,19 +106,20 @@ def dumps_argument(
         reducers = {**reducers, memoryview: _reduce_view_whole}
     if type(kept) is types.MethodType:
         reducers = {**reducers, types.MethodType: lambda method: _reduce_unless(method, kept)}
-    pickler.dispatch_table = {**reducers, **_shared.reducers()} if _core._shares() else reducers
+    pickler.dispatch_table = reducers
     pickler.dump(value)
     return file.getvalue()
 
 
 def dumps_result(value: Any, buffer_callback: Callable[[PickleBuffer], Any] | None = None, protocol: int = 5) -> bytes:
-    """Pickle a result where shared memory is about."""
+    """Pickle a result where arrays are about."""
     file = io.BytesIO()
     if protocol < 5:
         buffer_callback = None
     pickler = pickle.Pickler(file, protocol, buffer_callback=buffer_callback)
     view = _reduce_view if protocol >= 5 else _reduce_view_whole
-    pickler.dispatch_table = {**copyreg.dispatch_table, memoryview: view, **_shared.reducers()}
+    arrays = _shared.reducers() if _core._is_passing_memory() else {}
+    pickler.dispatch_table = {**copyreg.dispatch_table, memoryview: view, **arrays}
     pickler.dump(value)
     return file.getvalue()
 
@@ -147,7 +162,8 @@ def dumps_checked(value: Any, buffer_callback: Callable[[PickleBuffer], Any] | N
     """Pickle a result; TypeError where it names what the peer cannot import."""
     file = io.BytesIO()
     pickler = _Checked(file, protocol, buffer_callback=buffer_callback if protocol >= 5 else None)
-    pickler.dispatch_table = {**copyreg.dispatch_table, **_shared.reducers()}
+    arrays = _shared.reducers() if _core._is_passing_memory() else {}
+    pickler.dispatch_table = {**copyreg.dispatch_table, **arrays}
     pickler.dump(value)
     return file.getvalue()
 
@@ -218,7 +234,7 @@ def _by_value_pickler() -> Any:
                     return _core._offer(obj)
                 if type(obj) is memoryview:
                     return _reduce_view(obj)
-                if _core._shares() and (reduce := _shared.reducers().get(type(obj))) is not None:
+                if _core._is_passing_memory() and (reduce := _shared.reducers().get(type(obj))) is not None:
                     return reduce(obj)
                 if isinstance(obj, io.TextIOWrapper):  # cloudpickle would send what it contains
                     text = f"cannot pickle '{type(obj).__name__}' object"
@@ -299,9 +315,9 @@ def _guards() -> dict[str, Any]:
     return _guard_table
 
 
-def loads(data: bytes, buffers: Iterator[Any] | None = None) -> Any:
+def loads(data: bytes | memoryview, buffers: Iterator[Any] | None = None) -> Any:
     """Unpickle `data`, which the peer of an authenticated connection sent."""
-    if inherited or b"cloudpickle.cloudpickle" in data:
+    if inherited or (type(data) is bytes and b"cloudpickle.cloudpickle" in data):
         return _Unpickler(io.BytesIO(data), buffers=buffers).load()
     return pickle.loads(data, buffers=buffers)  # noqa: S301 - bytes come from an authenticated peer
 
@@ -323,7 +339,7 @@ class _Foreign(pickle.Unpickler):
             raise
 
 
-def loads_foreign(data: bytes, buffers: Iterator[Any] | None = None) -> Any:
+def loads_foreign(data: bytes | memoryview, buffers: Iterator[Any] | None = None) -> Any:
     """Unpickle `data`, which another version of Python sent."""
     return _Foreign(io.BytesIO(data), buffers=buffers).load()
 

@@ -1,4 +1,4 @@
-"""Arrays in memory that several processes map, and how arrays are pickled that lie in such memory.
+"""Arrays in memory that several processes map, and how arrays are pickled that pickle alone would copy into its stream.
 
 Owns: what numpy is asked for, when it is there. Must not know: how memory is shared (`_core` does that).
 """
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from numpy import ndarray
+
+
+LARGE = 64 * 1024
+"""Bytes of what goes in memory of its own."""
 
 
 def shared_array(shape: int | Sequence[int], dtype: object = float, /) -> ndarray[Any, Any]:
@@ -47,14 +51,40 @@ def shared_array(shape: int | Sequence[int], dtype: object = float, /) -> ndarra
     return np.ndarray(sizes, kind, buffer=_core.shared_memory(nbytes))
 
 
+_reducers: dict[type, Callable[[Any], Any]] = {}
+
+
 def reducers() -> dict[type, Callable[[Any], Any]]:
-    """What arrays are reduced with where shared memory is about: numpy's own way copies what is not in one piece."""
-    numpy = sys.modules.get("numpy")
-    return {numpy.ndarray: _reduce_array} if numpy is not None and _core._shares() else {}
+    """What arrays are reduced with, of the modules that are loaded, for who takes memory."""
+    if len(_reducers) < 2:
+        if (numpy := sys.modules.get("numpy")) is not None and hasattr(numpy, "ndarray"):  # not while it is imported
+            _reducers[numpy.ndarray] = _reduce_array
+        if (machine := sys.modules.get("array")) is not None:
+            _reducers[machine.array] = _reduce_machine_array
+    return _reducers
+
+
+def _reduce_machine_array(array: Any) -> Any:
+    if len(array) * array.itemsize < LARGE:
+        return array.__reduce_ex__(5)
+    from pickle import PickleBuffer  # whoever gets here has loaded it
+
+    return _make_machine_array, (array.typecode, PickleBuffer(array))
+
+
+def _make_machine_array(typecode: str, content: Any) -> Any:
+    from array import array
+
+    made = array(typecode)
+    made.frombytes(content)
+    return made
 
 
 def _reduce_array(array: ndarray[Any, Any]) -> Any:
-    if array.flags.forc or array.dtype.hasobject:
+    """Numpy's own way copies dates, which have no buffer, and what is not in one piece."""
+    if array.dtype.kind in "mM" and array.nbytes >= LARGE:
+        return _make_dates, (array.view("i8"), array.dtype)
+    if array.flags.forc or array.dtype.hasobject or not _core._shares():
         return array.__reduce_ex__(5)
     start = array.ctypes.data
     reach = [(size - 1) * stride for size, stride in zip(array.shape, array.strides, strict=True)]
@@ -66,6 +96,10 @@ def _reduce_array(array: ndarray[Any, Any]) -> Any:
     from pickle import PickleBuffer  # whoever gets here has loaded it
 
     return _make_strided, (PickleBuffer(span), array.shape, array.strides, start - low, array.dtype)
+
+
+def _make_dates(numbers: ndarray[Any, Any], dtype: Any) -> ndarray[Any, Any]:
+    return numbers.view(dtype)
 
 
 def _make_strided(span: memoryview, shape: Any, strides: Any, offset: int, dtype: Any) -> ndarray[Any, Any]:

@@ -332,7 +332,7 @@
 //! | 6 | byte array | the bytes | 0 |
 //! | 7 | memory view | u8 read-only (0 or 1), u8 dimensions (at most 64), u8 length of format, format, u64 for each dimension, content in C order without gaps | 0 |
 //! | 8 | reference | below | below |
-//! | 9 | pickle | u8 flavour (0 pickle, 1 cloudpickle), u16 references, u16 buffers | that many references, that many buffers, then one bytes value with the pickle |
+//! | 9 | pickle | u8 flavour (0 pickle, 1 cloudpickle), u16 references, u16 buffers | that many references, that many buffers, then the pickle: bytes, or a buffer of the form 1 |
 //! | 10 | buffer | section 11 | 0 |
 //! | 11 | array | u8 type code of Python's `array`, then its items, little endian | 0 |
 //!

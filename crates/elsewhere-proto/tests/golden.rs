@@ -105,7 +105,7 @@ fn pickle() -> Value {
         flavour: Flavour::Cloudpickle,
         references: vec![ReferenceHead::Home { object: ObjectId(4) }.into()],
         buffers: vec![Value::Bytes(vec![1]), Value::ByteArray(vec![2])],
-        data: b"\x80\x05N.".to_vec(),
+        data: Box::new(Value::Bytes(b"\x80\x05N.".to_vec())),
     }
 }
 

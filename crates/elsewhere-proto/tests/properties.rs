@@ -82,7 +82,13 @@ fn value() -> impl Strategy<Value = Value> {
             }),
             (vec(reference(), 0..3), vec(any::<u8>(), 0..20)).prop_map(|(references, data)| {
                 let buffers = vec![Value::ByteArray(data.clone())];
-                Value::Pickle { flavour: Flavour::Pickle, references, buffers, data }
+                Value::Pickle { flavour: Flavour::Pickle, references, buffers, data: Box::new(Value::Bytes(data)) }
+            }),
+            buffer().prop_map(|data| Value::Pickle {
+                flavour: Flavour::Pickle,
+                references: vec![],
+                buffers: vec![],
+                data: Box::new(data),
             }),
         ]
     })

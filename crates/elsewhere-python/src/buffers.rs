@@ -180,6 +180,17 @@ impl<'py> Content<'py> {
     }
 }
 
+/// Whether a buffer of a pickle goes beside it: if it is large, or lies in memory that is shared.
+pub(crate) fn goes_beside(buffer: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let content = match Content::of(buffer) {
+        Ok(content) => content,
+        Err(_) => Content::of(&buffer.call_method0("raw")?)?, // it has no dimension
+    };
+    let Some(content) = content else { return Ok(false) };
+    let is_shared = || content.len() > 0 && SharedMemory::find(content.address(), content.len()).is_some();
+    Ok(content.len() >= LARGE || is_shared())
+}
+
 /// Copies the whole to `target`, which has room for it and which nobody else knows yet.
 ///
 /// Fresh memory costs several times the copy if the system hands it out page by page, so large pages are asked for.
@@ -261,6 +272,6 @@ pub(crate) fn _shared_span(
     is_read_only: bool,
 ) -> PyResult<Option<Bound<'_, PyAny>>> {
     let memory = Memory::at(address, nbytes, is_read_only);
-    let memory = memory.filter(|memory| !memory.is_frozen() || (needed >= LARGE && pickling::is_sharing()));
+    let memory = memory.filter(|memory| !memory.is_frozen() || (needed >= LARGE && pickling::_is_passing_memory()));
     memory.map(|memory| memory.view(py)).transpose()
 }

@@ -404,14 +404,27 @@ impl<'r, 'py> Decoder<'r, 'py> {
     ) -> Result<Bound<'py, PyAny>, Undecodable> {
         let references = self.elements(references)?.into_iter().map(Bound::unbind).collect();
         let buffers = PyList::new(self.py, self.elements(buffers)?)?;
-        let Token::Bytes(data) = self.reader.next_token()? else {
-            return Err(Undecodable::Malformed(CodecError::Unexpected("the bytes of a pickle")));
+        let data = match self.reader.next_token()? {
+            Token::Bytes(data) => PyBytes::new(self.py, data).into_any(),
+            Token::Buffer(head) => self.pickle_in_memory(&head, flavour)?,
+            _ => return Err(Undecodable::Malformed(CodecError::Unexpected("the bytes of a pickle"))),
         };
-        let data = PyBytes::new(self.py, data);
         self.begun();
-        Ok({
-            let is_foreign = self.peer.abilities(self.py).is_foreign;
-            crate::pickling::loads(&data, (flavour, is_foreign), references, &buffers)?
+        let is_foreign = self.peer.abilities(self.py).is_foreign;
+        Ok(crate::pickling::loads(&data, (flavour, is_foreign), references, &buffers)?)
+    }
+
+    /// A large pickle: read where it lies, and given back as soon as it was.
+    fn pickle_in_memory(&mut self, head: &BufferHead, flavour: Flavour) -> Result<Bound<'py, PyAny>, Undecodable> {
+        let BufferPlace::Lent { slot, generation } = head.place else {
+            return Err(Undecodable::Malformed(CodecError::Unexpected("memory of a pickle's own")));
+        };
+        self.buffers += 1;
+        let borrowed = self.peer.link.borrow_buffer(BufferName { slot, generation }, head.len);
+        let borrowed = borrowed.map_err(|error| self.no_memory(&error))?;
+        Ok(match flavour {
+            Flavour::Pickle if !borrowed.is_surplus() => Memory::lent(borrowed).view(self.py)?,
+            _ => buffers::bytes_of(self.py, &borrowed)?.into_bound(self.py).into_any(),
         })
     }
 }

@@ -560,7 +560,7 @@ impl<'w, 'py> Encoder<'w, 'py> {
         for buffer in &frame.buffers {
             self.pickle_buffer(buffer.bind(self.py))?;
         }
-        self.out.bytes(frame.data.bind(self.py).as_bytes()).map_err(unwritable)
+        self.bytes(frame.data.bind(self.py))
     }
 
     /// One entry of a pickle's table of references.

@@ -78,7 +78,9 @@ mod _core {
         lifecycle::{_after_fork_in_child, _after_fork_in_parent, _at_exit, _before_fork, _forget_owner},
         loop_queue::LoopQueue,
         memory::share_memory,
-        pickling::{_check_results, _is_pickling_argument, _offer, _pickles, _read_inherited, _reference},
+        pickling::{
+            _check_results, _is_passing_memory, _is_pickling_argument, _offer, _pickles, _read_inherited, _reference,
+        },
         producing::StreamTurn,
         proxy::{_aiter, _operate_async, _operate_in_place, Proxy},
         read_ahead::ReadAhead,

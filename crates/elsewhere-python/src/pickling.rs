@@ -4,14 +4,17 @@
 
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use elsewhere_proto::codec::{Flavour, ViewHead};
 use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyMemoryView, PyTuple};
 
 use crate::abilities::{Abilities, PROTOCOL};
+use crate::buffers;
 use crate::peer::Peer;
 
 /// A finished pickle.
@@ -106,8 +109,7 @@ pub(crate) fn dumps<'py>(
 ) -> PyResult<Pickle> {
     let inherited = peer.inherited(value.py()).filter(|_| is_argument);
     let reader = peer.abilities(value.py());
-    let is_sharing = crate::buffers::_shares() && peer.link.can_share();
-    dumps_for(value, &Purpose { is_argument, kept, inherited, is_sharing, reader })
+    dumps_for(value, &Purpose { is_argument, kept, inherited, is_sharing: peer.link.can_share(), reader })
 }
 
 fn dumps_for(value: &Bound<'_, PyAny>, purpose: &Purpose<'_, '_>) -> PyResult<Pickle> {
@@ -117,7 +119,7 @@ fn dumps_for(value: &Bound<'_, PyAny>, purpose: &Purpose<'_, '_>) -> PyResult<Pi
         true => Pickler::Argument,
         // Relaxed: see `_check_results`.
         false if HAS_MODULES_OF_ITS_OWN.load(Ordering::Relaxed) => Pickler::Checked,
-        false if crate::buffers::_shares() => Pickler::Sharing,
+        false if purpose.is_sharing && has_arrays(py)? => Pickler::WithArrays,
         false => Pickler::Result,
     };
     match attempt(value, by_reference, purpose) {
@@ -198,19 +200,53 @@ enum Pickler {
     /// Bound methods and generators go by reference.
     Argument,
     Result,
-    /// The same, where shared memory is about.
-    Sharing,
+    /// The same, where arrays are about.
+    WithArrays,
     /// cloudpickle.
     ByValue,
     /// As a result, but what only exists here is refused.
     Checked,
 }
 
+/// The buffers of a pickle that stand beside it. All others stay in it, where they cost less.
+#[pyclass(frozen, module = "elsewhere._core")]
+#[derive(Default)]
+struct Collector(Mutex<Vec<Py<PyAny>>>);
+
+impl Collector {
+    fn lock(&self) -> MutexGuard<'_, Vec<Py<PyAny>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[pymethods]
+impl Collector {
+    /// Whether the buffer stays in the pickle.
+    fn __call__(&self, buffer: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let is_beside = buffers::goes_beside(buffer)?;
+        if is_beside {
+            self.lock().push(buffer.clone().unbind());
+        }
+        Ok(!is_beside)
+    }
+}
+
+/// Whether a module is loaded whose arrays pickle would copy into its stream where we need not.
+fn has_arrays(py: Python<'_>) -> PyResult<bool> {
+    static IS_KNOWN: AtomicBool = AtomicBool::new(false);
+    if IS_KNOWN.load(Ordering::Relaxed) {
+        return Ok(true); // Relaxed: nothing else depends on it
+    }
+    let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?;
+    let found = modules.contains(intern!(py, "numpy"))? || modules.contains(intern!(py, "array"))?;
+    IS_KNOWN.store(found, Ordering::Relaxed); // as above
+    Ok(found)
+}
+
 fn attempt(value: &Bound<'_, PyAny>, pickler: Pickler, purpose: &Purpose<'_, '_>) -> PyResult<Pickle> {
     let py = value.py();
     let &Purpose { is_argument, kept, inherited, is_sharing, reader: Abilities { protocol, .. } } = purpose;
-    let buffers = PyList::empty(py);
-    let collect = buffers.getattr("append")?;
+    let collect = Bound::new(py, Collector::default())?;
     // All that can fail for other reasons comes before the frame is pushed.
     let kwargs = PyDict::new(py);
     let dumps = match pickler {
@@ -223,24 +259,24 @@ fn attempt(value: &Bound<'_, PyAny>, pickler: Pickler, purpose: &Purpose<'_, '_>
         }
         Pickler::ByValue => module(py)?.getattr("dumps_by_value")?,
         Pickler::Checked => module(py)?.getattr("dumps_checked")?,
-        Pickler::Sharing => module(py)?.getattr("dumps_result")?,
+        Pickler::WithArrays => module(py)?.getattr("dumps_result")?,
     };
     WRITING.with_borrow_mut(|stack| stack.push(Writing { references: Vec::new(), is_argument, is_sharing }));
     let data = match pickler {
         Pickler::Result => dumps.call((value, protocol), Some(&kwargs)),
-        Pickler::Argument | Pickler::ByValue => dumps.call1((value, collect, kept, inherited, protocol)),
-        Pickler::Checked | Pickler::Sharing => dumps.call1((value, collect, protocol)),
+        Pickler::Argument | Pickler::ByValue => dumps.call1((value, &collect, kept, inherited, protocol)),
+        Pickler::Checked | Pickler::WithArrays => dumps.call1((value, &collect, protocol)),
     };
     let writing = WRITING.with_borrow_mut(Vec::pop).expect("the frame pushed above is still there");
     let data = data?.cast_into::<PyBytes>()?.unbind();
-    let buffers = buffers.iter().map(Bound::unbind).collect();
+    let buffers = std::mem::take(&mut *collect.get().lock());
     let flavour = if pickler == Pickler::ByValue { Flavour::Cloudpickle } else { Flavour::Pickle };
     Ok(Pickle { flavour, data, references: writing.references, buffers })
 }
 
 /// Unpickles `data` with the references of its table. `is_foreign`: it comes from another version of Python.
 pub(crate) fn loads<'py>(
-    data: &Bound<'py, PyBytes>,
+    data: &Bound<'py, PyAny>,
     (flavour, is_foreign): (Flavour, bool),
     references: Vec<Py<PyAny>>,
     buffers: &Bound<'py, PyList>,
@@ -303,8 +339,9 @@ pub(crate) fn is_writing_arguments() -> bool {
     WRITING.with_borrow(|stack| stack.last().is_some_and(|writing| writing.is_argument))
 }
 
-/// Whether what is being pickled on this thread may be passed without a copy.
-pub(crate) fn is_sharing() -> bool {
+/// Whether what is being pickled on this thread goes to a peer that takes memory.
+#[pyfunction]
+pub(crate) fn _is_passing_memory() -> bool {
     WRITING.with_borrow(|stack| stack.last().is_some_and(|writing| writing.is_sharing))
 }
 

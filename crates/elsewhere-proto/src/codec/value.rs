@@ -64,8 +64,8 @@ pub enum Value {
         references: Vec<Self>,
         /// Its buffers, by their number.
         buffers: Vec<Self>,
-        /// The pickle itself.
-        data: Vec<u8>,
+        /// The pickle itself: bytes, or a buffer.
+        data: Box<Self>,
     },
 }
 
@@ -136,9 +136,12 @@ impl Value {
             Token::FrozenSet(_) => Self::FrozenSet(Vec::new()),
             Token::Map(_) => Self::Map(Vec::new()),
             Token::Reference(head) => Self::Reference(*head, Vec::new()),
-            Token::Pickle { flavour, .. } => {
-                Self::Pickle { flavour: *flavour, references: Vec::new(), buffers: Vec::new(), data: Vec::new() }
-            }
+            Token::Pickle { flavour, .. } => Self::Pickle {
+                flavour: *flavour,
+                references: Vec::new(),
+                buffers: Vec::new(),
+                data: Box::new(Self::Nil),
+            },
         }
     }
 
@@ -159,10 +162,11 @@ impl Value {
             Token::Pickle { flavour, references, buffers } => {
                 let references = Self::several(reader, references)?;
                 let buffers = Self::several(reader, buffers)?;
-                let Token::Bytes(data) = reader.next_token()? else {
-                    return Err(CodecError::Unexpected("the bytes of a pickle"));
+                let data = match reader.next_token()? {
+                    token @ (Token::Bytes(_) | Token::Buffer(_)) => Box::new(Self::leaf(&token)),
+                    _ => return Err(CodecError::Unexpected("the bytes of a pickle")),
                 };
-                Self::Pickle { flavour, references, buffers, data: data.to_vec() }
+                Self::Pickle { flavour, references, buffers, data }
             }
             ref leaf => Self::leaf(leaf),
         })
@@ -224,8 +228,10 @@ impl Value {
             Self::Pickle { flavour, references, buffers, data } => {
                 out.begin_pickle(*flavour, references.len(), buffers.len())?;
                 Self::write_all(references.iter().chain(buffers), out, levels, limits)?;
-                levels.checked_sub(1).ok_or(CodecError::TooDeep { max: limits.max_depth })?;
-                out.bytes(data)?;
+                if !matches!(**data, Self::Bytes(_) | Self::Buffer(_)) {
+                    return Err(CodecError::Unexpected("the bytes of a pickle"));
+                }
+                Self::write_all([&**data], out, levels, limits)?;
             }
         }
         Ok(())
