@@ -126,11 +126,15 @@ test-rust: build
 	$(call say,Rust tests)
 	cargo test $(LOCKED) --release $(RUST_TESTED)
 
+BARE_TESTS := $(addprefix tests/test_,$(addsuffix .py,calls values results arguments streams callbacks contexts))
+
 .PHONY: test-python
 test-python: build
 	$(call say,Python tests and the code in the documents)
 	$(BIN)/python -m compileall -q python/elsewhere
 	$(BIN)/python -m pytest $(PYTEST)
+	$(call say,what is central, in hosts without the package)
+	$(BIN)/python -m pytest --quiet --transports bare -k bare $(BARE_TESTS)
 
 # ---------------------------------------------------------------- measuring
 # Bytecode is written first, as an installer does: where PYTHONDONTWRITEBYTECODE is set each start would compile anew.

@@ -23,6 +23,7 @@ from contenders.pipe_arrays import PipeWithSharedMemory, RawPipe
 from measure import EFFORTS, FULL, Effort
 from peers.everyone import installed
 from workloads import (
+    bare_host,
     descriptors,
     import_time,
     many_hosts,
@@ -63,6 +64,7 @@ WORKLOADS: dict[str, Callable[[Effort, Sequence[type[Contender]]], Iterator[Row]
     "objects": many_objects.measure,
     "hosts": many_hosts.measure,
     "special": special_methods.measure,
+    "bare": bare_host.measure,
     "no trip": without_a_trip.measure,
     "import": import_time.measure,
     "fds": descriptors.measure,

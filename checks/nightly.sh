@@ -98,6 +98,8 @@ step 'shared memory under ThreadSanitizer' make tsan
 step 'long simulation' simulation
 step 'long programs on twins' twins
 step 'hosts by exec throughout' .venv/bin/python -m pytest -q --transports exec,local
+step 'hosts without the package throughout' .venv/bin/python -m pytest -q --transports bare -k bare tests
+step 'every interpreter of this machine' .venv/bin/python -m pytest -q --interpreters all tests/test_interpreters.py
 step 'every CPython at hand' .venv/bin/python -m checks.matrix -q
 step 'one core, again and again' one_core
 step 'fuzzing' fuzz

@@ -25,7 +25,7 @@ from rows import Aim, Of, Point, Row, medians_and_tails
 if TYPE_CHECKING:
     from pathlib import Path
 
-ONE_BY_ONE = {"W1", "W3", "W9", "W10"}
+ONE_BY_ONE = {"W1", "W3", "W9", "W10", "bare"}
 SOME = results.Results({**results.machine(4.0), "cores": 2}, "full", {"Pipe": "by hand"}, [])
 OTHERS = {"W2", "W4", "W5", "W6", "W7", "W8", "objects", "hosts", "idle", "special", "no trip", "import", "fds"}
 

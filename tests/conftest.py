@@ -37,6 +37,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--transports", default=",".join(TRANSPORTS), help="the kinds of hosts that tests are run over, with commas"
     )
 
+    parser.addoption(
+        "--interpreters",
+        default="some",
+        choices=["some", "all"],
+        help="in which other interpreters hosts are tested: the oldest here and this one, or all",
+    )
+
 
 def pytest_configure(config: pytest.Config) -> None:
     transports = config.getoption("--transports").split(",")
@@ -48,6 +55,18 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "host" in metafunc.fixturenames and "host" not in metafunc.module.__dict__:
         metafunc.parametrize("host", metafunc.config.getoption("--transports").split(","), indirect=True)
+
+    if "python" in metafunc.fixturenames:
+        wanted = interpreters.NAMES if metafunc.config.getoption("--interpreters") == "all" else interpreters.some()
+        metafunc.parametrize("python", wanted, indirect=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    reason = pytest.mark.skip(reason="the host does not have the package, which this test uses there")
+    for item in items:
+        is_bare = getattr(item, "callspec", None) is not None and item.callspec.params.get("host") == "bare"
+        if is_bare and item.get_closest_marker("package_there"):
+            item.add_marker(reason)
 
 
 @pytest.fixture

@@ -267,6 +267,7 @@ def test_remote_errors_survive_pickling(raiser):
     assert again.type_name == error.type_name
 
 
+@pytest.mark.package_there
 def test_error_that_the_method_met_itself_is_marked_remote(host):
     keeper = host.spawn(Keeper)
 

@@ -46,7 +46,7 @@ def environments(tmp_path_factory):
     return make
 
 
-@pytest.fixture(params=interpreters.NAMES)
+@pytest.fixture
 def python(request, environments):
     """One interpreter after another."""
     return environments(request.param)

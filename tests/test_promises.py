@@ -307,6 +307,7 @@ def test_future_of_another_thread_is_its_value(far_shop, gate):
     assert results == [1]
 
 
+@pytest.mark.package_there
 def test_future_inside_a_call_is_its_value(host, process_host):
     shop, other = host.spawn(Shop), process_host.spawn(Shop)
 

@@ -176,7 +176,7 @@ class _Encoder:
 
     def value(self, value):
         """Write by the codec; raise _NoForm where that has no form."""
-        write = _WRITERS.get(type(value))
+        write = _WRITERS.get(id(type(value)))  # by identity: a class may have a `__hash__` of its own
         if write is None:
             _write_other(self, value)
         else:
@@ -440,7 +440,8 @@ _WRITERS = {
     bytearray: _write_bytearray,
     memoryview: _write_view,
 }
-IMMUTABLE = frozenset((type(None), bool, int, float, str, bytes, tuple, complex, frozenset))
+_WRITERS = {id(kind): write for kind, write in _WRITERS.items()}
+IMMUTABLE = frozenset(map(id, (type(None), bool, int, float, str, bytes, tuple, complex, frozenset)))
 
 GENERATOR = types.GeneratorType
 ASYNC_GENERATOR = types.AsyncGeneratorType
@@ -503,10 +504,11 @@ class _Gone(Exception):
 class _Reader:
     """Reads the values of one body, one after another."""
 
-    __slots__ = ("body", "conn", "is_lenient", "position", "receiver")
+    __slots__ = ("body", "conn", "is_discarding", "is_lenient", "position", "receiver")
 
     def __init__(self, conn, body, position=0, receiver=None):
         self.is_lenient = False
+        self.is_discarding = False
         self.conn = conn
         self.body = body
         self.position = position
@@ -551,6 +553,15 @@ class _Reader:
         """The arguments of a call: a list and a map, or one pickle of (tuple, dict)."""
         first = self.value()
         return (first, self.value()) if type(first) is list else first
+
+    def discard(self):
+        """Read the rest without making anything of it: what it offers goes back."""
+        self.is_discarding = True
+        try:
+            while not self.is_at_end():
+                self.value()
+        except (ValueError, IndexError, TypeError, struct.error):
+            pass  # nothing can be said of what cannot be read
 
     def is_at_end(self):
         return self.position >= len(self.body)
@@ -659,6 +670,8 @@ def _made_array(payload):
 
 def _read_reference(r, payload):
     kind, conn = payload[0], r.conn
+    if r.is_discarding:
+        return _discarded(r, payload, kind)
     if kind == 0:
         object_id, class_id, is_described = struct.unpack_from("<QIB", payload, 1)
         return conn.imported(object_id, class_id, r.value() if is_described else None)
@@ -682,11 +695,19 @@ def _read_reference(r, payload):
     raise ValueError("a reference of a kind that is not known here: %d" % kind)
 
 
+def _discarded(r, payload, kind):
+    if kind == 0:
+        object_id, class_id, is_described = struct.unpack_from("<QIB", payload, 1)
+        r.conn.imported(object_id, class_id, r.value() if is_described else None)  # dropped at once
+
+
 def _read_pickle(r, payload):
     _, references, buffers = struct.unpack("<BHH", payload)
     table = [r.value() for _ in range(references)]
     buffers = [r.value() for _ in range(buffers)]
     data = r.value()
+    if r.is_discarding:
+        return None
     try:
         return _loads(data, table, buffers)
     except Exception:
@@ -765,13 +786,23 @@ def _picklers():
     import io
     import pickle
 
+    def check(value):
+        if isinstance(value, (type, types.FunctionType)) and _is_only_here(value.__module__):
+            raise TypeError("%s exists only there, in %s" % (value.__qualname__, value.__module__))
+
     class Checked(pickle.Pickler):
         """Refuses classes and functions that only exist here."""
 
-        def persistent_id(self, value):
-            if isinstance(value, (type, types.FunctionType)) and _is_only_here(value.__module__):
-                raise TypeError("%s exists only there, in %s" % (value.__qualname__, value.__module__))
-            return
+        if sys.version_info >= (3, 8):
+
+            def reducer_override(self, value):
+                check(value)
+                return NotImplemented
+
+        else:  # slower: it is asked of every object
+
+            def persistent_id(self, value):
+                check(value)
 
     class Moved(pickle.Unpickler):
         """Knows where other versions have their classes."""
@@ -785,16 +816,24 @@ def _picklers():
                         return super().find_class(ours + module[len(theirs) :], name)
                 raise
 
+    known = {}
+
+    def reducers_for(is_argument):
+        """What is reduced in another way than by itself; made anew when a module registers more."""
+        key = is_argument, len(copyreg.dispatch_table)
+        if key not in known:
+            known[key] = reducers = dict(copyreg.dispatch_table)
+            reducers[memoryview] = _reduce_view
+            if is_argument:
+                reducers[types.MethodType] = _reduce_method
+                reducers[GENERATOR] = reducers[ASYNC_GENERATOR] = _offer
+        return known[key]
+
     def dump(value, is_argument, collect):
         file = io.BytesIO()
         kind = Checked if _only_here and not is_argument else pickle.Pickler
         pickler = kind(file, PROTOCOL, buffer_callback=collect) if PROTOCOL >= 5 else kind(file, PROTOCOL)
-        reducers = dict(copyreg.dispatch_table)
-        reducers[memoryview] = _reduce_view
-        if is_argument:
-            reducers[types.MethodType] = _reduce_method
-            reducers[GENERATOR] = reducers[ASYNC_GENERATOR] = _offer
-        pickler.dispatch_table = reducers
+        pickler.dispatch_table = reducers_for(is_argument)
         pickler.dump(value)
         return file.getvalue()
 
@@ -935,7 +974,7 @@ NO_LINKS = (None, None, False, [])
 
 def _describe(error):
     """An exception, and after it those that hang on it, each as the parts of an error record. Never raises."""
-    found, links = _related(error)
+    found, links, cut = _related(error)
     entries = []
     for number, one in enumerate(found):
         limit = TEXT_LIMIT if number == 0 else 8 * 1024
@@ -947,7 +986,7 @@ def _describe(error):
                 _text_of(one, limit),
                 _frames(one, limit),
                 one,
-                _notes(one, limit),
+                _notes(one, limit) + (["… more exceptions hang on this one; they are cut"] if number in cut else []),
                 links[number],
             )
         )
@@ -966,7 +1005,7 @@ def _members(error):
 
 
 def _related(error):
-    found, numbers, links, position = [error], {id(error): 0}, [], 0
+    found, numbers, links, position, cut = [error], {id(error): 0}, [], 0, set()
     ancestors = {0: {0}}
     while position < len(found):
         one = found[position]
@@ -977,6 +1016,7 @@ def _related(error):
             number = numbers.get(id(other))
             if number is None:
                 if len(found) == RELATED_LIMIT:
+                    cut.add(position)
                     return None
                 number = numbers[id(other)] = len(found)
                 found.append(other)
@@ -988,7 +1028,7 @@ def _related(error):
         members = [number for number in map(number_of, _members(one)) if number is not None]
         links.append((number_of(_cause(one)), number_of(_context(one)), bool(_suppresses(one)), members))
         position += 1
-    return found, links
+    return found, links, cut
 
 
 def _cut(text, limit):
@@ -1584,7 +1624,7 @@ class _Slot:
 class _Turn:
     """A stream that this host produces."""
 
-    __slots__ = ("chain", "incoming", "is_queued", "iterator", "next")
+    __slots__ = ("chain", "incoming", "is_queued", "is_running", "iterator", "next")
 
     def __init__(self, incoming, iterator, advance):
         self.incoming = incoming
@@ -1592,6 +1632,7 @@ class _Turn:
         self.next = advance
         self.chain = incoming.chain
         self.is_queued = False
+        self.is_running = False
 
 
 class Lost(Exception):
@@ -1620,6 +1661,7 @@ class Connection:
         self.export_ids = {}
         self.next_object = 1
         self.classes_out = {}
+        self.kinds = []
         self.classes_in = {}
         self.imports = {}
         self.releases = collections.deque()
@@ -1925,8 +1967,18 @@ class Connection:
     def serve(self):
         """Run calls one at a time until the owner is done."""
         inbox, watch, idle, read_lock = self.inbox, self.watch, self.idle, self.read_lock
+        is_fresh = False
         while not self.is_lost:
             if inbox:
+                # What came meanwhile may be the cancel of what is next.
+                if not is_fresh and read_lock.acquire(False):
+                    try:
+                        self.read(is_blocking=False)
+                    finally:
+                        self.pass_role(idle)
+                    if not inbox:
+                        continue
+                is_fresh = False
                 watch.is_busy = True
                 watch.turn += 1
                 if watch.is_asleep:
@@ -1943,6 +1995,7 @@ class Connection:
                 try:
                     if not (inbox or self.is_lost or self.has_ended or self.is_closing):
                         self.read()
+                        is_fresh = True
                     elif self.is_closing and not inbox and not self.has_ended and self.is_readable(0.05):
                         self.read()
                 finally:
@@ -1967,6 +2020,7 @@ class Connection:
         """Run one call and answer it."""
         limit = incoming.limit
         if limit is not None and limit <= time.monotonic() and incoming.want != NOTHING:
+            _Reader(self, incoming.body, 16).discard()
             self.fail(incoming, EXPIRED, NOT_STARTED, "its deadline had passed before it could be begun")
             return
         entry = _Entry(incoming.call, incoming.chain)
@@ -1985,9 +2039,19 @@ class Connection:
             here.entries.pop()
             here.limit = before
             self.running.pop(incoming.call, None)
-        answering, how = answer
-        if answering is not None:
+        self.answer(incoming, *answer)
+
+    def answer(self, incoming, answering, how):
+        """Answer a call; what prevents it is the answer then."""
+        if answering is None:
+            return
+        try:
             answering(incoming, *how)
+        except Lost:
+            raise
+        except BaseException as failure:  # code of a class of the result's
+            text = "the result cannot be copied: %s: %s" % (type(failure).__name__, _text_of(failure, 8192))
+            self.record(incoming, RESULT, FINISHED, text, None)
 
     def evaluate(self, incoming, entry, on_begin):
         """Take the path. Gives how the call is answered."""
@@ -1995,6 +2059,7 @@ class Connection:
         try:
             start = self.exported(target) if target else BOOTSTRAP
         except _Gone as gone:
+            _Reader(self, incoming.body, 16).discard()
             return self.fail, (GONE, NOT_STARTED, str(gone))
         r = _Reader(self, incoming.body, 16)
         walk = _Walk(start, True, entry, on_begin)
@@ -2004,9 +2069,11 @@ class Connection:
                     raise _Argument(ValueError("an answer that was not promised"))
                 walk.step(r, left)
         except _Argument as failure:
+            r.discard()
             outcome = UNKNOWN if walk.has_run and incoming.steps > 2 else NOT_STARTED
             return self.argument_failed, (failure.args[0], outcome)
         except _Gone as gone:
+            r.discard()
             return self.fail, (GONE, NOT_STARTED, str(gone))
         except _Missing as missing:
             return self.raised, (missing.args[0], False, MISSING)
@@ -2049,7 +2116,7 @@ class Connection:
     def write_reference(self, e, incoming, start, value):
         if incoming.target and value is start:
             e.receiver()
-        elif type(value) in (Ref, Proxy, Stream):
+        elif type(value) is Ref or type(value) is Proxy or type(value) is Stream:
             e.whole(value)
         else:
             e.offer(value)
@@ -2057,7 +2124,7 @@ class Connection:
     def write_auto(self, e, incoming, walk, start, value):
         """The rule for results: the receiver or what the owner holds, then a copy, then a proxy."""
         kind = type(value)
-        if kind not in IMMUTABLE:
+        if id(kind) not in IMMUTABLE:
             is_rooted = incoming.target != 0
             receiver = walk.receiver
             if is_rooted and (value is start or (walk.is_in_place and value is receiver)):
@@ -2069,7 +2136,7 @@ class Connection:
             if self.is_method_of(value, kind, receiver, start if is_rooted else None) or id(value) in self.export_ids:
                 e.offer(value)
                 return
-        verdict = (kind, walk.name if incoming.target else None)
+        verdict = (id(kind), walk.name if incoming.target else None)
         if verdict in _verdicts:
             e.offer(value)
             return
@@ -2081,7 +2148,8 @@ class Connection:
             _log_uncopyable(value, error)
             if kind.__module__ not in ("builtins", "collections") and verdict[1] is not None:
                 _verdicts.add(verdict)
-            if kind in (list, tuple, dict):
+                _judged.append(kind)
+            if kind is list or kind is tuple or kind is dict:
                 self.write_elements(e, value, kind, mark)
             else:
                 e.offer(value)
@@ -2261,6 +2329,7 @@ class Connection:
                     self.inbox.remove(work)
                 except ValueError:
                     break
+                _Reader(self, work.body, 16).discard()
                 self.fail(work, CANCELLED, NOT_STARTED, "the call was cancelled")
                 return
         entry = self.running.get(call)
@@ -2348,8 +2417,8 @@ class Connection:
         turn.is_queued = False
         incoming = turn.incoming
         call = incoming.call
-        if self.turns.get(call) is not turn:
-            return
+        if self.turns.get(call) is not turn or turn.is_running:
+            return  # it has ended, or looks itself what is wanted when it is done
         if call in self.ended_streams:
             self.end_stream(turn)
             close = getattr(turn.iterator, "close", None)
@@ -2367,6 +2436,7 @@ class Connection:
         entry = _Entry(call, turn.chain)
         _here.entries.append(entry)
         self.running[call] = entry
+        turn.is_running = True
         try:
             while count < credit:
                 item = turn.next(turn.iterator)
@@ -2382,6 +2452,7 @@ class Connection:
         finally:
             _here.entries.pop()
             self.running.pop(call, None)
+            turn.is_running = False
         if count:
             self.credit[call] = self.credit.get(call, 0) - count
             self.send(ITEMS, call, 0, incoming.lane, count, e.out)
@@ -2416,7 +2487,8 @@ class Connection:
         held = self.exports.get(object_id)
         if held is None:
             raise _Gone("object %d is no longer held; it was released" % object_id)
-        self.undescribed.pop(type(held[0]), None)
+        if self.undescribed:
+            self.undescribed.pop(self.classes_out.get(id(type(held[0]))), None)
         return held[0]
 
     def ungrant(self, granted):
@@ -2440,16 +2512,18 @@ class Connection:
 
     def class_out(self, kind):
         """The number of a class, and its description while the owner may not know it."""
-        known = self.classes_out.get(kind)
+        known = self.classes_out.get(id(kind))
         if known is None:
-            known = self.classes_out[kind] = len(self.classes_out)
-            self.undescribed[kind] = (
+            known = len(self.classes_out)
+            self.classes_out[id(kind)] = known
+            self.kinds.append(kind)  # so that its address stays its own
+            self.undescribed[known] = (
                 str(kind.__module__),
                 str(kind.__qualname__),
                 IS_STREAM if _is_stream_type(kind) else IS_ASYNC_STREAM if kind is ASYNC_GENERATOR else 0,
                 _coroutine_names(kind),
             )
-        return known, self.undescribed.get(kind)
+        return known, self.undescribed.get(known)
 
     def imported(self, object_id, class_id, described):
         """The proxy of an object of the owner's, which gave one more reference to it."""
@@ -2632,14 +2706,15 @@ def _report(error):
 
 _told_uncopyable = set()
 _verdicts = set()
+_judged = []
 """Results that turned out not to be copyable, by their class and the name of the method that gave them."""
 
 
 def _log_uncopyable(value, error):
     kind = type(value)
-    if kind in _told_uncopyable or "logging" not in sys.modules:
+    if id(kind) in _told_uncopyable or "logging" not in sys.modules:
         return
-    _told_uncopyable.add(kind)
+    _told_uncopyable.add(id(kind))
     text = "a result of %s cannot be copied and travels as a proxy: %s (%s)"
     logger = sys.modules["logging"].getLogger("elsewhere")
     logger.info(text, "%s.%s" % (kind.__module__, kind.__qualname__), _culprit(value, "result"), error)
@@ -3225,6 +3300,11 @@ class AsyncStream:
         return _itself, (self._proxy,)
 
 
+def _type_has(obj, name):
+    """Whether the type of an object has a special method: what the owner's `using` asks."""
+    return hasattr(type(obj), name)
+
+
 def _itself(value):
     """What async streams are pickled as."""
     return value
@@ -3376,7 +3456,8 @@ def _stand_in():
         "elsewhere": face,
         "elsewhere._core": (_reference, Proxy, Ref, Stream) + verbs,
         "elsewhere._async_stream": (_itself,),
-        "elsewhere._rebuilt": (_rebuild_stand_in,),
+        "elsewhere._rebuilt": (_rebuild_stand_in, _reduce_stand_in),
+        "elsewhere._api": (_type_has,),
         "elsewhere._errors": (_rebuild,),
         "elsewhere._pickle": (_make_view,),
         "elsewhere._raised": (_restore, StoredGroup),
