@@ -25,9 +25,9 @@ from rows import Aim, Of, Point, Row, medians_and_tails
 if TYPE_CHECKING:
     from pathlib import Path
 
-ONE_BY_ONE = {"W1", "W3", "W9", "W10", "bare"}
+ONE_BY_ONE = {"W1", "W3", "W9", "W10"}
 SOME = results.Results({**results.machine(4.0), "cores": 2}, "full", {"Pipe": "by hand"}, [])
-OTHERS = {"W2", "W4", "W5", "W6", "W7", "W8", "objects", "hosts", "idle", "special", "no trip", "import", "fds"}
+OTHERS = {"bare", "W2", "W4", "W5", "W6", "W7", "W8", "objects", "hosts", "idle", "special", "no trip", "import", "fds"}
 
 
 def test_contenders_take_turns_and_each_begins_once() -> None:
