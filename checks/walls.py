@@ -27,7 +27,7 @@ ALLOWED_DEPENDENCIES: dict[str, frozenset[str]] = {
     "elsewhere-proto": frozenset({"thiserror"}),
     "elsewhere-shm": frozenset({"rustix", "thiserror"}),
     "elsewhere-engine": frozenset(
-        {"crossbeam-queue", "elsewhere-proto", "elsewhere-shm", "hmac", "rustix", "sha2", "thiserror"}
+        {"crossbeam-queue", "elsewhere-proto", "elsewhere-shm", "hmac", "rustix", "sha2", "snow", "thiserror"}
     ),
     "elsewhere-python": frozenset({"elsewhere-engine", "elsewhere-proto", "pyo3", "rustix"}),
 }

@@ -51,11 +51,11 @@ class Address:
     the key may run code where the object lives. It never shows its key.
     """
 
-    __slots__ = ("_key", "_path")
+    __slots__ = ("_key", "_place")
 
-    def __init__(self, path: str | os.PathLike[str], *, authkey: bytes | None = None) -> None:
-        """Name the Unix socket `path`, and the key that both sides must have."""
-        self._path = _checked_path(path)
+    def __init__(self, place: str | os.PathLike[str], *, authkey: bytes | None = None) -> None:
+        """Name the Unix socket or the port `place`, and the key that both sides must have."""
+        self._place = _checked_place(place)
         self._key = _checked_key(authkey)
 
     def wait_ready(self, timeout: float | None = None, process: object = None) -> None:
@@ -74,7 +74,7 @@ class Address:
             _checked_span("timeout", timeout)
         end, is_own = _end_of(process)
         try:
-            is_ready = _core._wait_served(self._path, timeout, end)
+            is_ready = _core._wait_served(self._place, timeout, end)
             has_ended = not is_ready and end is not None and _is_readable(end)
         finally:
             if is_own and end is not None:
@@ -94,49 +94,57 @@ class Address:
                 "str(address), and the key by a way that you trust"
             )
             raise TypeError(text)
-        return _address, (self._path, self._key)
+        return _address, (self._place, self._key)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Address):
             return NotImplemented
-        return self._path == other._path and self._key == other._key
+        return self._place == other._place and self._key == other._key
 
     def __hash__(self) -> int:
-        return hash(self._path)
+        return hash(self._place)
 
     def __str__(self) -> str:
-        return self._path
+        return self._place
 
     def __fspath__(self) -> str:
-        return self._path
+        if self._place.startswith("tcp://"):
+            text = f"{self} is a port and has no path"
+            raise TypeError(text)
+        return self._place
 
     def __repr__(self) -> str:
-        return f"<Address {self._path}{', with a key' if self._key is not None else ''}>"
+        return f"<Address {self._place}{', with a key' if self._key is not None else ''}>"
 
 
-def _address(path: str, key: bytes | None) -> Address:
-    return Address(path, authkey=key)
+def _address(place: str, key: bytes | None) -> Address:
+    return Address(place, authkey=key)
 
 
 def reserve(address: str | os.PathLike[str] | None = None, *, authkey: bytes | None = None) -> Address:
     """Make an address before it is known who will serve there: this process, a fork of it, or one that it starts.
 
     Args:
-        address: The path of a Unix socket, in a directory that nobody but this user may write to. None: a new one, in
-            a directory of mode 700 that is made if need be.
-        authkey: At least 16 bytes that both sides must have. None: what the kernel proves of the other side is
-            enough, that it belongs to the same user of the same machine.
+        address: The path of a Unix socket, in a directory that nobody but this user may write to; or a port, as
+            "host:port", with port 0 for one that is free. "127.0.0.1" is reached from this machine alone, others from
+            wherever their network reaches. None: a new socket, in a directory of mode 700 that is made if need be.
+        authkey: At least 16 bytes that both sides must have, such as `secrets.token_bytes(32)`. A port always needs
+            one. None: what the kernel proves of the other side is enough, that it belongs to the same user of the same
+            machine.
 
     Raises:
-        OSError: There is no directory for a socket.
-        TypeError, ValueError: A key that is none.
+        OSError: There is no directory for a socket, or no free port.
+        TypeError, ValueError: A key that is none, or a port without one.
     """
     key = _checked_key(authkey)
     if address is None:
         import tempfile
 
         address = _core._new_socket_path(tempfile.gettempdir())
-    return Address(address, authkey=key)
+    reserved = Address(address, authkey=key)
+    _demand_key(reserved)
+    is_open = reserved._place.startswith("tcp://") and reserved._place.endswith(":0")
+    return _with_free_port(reserved) if is_open else reserved
 
 
 class Server(_core.ServerCore):
@@ -167,8 +175,8 @@ class Server(_core.ServerCore):
         self._host: Host | None = None
         self._pid = os.getpid()
         lists = _lists(obj, expose)
-        self._listen(
-            address._path,
+        place = self._listen(
+            address._place,
             address._key or b"",
             Door(obj, is_narrowed=lists is not None),
             lists=lists,
@@ -176,7 +184,9 @@ class Server(_core.ServerCore):
             home=_current_loop(),
             make_home=self._make_home,
         )
-        _here[address._path] = self
+        if place != address._place:
+            self.address = Address(place, authkey=address._key)
+        _here[place] = self
 
     def start(self) -> Self:
         """Run what is asked for in a background thread, from now on. Gives the server."""
@@ -269,8 +279,8 @@ class Server(_core.ServerCore):
     def _finish(self, timeout: float, *, drain: bool) -> None:
         import threading
 
-        if _here.get(self.address._path) is self:
-            del _here[self.address._path]
+        if _here.get(self.address._place) is self:
+            del _here[self.address._place]
         self._close(timeout, drain=drain)
         for tell in self._at_close:
             tell()
@@ -335,7 +345,7 @@ def serve(
 
     Args:
         obj: The object. It is never copied and need not be picklable.
-        address: Where: what `reserve` gave, or the path of a Unix socket. None: a new one.
+        address: Where: what `reserve` gave, the path of a Unix socket, or "host:port". None: a new socket.
         authkey: As for `reserve`. None: the address's own.
         expose: The names that clients may reach, for reading and calling; "name=" for setting and deleting it too;
             operators and other special methods by theirs, such as "__getitem__". They hold for objects of the class of
@@ -347,7 +357,10 @@ def serve(
         OSError: Something else is served there, or stands there, or others may write to the directory.
         TypeError, ValueError: An option that means nothing.
     """
-    place = _with_key(address, authkey) if isinstance(address, Address) else reserve(address, authkey=authkey)
+    if address is None:
+        address = reserve(authkey=authkey)
+    place = _with_key(address if isinstance(address, Address) else Address(address), authkey)
+    _demand_key(place)
     return Server(obj, place, expose=expose, concurrency=concurrency)
 
 
@@ -380,7 +393,7 @@ def connect(
     """Connect to an object that is served. Gives its proxy.
 
     Args:
-        address: What `reserve` gave, `Server.address`, or the path of the socket.
+        address: What `reserve` gave, `Server.address`, the path of the socket, or "host:port".
         cls: The class of the object, for type checkers; without it the proxy is of type Any.
         authkey: The key of the server. None: the address's own.
         timeout: Seconds that it may take.
@@ -395,14 +408,15 @@ def connect(
         ProtocolError: What is there speaks another language.
     """
     place = _with_key(address if isinstance(address, Address) else Address(address), authkey)
+    _demand_key(place)
     seconds = _checked_timeout("timeout", timeout)
-    here = _here.get(place._path)
+    here = _here.get(place._place)
     if here is not None and here._pid == os.getpid() and here._is_open:
         if here.address._key != place._key:
             text = f"authentication failed at {place}"
             raise _errors.AuthenticationError(text, outcome="not_started")
         return here._proxy_here()
-    return _core._connect(place._path, place._key or b"", seconds)
+    return _core._connect(place._place, place._key or b"", seconds)
 
 
 def _with_key(address: Address, authkey: bytes | None) -> Address:
@@ -412,7 +426,7 @@ def _with_key(address: Address, authkey: bytes | None) -> Address:
     if address._key is not None:
         text = "the address has another key"
         raise ValueError(text)
-    return Address(address._path, authkey=key)
+    return Address(address._place, authkey=key)
 
 
 def _checked_key(key: object) -> bytes | None:
@@ -427,15 +441,40 @@ def _checked_key(key: object) -> bytes | None:
     return bytes(key)
 
 
-def _checked_path(path: object) -> str:
-    if not isinstance(path, (str, os.PathLike)):
-        text = f"an address is the path of a Unix socket, not {type(path).__qualname__}"
+def _checked_place(place: object) -> str:
+    """The absolute path of a socket, or "tcp://host:port"."""
+    if not isinstance(place, (str, os.PathLike)):
+        text = f"an address is the path of a Unix socket or 'host:port', not {type(place).__qualname__}"
         raise TypeError(text)
-    name = os.fsdecode(path)
+    name = os.fsdecode(place)
     if not name or "\0" in name:
         text = f"{name!r} is not the path of a socket; there are none without a path"
         raise ValueError(text)
-    return os.path.abspath(name)
+    is_port = isinstance(place, str) and "/" not in name.removeprefix("tcp://") and ":" in name
+    if not is_port:
+        return os.path.abspath(name)
+    host, _, port = name.removeprefix("tcp://").rpartition(":")
+    if not (host and port.isascii() and port.isdigit() and int(port) < 65536):
+        text = f"{name!r} is not 'host:port'"
+        raise ValueError(text)
+    return f"tcp://{host}:{int(port)}"
+
+
+def _demand_key(address: Address) -> None:
+    if address._key is None and address._place.startswith("tcp://"):
+        text = f"{address} can be reached by others: both sides need the same authkey, such as secrets.token_bytes(32)"
+        raise ValueError(text)
+
+
+def _with_free_port(address: Address) -> Address:
+    """The same with a port that is free at this moment."""
+    import socket
+
+    host = address._place.removeprefix("tcp://").rpartition(":")[0]
+    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.bind((host.strip("[]"), 0))
+        return Address(f"tcp://{host}:{probe.getsockname()[1]}", authkey=address._key)
 
 
 def _checked_span(option: str, seconds: object) -> None:

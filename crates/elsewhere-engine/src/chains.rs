@@ -161,6 +161,12 @@ pub(crate) fn deliver(incoming: Incoming, inbox: &Inbox) {
     let of_chain = |seat: &Seat| seat.chain == chain && chain != ChainId(0);
     let at = (chains.seats.iter().rposition(|seat| of_chain(seat) && seat.link == link))
         .or_else(|| chains.seats.iter().rposition(of_chain));
+    // The same thread may sit further in by now, and look there alone.
+    let innermost = |at: usize| {
+        let waker = &chains.seats[at].waker;
+        chains.seats.iter().rposition(|seat| of_chain(seat) && seat.waker.is(waker)).unwrap_or(at)
+    };
+    let at = at.map(innermost);
     match at {
         Some(at) => {
             let seat = &mut chains.seats[at];

@@ -55,7 +55,7 @@ pub use parker::Sleeper;
 pub use pending::{Items, Pending};
 pub use process::{HostCommand, HostFork, HostProcess, Stdio, Unforked, WarmStart};
 pub use serve::{
-    ConnectError, Key, Listener, Nonce, OnLink, Proof, ServeError, Ticket, Unproven, Welcome, connect, is_served,
+    ConnectError, Endpoint, Key, Listener, Nonce, OnLink, Proof, ServeError, Ticket, Unproven, Welcome, connect,
     new_path, wait_served,
 };
 pub use taker::{Lane, Taker};

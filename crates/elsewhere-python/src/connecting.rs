@@ -5,12 +5,12 @@
 
 use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use elsewhere_engine::{ConnectError, Key, connect, wait_served};
+use elsewhere_engine::{ConnectError, Endpoint, Key, connect, wait_served};
 use elsewhere_proto::{ObjectId, Outcome, Want};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -18,6 +18,11 @@ use crate::path;
 use crate::peer::{self, Import, Peer};
 use crate::proxy::Proxy;
 use crate::{call, deadline, errands, errors, host, service};
+
+/// The place that `_serve.py` wrote down.
+pub(crate) fn endpoint(place: &str) -> PyResult<Endpoint> {
+    Endpoint::parse(place).ok_or_else(|| PyValueError::new_err(format!("{place} is no place to serve at")))
+}
 
 /// What an attempt says that was ended by a signal handler.
 struct Interrupts(Option<PyErr>);
@@ -31,15 +36,16 @@ impl Interrupts {
     }
 }
 
-/// Wait until somebody serves at `path`, at most `timeout` seconds, or until the descriptor `end` is readable.
+/// Wait until somebody serves at `place`, at most `timeout` seconds, or until the descriptor `end` is readable.
 #[pyfunction]
-#[pyo3(signature = (path, timeout, end, /))]
-pub(crate) fn _wait_served(py: Python<'_>, path: &str, timeout: Option<f64>, end: Option<i32>) -> PyResult<bool> {
+#[pyo3(signature = (place, timeout, end, /))]
+pub(crate) fn _wait_served(py: Python<'_>, place: &str, timeout: Option<f64>, end: Option<i32>) -> PyResult<bool> {
+    let endpoint = endpoint(place)?;
     let until = deadline::until(timeout)?;
     let mut interrupts = Interrupts(None);
     // SAFETY: the caller keeps `end` open until this returns.
     let end = end.map(|end| unsafe { BorrowedFd::borrow_raw(end) });
-    let served = py.detach(|| wait_served(Path::new(path), end, until, &mut || interrupts.goes_on()));
+    let served = py.detach(|| wait_served(&endpoint, end, until, &mut || interrupts.goes_on()));
     match interrupts.0 {
         Some(error) => Err(error),
         None => Ok(served.unwrap_or(false)),
@@ -47,7 +53,7 @@ pub(crate) fn _wait_served(py: Python<'_>, path: &str, timeout: Option<f64>, end
 }
 
 /// The connections of this process by where they lead and with which key, so that whoever connects again has the same one.
-type Connections = HashMap<(PathBuf, Vec<u8>), Weak<Peer>>;
+type Connections = HashMap<(String, Vec<u8>), Weak<Peer>>;
 
 fn connections() -> MutexGuard<'static, Connections> {
     static CONNECTIONS: OnceLock<Mutex<Connections>> = OnceLock::new();
@@ -61,17 +67,17 @@ pub(crate) fn _forget_connections() {
     drop(before); // after the lock
 }
 
-/// Connect to what is served at `path`, within `timeout` seconds. Gives its proxy.
+/// Connect to what is served at `place`, within `timeout` seconds. Gives its proxy.
 #[pyfunction]
-#[pyo3(signature = (path, key, timeout, /))]
-pub(crate) fn _connect<'py>(py: Python<'py>, path: PathBuf, key: &[u8], timeout: f64) -> PyResult<Bound<'py, PyAny>> {
+#[pyo3(signature = (place, key, timeout, /))]
+pub(crate) fn _connect<'py>(py: Python<'py>, place: String, key: &[u8], timeout: f64) -> PyResult<Bound<'py, PyAny>> {
     errands::pass(py);
     peer::sweep(py);
     let until = Instant::now() + deadline::duration(deadline::checked(timeout)?);
-    connect_by(py, &(path, key.to_vec()), until)
+    connect_by(py, &(place, key.to_vec()), until)
 }
 
-fn connect_by<'py>(py: Python<'py>, place: &(PathBuf, Vec<u8>), until: Instant) -> PyResult<Bound<'py, PyAny>> {
+fn connect_by<'py>(py: Python<'py>, place: &(String, Vec<u8>), until: Instant) -> PyResult<Bound<'py, PyAny>> {
     let known = connections().get(place).and_then(Weak::upgrade);
     let usable = |peer: &Arc<Peer>| !peer.link.is_inherited() && !peer.link.is_lost() && !peer.link.is_closing();
     let peer = match known.filter(usable) {
@@ -91,7 +97,7 @@ fn connect_by<'py>(py: Python<'py>, place: &(PathBuf, Vec<u8>), until: Instant) 
 
 /// Where a connection leads, and what its root is.
 pub(crate) struct Reached {
-    place: (PathBuf, Vec<u8>),
+    place: (String, Vec<u8>),
     root: OnceLock<ObjectId>,
 }
 
@@ -118,17 +124,17 @@ pub(crate) fn revive(py: Python<'_>, import: &Arc<Import>) -> PyResult<()> {
     Ok(())
 }
 
-fn connect_anew(py: Python<'_>, place: &(PathBuf, Vec<u8>), until: Instant) -> PyResult<Arc<Peer>> {
-    let (path, key) = (place.0.clone(), Key::new(&place.1));
+fn connect_anew(py: Python<'_>, place: &(String, Vec<u8>), until: Instant) -> PyResult<Arc<Peer>> {
+    let (endpoint, key) = (endpoint(&place.0)?, Key::new(&place.1));
     let config = host::here(py);
     let inbox = service::process_inbox();
     let mut interrupts = Interrupts(None);
-    let made = py.detach(|| connect(&path, key, config, inbox, until, &mut || interrupts.goes_on()));
+    let made = py.detach(|| connect(&endpoint, key, config, inbox, until, &mut || interrupts.goes_on()));
     if let Some(interrupt) = interrupts.0 {
         return Err(interrupt);
     }
     let link = made.map_err(|error| connect_error(py, &error))?;
-    let label = format!("the server at {}", path.display());
+    let label = format!("the server at {endpoint}");
     let peer = Peer::new(link, None, label, true);
     let _ = peer.reached.set(Reached { place: place.clone(), root: OnceLock::new() });
     let mut connections = connections();

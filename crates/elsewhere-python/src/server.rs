@@ -23,7 +23,7 @@ use crate::coroutines::{self, Place};
 use crate::exposure::Exposure;
 use crate::peer::{self, Peer};
 use crate::serving::{self, Concurrency};
-use crate::{answer, chain, deadline, host, lifecycle, service};
+use crate::{answer, chain, connecting, deadline, host, lifecycle, service};
 
 /// How long to look away while other threads finish what they are doing.
 const GLANCE: Duration = Duration::from_micros(500);
@@ -283,23 +283,23 @@ impl ServerCore {
         Self { served: OnceLock::new() }
     }
 
-    /// Listen at a socket. `door` is object number 0 of all connections.
+    /// Listen at `place`; gives it, with its port if that was left open. `door` is object number 0 of all connections.
     ///
     /// `lists` are the names that may be reached, by class. `home` leads to the loop that coroutines run on; where it is
     /// None, `make_home()` makes one when it is needed.
-    #[pyo3(signature = (path, key, door, *, lists, concurrency, home, make_home))]
+    #[pyo3(signature = (place, key, door, *, lists, concurrency, home, make_home))]
     #[expect(clippy::too_many_arguments, reason = "Python passes them by keyword")]
     fn _listen(
         &self,
         py: Python<'_>,
-        path: &str,
+        place: &str,
         key: &[u8],
         door: Py<PyAny>,
         lists: Option<Py<PyDict>>,
         concurrency: Concurrency,
         home: Option<Py<PyAny>>,
         make_home: Py<PyAny>,
-    ) -> PyResult<()> {
+    ) -> PyResult<String> {
         peer::sweep(py);
         service::ensure(py)?; // which logs refusals
         let inbox = Inbox::of_server()?;
@@ -320,8 +320,9 @@ impl ServerCore {
             }),
             on_refusal: Observer::Inbox(service::process_inbox(), refusals),
         };
-        let listener = py.detach(|| Listener::unix(Path::new(path), Key::new(key), welcome)).map_err(serve_error)?;
-        let id = listener.id();
+        let endpoint = connecting::endpoint(place)?;
+        let listener = py.detach(|| Listener::new(&endpoint, Key::new(key), welcome)).map_err(serve_error)?;
+        let (id, place) = (listener.id(), listener.endpoint().to_string());
         let served = Arc::new(Served {
             id,
             door,
@@ -341,7 +342,7 @@ impl ServerCore {
         service::watch_as(refusals, service::Watched::Refusals(id));
         all().insert(id, served);
         let _ = server_id.set(id); // from now on the first connection goes on
-        Ok(())
+        Ok(place)
     }
 
     /// Run what is asked for, on this thread, until the server is closed.

@@ -236,7 +236,8 @@ impl Link {
     /// The end of a link without a process of ours.
     pub(crate) fn end_as_plain(self: &Arc<Self>) {
         let loss = self.plain_loss();
-        let is_seen = matches!(loss, Loss::Disconnected { .. } | Loss::Refused { .. });
+        let is_cut = lock(&self.roles).transport().is_some_and(|transport| transport.is_cut());
+        let is_seen = matches!(loss, Loss::Disconnected { .. } | Loss::Refused { .. }) && !is_cut;
         self.end_with(loss, if is_seen { PeerFate::Ended } else { PeerFate::MayGoOn });
     }
 

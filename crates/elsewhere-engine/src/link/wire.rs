@@ -165,8 +165,8 @@ impl Link {
         while let Some((object, count)) = self.releases.pop() {
             wire.protocol.release(object, count);
         }
-        let mut is_blocked = false;
-        while let Some(bytes) = wire.protocol.poll_transmit() {
+        let mut is_blocked = transport.flush() == Err(Errno::AGAIN);
+        while !is_blocked && let Some(bytes) = wire.protocol.poll_transmit() {
             match transport.send(bytes) {
                 Ok(count) => wire.protocol.transmitted(count),
                 Err(Errno::AGAIN) => {
@@ -180,6 +180,7 @@ impl Link {
                 }
             }
         }
+        is_blocked |= transport.has_unsent();
         if !is_blocked {
             self.shut_if_finished(wire, transport);
         }
@@ -209,7 +210,10 @@ impl Link {
         let mut events = std::mem::take(&mut reader.events);
         BUFFER.with_borrow_mut(|buffer| {
             buffer.resize(CHUNK, 0);
-            for _ in 0..chunks {
+            let mut left = chunks;
+            // What was read together with the rest is taken in at once: no poll tells of it.
+            while left > 0 || transport.has_read() {
+                left = left.saturating_sub(1);
                 let count = match transport.receive(buffer) {
                     Ok(0) => {
                         self.notice_end();
@@ -226,7 +230,7 @@ impl Link {
                 if !self.take_in(&buffer[..count], &mut events) {
                     break;
                 }
-                if count < CHUNK && chunks != usize::MAX {
+                if count < CHUNK && chunks != usize::MAX && !transport.has_read() {
                     break;
                 }
             }

@@ -12,11 +12,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
 use rustix::io::Errno;
 use rustix::net::SocketAddrUnix;
-use rustix::net::sockopt::socket_peercred;
+use rustix::net::sockopt::{socket_error, socket_peercred};
 
-use super::handshake::{Knock, Progress};
+use super::handshake::{Handshake, Knock, Progress};
+#[cfg(feature = "net")]
+use super::noise::NoiseProof;
 use super::place::stream_socket;
-use super::{Key, Proof, Ticket, Unproven, random};
+use super::{Endpoint, Key, Proof, Ticket, Unproven, random, tcp};
 use crate::error::Loss;
 use crate::inbox::Inbox;
 use crate::link::{Link, Wake};
@@ -26,6 +28,8 @@ use crate::transport::Transport;
 const TICK: Duration = Duration::from_millis(50);
 /// How long to wait where more want to connect than may wait for it.
 const CROWD: Duration = Duration::from_millis(2);
+/// How long to wait for a sign of a machine whether somebody listens there.
+const PROBE: Duration = Duration::from_secs(1);
 /// How long to wait between two looks where the system tells of no change.
 const GLANCE: Duration = Duration::from_millis(10);
 
@@ -57,26 +61,37 @@ pub(super) fn name_of(path: &Path) -> Vec<u8> {
     path.file_name().unwrap_or_default().as_encoded_bytes().to_vec()
 }
 
-/// Connects to the Unix socket `path`, at the latest by `until`. `goes_on` is asked every 50 ms, and after signals.
+/// Connects to `endpoint`, at the latest by `until`. `goes_on` is asked every 50 ms, and after signals.
 ///
 /// # Errors
 /// [`ConnectError`].
 pub fn connect(
-    path: &Path,
+    endpoint: &Endpoint,
     key: Key,
     config: Config,
     inbox: Arc<Inbox>,
     until: Instant,
     goes_on: &mut dyn FnMut() -> bool,
 ) -> Result<Arc<Link>, ConnectError> {
-    let shown = path.display().to_string();
-    let socket = reach(path, until, goes_on)?;
-    match socket_peercred(&socket) {
-        Ok(peer) if peer.uid == rustix::process::geteuid() => {}
-        Ok(_) => return Err(ConnectError::Unproven(format!("{shown}, which another user serves"))),
-        Err(error) => return Err(ConnectError::Unreachable(format!("{shown}: {error}"))),
-    }
-    let proof = Proof::client(key, &name_of(path), Ticket::default(), random());
+    let shown = endpoint.to_string();
+    let (socket, proof) = match endpoint {
+        Endpoint::Unix(path) => {
+            let socket = reach(path, until, goes_on)?;
+            match socket_peercred(&socket) {
+                Ok(peer) if peer.uid == rustix::process::geteuid() => {}
+                Ok(_) => return Err(ConnectError::Unproven(format!("{shown}, which another user serves"))),
+                Err(error) => return Err(ConnectError::Unreachable(format!("{shown}: {error}"))),
+            }
+            (socket, Handshake::Local(Proof::client(key, &name_of(path), Ticket::default(), random())))
+        }
+        #[cfg(feature = "net")]
+        Endpoint::Tcp(host, port) => {
+            let socket = reach_host(endpoint, host, *port, until, goes_on)?;
+            (socket, Handshake::Noise(NoiseProof::client(key, Ticket::default())))
+        }
+        #[cfg(not(feature = "net"))]
+        Endpoint::Tcp(..) => return Err(ConnectError::Unreachable(super::NO_NETWORKS.to_owned())),
+    };
     let transport = prove(Knock::new(0, socket, proof, shown.clone(), Timestamp(Duration::ZERO)), until, goes_on)?;
     begin(transport, config, inbox, &shown, until, goes_on)
 }
@@ -95,6 +110,41 @@ fn reach(path: &Path, until: Instant, goes_on: &mut dyn FnMut() -> bool) -> Resu
             Err(error) => return Err(failed(error.into())),
         }
     }
+}
+
+/// Reaches one of the addresses of `host`, tried one after another.
+fn reach_host(
+    endpoint: &Endpoint,
+    host: &str,
+    port: u16,
+    until: Instant,
+    goes_on: &mut dyn FnMut() -> bool,
+) -> Result<OwnedFd, ConnectError> {
+    let unreachable = |error: io::Error| ConnectError::Unreachable(format!("{endpoint}: {error}"));
+    let mut failed = ConnectError::Unreachable(format!("{endpoint}: no such host"));
+    for address in tcp::resolve(host, port).map_err(unreachable)? {
+        let socket =
+            tcp::socket(&address).and_then(|socket| tcp::prepare(&socket).map(|()| socket)).map_err(unreachable)?;
+        let begun = rustix::net::connect(&socket, &address);
+        let reached = match begun {
+            Err(Errno::INPROGRESS | Errno::INTR) => loop {
+                wait(Some((socket.as_fd(), PollFlags::OUT)), TICK, until, &endpoint.to_string(), goes_on)?;
+                let mut look = [PollFd::new(&socket, PollFlags::OUT)];
+                let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+                if matches!(poll(&mut look, Some(&now)), Ok(1..)) {
+                    break socket_error(&socket).and_then(|outcome| outcome);
+                }
+            },
+            other => other,
+        };
+        match reached {
+            Ok(()) => return Ok(socket),
+            Err(Errno::CONNREFUSED) => failed = ConnectError::Nobody(endpoint.to_string()),
+            Err(Errno::TIMEDOUT) => failed = ConnectError::TimedOut(endpoint.to_string()),
+            Err(error) => failed = unreachable(error.into()),
+        }
+    }
+    Err(failed)
 }
 
 /// Carries the proof to its end.
@@ -175,27 +225,37 @@ fn begin(
     Err(failed)
 }
 
-/// Whether somebody listens at `path` now.
-#[must_use]
-pub fn is_served(path: &Path) -> bool {
-    let Ok(socket) = stream_socket() else { return false };
-    let tried = SocketAddrUnix::new(path).and_then(|address| rustix::net::connect(&socket, &address));
-    matches!(tried, Ok(()) | Err(Errno::AGAIN))
+/// Whether somebody listens at `endpoint` now.
+fn is_served(endpoint: &Endpoint, until: Option<Instant>, goes_on: &mut dyn FnMut() -> bool) -> bool {
+    let soon = Instant::now() + PROBE;
+    match endpoint {
+        Endpoint::Unix(path) => {
+            let Ok(socket) = stream_socket() else { return false };
+            let tried = SocketAddrUnix::new(path).and_then(|address| rustix::net::connect(&socket, &address));
+            matches!(tried, Ok(()) | Err(Errno::AGAIN))
+        }
+        Endpoint::Tcp(host, port) => {
+            reach_host(endpoint, host, *port, until.map_or(soon, |until| until.min(soon)), goes_on).is_ok()
+        }
+    }
 }
 
-/// Waits until somebody listens at `path` or `end` is readable, at most until `until`. Returns whether somebody does.
+/// Waits until somebody listens at `endpoint` or `end` is readable, at most until `until`. Returns whether somebody does.
 ///
 /// # Errors
 /// [`ConnectError::GivenUp`].
 pub fn wait_served(
-    path: &Path,
+    endpoint: &Endpoint,
     end: Option<BorrowedFd<'_>>,
     until: Option<Instant>,
     goes_on: &mut dyn FnMut() -> bool,
 ) -> Result<bool, ConnectError> {
-    let changes = watch_directory(path);
+    let changes = match endpoint {
+        Endpoint::Unix(path) => watch_directory(path),
+        Endpoint::Tcp(..) => None,
+    };
     loop {
-        if is_served(path) {
+        if is_served(endpoint, until, goes_on) {
             return Ok(true);
         }
         let left = until.map_or(TICK, |until| until.saturating_duration_since(Instant::now()));
@@ -217,7 +277,7 @@ pub fn wait_served(
             while rustix::io::read(changes, &mut told).is_ok_and(|count| count > 0) {}
         }
         if has_ended {
-            return Ok(is_served(path)); // whoever ended may have left the place to another
+            return Ok(is_served(endpoint, until, goes_on)); // whoever ended may have left the place to another
         }
         if is_quiet && !goes_on() {
             return Err(ConnectError::GivenUp);

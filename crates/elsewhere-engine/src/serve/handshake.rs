@@ -8,15 +8,69 @@ use rustix::event::epoll;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 
+#[cfg(feature = "net")]
+use super::noise::NoiseProof;
 use super::{Proof, Unproven};
 use crate::transport::Transport;
+
+/// The proof that a connection begins with.
+#[derive(Debug)]
+pub(super) enum Handshake {
+    /// Between processes of one machine.
+    Local(Proof),
+    /// Between machines.
+    #[cfg(feature = "net")]
+    Noise(NoiseProof),
+}
+
+impl Handshake {
+    fn wanted(&self) -> usize {
+        match self {
+            Self::Local(proof) => proof.wanted(),
+            #[cfg(feature = "net")]
+            Self::Noise(proof) => proof.wanted(),
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        match self {
+            Self::Local(proof) => proof.is_done(),
+            #[cfg(feature = "net")]
+            Self::Noise(proof) => proof.is_done(),
+        }
+    }
+
+    fn take_output(&mut self) -> Vec<u8> {
+        match self {
+            Self::Local(proof) => proof.take_output(),
+            #[cfg(feature = "net")]
+            Self::Noise(proof) => proof.take_output(),
+        }
+    }
+
+    fn look(&self, beginning: &[u8]) -> Result<(), Unproven> {
+        match self {
+            Self::Local(proof) => proof.look(beginning),
+            #[cfg(feature = "net")]
+            Self::Noise(proof) => proof.look(beginning),
+        }
+    }
+
+    fn receive(&mut self, message: &[u8]) -> Result<(), Unproven> {
+        match self {
+            Self::Local(proof) => proof.receive(message),
+            #[cfg(feature = "net")]
+            Self::Noise(proof) => proof.receive(message),
+        }
+    }
+}
 
 /// One connection that is not proven yet.
 #[derive(Debug)]
 pub(super) struct Knock {
     id: u64,
     socket: OwnedFd,
-    proof: Proof,
+    proof: Handshake,
     from: String,
     until: Timestamp,
     /// What came of the next message.
@@ -37,7 +91,7 @@ pub(super) enum Progress {
 }
 
 impl Knock {
-    pub(super) fn new(id: u64, socket: OwnedFd, mut proof: Proof, from: String, until: Timestamp) -> Self {
+    pub(super) fn new(id: u64, socket: OwnedFd, mut proof: Handshake, from: String, until: Timestamp) -> Self {
         let unsent = proof.take_output();
         Self { id, socket, proof, from, until, read: Vec::new(), unsent }
     }
@@ -104,7 +158,13 @@ impl Knock {
 
     /// The stream, whose other end is proven.
     pub(super) fn into_transport(self) -> Transport {
-        Transport::over_socket(self.socket)
+        match self.proof {
+            Handshake::Local(_) => Transport::over_socket(self.socket),
+            #[cfg(feature = "net")]
+            Handshake::Noise(proof) => {
+                Transport::encrypted(self.socket, proof.into_keys().expect("the handshake has been made"))
+            }
+        }
     }
 }
 

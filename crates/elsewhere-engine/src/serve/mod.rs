@@ -7,14 +7,18 @@
 //! that is next; a connection of the protocol, with its tables, exists only for who is proven.
 
 mod connect;
+mod endpoint;
 mod handshake;
+#[cfg(feature = "net")]
+mod noise;
 mod place;
 mod proof;
+mod tcp;
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -32,11 +36,18 @@ use crate::lock::lock;
 use crate::observer::Observer;
 use crate::watch::{self, Token};
 
-pub use connect::{ConnectError, connect, is_served, wait_served};
-use handshake::{Knock, Progress};
+pub use connect::{ConnectError, connect, wait_served};
+pub use endpoint::Endpoint;
+use handshake::{Handshake, Knock, Progress};
+#[cfg(feature = "net")]
+use noise::NoiseProof;
+#[cfg(all(test, feature = "net"))]
+pub(crate) use noise::noise_pair;
 pub use place::new_path;
 pub use proof::{Key, Nonce, Proof, Ticket, Unproven};
 
+/// Why there are none.
+const NO_NETWORKS: &str = "this build serves on Unix sockets alone";
 /// How long a stranger may take to prove himself, all in all.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How many strangers may be at it at once; the one that came first goes when there is one more.
@@ -95,9 +106,9 @@ pub(crate) struct Porch {
     id: u64,
     generation: u32,
     key: Key,
-    /// What the proof is bound to.
-    name: Vec<u8>,
-    place: place::Place,
+    endpoint: Endpoint,
+    /// The name in the file system, if it has one.
+    place: Option<place::Place>,
     welcome: Welcome,
     state: Mutex<State>,
 }
@@ -132,17 +143,31 @@ pub(crate) fn random<const LEN: usize>() -> [u8; LEN] {
 }
 
 impl Listener {
-    /// Listens at the Unix socket `path` for processes of this user that have the same key.
+    /// Listens at `endpoint` for whoever has the same key; at a Unix socket, for processes of this user alone.
     ///
     /// # Errors
-    /// [`ServeError`]; nothing is left at `path` that was not there before.
-    pub fn unix(path: &Path, key: Key, welcome: Welcome) -> Result<Self, ServeError> {
-        let (socket, place) = place::listen(path)?;
+    /// [`ServeError`]; nothing is left of it.
+    pub fn new(endpoint: &Endpoint, key: Key, welcome: Welcome) -> Result<Self, ServeError> {
+        let (socket, endpoint, place) = match endpoint {
+            Endpoint::Unix(path) => {
+                let (socket, place) = place::listen(path)?;
+                (socket, endpoint.clone(), Some(place))
+            }
+            Endpoint::Tcp(..) if !cfg!(feature = "net") => return Err(ServeError::Place(NO_NETWORKS.to_owned())),
+            Endpoint::Tcp(host, port) => {
+                let listening = tcp::listen(host, *port);
+                let (socket, port) = listening.map_err(|error| match error.kind() {
+                    io::ErrorKind::AddrInUse => ServeError::InUse(format!("{endpoint} is in use already")),
+                    _ => ServeError::Place(format!("cannot listen at {endpoint}: {error}")),
+                })?;
+                (socket, Endpoint::Tcp(host.clone(), port), None)
+            }
+        };
         let porch = Arc::new(Porch {
             id: watch::next_id(),
             generation: fork::generation(),
             key,
-            name: connect::name_of(path),
+            endpoint,
             place,
             welcome,
             state: Mutex::new(State {
@@ -161,6 +186,12 @@ impl Listener {
     #[must_use]
     pub fn id(&self) -> u64 {
         self.porch.id
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.porch.endpoint
     }
 
     /// Accepts nobody any more, and takes the name away. Who is not proven yet is cut off. A second time does nothing.
@@ -215,8 +246,8 @@ impl Porch {
     /// Closes it at the end of the process, whoever holds it.
     pub(crate) fn close(&self) {
         let mut state = lock(&self.state);
-        if state.socket.is_some() {
-            self.place.remove();
+        if let Some(place) = self.place.as_ref().filter(|_| state.socket.is_some()) {
+            place.remove();
         }
         state.socket = None;
         state.knocks.clear();
@@ -245,17 +276,33 @@ impl Porch {
 
     /// Begins a proof with who has come, if he is one who may try.
     fn admit(&self, state: &mut State, socket: OwnedFd, epoll: BorrowedFd<'_>) {
-        // Before the first byte is read.
-        let from = match socket_peercred(&socket) {
-            Ok(peer) if peer.uid == rustix::process::geteuid() => format!("process {}", peer.pid.as_raw_nonzero()),
-            Ok(peer) => return self.refuse(state, &format!("a process of user {}", peer.uid.as_raw()), "another user"),
-            Err(_) => return,
+        let from = match &self.endpoint {
+            // Before the first byte is read.
+            Endpoint::Unix(_) => match socket_peercred(&socket) {
+                Ok(peer) if peer.uid == rustix::process::geteuid() => format!("process {}", peer.pid.as_raw_nonzero()),
+                Ok(peer) => {
+                    return self.refuse(state, &format!("a process of user {}", peer.uid.as_raw()), "another user");
+                }
+                Err(_) => return,
+            },
+            Endpoint::Tcp(..) => match rustix::net::getpeername(&socket).map(|found| found.map(SocketAddr::try_from)) {
+                Ok(Some(Ok(address))) if tcp::prepare(&socket).is_ok() => address.to_string(),
+                _ => return,
+            },
         };
         if state.knocks.len() >= HALF_OPEN_MAX {
             let oldest = state.knocks.remove(0);
             self.refuse(state, oldest.from(), "too many at once");
         }
-        let proof = Proof::server(self.key.clone(), &self.name, random());
+        let proof = match &self.endpoint {
+            #[cfg(feature = "net")]
+            Endpoint::Tcp(..) => Handshake::Noise(NoiseProof::server(self.key.clone())),
+            #[cfg(not(feature = "net"))]
+            Endpoint::Tcp(..) => return,
+            Endpoint::Unix(path) => {
+                Handshake::Local(Proof::server(self.key.clone(), &connect::name_of(path), random()))
+            }
+        };
         let until = Timestamp(clock::now().0 + PATIENCE);
         let knock = Knock::new(watch::next_id(), socket, proof, from, until);
         if epoll::add(epoll, knock.as_fd(), Token::Knock(knock.id()).into(), knock.interest()).is_ok() {

@@ -2,6 +2,8 @@
 //! Owns: the one face of all transports. Must not know: frames, calls, threads. The transports do not know each other.
 
 mod memory;
+#[cfg(feature = "net")]
+mod noise;
 pub(crate) mod ring;
 
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
@@ -23,6 +25,9 @@ pub enum Transport {
     Ring(Box<ring::End>),
     /// A connected Unix stream socket.
     Unix(socket::Stream),
+    /// A TCP stream, encrypted.
+    #[cfg(feature = "net")]
+    Noise(Box<noise::End>),
 }
 
 /// Which half of a stream to end.
@@ -107,6 +112,51 @@ impl Transport {
         Self::Unix(socket::Stream::new(socket))
     }
 
+    /// An encrypted stream over a connected TCP socket, with the keys of its handshake.
+    #[cfg(feature = "net")]
+    pub(crate) fn encrypted(socket: OwnedFd, keys: snow::StatelessTransportState) -> Self {
+        Self::Noise(Box::new(noise::End::new(socket, keys)))
+    }
+
+    /// Sends what [`send`](Self::send) took and the system did not.
+    ///
+    /// # Errors
+    /// As `send`.
+    pub(crate) fn flush(&self) -> Result<()> {
+        match self {
+            #[cfg(feature = "net")]
+            Self::Noise(end) => end.flush(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether [`send`](Self::send) took something that the system did not.
+    pub(crate) fn has_unsent(&self) -> bool {
+        match self {
+            #[cfg(feature = "net")]
+            Self::Noise(end) => end.has_unsent(),
+            _ => false,
+        }
+    }
+
+    /// Whether something is here to be received that no poll tells of.
+    pub(crate) fn has_read(&self) -> bool {
+        match self {
+            #[cfg(feature = "net")]
+            Self::Noise(end) => end.has_read(),
+            _ => false,
+        }
+    }
+
+    /// Whether the stream ended, and nobody knows whether the peer meant it to.
+    pub(crate) fn is_cut(&self) -> bool {
+        match self {
+            #[cfg(feature = "net")]
+            Self::Noise(end) => end.is_cut(),
+            _ => false,
+        }
+    }
+
     /// Sends a prefix of `bytes` and tells its length.
     ///
     /// # Errors
@@ -116,6 +166,8 @@ impl Transport {
             Self::Memory(end) => end.send(bytes),
             Self::Ring(end) => end.send(bytes),
             Self::Unix(stream) => stream.send(bytes),
+            #[cfg(feature = "net")]
+            Self::Noise(end) => end.send(bytes),
         }
     }
 
@@ -128,6 +180,8 @@ impl Transport {
             Self::Memory(end) => end.receive(buffer),
             Self::Ring(end) => end.receive(buffer),
             Self::Unix(stream) => stream.receive(buffer),
+            #[cfg(feature = "net")]
+            Self::Noise(end) => end.receive(buffer),
         }
     }
 
@@ -137,6 +191,8 @@ impl Transport {
             Self::Memory(end) => end.shutdown(half),
             Self::Ring(end) => end.shutdown(half),
             Self::Unix(stream) => stream.shutdown(half),
+            #[cfg(feature = "net")]
+            Self::Noise(end) => end.shutdown(half),
         }
     }
 
@@ -147,6 +203,8 @@ impl Transport {
             Self::Memory(end) => end.peer_end(),
             Self::Ring(end) => end.peer_end(),
             Self::Unix(stream) => stream.peer_end(),
+            #[cfg(feature = "net")]
+            Self::Noise(end) => end.peer_end(),
         }
     }
 
@@ -156,6 +214,8 @@ impl Transport {
             Self::Memory(end) => end.poll_fds(want_write),
             Self::Ring(end) => (Some(end.poll_fd(want_write)), None),
             Self::Unix(stream) => (Some(stream.poll_fd(want_write)), None),
+            #[cfg(feature = "net")]
+            Self::Noise(end) => (Some(end.poll_fd(want_write)), None),
         }
     }
 
@@ -164,6 +224,8 @@ impl Transport {
             Self::Memory(end) => end.watch(poll, data, interest),
             Self::Ring(end) => end.watch(poll, data, interest),
             Self::Unix(stream) => stream.watch(poll, data, interest),
+            #[cfg(feature = "net")]
+            Self::Noise(end) => end.watch(poll, data, interest),
         }
     }
 
@@ -172,6 +234,8 @@ impl Transport {
             Self::Memory(end) => end.rewatch(poll, data, interest),
             Self::Ring(end) => end.rewatch(poll, data, interest),
             Self::Unix(stream) => stream.rewatch(poll, data, interest),
+            #[cfg(feature = "net")]
+            Self::Noise(end) => end.rewatch(poll, data, interest),
         }
     }
 
@@ -180,6 +244,8 @@ impl Transport {
             Self::Memory(end) => end.unwatch(poll),
             Self::Ring(end) => end.unwatch(poll),
             Self::Unix(stream) => stream.unwatch(poll),
+            #[cfg(feature = "net")]
+            Self::Noise(end) => end.unwatch(poll),
         }
     }
 
@@ -190,6 +256,8 @@ impl Transport {
             Self::Memory(end) => end.raw_fds(),
             Self::Ring(end) => end.raw_fds(),
             Self::Unix(stream) => stream.raw_fds(),
+            #[cfg(feature = "net")]
+            Self::Noise(end) => end.raw_fds(),
         }
     }
 
@@ -209,7 +277,7 @@ impl Transport {
     pub(crate) fn buffers(&self) -> Option<Arc<Buffers>> {
         match self {
             Self::Ring(end) => Some(Arc::clone(end.buffers())),
-            Self::Memory(_) | Self::Unix(_) => None,
+            _ => None,
         }
     }
 
@@ -222,6 +290,8 @@ impl Transport {
     pub(crate) fn violation(&self) -> Option<&str> {
         match self {
             Self::Ring(end) => end.violation(),
+            #[cfg(feature = "net")]
+            Self::Noise(end) => end.violation(),
             Self::Memory(_) | Self::Unix(_) => None,
         }
     }

@@ -1,0 +1,374 @@
+//! A TCP stream whose bytes are encrypted: Noise_NNpsk0_25519_AESGCM_SHA256, after its handshake.
+//! Owns: the socket, the records, the keys of both directions. Must not know: who is at the other end, frames, calls.
+//!
+//! What is sent goes in records: the length of the encrypted part (u16, big endian), then that part, at most 65,535 bytes of
+//! which the last 16 are its proof. Records are numbered from 1 in each direction, and neither number nor key is ever sent: a
+//! record that was changed, left out, repeated or put elsewhere cannot be read, and the connection is over. After each 4 GiB
+//! of a direction its key is replaced by one made of it.
+//!
+//! An empty record is the end of a direction. Without it the end of the stream is a cut, and nobody knows what the other side
+//! had still said.
+
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
+
+use rustix::event::{PollFd, epoll};
+use rustix::io::{Errno, Result};
+use snow::StatelessTransportState;
+
+use super::{Half, Interest, PeerEnd};
+use crate::lock::lock;
+use crate::socket;
+
+/// The most that one record has of what was sent.
+const PLAIN_MAX: usize = 65_535 - TAG;
+const TAG: usize = 16;
+const HEAD: usize = 2;
+/// Records that are sent at once.
+const RECORDS_AT_ONCE: usize = 4;
+/// What is read from the socket at once.
+const READ_AT_ONCE: usize = 128 * 1024;
+/// Bytes of a direction after which its key is replaced.
+const REKEY_AFTER: u64 = 1 << 32;
+
+/// One end of an encrypted stream.
+#[derive(Debug)]
+pub struct End {
+    stream: socket::Stream,
+    keys: RwLock<StatelessTransportState>,
+    sending: Mutex<Sending>,
+    receiving: Mutex<Receiving>,
+    /// Whether the stream ended without word of it.
+    is_cut: AtomicBool,
+    violation: OnceLock<String>,
+}
+
+#[derive(Debug)]
+struct Count {
+    record: u64,
+    bytes: u64,
+    rekey_after: u64,
+}
+
+#[derive(Debug)]
+struct Sending {
+    count: Count,
+    /// Encrypted, and not taken by the system yet.
+    unsent: Vec<u8>,
+    sent: usize,
+    is_over: bool,
+}
+
+#[derive(Debug)]
+struct Receiving {
+    count: Count,
+    /// Read, and not decrypted yet.
+    read: Vec<u8>,
+    taken: usize,
+    is_over: bool,
+}
+
+impl Count {
+    const fn new(rekey_after: u64) -> Self {
+        Self { record: 1, bytes: 0, rekey_after }
+    }
+
+    /// Counts a record of `len` bytes. Whether the key is to be replaced behind it.
+    fn add(&mut self, len: usize) -> bool {
+        self.record += 1;
+        self.bytes += len as u64;
+        let is_due = self.bytes >= self.rekey_after;
+        if is_due {
+            self.bytes = 0;
+        }
+        is_due
+    }
+}
+
+impl End {
+    /// The end of `socket` after its handshake, in which record 0 of the client was used up.
+    pub(crate) fn new(socket: OwnedFd, keys: StatelessTransportState) -> Self {
+        Self::with_rekey(socket, keys, REKEY_AFTER)
+    }
+
+    fn with_rekey(socket: OwnedFd, keys: StatelessTransportState, rekey_after: u64) -> Self {
+        let (sending, receiving) = (Count::new(rekey_after), Count::new(rekey_after));
+        Self {
+            stream: socket::Stream::new(socket),
+            keys: RwLock::new(keys),
+            sending: Mutex::new(Sending { count: sending, unsent: Vec::new(), sent: 0, is_over: false }),
+            receiving: Mutex::new(Receiving { count: receiving, read: Vec::new(), taken: 0, is_over: false }),
+            is_cut: AtomicBool::new(false),
+            violation: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn send(&self, bytes: &[u8]) -> Result<usize> {
+        let mut sending = lock(&self.sending);
+        self.flush_locked(&mut sending)?;
+        if sending.is_over {
+            return Err(Errno::PIPE);
+        }
+        let mut count = 0;
+        for chunk in bytes.chunks(PLAIN_MAX).take(RECORDS_AT_ONCE) {
+            self.seal(&mut sending, chunk)?;
+            count += chunk.len();
+        }
+        match self.flush_locked(&mut sending) {
+            // What is encrypted counts as sent; who sends asks `has_unsent` whether all of it is.
+            Ok(()) | Err(Errno::AGAIN) => Ok(count),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Adds a record to what is to be sent.
+    fn seal(&self, sending: &mut Sending, plain: &[u8]) -> Result<()> {
+        let len = plain.len() + TAG;
+        let at = sending.unsent.len();
+        sending.unsent.resize(at + HEAD + len, 0);
+        let (head, sealed) = sending.unsent[at..].split_at_mut(HEAD);
+        head.copy_from_slice(&u16::try_from(len).expect("a record is short").to_be_bytes());
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        keys.write_message(sending.count.record, plain, sealed).map_err(|_| Errno::PROTO)?;
+        drop(keys);
+        if sending.count.add(plain.len()) {
+            self.keys.write().unwrap_or_else(PoisonError::into_inner).rekey_outgoing();
+        }
+        Ok(())
+    }
+
+    fn flush_locked(&self, sending: &mut Sending) -> Result<()> {
+        while sending.sent < sending.unsent.len() {
+            sending.sent += self.stream.send(&sending.unsent[sending.sent..])?;
+        }
+        sending.unsent.clear();
+        sending.sent = 0;
+        Ok(())
+    }
+
+    /// Sends what was left.
+    pub(crate) fn flush(&self) -> Result<()> {
+        self.flush_locked(&mut lock(&self.sending))
+    }
+
+    /// Whether something is left that the system did not take.
+    pub(crate) fn has_unsent(&self) -> bool {
+        !lock(&self.sending).unsent.is_empty()
+    }
+
+    pub(crate) fn receive(&self, buffer: &mut [u8]) -> Result<usize> {
+        let mut receiving = lock(&self.receiving);
+        let mut filled = 0;
+        loop {
+            if receiving.is_over {
+                return Ok(filled);
+            }
+            if let Some(len) = receiving.record() {
+                if filled + len - TAG.min(len) > buffer.len() {
+                    return Ok(filled);
+                }
+                filled += self.open(&mut receiving, len, &mut buffer[filled..])?;
+                continue;
+            }
+            if filled > 0 {
+                return Ok(filled);
+            }
+            let read = self.read(&mut receiving);
+            if !matches!(read, Ok(1..) | Err(Errno::AGAIN)) {
+                self.is_cut.store(true, Ordering::SeqCst); // SeqCst: no hot path
+            }
+            if read? == 0 {
+                return Ok(0);
+            }
+        }
+    }
+
+    /// Decrypts the next record, which has `len` bytes.
+    fn open(&self, receiving: &mut Receiving, len: usize, into: &mut [u8]) -> Result<usize> {
+        let at = receiving.taken + HEAD;
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let opened = keys.read_message(receiving.count.record, &receiving.read[at..at + len], into);
+        drop(keys);
+        let Ok(count) = opened else {
+            let _ = self.violation.set("a record that was changed on its way".to_owned());
+            return Err(Errno::PROTO);
+        };
+        receiving.taken = at + len;
+        if receiving.count.add(count) {
+            self.keys.write().unwrap_or_else(PoisonError::into_inner).rekey_incoming();
+        }
+        receiving.is_over = count == 0;
+        Ok(count)
+    }
+
+    fn read(&self, receiving: &mut Receiving) -> Result<usize> {
+        let Receiving { read, taken, .. } = receiving;
+        read.drain(..std::mem::take(taken));
+        let held = read.len();
+        read.resize(held + READ_AT_ONCE, 0);
+        let result = self.stream.receive(&mut read[held..]);
+        read.truncate(held + result.unwrap_or(0));
+        result
+    }
+
+    /// Whether something was read that is there to be received: nobody polls for it.
+    pub(crate) fn has_read(&self) -> bool {
+        let receiving = lock(&self.receiving);
+        !receiving.is_over && receiving.record().is_some()
+    }
+
+    pub(crate) fn shutdown(&self, half: Half) {
+        let mut sending = lock(&self.sending);
+        if !std::mem::replace(&mut sending.is_over, true) && self.seal(&mut sending, &[]).is_ok() {
+            let _ = self.flush_locked(&mut sending); // if it does not fit, it is a cut
+        }
+        self.stream.shutdown(half);
+    }
+
+    /// Whether the stream ended without the other side's word that this is its end.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.is_cut.load(Ordering::SeqCst) // SeqCst: no hot path
+    }
+
+    /// What the other side, or somebody between, broke.
+    pub(crate) fn violation(&self) -> Option<&str> {
+        self.violation.get().map(String::as_str)
+    }
+
+    pub(crate) fn peer_end(&self) -> PeerEnd {
+        self.stream.peer_end()
+    }
+
+    pub(crate) fn poll_fd(&self, want_write: bool) -> PollFd<'_> {
+        self.stream.poll_fd(want_write)
+    }
+
+    pub(crate) fn watch(&self, poll: BorrowedFd<'_>, data: epoll::EventData, interest: Interest) -> Result<()> {
+        self.stream.watch(poll, data, interest)
+    }
+
+    pub(crate) fn rewatch(&self, poll: BorrowedFd<'_>, data: epoll::EventData, interest: Interest) -> Result<()> {
+        self.stream.rewatch(poll, data, interest)
+    }
+
+    pub(crate) fn unwatch(&self, poll: BorrowedFd<'_>) {
+        self.stream.unwatch(poll);
+    }
+
+    pub(crate) fn raw_fds(&self) -> Vec<RawFd> {
+        self.stream.raw_fds()
+    }
+}
+
+impl Receiving {
+    /// The length of the next record, if all of it is here. One too short to have a proof cannot be read, which is found out
+    /// as for any other.
+    fn record(&self) -> Option<usize> {
+        let rest = &self.read[self.taken..];
+        let len = usize::from(u16::from_be_bytes(rest.first_chunk::<HEAD>().copied()?));
+        (rest.len() >= HEAD + len).then_some(len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::noise_pair;
+
+    /// Two ends whose keys are replaced after so many bytes.
+    fn pair(rekey_after: u64) -> (End, End) {
+        let (here, there) = socket::pair().unwrap();
+        let (client, server) = noise_pair();
+        (End::with_rekey(here, client, rekey_after), End::with_rekey(there, server, rekey_after))
+    }
+
+    fn pass(from: &End, to: &End, bytes: &[u8]) -> Vec<u8> {
+        let mut sent = 0;
+        let mut got = Vec::new();
+        let mut buffer = vec![0; 65_536];
+        while got.len() < bytes.len() {
+            if sent < bytes.len() {
+                sent += from
+                    .send(&bytes[sent..])
+                    .or_else(|error| if error == Errno::AGAIN { Ok(0) } else { Err(error) })
+                    .unwrap();
+            } else {
+                let _ = from.flush();
+            }
+            match to.receive(&mut buffer) {
+                Ok(count) => got.extend_from_slice(&buffer[..count]),
+                Err(error) => assert_eq!(error, Errno::AGAIN),
+            }
+        }
+        got
+    }
+
+    #[test]
+    fn bytes_arrive_as_they_were_in_both_directions() {
+        let (here, there) = pair(u64::MAX);
+        let long: Vec<u8> = (0..1_000_000_u32).map(|number| number as u8).collect();
+
+        assert_eq!(pass(&here, &there, &long), long);
+        assert_eq!(pass(&there, &here, b"short"), b"short");
+    }
+
+    #[test]
+    fn keys_are_replaced_on_the_way() {
+        let (here, there) = pair(100_000);
+        let long = vec![7; 1_000_000];
+
+        assert_eq!(pass(&here, &there, &long), long);
+        assert_eq!(pass(&there, &here, &long), long);
+    }
+
+    #[test]
+    fn no_byte_goes_in_the_clear() {
+        let (here, there) = socket::pair().unwrap();
+        let end = End::new(here, noise_pair().0);
+
+        end.send(b"a secret that is looked for").unwrap();
+
+        let mut seen = [0; 100];
+        let count = socket::Stream::new(there).receive(&mut seen).unwrap();
+        assert!(count > 27 && !seen.windows(6).any(|bytes| bytes == b"secret"));
+    }
+
+    #[test]
+    fn record_that_was_changed_ends_the_connection() {
+        for bit in [0, 13, 8 * 10, 8 * 20] {
+            let (here, between) = socket::pair().unwrap();
+            let (client, server) = noise_pair();
+            let here = End::new(here, client);
+            here.send(b"four").unwrap();
+            let mut record = [0; 22];
+            socket::Stream::new(between).receive(&mut record).unwrap();
+            record[bit / 8] ^= 1 << (bit % 8);
+            let (forger, there) = socket::pair().unwrap();
+            let there = End::new(there, server);
+            let forger = socket::Stream::new(forger);
+            forger.send(&record).unwrap();
+            forger.shutdown(Half::Both);
+
+            let got = there.receive(&mut [0; 100]);
+
+            assert!(got == Err(Errno::PROTO) || (got == Ok(0) && there.is_cut()), "bit {bit}: {got:?}");
+        }
+    }
+
+    #[test]
+    fn end_is_told_from_a_cut() {
+        let (here, there) = pair(u64::MAX);
+        here.send(b"last words").unwrap();
+        here.shutdown(Half::Write);
+        let mut buffer = [0; 100];
+
+        assert_eq!(there.receive(&mut buffer), Ok(10));
+        assert_eq!(there.receive(&mut buffer), Ok(0));
+        assert!(!there.is_cut());
+
+        there.stream.shutdown(Half::Both);
+        assert_eq!(here.receive(&mut buffer), Ok(0));
+        assert!(here.is_cut());
+    }
+}

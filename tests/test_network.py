@@ -1,0 +1,288 @@
+"""Objects that are served at a port: everything goes encrypted, and whoever lacks the key gets nowhere."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import elsewhere
+from chaos import DOWN, UP, Between
+from kennel import error_of
+from visitors import Keeper
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+KEY = b"sixteen bytes or more"
+LOST = (elsewhere.ConnectionLost, elsewhere.ProtocolError, elsewhere.AuthenticationError)
+
+
+class Ledger:
+    """Writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[Any] = []
+        self.entered = threading.Event()
+        self.gate = threading.Event()
+
+    def write(self, line: Any) -> int:
+        self.lines.append(line)
+        return len(self.lines)
+
+    def back(self, what: Any) -> Any:
+        return what
+
+    def ask(self, ask: Any) -> Any:
+        return ask(1)
+
+    def several(self, count: int) -> Iterator[int]:
+        yield from range(count)
+
+    def wait(self) -> None:
+        self.entered.set()
+        self.gate.wait()
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    return Ledger()
+
+
+@pytest.fixture
+def server(ledger: Ledger) -> Iterator[elsewhere.Server]:
+    with elsewhere.serve(ledger, "127.0.0.1:0", authkey=KEY) as server:
+        yield server
+
+
+@pytest.fixture
+def keeper(process_host: elsewhere.Host) -> Keeper:
+    return process_host.spawn(Keeper)
+
+
+def connect(between: Between) -> Ledger:
+    """A connection of its own, although the server is in this process."""
+    return elsewhere.connect(between.address, Ledger, authkey=KEY, timeout=5)
+
+
+def write_three(between: Between, answered: list[int]) -> elsewhere.ElsewhereError | None:
+    """Three calls; gives what lost the connection, if anything did."""
+    try:
+        ledger = connect(between)
+        answered.extend(ledger.write(number) for number in range(3))
+    except LOST as error:
+        return error
+    return None
+
+
+def port_of(server: elsewhere.Server) -> int:
+    return int(str(server.address).rpartition(":")[2])
+
+
+def test_object_at_a_port_is_used_from_another_process(server, ledger, keeper):
+    keeper.visit(server.address)
+
+    count = keeper.call("write", "first")
+
+    assert count == 1
+    assert ledger.lines == ["first"]
+
+
+def test_long_values_arrive_as_they_were(server):
+    long = os.urandom(3_000_000)
+    with Between(server.address) as between:
+        ledger = connect(between)
+
+        assert ledger.back(long) == long
+        assert ledger.back([long[:70_000]] * 5) == [long[:70_000]] * 5
+
+
+def test_streams_and_callbacks_go_through(server):
+    with Between(server.address) as between:
+        ledger = connect(between)
+
+        assert list(elsewhere.stream(ledger.several, 1000)) == list(range(1000))
+        assert ledger.ask(elsewhere.ref(lambda x: x + 1)) == 2
+
+
+def test_both_sides_may_send_much_at_once(server):
+    with Between(server.address) as between:
+        ledger = connect(between)
+        chunks = [bytes([number]) * 500_000 for number in range(40)]
+
+        futures = [elsewhere.submit(ledger.back, chunk) for chunk in chunks]
+
+        assert [future.result() for future in futures] == chunks
+
+
+@pytest.mark.parametrize("use", [elsewhere.reserve, elsewhere.connect, lambda address: elsewhere.serve([], address)])
+def test_port_needs_a_key(use):
+    with pytest.raises(ValueError, match="authkey"):
+        use("127.0.0.1:0")
+
+
+def test_wrong_key_is_refused_as_at_a_socket(server, keeper):
+    error = error_of(lambda: keeper.visit(str(server.address), b"another key of enough bytes"))
+
+    assert isinstance(error, elsewhere.AuthenticationError)
+    assert str(error).startswith("authentication failed at")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:", "127.0.0.1:x", "127.0.0.1:65536", ":80", "tcp://box"])
+def test_what_is_no_port_is_refused(address):
+    with pytest.raises(ValueError, match="host:port"):
+        elsewhere.reserve(address, authkey=KEY)
+
+
+def test_reserved_port_is_a_free_one(ledger):
+    address = elsewhere.reserve("127.0.0.1:0", authkey=KEY)
+
+    with elsewhere.serve(ledger, address) as server:
+        address.wait_ready(5)
+
+        assert server.address == address
+
+
+def test_port_that_is_taken_is_not_taken_over(server, ledger):
+    with pytest.raises(OSError, match="in use already"):
+        elsewhere.serve(ledger, str(server.address), authkey=KEY)
+
+
+def test_port_that_nobody_listens_at_is_an_error_at_once():
+    with pytest.raises(elsewhere.ConnectionLost, match="nobody serves"):
+        elsewhere.connect(str(elsewhere.reserve("127.0.0.1:0", authkey=KEY)), authkey=KEY)
+
+
+def test_server_that_answers_nothing_is_given_up_in_time():
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(elsewhere.CallTimeout):
+        elsewhere.connect(f"127.0.0.1:{silent.getsockname()[1]}", authkey=KEY, timeout=0.2)
+
+
+def test_nothing_goes_in_the_clear(server):
+    with Between(server.address) as between:
+        connect(between).write("a secret that is looked for")
+
+        said = between.seen[UP] + between.seen[DOWN]
+
+    assert len(said) > 500
+    for text in (b"secret", b"ELSEWHER", b"write", KEY):
+        assert text not in said
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("direction", [UP, DOWN])
+def test_bit_that_was_changed_never_gives_a_wrong_value(server, direction):
+    with Between(server.address) as between:
+        connect(between).back("value")
+        length = len(between.seen[direction])
+
+    for at in range(0, length, 5):
+        with Between(server.address, direction, flip=at) as between:
+            try:
+                assert connect(between).back("value") == "value"
+            except (*LOST, elsewhere.CallTimeout):
+                continue  # most of them: only what came after the value may have been changed without that
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("direction", [UP, DOWN])
+def test_stream_that_is_cut_anywhere_ends_in_an_error_and_runs_no_half_call(server, ledger, direction):
+    with Between(server.address) as between:
+        far = connect(between)
+        for number in range(3):
+            far.write(number)
+        length = len(between.seen[direction])
+
+    for at in range(0, length, 7):
+        ledger.lines.clear()
+        answered: list[int] = []
+        with Between(server.address, direction, cut=at) as between:
+            error = write_three(between, answered)
+        may_have_run = error is not None and error.outcome == "unknown"
+
+        assert error is not None or len(answered) == 3
+        assert len(answered) <= len(ledger.lines) <= len(answered) + may_have_run
+        assert ledger.lines == list(range(len(ledger.lines)))
+
+
+def test_recorded_session_runs_nothing_when_it_is_replayed(server, ledger):
+    with Between(server.address) as between:
+        connect(between).write("once")
+        recorded = between.seen[UP]
+
+    with socket.create_connection(("127.0.0.1", port_of(server))) as replay:
+        replay.sendall(recorded)
+        said = b""
+        try:
+            while data := replay.recv(4096):
+                said += data
+        except ConnectionResetError:
+            pass
+
+    assert ledger.lines == ["once"]
+    assert len(said) <= 48, "the server said more than the answer to an opening"
+
+
+def test_own_bytes_sent_back_are_refused():
+    with socket.create_server(("127.0.0.1", 0)) as mirror:
+
+        def reflect() -> None:
+            client, _ = mirror.accept()
+            with client, contextlib.suppress(ConnectionResetError):
+                while data := client.recv(4096):
+                    client.sendall(data)
+
+        thread = threading.Thread(target=reflect)
+        thread.start()
+        error = error_of(
+            lambda: elsewhere.connect(f"127.0.0.1:{mirror.getsockname()[1]}", authkey=KEY, timeout=5),
+        )
+        thread.join()
+
+    assert isinstance(error, elsewhere.AuthenticationError)
+
+
+@pytest.mark.parametrize("garbage", [b"GET / HTTP/1.1\r\n\r\n" * 8, b"\x16\x03\x01" + bytes(200), b"\xff" * 100])
+def test_garbage_ends_the_stream_and_harms_nobody(server, keeper, garbage):
+    with socket.create_connection(("127.0.0.1", port_of(server))) as raw:
+        raw.sendall(garbage)
+        try:
+            said = raw.recv(100)
+        except ConnectionResetError:
+            said = b""
+
+    assert said == b""
+    keeper.visit(server.address)
+    assert keeper.call("write", 1) == 1
+
+
+def test_silent_strangers_keep_nobody_out(server, keeper):
+    silent = [socket.create_connection(("127.0.0.1", port_of(server))) for _ in range(80)]
+
+    keeper.visit(server.address)
+    count = keeper.call("write", 1)
+    half_open = server.stats()["half_open"]
+    for raw in silent:
+        raw.close()
+
+    assert count == 1
+    assert half_open <= 64
+
+
+def test_connection_that_is_cut_in_a_call_says_that_it_may_have_run(server, ledger):
+    with Between(server.address) as between:
+        waiting = elsewhere.submit(connect(between).wait)
+        while not ledger.entered.wait(0.01):
+            waiting.done()
+
+    error = waiting.exception()
+    ledger.gate.set()
+
+    assert isinstance(error, elsewhere.ConnectionLost)
+    assert error.outcome == "unknown"
