@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import weakref
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,6 +19,9 @@ from conftest import children, open_descriptors
 from doomed import Doomed
 from kennel import Dog
 from programs import has_ended, numbers, start
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @pytest.fixture
@@ -406,27 +410,24 @@ def test_two_hundred_starts_and_deaths_leave_nothing() -> None:
             del proxy
             del host
 
-    def wait_for_the_last() -> None:
+    def wait_for(is_so: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 20
-        while children() and time.monotonic() < deadline:
+        while not is_so() and time.monotonic() < deadline:
             threading.Event().wait(0.01)
-        assert children() == set()
 
     def traces() -> tuple[int, int, int]:
         return len(open_descriptors()), threading.active_count(), tasks()
 
     for number in range(8):
         live_and_die(number)
-    wait_for_the_last()
+    wait_for(lambda: not children())
     before = traces()
 
     for number in range(200):
         live_and_die(number)
 
-    wait_for_the_last()
-    deadline = time.monotonic() + 20
-    while traces() != before and time.monotonic() < deadline:  # a process may be gone before its descriptors are closed
-        threading.Event().wait(0.01)
+    wait_for(lambda: not children() and traces() == before)  # descriptors are closed a moment after their process
+    assert children() == set()
     assert traces() == before
 
 
