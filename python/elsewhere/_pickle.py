@@ -53,34 +53,19 @@ def _make_view(data: bytes | bytearray, form: str, shape: tuple[int, ...]) -> me
     return flat if form == "B" and len(shape) == 1 else flat.cast(form, shape)  # type: ignore[call-overload]
 
 
-_reducers: dict[type, Callable[[Any], Any]] = {}
-"""What arguments are reduced with, by type: copyreg's table, references for bound methods and generators, views.
+def reducers_of(is_argument: bool, is_sharing: bool) -> dict[type, Callable[[Any], Any]]:
+    """Give what values are reduced with, by type: copyreg's table and, in arguments, references and views.
 
-A table costs nothing where it does not apply; a `reducer_override` would be called for each object.
-"""
-
-
-_reducers_with_arrays: dict[type, Callable[[Any], Any]] = {}
-"""The same and those of arrays, for who takes memory."""
-
-
-def _argument_reducers() -> dict[type, Callable[[Any], Any]]:
-    if _core._is_passing_memory():
-        arrays = _shared.reducers()
-        if len(_reducers_with_arrays) != len(_own_reducers()) + len(arrays):
-            _reducers_with_arrays.update(_own_reducers())
-            _reducers_with_arrays.update(arrays)
-        return _reducers_with_arrays
-    return _own_reducers()
-
-
-def _own_reducers() -> dict[type, Callable[[Any], Any]]:
-    if len(_reducers) != len(copyreg.dispatch_table) + 2 + len(GENERATORS):
-        _reducers.update(copyreg.dispatch_table)
-        _reducers[memoryview] = _reduce_view
-        _reducers[types.MethodType] = _reduce_method
-        _reducers.update(dict.fromkeys(GENERATORS, _core._offer))
-    return _reducers
+    A table costs nothing where it does not apply; a `reducer_override` would be called for each object. Where the peer
+    takes memory, arrays and views are told in both directions.
+    """
+    reducers = copyreg.dispatch_table.copy()
+    if is_argument or is_sharing:
+        reducers[memoryview] = _reduce_view
+    if is_argument:
+        reducers[types.MethodType] = _reduce_method
+        reducers.update(dict.fromkeys(GENERATORS, _core._offer))
+    return {**reducers, **_shared.reducers()} if is_sharing else reducers
 
 
 def dumps_argument(
@@ -101,25 +86,21 @@ def dumps_argument(
     if inherited is not None:
         pickler = _Inheriting(file, protocol, buffer_callback=buffer_callback)
         pickler.inherited = inherited
-    reducers = _argument_reducers()
+    reducers = reducers_of(True, _core._is_passing_memory())
     if protocol < 5:
-        reducers = {**reducers, memoryview: _reduce_view_whole}
+        reducers[memoryview] = _reduce_view_whole
     if type(kept) is types.MethodType:
-        reducers = {**reducers, types.MethodType: lambda method: _reduce_unless(method, kept)}
+        reducers[types.MethodType] = lambda method: _reduce_unless(method, kept)
     pickler.dispatch_table = reducers
     pickler.dump(value)
     return file.getvalue()
 
 
-def dumps_result(value: Any, buffer_callback: Callable[[PickleBuffer], Any] | None = None, protocol: int = 5) -> bytes:
-    """Pickle a result where arrays are about."""
+def dumps_result(value: Any, _buffer_callback: Any, protocol: int) -> bytes:
+    """Pickle a result for a peer of an older version, which knows no buffers beside a pickle."""
     file = io.BytesIO()
-    if protocol < 5:
-        buffer_callback = None
-    pickler = pickle.Pickler(file, protocol, buffer_callback=buffer_callback)
-    view = _reduce_view if protocol >= 5 else _reduce_view_whole
-    arrays = _shared.reducers() if _core._is_passing_memory() else {}
-    pickler.dispatch_table = {**copyreg.dispatch_table, memoryview: view, **arrays}
+    pickler = pickle.Pickler(file, protocol)
+    pickler.dispatch_table = {**reducers_of(False, False), memoryview: _reduce_view_whole}
     pickler.dump(value)
     return file.getvalue()
 
@@ -360,7 +341,7 @@ class _MainPickler(pickle.Pickler):
 def holds_code_of_main(value: Any) -> bool:
     """Whether a class or function of `__main__` stands in `value`, which can be pickled."""
     pickler = _MainPickler(io.BytesIO(), 5)
-    pickler.dispatch_table = _argument_reducers()
+    pickler.dispatch_table = reducers_of(True, False)
     try:
         pickler.dump(value)
     except _HasCodeOfMain:

@@ -42,6 +42,7 @@ mod operate;
 mod origin;
 mod path;
 mod peer;
+mod pickler;
 mod pickling;
 mod producing;
 mod promise;

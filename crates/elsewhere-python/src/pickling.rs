@@ -4,18 +4,16 @@
 
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use elsewhere_proto::codec::{Flavour, ViewHead};
 use pyo3::exceptions::PyTypeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyMemoryView, PyTuple};
 
 use crate::abilities::{Abilities, PROTOCOL};
-use crate::buffers;
 use crate::peer::Peer;
+use crate::pickler::{self, Collector, Manner};
 
 /// A finished pickle.
 pub(crate) struct Pickle {
@@ -119,7 +117,6 @@ fn dumps_for(value: &Bound<'_, PyAny>, purpose: &Purpose<'_, '_>) -> PyResult<Pi
         true => Pickler::Argument,
         // Relaxed: see `_check_results`.
         false if HAS_MODULES_OF_ITS_OWN.load(Ordering::Relaxed) => Pickler::Checked,
-        false if purpose.is_sharing && has_arrays(py)? => Pickler::WithArrays,
         false => Pickler::Result,
     };
     match attempt(value, by_reference, purpose) {
@@ -200,78 +197,77 @@ enum Pickler {
     /// Bound methods and generators go by reference.
     Argument,
     Result,
-    /// The same, where arrays are about.
-    WithArrays,
     /// cloudpickle.
     ByValue,
     /// As a result, but what only exists here is refused.
     Checked,
 }
 
-/// The buffers of a pickle that stand beside it. All others stay in it, where they cost less.
-#[pyclass(frozen, module = "elsewhere._core")]
-#[derive(Default)]
-struct Collector(Mutex<Vec<Py<PyAny>>>);
-
-impl Collector {
-    fn lock(&self) -> MutexGuard<'_, Vec<Py<PyAny>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[pymethods]
-impl Collector {
-    /// Whether the buffer stays in the pickle.
-    fn __call__(&self, buffer: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let is_beside = buffers::goes_beside(buffer)?;
-        if is_beside {
-            self.lock().push(buffer.clone().unbind());
-        }
-        Ok(!is_beside)
-    }
-}
-
-/// Whether a module is loaded whose arrays pickle would copy into its stream where we need not.
-fn has_arrays(py: Python<'_>) -> PyResult<bool> {
-    static IS_KNOWN: AtomicBool = AtomicBool::new(false);
-    if IS_KNOWN.load(Ordering::Relaxed) {
-        return Ok(true); // Relaxed: nothing else depends on it
-    }
-    let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?;
-    let found = modules.contains(intern!(py, "numpy"))? || modules.contains(intern!(py, "array"))?;
-    IS_KNOWN.store(found, Ordering::Relaxed); // as above
-    Ok(found)
-}
-
 fn attempt(value: &Bound<'_, PyAny>, pickler: Pickler, purpose: &Purpose<'_, '_>) -> PyResult<Pickle> {
     let py = value.py();
-    let &Purpose { is_argument, kept, inherited, is_sharing, reader: Abilities { protocol, .. } } = purpose;
-    let collect = Bound::new(py, Collector::default())?;
+    let &Purpose { is_argument, is_sharing, .. } = purpose;
     // All that can fail for other reasons comes before the frame is pushed.
-    let kwargs = PyDict::new(py);
-    let dumps = match pickler {
-        Pickler::Argument => argument_dumps(py)?.clone(),
-        Pickler::Result => {
-            if protocol == PROTOCOL {
-                kwargs.set_item("buffer_callback", &collect)?;
-            }
-            pickle_dumps(py)?.clone()
-        }
-        Pickler::ByValue => module(py)?.getattr("dumps_by_value")?,
-        Pickler::Checked => module(py)?.getattr("dumps_checked")?,
-        Pickler::WithArrays => module(py)?.getattr("dumps_result")?,
+    let special = match manner_of(pickler, purpose) {
+        Some(manner) => Err(manner),
+        None => Ok(Special::new(py, pickler)?),
     };
     WRITING.with_borrow_mut(|stack| stack.push(Writing { references: Vec::new(), is_argument, is_sharing }));
-    let data = match pickler {
-        Pickler::Result => dumps.call((value, protocol), Some(&kwargs)),
-        Pickler::Argument | Pickler::ByValue => dumps.call1((value, &collect, kept, inherited, protocol)),
-        Pickler::Checked | Pickler::WithArrays => dumps.call1((value, &collect, protocol)),
+    let made = match special {
+        Err(manner) => pickler::dumps(value, manner),
+        Ok(special) => special.dumps(value, purpose),
     };
     let writing = WRITING.with_borrow_mut(Vec::pop).expect("the frame pushed above is still there");
-    let data = data?.cast_into::<PyBytes>()?.unbind();
-    let buffers = std::mem::take(&mut *collect.get().lock());
+    let (data, buffers) = made?;
     let flavour = if pickler == Pickler::ByValue { Flavour::Cloudpickle } else { Flavour::Pickle };
-    Ok(Pickle { flavour, data, references: writing.references, buffers })
+    Ok(Pickle { flavour, data: data.unbind(), references: writing.references, buffers })
+}
+
+/// The pickler that is used again, where it will do.
+fn manner_of(pickler: Pickler, purpose: &Purpose<'_, '_>) -> Option<Manner> {
+    let &Purpose { kept, inherited, is_sharing, reader: Abilities { protocol, .. }, .. } = purpose;
+    if protocol != PROTOCOL || kept.is_some() || inherited.is_some() {
+        return None;
+    }
+    match pickler {
+        Pickler::Argument => Some(Manner { is_argument: true, is_sharing }),
+        Pickler::Result => Some(Manner { is_argument: false, is_sharing }),
+        Pickler::ByValue | Pickler::Checked => None,
+    }
+}
+
+/// A pickler for one pickle, made in Python.
+struct Special<'py> {
+    dumps: Bound<'py, PyAny>,
+    collect: Bound<'py, Collector>,
+    is_told_all: bool,
+}
+
+impl<'py> Special<'py> {
+    fn new(py: Python<'py>, pickler: Pickler) -> PyResult<Self> {
+        let name = match pickler {
+            Pickler::Argument => "dumps_argument",
+            Pickler::ByValue => "dumps_by_value",
+            Pickler::Checked => "dumps_checked",
+            Pickler::Result => "dumps_result",
+        };
+        let collect = Bound::new(py, Collector::default())?;
+        let is_told_all = matches!(pickler, Pickler::Argument | Pickler::ByValue);
+        Ok(Self { dumps: module(py)?.getattr(name)?, collect, is_told_all })
+    }
+
+    fn dumps(
+        &self,
+        value: &Bound<'py, PyAny>,
+        purpose: &Purpose<'_, 'py>,
+    ) -> PyResult<(Bound<'py, PyBytes>, Vec<Py<PyAny>>)> {
+        let &Purpose { kept, inherited, reader: Abilities { protocol, .. }, .. } = purpose;
+        let data = if self.is_told_all {
+            self.dumps.call1((value, &self.collect, kept, inherited, protocol))
+        } else {
+            self.dumps.call1((value, &self.collect, protocol))
+        };
+        Ok((data?.cast_into::<PyBytes>()?, self.collect.get().take()))
+    }
 }
 
 /// Unpickles `data` with the references of its table. `is_foreign`: it comes from another version of Python.
@@ -301,16 +297,6 @@ pub(crate) fn loads<'py>(
 
 fn module(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
     py.import("elsewhere._pickle")
-}
-
-fn argument_dumps(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
-    static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    DUMPS.import(py, "elsewhere._pickle", "dumps_argument")
-}
-
-fn pickle_dumps(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
-    static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    DUMPS.import(py, "pickle", "dumps")
 }
 
 fn pickle_loads(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
