@@ -267,8 +267,9 @@ impl ChainSeat {
         inboxes.iter().find_map(|inbox| inbox.try_take(&mut taker.clone()))
     }
 
-    /// The next call to run in this thread.
-    pub(crate) fn take_call(&self) -> Option<Incoming> {
+    /// The next call to run in this thread. [`Link::wait`] hands them out as well.
+    #[must_use]
+    pub fn take_call(&self) -> Option<Incoming> {
         let key = self.key?;
         if SEATED.load(Ordering::SeqCst) == 0 {
             return None;

@@ -78,8 +78,20 @@ impl From<Unsent> for PyErr {
     }
 }
 
+/// What is wanted of a call.
+#[derive(Clone, Copy)]
+struct Terms {
+    want: Want,
+    expect: Expect,
+    /// Whether whoever makes it waits for it at once.
+    waits: bool,
+}
+
 /// What was sent.
 struct Transmitted {
+    /// The place in the chain, for whoever waits at once: where the peer may call back, it is taken before the call is
+    /// sent, so that those calls are run by nobody else and before the answer is taken.
+    seat: Option<ChainSeat>,
     /// None where nothing comes back.
     pending: Option<Arc<Pending>>,
     call: CallId,
@@ -130,6 +142,7 @@ impl Untransmitted {
             Self::Poisoned(error) => {
                 let pending = Arc::new(Pending::never_made());
                 let transmitted = Transmitted {
+                    seat: None,
                     pending: Some(Arc::clone(&pending)),
                     call: CallId(0),
                     chain: ChainId(0),
@@ -154,7 +167,8 @@ thread_local! {
 
 /// Makes a call on `proxy` and waits for its value.
 pub(crate) fn invoke<'py>(proxy: &Bound<'py, Proxy>, last: &Last<'_, 'py>, want: Want) -> PyResult<Bound<'py, PyAny>> {
-    send(proxy, last, want, Expect::Answer)?.wait(proxy.py())
+    let (sent, seat) = ask(proxy, last, want)?;
+    sent.wait_seated(proxy.py(), seat)
 }
 
 /// The value at a path of another host, by the rule for results, for a call that has to be over by `limit`.
@@ -175,35 +189,53 @@ pub(crate) fn send<'py>(
     want: Want,
     expect: Expect,
 ) -> Result<Sent, Unsent> {
+    send_on(proxy, last, Terms { want, expect, waits: false }).map(|(sent, _)| sent)
+}
+
+/// Sends a call on `proxy` that is waited for at once, in the seat that comes along.
+pub(crate) fn ask<'py>(
+    proxy: &Bound<'py, Proxy>,
+    last: &Last<'_, 'py>,
+    want: Want,
+) -> Result<(Sent, Option<ChainSeat>), Unsent> {
+    send_on(proxy, last, Terms { want, expect: Expect::Answer, waits: true })
+}
+
+fn send_on<'py>(
+    proxy: &Bound<'py, Proxy>,
+    last: &Last<'_, 'py>,
+    terms: Terms,
+) -> Result<(Sent, Option<ChainSeat>), Unsent> {
     connecting::revive(proxy.py(), path::root(proxy.get()))?;
     let peer = &path::root(proxy.get()).peer;
     let subject = || Subject::Proxy { proxy: proxy.clone().unbind(), suffix: last.suffix() };
-    let transmitted = write_and_submit(proxy, last, want, expect).map_err(|failure| failure.of(peer, subject))?;
+    let mut transmitted = write_and_submit(proxy, last, terms).map_err(|failure| failure.of(peer, subject))?;
+    let seat = transmitted.seat.take();
     let pending = Arc::clone(transmitted.pending.as_ref().expect("an answer is expected"));
     if proxy.get().options.interrupt {
         pending.break_off();
     }
-    Ok(transmitted.sent(peer, pending, subject()))
+    Ok((transmitted.sent(peer, pending, subject()), seat))
 }
 
 /// Sends a call on `proxy` that nobody wants an answer of.
 pub(crate) fn post<'py>(proxy: &Bound<'py, Proxy>, last: &Last<'_, 'py>) -> PyResult<()> {
     connecting::revive(proxy.py(), path::root(proxy.get()))?;
-    Ok(write_and_submit(proxy, last, Want::Nothing, Expect::Nothing).map(drop)?)
+    let terms = Terms { want: Want::Nothing, expect: Expect::Nothing, waits: false };
+    Ok(write_and_submit(proxy, last, terms).map(drop)?)
 }
 
 fn write_and_submit<'py>(
     proxy: &Bound<'py, Proxy>,
     last: &Last<'_, 'py>,
-    want: Want,
-    expect: Expect,
+    terms: Terms,
 ) -> Result<Transmitted, Untransmitted> {
     let inner = proxy.get();
     let peer = &path::root(inner).peer;
     let limit = deadline::of_call(proxy.py(), inner.options.timeout)?;
-    let want = if want == Want::Auto { inner.options.want } else { want };
+    let want = if terms.want == Want::Auto { inner.options.want } else { terms.want };
     let describe = |py: Python<'py>| format!("{}{}", path::text(py, inner), last.suffix());
-    transmit(proxy.py(), peer, want, expect, limit, &describe, |encoder| {
+    transmit(proxy.py(), peer, Terms { want, ..terms }, limit, &describe, |encoder| {
         let (object, steps) = path::write(encoder, inner)?;
         Ok((object, steps + last.write(encoder)?))
     })
@@ -221,7 +253,8 @@ pub(crate) fn send_to_host<'py>(
 ) -> Result<Option<Sent>, Unsent> {
     let subject = host_subject(method, first);
     let limit = deadline::of_call(py, timeout)?;
-    let transmitted = transmit(py, peer, want, expect, limit, &|_| subject.clone(), |encoder| {
+    let terms = Terms { want, expect, waits: false };
+    let transmitted = transmit(py, peer, terms, limit, &|_| subject.clone(), |encoder| {
         encoder.op(Op::Attribute);
         encoder.name(&PyString::new(py, method))?;
         encoder.op(Op::Call);
@@ -243,7 +276,8 @@ pub(crate) fn send_named<'py>(
     want: Want,
 ) -> PyResult<Sent> {
     let limit = deadline::of_call(py, None)?;
-    let transmitted = transmit(py, peer, want, Expect::Answer, limit, &|_| subject.clone(), |encoder| {
+    let terms = Terms { want, expect: Expect::Answer, waits: false };
+    let transmitted = transmit(py, peer, terms, limit, &|_| subject.clone(), |encoder| {
         encoder.op(Op::Attribute);
         encoder.name(&PyString::new(py, method))?;
         encoder.op(Op::Call);
@@ -261,7 +295,8 @@ pub(crate) fn send_named<'py>(
 pub(crate) fn ask_answer<'py>(py: Python<'py>, peer: &Arc<Peer>, call: CallId) -> PyResult<Bound<'py, PyAny>> {
     let limit = deadline::of_call(py, None)?;
     let subject = "the answer to an earlier call".to_owned();
-    let transmitted = transmit(py, peer, Want::Auto, Expect::Answer, limit, &|_| subject.clone(), |encoder| {
+    let terms = Terms { want: Want::Auto, expect: Expect::Answer, waits: false };
+    let transmitted = transmit(py, peer, terms, limit, &|_| subject.clone(), |encoder| {
         encoder.op(Op::Answer);
         encoder.int(i64::try_from(call.0).unwrap_or(i64::MAX));
         Ok((ObjectId::BOOTSTRAP, 1))
@@ -287,12 +322,12 @@ fn host_subject(method: &str, first: Option<&Bound<'_, PyAny>>) -> String {
 fn transmit<'py>(
     py: Python<'py>,
     peer: &Arc<Peer>,
-    want: Want,
-    expect: Expect,
+    terms: Terms,
     limit: Option<Instant>,
     describe: &dyn Fn(Python<'py>) -> String,
     write: impl FnOnce(&mut Encoder<'_, 'py>) -> PyResult<(ObjectId, u16)>,
 ) -> Result<Transmitted, Untransmitted> {
+    let Terms { want, expect, .. } = terms;
     errands::pass(py);
     errands::run(py, || peer.drop_released(py));
     let limit = limit.filter(|_| want != Want::Nothing); // nobody waits for a post
@@ -328,7 +363,7 @@ fn transmit<'py>(
             });
         }
     };
-    let result = submit(py, peer, expect, limit, enclosed.weight(), &mut body);
+    let result = submit(py, peer, terms, limit, enclosed.weight(), &mut body);
     if body.capacity() <= SCRATCH_KEPT {
         SCRATCH.set(body);
     }
@@ -370,7 +405,7 @@ impl Refusal {
 fn submit(
     py: Python<'_>,
     peer: &Arc<Peer>,
-    expect: Expect,
+    terms: Terms,
     deadline: Option<Instant>,
     weight: u16,
     body: &mut Vec<u8>,
@@ -378,11 +413,14 @@ fn submit(
     // Nested is the call whichever link its chain came in by: the peer may be the one that waits for us through a third.
     let (chain, nested) = chain::of_call(py);
     let (lane, number) = lane::next(py, &peer.link);
-    let mut seat = None;
+    let mut seat = (terms.waits && peer.link.may_be_called()).then(|| peer.link.sit(chain));
     loop {
-        let request = Request { lane, number, chain, nested, deadline, weight, body, expect };
+        let request = Request { lane, number, chain, nested, deadline, weight, body, expect: terms.expect };
         match peer.link.submit_numbered(request) {
-            Ok((call, pending)) => return Ok(Transmitted { pending, call, chain, lane }),
+            Ok((call, pending)) => {
+                let seat = seat.filter(|_| terms.waits);
+                return Ok(Transmitted { seat, pending, call, chain, lane });
+            }
             Err(SubmitError::WindowFull) => {
                 make_room(py, peer, chain, seat.get_or_insert_with(|| peer.link.sit(chain)))?;
             }

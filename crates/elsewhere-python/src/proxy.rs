@@ -174,8 +174,8 @@ impl Proxy {
                 return Ok(Self::after(slf, step)?.into_any());
             }
         }
-        let sent = call::send(slf, &last, Want::Auto, Expect::Answer)?;
-        let arrival = sent.wait_until(py, None)?.expect("a wait without a limit ends with an arrival");
+        let (sent, seat) = call::ask(slf, &last, Want::Auto)?;
+        let arrival = sent.wait_arrival(py, seat)?;
         answer_of_call(py, sent, arrival).map_err(|error| errors::in_context(py, error, true))
     }
 

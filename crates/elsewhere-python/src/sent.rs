@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use elsewhere_engine::{Arrival, Link, Pending, Wake};
+use elsewhere_engine::{Arrival, ChainSeat, Link, Pending, Wake};
 use elsewhere_proto::{ChainId, ErrorKind, LaneId, Outcome};
 use pyo3::prelude::*;
 
@@ -87,10 +87,25 @@ impl Sent {
     /// What the call raised there; our own errors; KeyboardInterrupt and whatever else a signal handler raises, after
     /// the call was cancelled.
     pub(crate) fn wait<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        match self.wait_until(py, None)? {
-            Some(arrival) => self.value(py, arrival).map_err(|error| errors::in_context(py, error, true)),
-            None => unreachable!("a wait without a limit ends with an arrival"),
-        }
+        self.wait_seated(py, None)
+    }
+
+    /// The same for a thread that sat down before it sent the call.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    pub(crate) fn wait_seated<'py>(&self, py: Python<'py>, seat: Option<ChainSeat>) -> PyResult<Bound<'py, PyAny>> {
+        let arrival = self.wait_arrival(py, seat)?;
+        self.value(py, arrival).map_err(|error| errors::in_context(py, error, true))
+    }
+
+    /// Waits for the answer.
+    ///
+    /// # Errors
+    /// KeyboardInterrupt and whatever else a signal handler raises, after the call was cancelled.
+    pub(crate) fn wait_arrival(&self, py: Python<'_>, seat: Option<ChainSeat>) -> PyResult<Arrival> {
+        let arrived = self.wait_in(py, seat, None, |pending| pending.take()).inspect_err(|_| self.abandon())?;
+        Ok(arrived.expect("a wait without a limit ends with an arrival"))
     }
 
     /// Waits for the answer until `until`; `None` when the time is over. The call goes on in that case.
@@ -105,10 +120,12 @@ impl Sent {
         until: Option<Instant>,
         take: impl Fn(&Pending) -> Option<T>,
     ) -> PyResult<Option<T>> {
-        self.wait_gently(py, until, take).inspect_err(|_| {
-            self.peer.link.cancel(&self.pending, false);
-            self.forget();
-        })
+        self.wait_gently(py, until, take).inspect_err(|_| self.abandon())
+    }
+
+    fn abandon(&self) {
+        self.peer.link.cancel(&self.pending, false);
+        self.forget();
     }
 
     /// The same, but an interrupt leaves the call going.
@@ -118,12 +135,26 @@ impl Sent {
         until: Option<Instant>,
         take: impl Fn(&Pending) -> Option<T>,
     ) -> PyResult<Option<T>> {
+        self.wait_in(py, None, until, take)
+    }
+
+    fn wait_in<T>(
+        &self,
+        py: Python<'_>,
+        mut seat: Option<ChainSeat>,
+        until: Option<Instant>,
+        take: impl Fn(&Pending) -> Option<T>,
+    ) -> PyResult<Option<T>> {
         let tick = is_main_thread().then_some(TICK);
         let link = &self.peer.link;
-        let mut seat = None;
         let mut waits = None;
         let mut is_called_back = false;
         loop {
+            if let Some(seat) = seat.as_ref().filter(|_| self.pending.is_ready()) {
+                while let Some(incoming) = seat.take_call() {
+                    calls_in::run_waiting(py, &incoming)?; // what came before the answer, if another thread read both
+                }
+            }
             let looks = !std::mem::take(&mut is_called_back);
             if looks && self.peer.showing().is_some() && self.pending.is_ready() {
                 home::show_all(py, &self.peer)?; // what came before the answer

@@ -55,11 +55,12 @@ pub(crate) fn get<'py>(path: &Bound<'py, PyAny>, default: Fallback) -> PyResult<
     if let View::Futures(failures) = view {
         failures.check()?;
     }
-    let sent = call::send(proxy, &last, Want::Value, Expect::Answer)?;
     if matches!(view, View::Futures(_)) {
+        let sent = call::send(proxy, &last, Want::Value, Expect::Answer)?;
         return Ok(Future::with_fallback(py, sent, fallback)?.into_any());
     }
-    let arrival = sent.wait_until(py, None)?.expect("a wait without a limit ends with an arrival");
+    let (sent, seat) = call::ask(proxy, &last, Want::Value)?;
+    let arrival = sent.wait_arrival(py, seat)?;
     sent.value_or(py, arrival, fallback.as_ref()).map_err(|error| errors::in_context(py, error, true))
 }
 

@@ -38,6 +38,12 @@ impl Link {
         is_last
     }
 
+    /// Whether the peer was ever given an object of ours, and so may call back.
+    #[must_use]
+    pub fn may_be_called(&self) -> bool {
+        self.attention.has_exported()
+    }
+
     /// Whether the peer may name this object.
     #[must_use]
     pub fn is_exported(&self, object: ObjectId) -> bool {
