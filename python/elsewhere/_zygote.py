@@ -11,6 +11,7 @@ then nothing is imported that a host may do without.
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found] # `signal` would cost 4 ms of imports
+import atexit
 import gc
 import posix  # built in; `os` would be an import
 import sys
@@ -42,6 +43,7 @@ def main(settings: dict[str, Any]) -> None:
     if concurrency is None:
         posix._exit(0)  # what the preloaded modules mean to do at the end is for the hosts to do
     _be_a_host(seat, concurrency)
+    _end()
 
 
 def _preload(pipe: int, settings: dict[str, Any]) -> str | None:
@@ -161,6 +163,20 @@ def _be_a_host(seat: _core.ZygoteSeat, concurrency: str) -> None:
         random.seed()
     _core.adopt_owner(int(concurrency) if concurrency.isdecimal() else concurrency)
     _host_main.serve()
+
+
+def _end() -> None:
+    """End as the forks of multiprocessing do: all that is to be done at the end is done, and nothing is taken apart.
+
+    To take an interpreter apart is to write to every page of it that is shared with the zygote: most of the time that
+    ending a host takes.
+    """
+    threading = sys.modules.get("threading")
+    if threading is not None:
+        threading._shutdown()
+    atexit._run_exitfuncs()
+    _flush()
+    posix._exit(0)
 
 
 def _flush() -> None:

@@ -110,6 +110,11 @@ fn meaning(body: &[u8], target: ObjectId) -> Option<Option<ObjectId>> {
     match reader.next_token().ok()? {
         Token::Reference(ReferenceHead::Offer { object, .. }) => Some(Some(object)),
         Token::Reference(ReferenceHead::Receiver) => Some(Some(target)),
+        Token::Nil | Token::Bool(_) | Token::Int(_) | Token::Float(_) | Token::Str(_) | Token::Bytes(_)
+            if reader.is_empty() =>
+        {
+            Some(None)
+        }
         _ if !codec::lent_buffers(body, Limits::default()).ok()?.is_empty() => None,
         _ if reader.is_empty() => Some(None),
         _ => {

@@ -38,6 +38,9 @@ use crate::pending::Pending;
 use crate::taker::Taker;
 use crate::transport::Transport;
 
+/// A tick of so long is none.
+const FAR: Duration = Duration::from_secs(3600);
+
 /// Why a wait ended.
 #[derive(Debug)]
 pub enum Wake {
@@ -499,8 +502,8 @@ enum Left {
 
 impl Patience<'_> {
     fn new(until: Option<Instant>, tick: Option<Duration>) -> Self {
-        // A tick beyond what the clock can count is a wait that only signals end.
-        let tick_at = tick.and_then(|tick| Instant::now().checked_add(tick));
+        // No clock is read or set for a tick that is far away: such a wait is one that only signals end.
+        let tick_at = tick.filter(|tick| *tick < FAR).and_then(|tick| Instant::now().checked_add(tick));
         Self { beside: None, until, tick: tick_at, heeds_signals: tick.is_some() }
     }
 
