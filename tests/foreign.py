@@ -55,6 +55,17 @@ def descriptors():
     return sorted(int(name) for name in os.listdir("/proc/self/fd"))[:-1]
 
 
+def mapping_of(array):
+    """What is mapped where an array lies."""
+    address = array.__array_interface__["data"][0]
+    with open("/proc/self/maps") as maps:
+        for line in maps:
+            begin, end = (int(part, 16) for part in line.split()[0].split("-"))
+            if begin <= address < end:
+                return line.rsplit(None, 1)[-1] if "(deleted)" not in line else line.split()[-2]
+    return None
+
+
 def package():
     """Where `elsewhere` is imported from here."""
     return getattr(sys.modules["elsewhere"], "__file__", None)

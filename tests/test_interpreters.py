@@ -17,6 +17,7 @@ import sys
 import threading
 import uuid
 
+import numpy as np
 import pytest
 
 import elsewhere
@@ -239,11 +240,12 @@ def test_module_and_script_are_loaded_there(there):
     assert "raise ValueError(which())" in error_of(script.broken).__notes__[0]
 
 
-def test_host_has_nothing_of_its_owner_but_one_socket(there):
+def test_host_has_nothing_of_its_owner_but_sockets_and_memory(there):
     descriptors = there.run(foreign.descriptors)
 
     kinds = [os.readlink(f"/proc/{there.pid}/fd/{fd}").partition(":")[0] for fd in descriptors if fd > 2]
-    assert [kind for kind in kinds if kind != "pipe"] == ["socket"]
+    assert {kind for kind in kinds if kind.startswith("/") and "memfd" not in kind} == set()
+    assert kinds.count("socket") <= 2
 
 
 def test_no_secret_stands_among_the_arguments(there):
@@ -288,6 +290,39 @@ def test_class_that_is_not_there_says_what_to_do(bare_interpreter):
             host.spawn(Kept)
 
         assert host.run(divmod, 7, 2) == (3, 1)
+
+
+def test_large_array_lies_in_memory_that_both_sides_map(bare_interpreter, other_packages, shares_memory):
+    with elsewhere.Host(python=bare_interpreter, path=[TESTS, other_packages]) as host:
+        array = np.arange(100_000.0)
+
+        assert "memfd" in host.run(foreign.mapping_of, array)
+        again = host.spawn(Kept).echo(array)
+        assert "memfd" in foreign.mapping_of(again)
+        assert (again == array).all()
+
+
+def test_memory_of_large_arrays_is_used_again(bare_interpreter, other_packages, shares_memory):
+    with elsewhere.Host(python=bare_interpreter, path=[TESTS, other_packages]) as host:
+        kept = host.spawn(Kept)
+        array = np.arange(100_000.0)
+        for _ in range(5):
+            kept.echo(array)
+        before = len(host.run(foreign.descriptors))
+
+        for number in range(200):
+            assert kept.echo(array + number)[1] == number + 1
+
+        assert len(host.run(foreign.descriptors)) <= before + 4
+
+
+def test_large_values_go_where_numpy_is_not(there):
+    kept = there.spawn(Kept)
+
+    for value in (b"x" * 1_000_000, bytearray(b"y" * 1_000_000), array.array("d", range(100_000))):
+        assert kept.echo(value) == value
+    view = memoryview(bytearray(range(256)) * 4000)
+    assert kept.echo(view) == view
 
 
 def test_host_ends_with_its_owner(bare_interpreter):

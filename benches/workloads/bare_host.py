@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rows import Row
     from workloads.calls_beside import Aims, Ask
 
-AIMS: Aims = dict.fromkeys((Placement.ONE_CORE, Placement.TWO_CORES), (Aim(2, "Pipe"),))
+AIMS: Aims = {Placement.ONE_CORE: (Aim(2, "Pipe"),), Placement.TWO_CORES: (Aim(2, "Pipe"),)}
 
 
 class Bare(Ours):

@@ -40,7 +40,7 @@ MAGIC = int.from_bytes(b"ELSEWHER", "little")
 HELLO, CALL, REPLY, ERROR, CANCEL, RELEASE, ITEMS, CREDIT, PING, PONG, GOAWAY, CLOSE, FORGET = range(1, 14)
 MORE = 1
 AUTO, VALUE, REFERENCE, NOTHING, STREAM = range(5)
-CHUNKS, SERIAL = 1, 2
+CHUNKS, SERIAL, BUFFERS = 1, 2, 4
 RAISED, ARGUMENT, RESULT, GONE, CANCELLED, EXPIRED, REFUSED, OVERLOADED, MISSING, CLOSED, DEADLOCK = range(11)
 NOT_STARTED, UNKNOWN, FINISHED = range(3)
 OUTCOMES = ("not_started", "unknown", "finished")
@@ -150,21 +150,25 @@ class _NoForm(Exception):
 class _Encoder:
     """Writes values. What it granted is taken back if the message is never sent."""
 
-    __slots__ = ("conn", "containers", "depth", "granted", "is_argument", "out")
+    __slots__ = ("conn", "containers", "depth", "granted", "is_argument", "lent", "out")
 
     def __init__(self, conn, is_argument, out=None):
         self.conn = conn
         self.is_argument = is_argument
         self.out = bytearray() if out is None else out
         self.granted = []
+        self.lent = []
         self.containers = []
         self.depth = 0
 
     def mark(self):
-        return len(self.out), len(self.granted)
+        return len(self.out), len(self.granted), len(self.lent)
 
     def roll_back(self, mark):
-        position, granted = mark
+        position, granted, lent = mark
+        for slot, generation in self.lent[lent:]:
+            self.conn.memory.ours[slot] = generation  # as if it had come back
+        del self.lent[lent:]
         del self.out[position:]
         self.conn.ungrant(self.granted[granted:])
         del self.granted[granted:]
@@ -172,7 +176,7 @@ class _Encoder:
         self.depth = 0
 
     def abandon(self):
-        self.roll_back((0, 0))
+        self.roll_back((0, 0, 0))
 
     def value(self, value):
         """Write by the codec; raise _NoForm where that has no form."""
@@ -230,10 +234,11 @@ class _Encoder:
             self.reference(reference)
         for buffer in buffers:
             raw = buffer.raw()
-            if raw.readonly:
-                _write_bytes(self, raw)
-            else:
-                _extension(self.out, 6, raw)
+            if not _lend(self, raw, raw.readonly, RAW):
+                if raw.readonly:
+                    _write_bytes(self, raw)
+                else:
+                    _extension(self.out, 6, raw)
             raw.release()
             buffer.release()
         _write_bytes(self, data)
@@ -347,6 +352,8 @@ def _write_str(e, value):
 
 def _write_bytes(e, value):
     length = len(value)
+    if length >= LARGE and type(value) is bytes and _lend(e, value, True, AS_BYTES):
+        return
     if length < 256:
         e.out += bytes((0xC4, length))
     else:
@@ -414,10 +421,14 @@ def _write_complex(e, value):
 
 def _write_bytearray(e, value):
     _enter(e, value)
-    _extension(e.out, 6, value)
+    if not _lend(e, value, False, AS_BYTE_ARRAY):
+        _extension(e.out, 6, value)
 
 
 def _write_view(e, value):
+    if value.c_contiguous and value.nbytes:
+        if _lend(e, value.cast("B"), value.readonly, AS_VIEW, _form_of(value)):
+            return
     form = value.format.encode()
     head = struct.pack("<BBB", value.readonly, value.ndim, len(form)) + form
     head += struct.pack("<%dQ" % value.ndim, *value.shape)
@@ -463,7 +474,7 @@ def _write_other(e, value):
         e.offer(value.object)
     elif _goes_by_reference(value, kind, e.is_argument):
         e.offer(value)
-    else:
+    elif not _write_grid(e, value):
         raise _NoForm
 
 
@@ -494,6 +505,407 @@ def _is_stream_type(kind):
     if type(kind) is not type or not hasattr(kind, "__next__"):
         return False
     return kind.__module__ in ("builtins", "itertools") and all(name.startswith("_") for name in dir(kind))
+
+
+# ---------------------------------------------------------------- memory
+LARGE = 64 * 1024
+"""From this size on content goes in memory of its own."""
+
+KEPT, KEPT_BYTES = 4, 256 << 20
+LAYOUT = b"elswhr\x02\x00"
+TABLES, SLOTS = 4096, 1024
+RAW, AS_BYTES, AS_BYTE_ARRAY, AS_VIEW, AS_ARRAY, AS_GRID = range(6)
+PLAIN_FORMATS = frozenset("? b B h H i I l L q Q e f d Zf Zd".split())
+
+
+class _Lent:
+    """A segment that this side made, and its open loan."""
+
+    __slots__ = ("generation", "memory", "size")
+
+    def __init__(self, memory, size, generation):
+        self.memory = memory
+        self.size = size
+        self.generation = generation
+
+
+class _Shared:
+    """Memory that both sides go on using."""
+
+    def __init__(self, memory, fd, size, letter):
+        self.memory = memory
+        self.fd = fd
+        self.size = size
+        self.letter = letter
+        self.start = None
+        self.number = None
+
+    def address(self, numpy):
+        if self.start is None:
+            self.start = numpy.frombuffer(self.memory, numpy.uint8).__array_interface__["data"][0]
+        return self.start
+
+    def close(self):
+        self.memory.close()
+        os.close(self.fd)
+
+
+class _Memory:
+    """The memory that both sides pass instead of bytes: see section 11 of the specification.
+
+    Of the channel that the owner offers only the two free tables are used, a word for each slot: whoever has used
+    up a loan writes its number there. The descriptors go over a socket of their own.
+    """
+
+    def __init__(self, channel, words):
+        tables = memoryview(channel)[TABLES : TABLES + 8 * SLOTS].cast("I")
+        self.theirs, self.ours = tables[:SLOTS], tables[SLOTS:]
+        self.words = words
+        self.borrowed = {}
+        self.shared = {}
+        self.kept = []
+        self.next_number = 0
+        self.slots = {}
+        self.free = collections.deque()
+        self.generations = {}
+        self.retired = []
+        self.lock = threading.Lock()
+        self.can_lend = hasattr(os, "memfd_create")
+
+    # ------------------------------------------------------------ of the owner's
+    def take_words(self):
+        """Take the descriptors that lie in the socket, without waiting."""
+        import mmap
+
+        while True:
+            try:
+                data, ancillary, _, _ = self.words.recvmsg(17, socket.CMSG_SPACE(4), socket.MSG_DONTWAIT)
+            except (BlockingIOError, OSError):
+                return
+            if len(data) < 17:
+                return
+            fds = [struct.unpack_from("i", content)[0] for level, kind, content in ancillary if len(content) >= 4]
+            number, size = struct.unpack_from("<QQ", data, 1)
+            page = mmap.PAGESIZE
+            try:
+                mapped = mmap.mmap(fds[0], -(-size // page) * page) if fds else None
+            except (OSError, ValueError):
+                mapped = None
+            if data[0] in b"BR":
+                self.borrowed[number & 0xFFFFFFFF] = (mapped, number >> 32)
+            elif mapped is not None:
+                self.shared[number] = _Shared(mapped, fds.pop(), size, data[:1])
+            for fd in fds:
+                os.close(fd)
+
+    def borrow(self, slot, generation):
+        """The segment that a message names as lent; None where it could not be mapped."""
+        known = self.borrowed.get(slot)
+        if known is None or known[0] is None or (generation - known[1]) & 0x80000000:
+            self.take_words()
+            known = self.borrowed.get(slot)
+        return known and known[0]
+
+    def give_back(self, slot, generation):
+        self.theirs[slot] = generation
+
+    def shared_memory(self, number):
+        if number not in self.shared:
+            self.take_words()
+        known = self.shared.get(number)
+        return known and known.memory
+
+    def name_of(self, content):
+        """The number by which the owner knows shared memory that `content` lies in, and where; None for any other."""
+        numpy = sys.modules.get("numpy")
+        if numpy is None or not (self.shared or self.kept) or len(content) == 0:
+            return None
+        start = numpy.frombuffer(content, numpy.uint8).__array_interface__["data"][0]
+        for known in itertools.chain(self.shared.values(), self.kept):
+            offset = start - known.address(numpy)
+            if 0 <= offset and offset + len(content) <= known.size:
+                if known.number is None:
+                    self.next_number += 1
+                    word = known.letter + struct.pack("<QQ", self.next_number, known.size)
+                    passed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", known.fd))]
+                    self.words.sendmsg([word], passed)
+                    known.number = self.next_number
+                return known.number, offset
+        return None
+
+    def forget_shared(self, number):
+        known = self.shared.pop(number, None)
+        if known is None:
+            return
+        try:
+            known.close()
+        except BufferError:  # it is in use, and may be passed on
+            self.kept.append(known)
+        else:
+            if known.number is not None:
+                self.retired.append((1, known.number))
+
+    def forget(self, what, number):
+        slot, generation = number & 0xFFFFFFFF, number >> 32
+        if what == 0:
+            known = self.borrowed.get(slot)
+            if known is not None and not (generation - known[1]) & 0x80000000:
+                del self.borrowed[slot]
+        elif what == 1:
+            self.forget_shared(number)
+        elif what == 2:
+            with self.lock:
+                lent = self.slots.get(slot)
+                if lent is not None and lent.generation == generation:
+                    del self.slots[slot]
+                    self.generations.pop(slot, None)
+                    self.generations[slot] = None  # the slot is not used again
+
+    # ------------------------------------------------------------ of ours
+    def lend(self, content):
+        """Lend a copy of `content`, a view of bytes: slot and number of the loan; None where there is no memory."""
+        if not self.can_lend:
+            return None
+        with self.lock:
+            need = len(content)
+            self.collect()
+            slot = next((slot for slot in self.free if need <= self.slots[slot].size <= need + need // 8 + 8192), None)
+            try:
+                if slot is None:
+                    slot = self.make(need)
+                else:
+                    self.free.remove(slot)
+            except (OSError, ValueError):
+                return None
+            if slot is None:
+                return None
+            lent = self.slots[slot]
+            lent.generation += 1
+            self.generations[slot] = lent.generation
+            lent.memory[:need] = content
+            return slot, lent.generation
+
+    def collect(self):
+        """See what was given back, and let go of what is too much: the owner is told with the next message."""
+        for slot, lent in self.slots.items():
+            if slot not in self.free and self.ours[slot] == lent.generation:
+                self.free.append(slot)
+        while len(self.free) > KEPT or sum(self.slots[slot].size for slot in self.free) > KEPT_BYTES:
+            slot = self.free.popleft()
+            self.retired.append((0, slot | self.slots.pop(slot).generation << 32))
+
+    def make(self, need):
+        """A new segment, whose descriptor the owner gets; its slot, or None where all are in use."""
+        import fcntl
+        import mmap
+
+        slot = next(
+            (slot for slot in range(SLOTS) if slot not in self.slots and self.generations.get(slot, 0) is not None),
+            None,
+        )
+        if slot is None:
+            return None
+        size = -(-need // mmap.PAGESIZE) * mmap.PAGESIZE
+        fd = os.memfd_create("elsewhere", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            os.posix_fallocate(fd, 0, size)
+            fcntl.fcntl(fd, 1033, 1 | 2 | 4)  # F_ADD_SEALS: SEAL, SHRINK, GROW
+            memory = mmap.mmap(fd, size)
+            before = self.generations.get(slot, 0)
+            word = b"B" + struct.pack("<QQ", slot | (before + 1) << 32, size)
+            self.words.sendmsg([word], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", fd))])
+        finally:
+            os.close(fd)
+        self.slots[slot] = _Lent(memory, size, before)
+        return slot
+
+
+_loans = []
+
+
+def _loan_class():
+    """Arrays over memory that is lent: it is given back when the last view of it goes. None without numpy."""
+    if not _loans:
+        numpy = sys.modules.get("numpy")
+        if numpy is None:
+            return None
+
+        class Loan(numpy.ndarray):
+            """Bytes of the owner's memory."""
+
+            give_back = None
+
+            def __del__(self):
+                if self.give_back is not None:
+                    memory, slot, generation = self.give_back
+                    memory.give_back(slot, generation)
+
+        def lend(segment, length, *loan):
+            made = Loan((length,), numpy.uint8, segment)
+            made.give_back = loan
+            return made
+
+        _loans.append(lend)
+    return _loans[0]
+
+
+def _read_buffer(r, payload):
+    place, is_read_only, form, first, second, length = struct.unpack_from("<BBBQQQ", payload)
+    memory = r.conn.memory
+    if memory is None:
+        raise ValueError("memory is named that was never handed over")
+    if place == 1:
+        if r.is_discarding:
+            return None
+        segment = memory.shared_memory(first)
+        if segment is None:
+            raise OSError("the memory that it lies in could not be mapped here")
+        content = memoryview(segment)[second : second + length]
+        return _shaped(
+            content.toreadonly() if is_read_only and hasattr(content, "toreadonly") else content, form, payload
+        )
+    segment = memory.borrow(first, second)
+    if segment is None:
+        memory.give_back(first, second)
+        if r.is_discarding:
+            return None
+        raise OSError("the memory that it lies in could not be mapped here")
+    if r.is_discarding:
+        memory.give_back(first, second)
+        return None
+    if form == AS_GRID:
+        __import__("numpy")
+    make = _loan_class()
+    if make is None or form in (AS_BYTES, AS_BYTE_ARRAY, AS_ARRAY):
+        is_constant = form == AS_BYTES or (is_read_only and form != AS_BYTE_ARRAY)
+        content = segment[:length] if is_constant else bytearray(memoryview(segment)[:length])
+        memory.give_back(first, second)
+        return _shaped(content, form, payload)
+    loan = make(segment, length, memory, first, second)
+    if is_read_only:
+        loan.flags.writeable = False
+    return _shaped(loan if form == AS_GRID else memoryview(loan), form, payload)
+
+
+def _shaped(content, form, payload):
+    """What is made of the bytes of a buffer."""
+    if form in (RAW, AS_BYTES, AS_BYTE_ARRAY):
+        return content
+    at = 27 + (form == AS_GRID)
+    if form == AS_ARRAY:
+        import array
+
+        made = array.array(chr(payload[27]))
+        made.frombytes(content)
+        return made
+    dimensions, length = payload[at : at + 2]
+    kind = payload[at + 2 : at + 2 + length].decode()
+    shape = struct.unpack_from("<%dQ" % dimensions, payload, at + 2 + length)
+    if form == AS_VIEW:
+        return _make_view(content, kind, shape)
+    numpy = sys.modules.get("numpy") or __import__("numpy")
+    return numpy.ndarray(shape, {"Zf": "F", "Zd": "D"}.get(kind, kind), content, 0, None, "F" if payload[27] else "C")
+
+
+def _lend(e, content, is_read_only, form, rest=b""):
+    """Write the name of `content` in shared memory, or of a copy in memory of its own; False for what goes inside."""
+    memory = e.conn.memory
+    if e.is_argument or memory is None:
+        return False
+    name = memory.name_of(content) if form in (RAW, AS_VIEW, AS_GRID) else None
+    if name is not None:
+        _extension(e.out, 10, struct.pack("<BBBQQQ", 1, is_read_only, form, name[0], name[1], len(content)) + rest)
+        return True
+    if len(content) < LARGE:
+        return False
+    loan = memory.lend(content)
+    if loan is None:
+        return False
+    _extension(e.out, 10, struct.pack("<BBBQQQ", 0, is_read_only, form, loan[0], loan[1], len(content)) + rest)
+    e.lent.append(loan)
+    return True
+
+
+def _make_machine_array(typecode, content):
+    """What large arrays of the module `array` are pickled as."""
+    import array
+
+    made = array.array(typecode)
+    made.frombytes(content)
+    return made
+
+
+def _make_dates(numbers, dtype):
+    """What large arrays of dates are pickled as."""
+    return numbers.view(dtype)
+
+
+def _make_strided(span, shape, strides, offset, dtype):
+    """What views with gaps of shared memory are pickled as."""
+    numpy = sys.modules.get("numpy") or __import__("numpy")
+    return numpy.ndarray(shape, dtype, span, offset, strides)
+
+
+def _reduce_array(array):
+    """Views with gaps of shared memory are pickled as what they are."""
+    import pickle
+
+    memory = CONNECTION.memory
+    if array.dtype.kind in "mM" and array.nbytes >= LARGE:
+        return _make_dates, (array.view("i8"), array.dtype)
+    if (
+        memory is None
+        or array.flags.forc
+        or array.dtype.hasobject
+        or array.size == 0
+        or type(array) is not sys.modules["numpy"].ndarray
+    ):
+        return array.__reduce_ex__(PROTOCOL)
+    start = array.__array_interface__["data"][0]
+    reach = [(size - 1) * stride for size, stride in zip(array.shape, array.strides)]  # noqa: B905 - `strict` is newer than this has to run on
+
+    low = start + sum(step for step in reach if step < 0)
+    high = start + sum(step for step in reach if step > 0) + array.itemsize
+    for known in itertools.chain(memory.shared.values(), memory.kept):
+        offset = low - known.address(sys.modules["numpy"])
+        if 0 <= offset and offset + high - low <= known.size:
+            span = memoryview(known.memory)[offset : offset + high - low]
+            span = span if array.flags.writeable else span.toreadonly()
+            return _make_strided, (pickle.PickleBuffer(span), array.shape, array.strides, start - low, array.dtype)
+    return array.__reduce_ex__(PROTOCOL)
+
+
+def _form_of(view):
+    form = view.format.encode()
+    return struct.pack("<BB", view.ndim, len(form)) + form + struct.pack("<%dQ" % view.ndim, *view.shape)
+
+
+def _write_grid(e, value):
+    """Write an array of numpy that is large; False for any other, and for what only pickle can tell."""
+    if e.is_argument or e.conn.memory is None:
+        return False
+    numpy = sys.modules.get("numpy")
+    has_shared = e.conn.memory.shared or e.conn.memory.kept
+    if numpy is None or type(value) is not numpy.ndarray or (value.nbytes < LARGE and not has_shared):
+        return False
+    is_fortran = not value.flags.c_contiguous
+    if is_fortran and not value.flags.f_contiguous:
+        return False
+    try:
+        view = memoryview(value)
+    except (ValueError, BufferError):  # dates and the like have no buffer
+        return False
+    if view.format not in PLAIN_FORMATS:
+        return False
+    if any(value is other for other in e.containers):
+        raise _NoForm  # it stands in two places, and is to be one there
+    if value.nbytes == 0:
+        return False
+    flat = memoryview((value.T if is_fortran else value).reshape(-1)).cast("B")
+    if not _lend(e, flat, not value.flags.writeable, AS_GRID, struct.pack("<B", is_fortran) + _form_of(view)):
+        return False
+    e.containers.append(value)
+    return True
 
 
 # ---------------------------------------------------------------- values, read
@@ -726,6 +1138,7 @@ _EXTENSIONS = {
     7: lambda r, payload: _made_view(payload),
     8: _read_reference,
     9: _read_pickle,
+    10: _read_buffer,
     11: lambda r, payload: _made_array(payload),
 }
 
@@ -834,6 +1247,9 @@ def _picklers():
         kind = Checked if _only_here and not is_argument else pickle.Pickler
         pickler = kind(file, PROTOCOL, buffer_callback=collect) if PROTOCOL >= 5 else kind(file, PROTOCOL)
         pickler.dispatch_table = reducers_for(is_argument)
+        if PROTOCOL >= 5 and not is_argument and hasattr(sys.modules.get("numpy"), "ndarray"):
+            pickler.dispatch_table = dict(pickler.dispatch_table)
+            pickler.dispatch_table[sys.modules["numpy"].ndarray] = _reduce_array
         pickler.dump(value)
         return file.getvalue()
 
@@ -1683,6 +2099,7 @@ class Connection:
         self.watch = _Watch(self)
         self.runner = None
         self.undescribed = {}
+        self.memory = None
 
     # ------------------------------------------------------------ sending
     def send(self, kind, call=0, chain=0, lane=0, number=0, body=b""):
@@ -1698,7 +2115,7 @@ class Connection:
                     more = MORE if at + CHUNK_MAX < length else 0
                     self.write(HEADER.pack(len(piece), kind, more, 0, call, chain, lane, number))
                     self.write(piece)
-            if self.releases or self.posts_done:
+            if self.releases or self.posts_done or (self.memory is not None and self.memory.retired):
                 self.send_beside()
 
     def send_beside(self):
@@ -1710,6 +2127,10 @@ class Connection:
                 body = b"".join(struct.pack("<QI", *entry) for entry in entries)
                 self.write(HEADER.pack(len(body), RELEASE, 0, 0, 0, 0, 0, len(entries)) + body)
                 entries = []
+        if self.memory is not None and self.memory.retired:
+            retired, self.memory.retired = self.memory.retired, []
+            body = b"".join(struct.pack("<IQ", *entry) for entry in retired)
+            self.write(HEADER.pack(len(body), FORGET, 0, 0, 0, 0, 0, len(retired)) + body)
         done, length = self.posts_done, self.posts_len
         if done:
             self.posts_done -= done
@@ -1829,6 +2250,10 @@ class Connection:
         elif kind == CLOSE:
             self.is_closing = True
             self.idle.wake()
+        elif kind == FORGET:
+            if self.memory is not None:
+                for index in range(number):
+                    self.memory.forget(*struct.unpack_from("<IQ", body, 12 * index))
         elif kind == GOAWAY and chain == 0 and number:
             self.lose()
 
@@ -3458,6 +3883,7 @@ def _stand_in():
         "elsewhere._async_stream": (_itself,),
         "elsewhere._rebuilt": (_rebuild_stand_in, _reduce_stand_in),
         "elsewhere._api": (_type_has,),
+        "elsewhere._shared": (_make_machine_array, _make_dates, _make_strided),
         "elsewhere._errors": (_rebuild,),
         "elsewhere._pickle": (_make_view,),
         "elsewhere._raised": (_restore, StoredGroup),
@@ -3767,14 +4193,35 @@ def _take_socket():
 
 
 def _answer_offer(sock):
-    """Decline the shared memory that the owner may offer with its first byte."""
+    """Take of the memory that the owner may offer with its first byte what passes values; decline the rings."""
     data, ancillary, _, _ = sock.recvmsg(1, socket.CMSG_SPACE(16))
+    fds = []
     for level, kind, content in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            for at in range(0, len(content) - len(content) % 4, 4):
-                os.close(struct.unpack_from("i", content, at)[0])
-    if data == b"M":
+            fds += [struct.unpack_from("i", content, at)[0] for at in range(0, len(content) - len(content) % 4, 4)]
+    if data != b"M":
+        return None
+    try:
+        memory, theirs = _open_channel(fds)
+        sock.sendmsg([b"B"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", theirs.fileno()))])
+        theirs.close()
+        return memory
+    except (ImportError, OSError, ValueError, IndexError):
         sock.sendall(b"R")
+        return None
+    finally:
+        for fd in fds:
+            os.close(fd)
+
+
+def _open_channel(fds):
+    import mmap
+
+    channel = mmap.mmap(fds[0], os.fstat(fds[0]).st_size)
+    if channel[:8] != LAYOUT or sys.byteorder != "little":
+        raise ValueError("memory of another layout")
+    words, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    return _Memory(channel, words), theirs
 
 
 def _hello(conn):
@@ -3782,7 +4229,9 @@ def _hello(conn):
     implementation = "elsewhere-bare %s %s" % (TOLD.get("version", "0"), sys.implementation.name)
     version = "%d.%d.%d" % sys.version_info[:3]
     e.value({"pid": os.getpid(), "python": version, "implementation": implementation, "max_message": 1 << 30})
-    capabilities = CHUNKS | (SERIAL if conn.concurrency == "serial" else 0)
+    capabilities = (
+        CHUNKS | (SERIAL if conn.concurrency == "serial" else 0) | (BUFFERS if conn.memory is not None else 0)
+    )
     conn.send(HELLO, MAGIC, capabilities, 0, 1, bytes(e.out))
 
 
@@ -3829,8 +4278,9 @@ def _host():
     _close_inherited()
     _stand_in()
     sock = _take_socket()
-    _answer_offer(sock)
+    memory = _answer_offer(sock)
     conn = CONNECTION = Connection(sock, concurrency)
+    conn.memory = memory
     signal.signal(signal.SIGINT, lambda *_: None)
     signal.signal(signal.SIGURG, conn.attend)
     if sys.stdout is not None:

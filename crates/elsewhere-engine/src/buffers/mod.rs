@@ -14,7 +14,7 @@ mod shared;
 mod words;
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -223,6 +223,17 @@ impl Buffers {
             due: AtomicU64::new(NEVER),
             pause: AtomicU64::new(0),
         }
+    }
+
+    /// Words go over this socket from now on.
+    pub(crate) fn go_over(&self, socket: Stream) {
+        let before = lock(&self.socket).replace(socket);
+        drop(before); // after the lock
+    }
+
+    /// The descriptor that words go over. Called in a forked child, too, where the lock may be held for ever.
+    pub(crate) fn raw_fd(&self) -> Option<RawFd> {
+        crate::lock::try_lock(&self.socket)?.as_ref().map(|socket| socket.as_fd().as_raw_fd())
     }
 
     /// The peer has agreed.

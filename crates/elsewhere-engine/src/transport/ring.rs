@@ -4,7 +4,9 @@
 //!
 //! The maker of a socket pair offers the memory with the first byte on it, before the other process starts: [`OFFER`] with a
 //! descriptor, or [`NOTHING`]. A preface, for programs that have to be told what they are, comes before that. To an offer the other answers with one byte: [`TAKEN`], and from then on both send through
-//! the memory; or [`REFUSED`], and both go on over the socket, as after [`NOTHING`]. The maker sends nothing before it has
+//! the memory; or [`REFUSED`], and both go on over the socket, as after [`NOTHING`]; or [`TABLES`] with one of two more connected
+//! sockets: then both send over the first one, and use of the memory the free tables alone, with the words of `buffers` going
+//! over the other. The maker sends nothing before it has
 //! the answer. In use, what comes over the socket is its end, and the words of `buffers`: of memory that is lent or shared,
 //! and one that only wakes who polls.
 //!
@@ -30,11 +32,13 @@ const OFFER: u8 = b'M';
 const NOTHING: u8 = b'N';
 const TAKEN: u8 = b'T';
 const REFUSED: u8 = b'R';
+const TABLES: u8 = b'B';
 
 /// What has been agreed on. The maker is not decided until the peer has answered.
 const UNDECIDED: u8 = 0;
 const MEMORY: u8 = 1;
 const SOCKET: u8 = 2;
+const BESIDE: u8 = 3;
 
 /// How long a thread may look for news before it sleeps: about as long as waking it would take.
 const SPINS: Duration = Duration::from_micros(100);
@@ -193,7 +197,7 @@ impl End {
     }
 
     fn decide(&self, agreed: u8) {
-        if agreed == MEMORY {
+        if agreed == MEMORY || agreed == BESIDE {
             self.buffers.turn_on();
         }
         self.agreed.store(agreed, Ordering::Release);
@@ -207,6 +211,11 @@ impl End {
     /// What is recorded of calls.
     pub(crate) fn recorder(&self) -> &Arc<Recorder> {
         &self.recorder
+    }
+
+    /// Whether the bytes go over the socket.
+    fn is_over_socket(&self) -> bool {
+        matches!(self.agreed(), SOCKET | BESIDE)
     }
 
     /// Whether the peer would not have the memory.
@@ -226,7 +235,7 @@ impl End {
                 self.note_traffic(if rung == Rung::Woken { WAKING } else { TALK });
                 Ok(sent)
             }
-            SOCKET => self.socket.send(bytes),
+            SOCKET | BESIDE => self.socket.send(bytes),
             _ if self.is_shut.load(Ordering::SeqCst) => Err(Errno::PIPE),
             _ => Err(Errno::AGAIN),
         }
@@ -235,7 +244,7 @@ impl End {
     pub(super) fn receive(&self, buffer: &mut [u8]) -> Result<usize> {
         match self.agreed() {
             MEMORY => self.receive_from_memory(buffer),
-            SOCKET => self.socket.receive(buffer),
+            SOCKET | BESIDE => self.socket.receive(buffer),
             _ => self.receive_answer(buffer),
         }
     }
@@ -258,14 +267,22 @@ impl End {
 
     /// The first of the peer. A peer that answers with something else speaks without being asked for an answer.
     fn receive_answer(&self, buffer: &mut [u8]) -> Result<usize> {
-        let count = self.socket.receive(buffer)?;
+        let (bytes, fds) = socket::try_receive_with(&self.socket, buffer.len())?;
+        let count = bytes.len();
+        buffer.get_mut(..count).ok_or(Errno::INVAL)?.copy_from_slice(&bytes);
         match buffer.first() {
             Some(&TAKEN) if count > 0 => {
                 self.decide(MEMORY);
                 self.receive_from_memory(buffer)
             }
-            Some(&REFUSED) if count > 0 => {
-                self.decide(SOCKET);
+            Some(&answer @ (REFUSED | TABLES)) if count > 0 => {
+                match fds.into_iter().next().filter(|_| answer == TABLES) {
+                    Some(words) => {
+                        self.buffers.go_over(Stream::new(words));
+                        self.decide(BESIDE);
+                    }
+                    None => self.decide(SOCKET),
+                }
                 buffer.copy_within(1..count, 0);
                 if count > 1 { Ok(count - 1) } else { self.socket.receive(buffer) }
             }
@@ -317,7 +334,7 @@ impl End {
     }
 
     pub(super) fn poll_fd(&self, want_write: bool) -> PollFd<'_> {
-        self.socket.poll_fd(want_write && self.is_refused())
+        self.socket.poll_fd(want_write && self.is_over_socket())
     }
 
     pub(super) fn watch(&self, poll: BorrowedFd<'_>, data: epoll::EventData, interest: Interest) -> Result<()> {
@@ -339,11 +356,15 @@ impl End {
 
     /// Room in the memory is told like bytes in it.
     fn interest(&self, interest: Interest) -> Interest {
-        Interest { write: interest.write && self.is_refused(), ..interest }
+        Interest { write: interest.write && self.is_over_socket(), ..interest }
     }
 
     pub(super) fn raw_fds(&self) -> Vec<RawFd> {
-        self.socket.raw_fds()
+        let mut fds = self.socket.raw_fds();
+        if self.agreed() == BESIDE {
+            fds.extend(self.buffers.raw_fd());
+        }
+        fds
     }
 
     /// Says how to tell the watch thread of news that no thread took, and that were told to nobody.
@@ -502,6 +523,25 @@ mod tests {
         maker.send(b"there").unwrap();
         let mut buffer = [0; 8];
         assert_eq!(peer.receive(&mut buffer), Ok(5));
+    }
+
+    #[test]
+    fn tables_alone_are_used_where_the_peer_wants_no_ring() {
+        let (maker, socket) = offered();
+        let _ = socket::receive_with(&socket, 1).unwrap();
+        let (words, theirs) = socket::pair().unwrap();
+
+        socket::send_with(&socket, &[TABLES], &[theirs.as_fd()]).unwrap();
+        let peer = Stream::new(socket);
+        peer.send(b"hi").unwrap();
+
+        assert_eq!(received(&maker).unwrap(), b"hi");
+        assert!(!maker.is_memory() && !maker.is_refused() && maker.buffers().is_on());
+        assert_eq!(maker.raw_fds().len(), 2);
+        let lent = maker.buffers().lend(&[7; 100_000], elsewhere_shm::pool::Purpose::Own).unwrap();
+        assert!(lent.is_some());
+        let (word, memory) = socket::receive_with(&words, 64).unwrap();
+        assert_eq!((word.first(), memory.len()), (Some(&b'B'), 1));
     }
 
     #[test]
