@@ -1278,6 +1278,9 @@ def _dumps(value, is_argument):
     _tables.writing.append(table)
     try:
         data = dump(value, is_argument, buffers.append)
+        if len(buffers) >= 1 << 16:  # more than a message can count: they go inside
+            del buffers[:], table[:]
+            data = dump(value, is_argument, None)
         flavour = 0
     except Exception as first:
         if not is_argument and isinstance(first, TypeError):

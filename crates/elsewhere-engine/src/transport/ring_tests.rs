@@ -1,0 +1,157 @@
+//! Tests of the stream through shared memory: what both sides agree on, and a peer that breaks the rules.
+
+use super::*;
+
+fn received(end: &End) -> Result<Vec<u8>> {
+    let mut buffer = [0; 64];
+    end.receive(&mut buffer).map(|count| buffer[..count].to_vec())
+}
+
+fn offered() -> (End, OwnedFd) {
+    let (ours, theirs, problem) = offer(true, &[]).unwrap();
+    assert_eq!(problem, None);
+    (ours.unwrap(), theirs)
+}
+
+#[test]
+fn both_sides_use_memory_that_was_taken() {
+    let (maker, socket) = offered();
+    assert_eq!(maker.send(b"too early"), Err(Errno::AGAIN));
+    assert_eq!(received(&maker), Err(Errno::AGAIN));
+
+    let opener = answer(socket).unwrap().unwrap();
+    opener.send(b"first").unwrap();
+
+    assert_eq!(received(&maker).unwrap(), b"first");
+    maker.send(b"second").unwrap();
+    assert_eq!(received(&opener).unwrap(), b"second");
+    assert!(maker.is_memory() && opener.is_memory());
+}
+
+#[test]
+fn socket_is_used_where_memory_is_refused() {
+    let (maker, socket) = offered();
+    let (word, memory) = socket::receive_with(&socket, 1).unwrap();
+    assert_eq!((word.as_slice(), memory.len()), (&[OFFER][..], 1));
+    let peer = Stream::new(socket);
+
+    peer.send(&[REFUSED, b'h', b'i']).unwrap();
+
+    assert_eq!(received(&maker).unwrap(), b"hi");
+    assert!(maker.is_refused());
+    maker.send(b"there").unwrap();
+    let mut buffer = [0; 8];
+    assert_eq!(peer.receive(&mut buffer), Ok(5));
+}
+
+#[test]
+fn tables_alone_are_used_where_the_peer_wants_no_ring() {
+    let (maker, socket) = offered();
+    let _ = socket::receive_with(&socket, 1).unwrap();
+    let (words, theirs) = socket::pair().unwrap();
+
+    socket::send_with(&socket, &[TABLES], &[theirs.as_fd()]).unwrap();
+    let peer = Stream::new(socket);
+    peer.send(b"hi").unwrap();
+
+    assert_eq!(received(&maker).unwrap(), b"hi");
+    assert!(!maker.is_memory() && !maker.is_refused() && maker.buffers().is_on());
+    assert_eq!(maker.raw_fds().len(), 2);
+    let lent = maker.buffers().lend(&[7; 100_000], elsewhere_shm::pool::Purpose::Own).unwrap();
+    assert!(lent.is_some());
+    let (word, memory) = socket::receive_with(&words, 64).unwrap();
+    assert_eq!((word.first(), memory.len()), (Some(&b'B'), 1));
+}
+
+#[test]
+fn socket_alone_is_used_where_nothing_is_offered() {
+    let (ours, theirs, problem) = offer(false, &[]).unwrap();
+
+    let (ours, theirs) = (ours.unwrap_err(), answer(theirs).unwrap().unwrap_err());
+
+    ours.send(b"hello").unwrap();
+    assert_eq!(theirs.receive(&mut [0; 8]), Ok(5));
+    assert_eq!(problem, None);
+}
+
+#[test]
+fn preface_comes_before_the_offer() {
+    let preface = vec![b'p'; 150_000];
+    let (_ours, theirs, problem) = offer(true, &preface).unwrap();
+
+    let mut received = Vec::new();
+    while received.len() < preface.len() {
+        received.extend(socket::receive_with(&theirs, preface.len() - received.len()).unwrap().0);
+    }
+
+    assert_eq!(received, preface);
+    assert!(answer(theirs).unwrap().is_ok());
+    assert_eq!(problem, None);
+}
+
+#[test]
+fn peer_that_knows_of_no_offer_is_heard() {
+    let (maker, socket) = offered();
+
+    Stream::new(socket).send(b"GET / HTTP/1.1").unwrap();
+
+    assert_eq!(received(&maker).unwrap(), b"GET / HTTP/1.1");
+}
+
+#[test]
+fn socket_that_begins_with_something_else_is_refused() {
+    let (here, there) = socket::pair().unwrap();
+
+    Stream::new(here).send(b"?").unwrap();
+
+    assert_eq!(answer(there).unwrap_err(), Errno::PROTO);
+}
+
+#[test]
+fn what_was_sent_before_the_end_comes_before_it() {
+    let (maker, socket) = offered();
+    let opener = answer(socket).unwrap().unwrap();
+    assert_eq!(received(&maker), Err(Errno::AGAIN)); // the answer alone
+
+    opener.send(b"last words").unwrap();
+    drop(opener);
+    maker.take_wakes();
+
+    assert_eq!(received(&maker).unwrap(), b"last words");
+    assert_eq!(received(&maker).unwrap(), b"");
+}
+
+/// A row of numbers without a pattern, from a seed: xorshift, Marsaglia 2003.
+fn numbers(mut state: u64) -> impl FnMut() -> u64 {
+    move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    }
+}
+
+#[test]
+fn peer_that_scribbles_breaks_the_rules_and_nothing_else() {
+    use std::os::unix::fs::FileExt as _;
+    const CONTROL: u64 = 4096;
+    let mut broken = 0;
+    for seed in 1..=200 {
+        let (maker, socket) = offered();
+        let (_, memory) = socket::receive_with(&socket, 1).unwrap();
+        let memory = std::fs::File::from(memory.into_iter().next().unwrap());
+        Stream::new(socket.try_clone().unwrap()).send(&[TAKEN]).unwrap();
+        let _ = received(&maker);
+        let mut next = numbers(seed);
+
+        for _ in 0..50 {
+            memory.write_at(&next().to_ne_bytes(), next() % (CONTROL / 8) * 8).unwrap();
+            let _ = maker.send(&[7; 100]);
+            let _ = received(&maker);
+            let _ = maker.rearm();
+        }
+
+        broken += usize::from(maker.violation().is_some());
+    }
+    assert!(broken > 0, "nothing of what was scribbled mattered");
+}
