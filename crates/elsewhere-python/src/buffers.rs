@@ -180,6 +180,19 @@ impl<'py> Content<'py> {
     }
 }
 
+/// To be asked before `len` bytes go into a message: they are copied a few times on their way, and where there is no memory
+/// for that the process would end.
+///
+/// # Errors
+/// MemoryError.
+pub(crate) fn room_for(len: usize) -> PyResult<()> {
+    const COPIES: usize = 3;
+    if len < SLOW || Vec::<u8>::new().try_reserve_exact(len.saturating_mul(COPIES)).is_ok() {
+        return Ok(());
+    }
+    Err(PyMemoryError::new_err(format!("there is no memory for a message of {len} bytes")))
+}
+
 /// Whether a buffer of a pickle goes beside it: if it is large, or lies in memory that is shared.
 pub(crate) fn goes_beside(buffer: &Bound<'_, PyAny>) -> PyResult<bool> {
     let content = match Content::of(buffer) {

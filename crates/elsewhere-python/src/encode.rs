@@ -20,6 +20,7 @@ use pyo3::types::{
     PyTuple,
 };
 
+use crate::buffers::room_for;
 use crate::future::Future;
 use crate::kinds::{goes_by_name, goes_by_reference};
 use crate::path::{self, Place};
@@ -305,6 +306,7 @@ impl<'w, 'py> Encoder<'w, 'py> {
         }
         if let Ok(text) = value.cast_exact::<PyString>() {
             let text = text.to_str().map_err(|_| Stop::Pickle)?; // lone surrogates are pickle's business
+            room_for(text.len())?;
             return Ok(self.out.str(text)?);
         }
         if let Ok(number) = value.cast_exact::<PyInt>() {

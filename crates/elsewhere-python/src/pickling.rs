@@ -371,6 +371,7 @@ pub(crate) fn view_of(value: &Bound<'_, PyAny>) -> PyResult<Option<View>> {
     let shape: Vec<u64> = value.getattr("shape")?.extract()?;
     let format: String = value.getattr("format")?.extract()?;
     let read_only: bool = value.getattr("readonly")?.extract()?;
+    crate::buffers::room_for(value.getattr("nbytes")?.extract()?)?;
     let data = value.call_method0("tobytes")?;
     let data = data.cast::<PyBytes>()?.as_bytes().to_vec();
     Ok(Some(View { head: ViewHead { read_only, format, shape }, data }))

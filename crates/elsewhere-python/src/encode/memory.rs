@@ -10,7 +10,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PyType};
 
 use super::{Encoder, Stop, unwritable};
-use crate::buffers::{Content, LARGE};
+use crate::buffers::{Content, LARGE, room_for};
 
 impl<'py> Encoder<'_, 'py> {
     /// Large content may go beside the message.
@@ -71,6 +71,7 @@ impl<'py> Encoder<'_, 'py> {
         {
             return Ok(());
         }
+        room_for(data.len())?;
         self.out.bytes(data).map_err(unwritable)
     }
 
@@ -79,6 +80,7 @@ impl<'py> Encoder<'_, 'py> {
         if self.lend(&content, false, BufferForm::ByteArray)? {
             return Ok(());
         }
+        room_for(content.len())?;
         let out = &mut self.out;
         content.read(|bytes| out.byte_array(bytes)).map_err(unwritable)
     }
@@ -143,6 +145,7 @@ impl<'py> Encoder<'_, 'py> {
             return Err(PyBufferError::new_err("a buffer of a pickle does not lie in one piece"));
         };
         if !self.share_or_lend(&content, BufferForm::Raw)? {
+            room_for(content.len())?;
             let (out, read_only) = (&mut self.out, content.is_read_only());
             let written = content.read(|bytes| if read_only { out.bytes(bytes) } else { out.byte_array(bytes) });
             written.map_err(unwritable)?;

@@ -269,12 +269,12 @@ impl Holdings {
         Arc::clone(&OURS)
     }
 
-    /// Counts a buffer and tells whether that is too much.
+    /// Counts a buffer and tells whether there was too much before.
     pub(super) fn add(&self, bytes: usize) -> bool {
         // Relaxed: a count that nothing else depends on.
         let buffers = self.buffers.fetch_add(1, Ordering::Relaxed);
         let held = self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        buffers >= HELD || held.saturating_add(bytes) > HELD_BYTES
+        buffers >= HELD || held > HELD_BYTES
     }
 
     pub(super) fn remove(&self, bytes: usize) {

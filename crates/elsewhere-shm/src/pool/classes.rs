@@ -1,13 +1,16 @@
 //! The sizes that segments come in, so that one of them serves many messages.
 //! Owns: the rounding. Must not know: segments.
 
+/// From so many bytes on a segment is hardly ever used again, and each part that is wasted is much.
+const HUGE: usize = 1 << 28;
+
 /// Bytes of the smallest segment for `bytes` bytes: whole pages, eight sizes for each doubling, so that at most an eighth
-/// is waste beside what rounding to pages costs. None beyond what a mapping can have.
+/// is waste beside what rounding to pages costs; of huge ones a sixteenth. None beyond what a mapping can have.
 #[must_use]
 pub fn class_of(bytes: usize) -> Option<usize> {
     let page = rustix::param::page_size();
     let pages = bytes.max(1).div_ceil(page);
-    let step = 1_usize << pages.ilog2().saturating_sub(3);
+    let step = 1_usize << pages.ilog2().saturating_sub(if bytes < HUGE { 3 } else { 4 });
     let class = pages.checked_next_multiple_of(step)?.checked_mul(page)?;
     isize::try_from(class).is_ok().then_some(class)
 }

@@ -1,0 +1,273 @@
+"""What memory does when it ends, or somebody who has it: an error of one call at most, and nothing is kept."""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import elsewhere
+from heaps import LARGE, Box, Heap, footprint
+
+HERE = Path(__file__).parent
+GIB = 1 << 30
+NAMED = "/dev/shm"
+
+
+def available() -> int:
+    """Bytes of memory that the system would give."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")) * 1024
+
+
+def needs(nbytes: int) -> None:
+    if available() < nbytes:
+        pytest.skip(f"{nbytes >> 30} GiB of memory are wanted")
+
+
+def printed(text: str) -> str:
+    """What a program says."""
+    program = f"import resource\nimport numpy as np\nimport elsewhere\nfrom heaps import *\n{textwrap.dedent(text)}"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, cwd=HERE, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.usefixtures("shares_memory")
+def test_others_go_on_while_one_host_reads_nothing(far_heap):
+    value = np.zeros(LARGE, "u1")
+    far_heap.keep(None)
+    pid = elsewhere.host_of(far_heap).pid
+    assert pid is not None
+    ends: list[BaseException | None] = []
+
+    def pass_many() -> None:
+        try:
+            for _ in range(10_000):
+                elsewhere.post(far_heap.take, value, 0, 1)
+        except elsewhere.ElsewhereError as error:
+            ends.append(error)
+
+    os.kill(pid, signal.SIGSTOP)
+    thread = threading.Thread(target=pass_many)
+    thread.start()
+    sent = 0
+    while sent != (sent := footprint()[1]) or not sent:
+        threading.Event().wait(0.2)  # it goes on until the window is full
+    with elsewhere.Host() as other:
+        heap = other.spawn(Heap)
+        echoes = [heap.echo(number) for number in range(500)]
+        large = heap.take(np.ones(LARGE, "u1"), 5, 1)
+    still_sent, still_waits = footprint()[1], thread.is_alive()
+    os.kill(pid, signal.SIGKILL)
+    thread.join()
+
+    assert sent <= still_sent <= 64 + 16
+    assert still_waits
+    assert (echoes, large) == (list(range(500)), b"\x01")
+    assert isinstance(ends[0], elsewhere.HostDied)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_calls_and_cancels_go_on_beside_a_gigabyte():
+    needs(4 * GIB)
+    with elsewhere.Host(concurrency=3) as host:
+        heap = host.spawn(Heap)
+        heap.echo(np.zeros(1))
+        value = np.zeros(GIB, "u1")
+        value[-1] = 7
+        large: list[bytes] = []
+        thread = threading.Thread(target=lambda: large.append(heap.take(value, GIB - 1, 1)))
+        thread.start()
+        count = cancelled = 0
+        while thread.is_alive():
+            assert heap.echo(count) == count
+            future = elsewhere.submit(heap.echo, count)
+            cancelled += future.cancel()
+            count += 1
+        thread.join()
+
+    assert large == [b"\x07"]
+    assert count > 10
+    assert cancelled > 0
+
+
+def test_address_space_that_is_used_up_here_is_an_error_of_the_call_at_most():
+    text = """
+        with elsewhere.Host() as host:
+            heap = host.spawn(Heap)
+            value = np.ones(300 << 20, "u1")
+            small = np.ones(1 << 20, "u1")
+            print(heap.take(small, 0, 1))
+            used = int(open("/proc/self/statm").read().split()[0]) * 4096
+            resource.setrlimit(resource.RLIMIT_AS, (used + (100 << 20), -1))
+            try:
+                heap.take(value, 0, 1)
+            except (MemoryError, elsewhere.ElsewhereError) as error:
+                print(getattr(error, "outcome", "not_started"))
+            print(heap.take(small, 0, 1), host.alive)
+    """
+
+    lines = printed(text).split("\n")
+
+    assert lines == ["b'\\x01'", "not_started", "b'\\x01' True", ""]
+
+
+def test_address_space_that_is_used_up_there_is_an_error_of_the_call():
+    text = """
+        def leave(nbytes):
+            used = int(open("/proc/self/statm").read().split()[0]) * 4096
+            resource.setrlimit(resource.RLIMIT_AS, (used + nbytes, -1))
+        with elsewhere.Host() as host:
+            heap = host.spawn(Heap)
+            small = np.ones(1 << 20, "u1")
+            heap.take(small, 0, 1)
+            host.run(leave, 100 << 20)
+            for content in (np.ones(300 << 20, "u1"), bytes(300 << 20), Box(bytes(300 << 20))):
+                try:
+                    heap.take(content, 0, 1)
+                except elsewhere.ArgumentError as error:
+                    print(error.outcome)
+                print(heap.take(small, 0, 1), host.alive)
+    """
+
+    assert printed(text) == "not_started\nb'\\x01' True\n" * 3
+
+
+def test_results_for_which_there_is_no_memory_here_are_errors_of_their_calls():
+    text = """
+        with elsewhere.Host() as host:
+            heap = host.spawn(Heap)
+            heap.make("numpy", 1 << 20)
+            used = int(open("/proc/self/statm").read().split()[0]) * 4096
+            resource.setrlimit(resource.RLIMIT_AS, (used + (100 << 20), -1))
+            for kind in ("numpy", "bytes"):
+                try:
+                    heap.make(kind, 300 << 20)
+                except (OSError, MemoryError, elsewhere.ElsewhereError) as error:
+                    print("no room")
+                print(len(heap.make(kind, 1 << 20)), host.alive)
+    """
+
+    assert printed(text) == "no room\n131072 True\nno room\n1048576 True\n"
+
+
+@pytest.mark.usefixtures("shares_memory")
+def test_so_many_arrays_are_kept_that_the_rest_is_copied(far_heap):
+    for number in range(1_100):
+        far_heap.keep(np.full(65_536, number % 251, "u1"))
+
+    kept = far_heap.kept
+
+    assert 1_024 <= far_heap.mappings() <= 1_100
+    for number in (0, 1_023, 1_024, 1_099):
+        assert (elsewhere.get(kept[number]) == number % 251).all()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(150)
+@pytest.mark.usefixtures("shares_memory")
+def test_hosts_killed_at_any_instant_leave_no_memory():
+    instants = random.Random(51)
+    names = sorted(os.listdir(NAMED))
+    value = np.zeros(LARGE, "u1")
+    read_only = np.frombuffer(bytes(LARGE), "u1")
+    kept = []
+
+    for number in range(80):
+        host = elsewhere.Host()
+        heap = host.spawn(Heap)
+        futures = [elsewhere.submit(heap.echo, what) for what in (value, Box(bytes(LARGE)), read_only, value)]
+        if number % 10 == 0:
+            kept.append(heap.frozen(LARGE))
+        threading.Event().wait(instants.uniform(0, 0.004))  # which instant does not matter
+        host.kill()
+        done = [future.exception() for future in futures]
+        assert all(error is None or isinstance(error, elsewhere.HostDied) for error in done)
+        host.close()
+    del futures, done
+
+    assert all((array == np.arange(LARGE // 8)).all() for array in kept)
+    kept.clear()
+    gc.collect()
+    while footprint()[1]:
+        threading.Event().wait(0.05)  # the test's time limit ends it
+    assert sorted(os.listdir(NAMED)) == names
+
+
+OWNER = """
+import os, sys
+import numpy as np
+import elsewhere
+from heaps import LARGE, Heap
+with elsewhere.Host(start="exec") as host:
+    heap = host.spawn(Heap)
+    print(host.pid, flush=True)
+    shared = elsewhere.shared_array(LARGE)
+    while True:
+        heap.echo(np.zeros(LARGE, "u1"))
+        heap.keep(heap.frozen(LARGE))
+        heap.fill(shared, 1)
+        heap.forget()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(150)
+def test_owners_killed_at_any_instant_leave_neither_hosts_nor_memory():
+    instants = random.Random(52)
+    names = sorted(os.listdir(NAMED))
+
+    for _ in range(15):
+        owner = subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, text=True, cwd=HERE)
+        assert owner.stdout is not None
+        host = int(owner.stdout.readline())
+        threading.Event().wait(instants.uniform(0, 0.1))  # which instant does not matter
+        owner.kill()
+        owner.wait()
+        owner.stdout.close()
+
+        while Path(f"/proc/{host}/maps").exists() and "memfd:elsewhere" in maps_of(host):
+            threading.Event().wait(0.02)  # the test's time limit ends it
+    assert sorted(os.listdir(NAMED)) == names
+
+
+def maps_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/maps").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(150)
+@pytest.mark.usefixtures("shares_memory")
+@pytest.mark.parametrize("nbytes", [2**31 - 1, 2**31, 2**32 + 1])
+def test_array_beyond_the_limits_of_integers_goes_there_with_one_copy(far_heap, nbytes):
+    needs(3 * nbytes)
+    value = np.zeros(nbytes, "u1")
+    marks = {0: 1, 2**31 - 2: 2, nbytes // 2: 3, nbytes - 1: 4}
+    for place, mark in marks.items():
+        value[place] = mark
+    far_heap.echo(value[:1])
+    before = far_heap.peak()
+
+    far_heap.keep(value)
+
+    assert {place: far_heap.take(far_heap.kept[0], place, 1)[0] for place in marks} == marks
+    assert far_heap.kept[0].nbytes == nbytes
+    assert far_heap.peak() - before < 1.1 * nbytes
