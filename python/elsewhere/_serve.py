@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Literal, Self, TypeVar, overload
 
+    from ._grants import Grants
+
     T = TypeVar("T")
 else:
 
@@ -175,10 +177,11 @@ class Server(_core.ServerCore):
         self._host: Host | None = None
         self._pid = os.getpid()
         lists = _lists(obj, expose)
+        self._door = Door(obj, is_narrowed=lists is not None)
         place = self._listen(
             address._place,
             address._key or b"",
-            Door(obj, is_narrowed=lists is not None),
+            self._door,
             lists=lists,
             concurrency=self._way,
             home=_current_loop(),
@@ -289,14 +292,15 @@ class Server(_core.ServerCore):
                 thread.join(timeout)
         if self._host is not None:
             self._host.close()
+        self._door.close()
 
-    def _proxy_here(self) -> Any:
+    def _proxy_here(self, obj: object) -> Any:
         """A proxy for this very process: its calls run in the thread that makes them, and nothing is copied."""
         if self._host is None:
             host = Host.__new__(Host)
             _core.start_local_host(host, name="here", copies=False)
             self._host = host
-        return self._host.send(self._obj)
+        return self._host.send(obj)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -316,6 +320,7 @@ class Door:
     def __init__(self, obj: object, *, is_narrowed: bool) -> None:
         self._obj = obj
         self._is_narrowed = is_narrowed
+        self._grants: Grants | None = None
 
     def root(self) -> object:
         """Give the object that is served."""
@@ -327,6 +332,26 @@ class Door:
             text = "a server with expose= runs what that lists, and no functions of its clients"
             raise AttributeError(text)
         return function(*args, **kwargs)
+
+    def grant(self, obj: object) -> bytes:
+        """Keep an object for whoever shows the word that this gives: see `_grants`."""
+        return self._kept().grant(obj)
+
+    def _kept(self) -> Grants:
+        if self._grants is None:
+            from . import _grants
+
+            self._grants = _grants.Grants()
+        return self._grants
+
+    def redeem(self, token: bytes) -> object:
+        """Give what was granted under a word, once."""
+        return self._kept().redeem(token)
+
+    def close(self) -> None:
+        """Let go of what was granted and not asked for."""
+        if self._grants is not None:
+            self._grants.close()
 
     def end_lane(self) -> None:
         """The last call of a lane: the thread or task of the client that made its calls has ended."""
@@ -410,13 +435,25 @@ def connect(
     place = _with_key(address if isinstance(address, Address) else Address(address), authkey)
     _demand_key(place)
     seconds = _checked_timeout("timeout", timeout)
-    here = _here.get(place._place)
-    if here is not None and here._pid == os.getpid() and here._is_open:
+    here = _server_here(place._place)
+    if here is not None:
         if here.address._key != place._key:
             text = f"authentication failed at {place}"
             raise _errors.AuthenticationError(text, outcome="not_started")
-        return here._proxy_here()
+        return here._proxy_here(here._obj)
     return _core._connect(place._place, place._key or b"", seconds)
+
+
+def _server_here(place: str) -> Server | None:
+    """The server of this process at a place."""
+    server = _here.get(place)
+    return server if server is not None and server._pid == os.getpid() and server._is_open else None
+
+
+def _server_behind(proxy: object) -> Server | None:
+    """The server of this process that a proxy for this process came from."""
+    host = _core.host_of(proxy)
+    return next((server for server in _here.values() if server._host is host), None)
 
 
 def _with_key(address: Address, authkey: bytes | None) -> Address:
@@ -498,7 +535,7 @@ def _lists(obj: object, expose: Any) -> dict[type, frozenset[str]] | None:
     if expose is None:
         return None
     given = expose if isinstance(expose, Mapping) else {type(obj): expose}
-    lists: dict[type, frozenset[str]] = {Door: frozenset({"root", "run", "end_lane"})}
+    lists: dict[type, frozenset[str]] = {Door: frozenset({"root", "run", "grant", "redeem", "end_lane"})}
     for cls, names in given.items():
         if not isinstance(cls, type):
             text = f"expose maps classes to names; {cls!r} is no class"

@@ -12,10 +12,10 @@ use elsewhere_engine::{ConnectError, Endpoint, Key, connect, wait_served};
 use elsewhere_proto::{ObjectId, Outcome, Want};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyBytes, PyTuple};
 
 use crate::path;
-use crate::peer::{self, Import, Peer};
+use crate::peer::{self, Import, Lease, Peer};
 use crate::proxy::Proxy;
 use crate::{call, deadline, errands, errors, host, service};
 
@@ -77,22 +77,84 @@ pub(crate) fn _connect<'py>(py: Python<'py>, place: String, key: &[u8], timeout:
     connect_by(py, &(place, key.to_vec()), until)
 }
 
+/// Ask the server at `place` for what was granted under `token`. Gives its proxy.
+#[pyfunction]
+#[pyo3(signature = (place, key, token, timeout, /))]
+pub(crate) fn _redeem<'py>(
+    py: Python<'py>,
+    place: String,
+    key: &[u8],
+    token: &Bound<'py, PyBytes>,
+    timeout: f64,
+) -> PyResult<Bound<'py, PyAny>> {
+    errands::pass(py);
+    let until = Instant::now() + deadline::duration(deadline::checked(timeout)?);
+    let (peer, _lease) = reach(py, &(place, key.to_vec()), until)?;
+    ask_door(py, &peer, "redeem", &PyTuple::new(py, [token])?, Want::Reference, until)
+}
+
+/// Ask the server that `proxy` came from to grant its object to whoever shows the token that this gives.
+///
+/// Gives the place of the server and whether it demands a key, too; None where it came from no server.
+#[pyfunction]
+#[pyo3(signature = (proxy, timeout, /))]
+pub(crate) fn _grant<'py>(
+    py: Python<'py>,
+    proxy: &Bound<'py, Proxy>,
+    timeout: f64,
+) -> PyResult<Option<(String, bool, Bound<'py, PyAny>)>> {
+    revive(py, path::root(proxy.get()))?;
+    let peer = &path::root(proxy.get()).peer;
+    let Some(reached) = peer.reached.get() else { return Ok(None) };
+    let until = Instant::now() + deadline::duration(deadline::checked(timeout)?);
+    let token = ask_door(py, peer, "grant", &PyTuple::new(py, [proxy])?, Want::Value, until)?;
+    let (place, key) = &reached.place;
+    Ok(Some((place.clone(), !key.is_empty(), token)))
+}
+
+/// The key of a connection that this process has to `place`; None where it has none.
+#[pyfunction]
+#[pyo3(signature = (place, /))]
+pub(crate) fn _known_key<'py>(py: Python<'py>, place: &str) -> Option<Bound<'py, PyBytes>> {
+    let connections = connections();
+    let mut known = connections.iter().filter(|((known, _), _)| known == place);
+    let key = known.find(|(_, peer)| peer.upgrade().is_some_and(|peer| !peer.link.is_lost()))?.0.1.clone();
+    drop(connections);
+    Some(PyBytes::new(py, &key))
+}
+
+fn ask_door<'py>(
+    py: Python<'py>,
+    peer: &Arc<Peer>,
+    method: &'static str,
+    arguments: &Bound<'py, PyTuple>,
+    want: Want,
+    until: Instant,
+) -> PyResult<Bound<'py, PyAny>> {
+    let _carried = deadline::carry(py, Some(until))?;
+    let subject = if method == "root" { "connect" } else { "pickle" };
+    call::send_named(py, peer, method, arguments, subject.to_owned(), want)?.wait(py)
+}
+
 fn connect_by<'py>(py: Python<'py>, place: &(String, Vec<u8>), until: Instant) -> PyResult<Bound<'py, PyAny>> {
+    let (peer, _lease) = reach(py, place, until)?;
+    let root = ask_door(py, &peer, "root", &PyTuple::empty(py), Want::Reference, until)?;
+    if let (Ok(proxy), Some(reached)) = (root.cast_exact::<Proxy>(), peer.reached.get()) {
+        let _ = reached.root.set(path::root(proxy.get()).object);
+    }
+    Ok(root)
+}
+
+/// The connection to `place`: the one that there is, or a new one, and what keeps it until something of it is held.
+fn reach(py: Python<'_>, place: &(String, Vec<u8>), until: Instant) -> PyResult<(Arc<Peer>, Option<Arc<Lease>>)> {
     let known = connections().get(place).and_then(Weak::upgrade);
     let usable = |peer: &Arc<Peer>| !peer.link.is_inherited() && !peer.link.is_lost() && !peer.link.is_closing();
     let peer = match known.filter(usable) {
         Some(peer) => peer,
         None => connect_anew(py, place, until)?,
     };
-    let left = until.saturating_duration_since(Instant::now());
-    let _carried = deadline::carry(py, Some(Instant::now() + left))?;
-    let nothing = PyTuple::empty(py);
-    let asked = call::send_named(py, &peer, "root", &nothing, "connect".to_owned(), Want::Reference);
-    let root = asked.and_then(|sent| sent.wait(py))?;
-    if let (Ok(proxy), Some(reached)) = (root.cast_exact::<Proxy>(), peer.reached.get()) {
-        let _ = reached.root.set(path::root(proxy.get()).object);
-    }
-    Ok(root)
+    let lease = peer.lease();
+    Ok((peer, lease))
 }
 
 /// Where a connection leads, and what its root is.

@@ -68,7 +68,7 @@ mod _core {
     #[pymodule_export]
     use crate::{
         buffers::{_shared_span, _shares, shared_memory},
-        connecting::{_connect, _forget_connections, _wait_served},
+        connecting::{_connect, _forget_connections, _grant, _known_key, _redeem, _wait_served},
         coroutines::Running,
         deadline::Deadline,
         forked::{HostFork, start_forked_host},

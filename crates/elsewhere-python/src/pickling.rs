@@ -320,6 +320,11 @@ pub(crate) fn reduce_reference<'py>(object: &Bound<'py, PyAny>, refusal: &str) -
     Ok(PyTuple::new(py, [loader, PyTuple::new(py, [index])?.into_any()])?.into_any())
 }
 
+/// Whether a pickle of ours is being written on this thread, in which references stand beside it.
+pub(crate) fn is_writing() -> bool {
+    WRITING.with_borrow(|stack| !stack.is_empty())
+}
+
 /// Whether arguments are being pickled on this thread.
 pub(crate) fn is_writing_arguments() -> bool {
     WRITING.with_borrow(|stack| stack.last().is_some_and(|writing| writing.is_argument))
