@@ -372,6 +372,28 @@ def test_call_is_broken_off(bare_interpreter):
         assert host.run(divmod, 7, 2) == (3, 1)
 
 
+def test_item_arrives_before_the_next_one_is_made(bare_interpreter, tmp_path):
+    path = str(tmp_path / "fifo")
+    os.mkfifo(path)
+    with elsewhere.Host(python=bare_interpreter) as host:
+        script = host.script("""
+            def numbers(path):
+                with open(path) as lines:
+                    for line in lines:
+                        yield 1
+                        yield 2
+                        yield 3
+            """)
+
+        items = elsewhere.stream(script.numbers, path)
+
+        with open(path, "w", buffering=1) as fifo:
+            for _ in range(5):
+                print("go on", file=fifo)
+                assert [next(items) for _ in range(3)] == [1, 2, 3]
+        assert list(items) == []
+
+
 @pytest.mark.parametrize("concurrency", [3, "async"])
 def test_calls_overlap_where_that_is_asked_for(bare_interpreter, concurrency):
     with elsewhere.Host(python=bare_interpreter, path=[TESTS], concurrency=concurrency) as host:

@@ -2043,7 +2043,7 @@ class _Slot:
 class _Turn:
     """A stream that this host produces."""
 
-    __slots__ = ("chain", "incoming", "is_queued", "is_running", "iterator", "next")
+    __slots__ = ("chain", "incoming", "is_queued", "is_running", "iterator", "next", "pending", "sent", "used")
 
     def __init__(self, incoming, iterator, advance):
         self.incoming = incoming
@@ -2052,6 +2052,9 @@ class _Turn:
         self.chain = incoming.chain
         self.is_queued = False
         self.is_running = False
+        self.pending = []
+        self.sent = 0.0
+        self.used = 0
 
 
 class Lost(Exception):
@@ -2088,6 +2091,8 @@ class Connection:
         self.running = {}
         self.turns = {}
         self.credit = {}
+        self.items_lock = threading.Lock()
+        self.producing = None
         self.ended_streams = set()
         self.posts_done = 0
         self.posts_len = 0
@@ -2750,6 +2755,8 @@ class Connection:
         if turn is not None:
             self.ended_streams.add(call)
             self.queue_turn(turn)
+            if interrupts and turn.is_running and call in self.running:
+                self.break_off(self.running[call])
             return
         for work in list(self.inbox):
             if type(work) is _Incoming and work.call == call and not work.begun:
@@ -2828,7 +2835,7 @@ class Connection:
             turn.chain = chain
         if number:
             self.credit[call] = self.credit.get(call, 0) + number
-        if turn is not None and (self.credit.get(call) or turn.is_queued):
+        if turn is not None and (self.credit.get(call, 0) > turn.used or turn.is_queued):
             self.queue_turn(turn)
 
     def queue_turn(self, turn):
@@ -2857,21 +2864,25 @@ class Connection:
                 _report(error)
             self.fail(incoming, CANCELLED, UNKNOWN, "the stream was cancelled")
             return
-        credit = self.credit.get(call, 0)
-        e = _Encoder(self, False)
-        count, error, is_over = 0, None, False
+        error, is_over = None, False
         end = time.monotonic() + 0.001
         entry = _Entry(call, turn.chain)
         _here.entries.append(entry)
         self.running[call] = entry
         turn.is_running = True
+        before, _here.limit = _here.limit, incoming.limit
         try:
-            while count < credit:
+            while self.credit.get(call, 0) > turn.used:
+                entry.is_in_user = True
+                entry.raise_if_due()
                 item = turn.next(turn.iterator)
+                entry.is_in_user = False
+                e = _Encoder(self, False)
                 self.write_element(e, item)
-                del e.containers[:]
-                count += 1
-                if time.monotonic() > end or len(e.out) > 1 << 18:
+                turn.used += 1
+                now = time.monotonic()
+                self.emit(turn, e.out, now)
+                if now > end or call in self.ended_streams:
                     break
         except StopIteration:
             is_over = True
@@ -2880,18 +2891,37 @@ class Connection:
         finally:
             _here.entries.pop()
             self.running.pop(call, None)
-            turn.is_running = False
-        if count:
-            self.credit[call] = self.credit.get(call, 0) - count
-            self.send(ITEMS, call, 0, incoming.lane, count, e.out)
+            turn.is_running = entry.is_in_user = False
+            _here.limit = before
+        self.flush_items(turn)
         if is_over:
             self.end_stream(turn)
-            if error is not None:
+            if entry.is_raised and isinstance(error, CallCancelled):
+                self.fail(incoming, CANCELLED, UNKNOWN, "the stream was broken off")
+            elif error is not None:
                 self.raised(incoming, error, False)
             else:
                 self.send(REPLY, call, 0, incoming.lane, 0, b"\xc0")
-        elif self.credit.get(call) or call in self.ended_streams:
+        elif self.credit.get(call, 0) > turn.used or call in self.ended_streams:
             self.queue_turn(turn)
+
+    def emit(self, turn, item, now):
+        """Send an item that comes alone at once, and what comes right behind it together.
+
+        Nothing is held back for long while the next item is made: the watch sends it at its next tick.
+        """
+        with self.items_lock:
+            turn.pending.append(item)
+            self.producing = turn
+        if now - turn.sent >= 0.0002 or self.watch.is_reading or len(item) > 1 << 16:
+            turn.sent = now
+            self.flush_items(turn)
+
+    def flush_items(self, turn):
+        with self.items_lock:
+            if turn.pending:
+                pending, turn.pending = turn.pending, []
+                self.send(ITEMS, turn.incoming.call, 0, turn.incoming.lane, len(pending), b"".join(pending))
 
     def end_stream(self, turn):
         call = turn.incoming.call
@@ -3197,6 +3227,7 @@ class _Watch:
             seen = self.turn
             time.sleep(self.TICK)
             if self.is_busy and self.turn == seen and not conn.is_lost:
+                self.flush_items()
                 self.read_for(seen)
 
     def look_for_owner(self, ready):
@@ -3205,11 +3236,20 @@ class _Watch:
             self.conn.lose()
         time.sleep(self.TICK)
 
+    def flush_items(self):
+        """Send what a stream has made while it makes more."""
+        if self.conn.producing is not None:
+            try:
+                self.conn.flush_items(self.conn.producing)
+            except Lost:
+                pass
+
     def read_for(self, seen):
         conn = self.conn
         if not conn.read_lock.acquire(False):
             return
         self.is_reading = True
+        self.flush_items()
         try:
             poll = select.poll()
             poll.register(conn.sock, select.POLLIN)
