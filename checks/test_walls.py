@@ -122,6 +122,26 @@ def test_dialects_may_import_each_other(tmp_path: Path) -> None:
     assert walls.dialect_violations(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import numpy",
+        "from elsewhere import _errors",
+        "import elsewhere._core",
+        "from .. import _api",
+        "elsewhere._core.x()",
+    ],
+)
+def test_dialect_that_reaches_behind_the_public_names_is_a_violation(tmp_path: Path, statement: str) -> None:
+    (tmp_path / "dialects").mkdir()
+    (tmp_path / "dialects" / "erised.py").write_text(f"import queue\nimport elsewhere\n{statement}\n")
+
+    violations = walls.dialect_reach_violations(tmp_path)
+
+    assert violations
+    assert all(":3 " in violation for violation in violations)
+
+
 @pytest.mark.parametrize("statement", ["import cloudpickle", "from elsewhere import _errors", "from . import _errors"])
 def test_one_file_host_imports_the_standard_library_only(tmp_path: Path, statement: str) -> None:
     bare = tmp_path / "_bare.py"

@@ -106,6 +106,25 @@ def dialect_violations(package: Path) -> list[str]:
     ]
 
 
+def dialect_reach_violations(package: Path) -> list[str]:
+    """What a dialect reaches beside the public names of the package, other dialects and the standard library."""
+    violations: list[str] = []
+    for path in sorted((package / "dialects").rglob("*.py")):
+        place = path.relative_to(package)
+        foreign = [
+            f"{place}:{line} imports {module}, which is neither elsewhere nor in the standard library"
+            for module, line in _imports(path)
+            if module.split(".")[0] not in {"elsewhere", *sys.stdlib_module_names}
+        ]
+        private = [
+            f"{place}:{number} names {found}, which is private"
+            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+            for found in re.findall(r"\belsewhere(?:\.\w+)*(?:\.| import )_\w+", line)
+        ]
+        violations += foreign + private
+    return violations
+
+
 def bare_violations(bare: Path) -> list[str]:
     """Imports of the one-file host that are not of the standard library; it runs where nothing else is installed."""
     if not bare.is_file():
@@ -173,12 +192,13 @@ def main() -> int:
         *unsafe_violations(ROOT),
         *transport_violations(ROOT),
         *dialect_violations(package),
+        *dialect_reach_violations(package),
         *bare_violations(package / "_bare.py"),
     ]
     for violation in violations:
         print(f"wall broken: {violation}", file=sys.stderr)
     if not violations:
-        print("walls: 6 rules hold")
+        print("walls: 7 rules hold")
     return bool(violations)
 
 

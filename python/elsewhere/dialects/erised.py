@@ -1,0 +1,181 @@
+"""The names of erised 0.1: `from elsewhere.dialects.erised import Proxy` for `from erised import Proxy`.
+
+Owns: what erised's names mean in ours. Must not know: anything of elsewhere but its public names.
+
+What is different, because it was a fault: a method that raises ends nothing, attributes of the object itself work, what
+cannot be pickled is an error and no endless wait, a process that died is told, and ends with its owner.
+"""
+
+from __future__ import annotations
+
+import queue
+from typing import Any, NoReturn
+
+import elsewhere
+
+__all__ = ["Future", "Proxy"]
+
+
+class NotReadyError(TimeoutError, queue.Empty):
+    """The result was not there in time; erised raises `queue.Empty`."""
+
+
+class Future:
+    """What a call will give.
+
+    Source: erised's, which follows `concurrent.futures.Future`.
+    """
+
+    def __init__(self, future: elsewhere.Future[Any]) -> None:
+        """Wrap a Future of elsewhere; erised makes its futures itself, and so do calls here."""
+        self._future = future
+
+    def cancel(self) -> NoReturn:
+        """Not there: erised does not cancel.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        text = "Cancelling is not implemented yet"
+        raise NotImplementedError(text)
+
+    def cancelled(self) -> bool:
+        """Whether it was cancelled, which nobody can do."""
+        return self._future.cancelled()
+
+    def running(self) -> bool:
+        """Whether it has no result yet."""
+        return not self._future.done()
+
+    def done(self) -> bool:
+        """Whether the result, or an exception, is there."""
+        return self._future.done()
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Wait for the result, at most `timeout` seconds, and give it.
+
+        Raises:
+            NotReadyError: it is not there in time; a `queue.Empty` and a `TimeoutError`.
+            Exception: what the call raised; `elsewhere.HostDied` and its like where the process is gone.
+        """
+        try:
+            return self._future.result(timeout)
+        except TimeoutError:
+            if self._future.done():
+                raise  # the method's own
+        text = f"no result after {timeout} s"
+        raise NotReadyError(text)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Wait for the end of the call, at most `timeout` seconds, and give what it raised, or None.
+
+        Raises:
+            NotReadyError: it has not ended in time.
+        """
+        try:
+            return self._future.exception(timeout)
+        except TimeoutError:
+            text = f"no result after {timeout} s"
+            raise NotReadyError(text) from None
+
+
+class _Home:
+    """The process of an object, and what was asked of it."""
+
+    def __init__(self, host: elsewhere.Host, *, is_local: bool) -> None:
+        self.host = host
+        self.is_local = is_local
+        self.futures: list[Future] = []
+
+    def note(self, future: elsewhere.Future[Any]) -> Future:
+        self.futures = [one for one in self.futures if not one.done()]
+        self.futures.append(Future(future))
+        return self.futures[-1]
+
+    def wait(self) -> int:
+        unfinished = [future for future in self.futures if not future.done()]
+        for future in unfinished:
+            future.exception()
+        return len(unfinished)
+
+
+class Proxy:
+    """An object in a process of its own; all that is done with it gives futures.
+
+    Every name is the object's but `retrieve`, `terminate` and `wait_all_futures`, and its path grows by each; none is
+    looked up before something is asked there.
+    """
+
+    __slots__ = ("_home", "_place")
+    _home: _Home
+    _place: Any
+
+    def __init__(self, obj: Any, *, local: bool = False) -> None:
+        """Put `obj` into a new process; with `local` it stays here, and calls run when a result is asked for.
+
+        Raises:
+            ValueError: `obj` is None.
+            elsewhere.HostStartError: no process could be started.
+            elsewhere.ArgumentError: `obj` cannot be copied into it.
+        """
+        if obj is None:
+            text = "Object can't be None"
+            raise ValueError(text)
+        host = elsewhere.Host(start="local", copy=False) if local else elsewhere.Host()
+        try:
+            place = elsewhere.futures(host.send(obj))
+        except BaseException:
+            host.close()
+            raise
+        _fill(self, _Home(host, is_local=local), place)
+
+    def __getattr__(self, name: str) -> Proxy:
+        """Name a part of the object. Costs no I/O, and fails for names of Python's own alone."""
+        if name in Proxy.__slots__ or (name.startswith("__") and name.endswith("__")):
+            raise AttributeError(name)
+        part = object.__new__(Proxy)
+        _fill(part, self._home, elsewhere.attribute(self._place, name))
+        return part
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute there, without waiting; a failure is raised by the next call."""
+        setattr(self._place, name, value)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Future:
+        """Call what is here. Gives a Future at once."""
+        return self._home.note(self._place(*args, **kwargs))
+
+    def __repr__(self) -> str:
+        """Say which part of which object this is. Costs no I/O."""
+        return f"<erised proxy of {self._place!r}>"
+
+    def __copy__(self) -> Proxy:
+        """Give the proxy itself: it is a name."""
+        return self
+
+    def retrieve(self) -> Future:
+        """Ask for a copy of the value that is here."""
+        return self._home.note(elsewhere.get(self._place))
+
+    def wait_all_futures(self) -> None:
+        """Wait for all calls that have not ended.
+
+        Raises:
+            ValueError: there are none.
+        """
+        if not self._home.wait():
+            text = "there is no call to wait for"
+            raise ValueError(text)
+
+    def terminate(self) -> None:
+        """End the process now, with the calls that have not ended; where the object is local, run those first."""
+        if self._home.is_local:
+            self._home.wait()  # results that nobody asked for yet belong to their futures from now on
+            self._home.host.close()
+        else:
+            self._home.host.close(timeout=0)
+
+
+def _fill(proxy: Proxy, home: _Home, place: Any) -> None:
+    object.__setattr__(proxy, "_home", home)
+    object.__setattr__(proxy, "_place", place)

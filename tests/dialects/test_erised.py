@@ -1,0 +1,227 @@
+"""What users of erised know, through its dialect."""
+
+from __future__ import annotations
+
+import copy
+import os
+import queue
+import threading
+
+import pytest
+
+import elsewhere
+from elsewhere.dialects.erised import Future, Proxy
+
+
+class Dog:
+    def bark(self, *, loud):
+        sound = "woof-woof"
+        return sound.upper() if loud else sound
+
+    def growl(self):
+        text = "grrr"
+        raise ValueError(text)
+
+    def sleep(self):
+        threading.Event().wait()
+
+    def oversleep(self):
+        raise TimeoutError
+
+    def crash(self):
+        os._exit(3)
+
+    def keep(self, thing):
+        self.kept = thing
+        return thing
+
+
+class Person:
+    def __init__(self):
+        self.dog = Dog()
+        self.name = "ada"
+        self._age = 36
+        self.noted = []
+
+    def hello(self):
+        return f"I am {self.name}"
+
+    def note(self, number):
+        self.noted.append(number)
+        return list(self.noted)
+
+
+@pytest.fixture(params=[False, True], ids=["process", "local"])
+def proxy(request):
+    proxy = Proxy(Person(), local=request.param)
+    yield proxy
+    proxy.terminate()
+
+
+@pytest.fixture
+def remote():
+    proxy = Proxy(Person())
+    yield proxy
+    proxy.terminate()
+
+
+def test_call_gives_a_future_at_any_depth(proxy):
+    future = proxy.dog.bark(loud=True)
+
+    assert isinstance(future, Future)
+    assert future.result() == "WOOF-WOOF"
+    assert future.result() == "WOOF-WOOF"
+    assert proxy.hello().result() == "I am ada"
+
+
+def test_attributes_are_set_and_retrieved_at_any_depth(proxy):
+    proxy.dog.age = 3
+    proxy.name = "eve"
+
+    assert proxy.dog.age.retrieve().result() == 3
+    assert proxy.name.retrieve().result() == "eve"
+    assert proxy.hello().result() == "I am eve"
+    assert proxy._age.retrieve().result() == 36
+
+
+def test_nothing_cannot_be_put_into_a_process():
+    with pytest.raises(ValueError, match="can't be None"):
+        Proxy(None)
+
+
+def test_call_that_raises_ends_nothing(proxy):
+    future = proxy.dog.growl()
+
+    with pytest.raises(ValueError, match="grrr"):
+        future.result()
+    assert isinstance(future.exception(), ValueError)
+    assert proxy.dog.bark(loud=False).result() == "woof-woof"
+    assert proxy.dog.bark(loud=False).exception() is None
+
+
+def test_calls_run_in_the_order_made(proxy):
+    futures = [proxy.note(number) for number in range(5)]
+
+    assert futures[-1].result() == [0, 1, 2, 3, 4]
+
+
+def test_failure_of_setting_is_raised_by_the_next_call(remote):
+    remote.dog.nobody.name = "x"
+    assert remote.hello().result() == "I am ada"
+
+    with pytest.raises(AttributeError, match="nobody"):
+        remote.hello()
+    assert remote.hello().result() == "I am ada"
+
+
+def test_result_that_is_not_there_in_time_is_both_errors(remote):
+    future = remote.dog.sleep()
+
+    with pytest.raises(queue.Empty):
+        future.result(timeout=0.01)
+    with pytest.raises(TimeoutError):
+        future.exception(timeout=0.01)
+    assert future.running()
+    assert not future.done()
+    assert not future.cancelled()
+
+
+def test_timeout_of_the_method_is_its_own(remote):
+    with pytest.raises(TimeoutError) as caught:
+        remote.dog.oversleep().result(timeout=30)
+
+    assert not isinstance(caught.value, queue.Empty)
+
+
+def test_futures_cannot_be_cancelled(proxy):
+    future = proxy.hello()
+
+    with pytest.raises(NotImplementedError, match="not implemented"):
+        future.cancel()
+    assert future.result() == "I am ada"
+    assert not future.cancelled()
+
+
+def test_all_futures_are_waited_for(proxy):
+    futures = [proxy.note(number) for number in range(3)]
+
+    proxy.wait_all_futures()
+
+    assert all(future.done() for future in futures)
+    with pytest.raises(ValueError, match="no call"):
+        proxy.wait_all_futures()
+
+
+def test_local_calls_run_when_a_result_is_asked_for():
+    person = Person()
+    proxy = Proxy(person, local=True)
+
+    first, second = proxy.note(1), proxy.note(2)
+    assert person.noted == []
+    assert second.result() == [1, 2]
+    assert first.done()
+
+    third = proxy.note(3)
+    proxy.terminate()
+    assert person.noted == [1, 2, 3]
+    assert third.result() == [1, 2, 3]
+
+
+def test_local_object_is_the_object_itself():
+    person, thing = Person(), threading.Lock()
+    proxy = Proxy(person, local=True)
+
+    assert proxy.dog.keep(thing).result() is thing
+    assert person.dog.kept is thing
+    proxy.terminate()
+
+
+def test_end_of_the_process_ends_its_calls():
+    proxy = Proxy(Person())
+    future = proxy.dog.sleep()
+
+    proxy.terminate()
+
+    with pytest.raises(elsewhere.ElsewhereError):
+        future.result()
+    with pytest.raises(elsewhere.ElsewhereError):
+        proxy.hello().result()
+
+
+def test_argument_that_cannot_be_copied_is_an_error(remote):
+    with pytest.raises(elsewhere.ArgumentError, match="lock"):
+        remote.dog.keep(threading.Lock()).result()
+
+    assert remote.hello().result() == "I am ada"
+
+
+def test_process_that_died_is_told(remote):
+    remote.dog.crash()
+
+    with pytest.raises(elsewhere.HostDied) as caught:
+        remote.hello().result(timeout=60)
+    assert caught.value.exitcode == 3
+
+
+def test_proxy_is_made_of_names_alone(proxy):
+    assert "dog.age" in repr(proxy.dog.age)
+    assert copy.copy(proxy.dog).bark(loud=False).result() == "woof-woof"
+    assert hasattr(proxy, "whatever")
+    with pytest.raises(AttributeError):
+        proxy.__wrapped__
+
+
+def test_results_are_asked_for_by_several_threads(remote):
+    futures = [remote.note(number) for number in range(20)]
+    found = [None] * 20
+
+    def ask(number):
+        found[number] = len(futures[number].result())
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert found == list(range(1, 21))
