@@ -86,17 +86,19 @@ class _Home:
         self.host = host
         self.is_local = is_local
         self.futures: list[Future] = []
+        self.is_asked = False
 
     def note(self, future: elsewhere.Future[Any]) -> Future:
+        self.is_asked = True
         self.futures = [one for one in self.futures if not one.done()]
         self.futures.append(Future(future))
         return self.futures[-1]
 
-    def wait(self) -> int:
-        unfinished = [future for future in self.futures if not future.done()]
-        for future in unfinished:
+    def wait(self) -> bool:
+        for future in self.futures:
             future.exception()
-        return len(unfinished)
+        was_asked, self.is_asked = self.is_asked, False
+        return was_asked
 
 
 class Proxy:
@@ -161,7 +163,7 @@ class Proxy:
         """Wait for all calls that have not ended.
 
         Raises:
-            ValueError: there are none.
+            ValueError: none was made since the last time.
         """
         if not self._home.wait():
             text = "there is no call to wait for"
