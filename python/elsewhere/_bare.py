@@ -135,13 +135,6 @@ class Ref:
         return _offer(self)
 
 
-def _raiser(error):
-    def fail(*_args, **_kwargs):
-        raise error
-
-    return fail
-
-
 # ---------------------------------------------------------------- values, written
 class _NoForm(Exception):
     """The codec has no form for a value: the whole is pickled."""
