@@ -238,6 +238,53 @@ def test_key_stands_in_no_error(keeper, server):
     assert "looked for" not in repr(error) + str(error) + str(getattr(error, "__notes__", ""))
 
 
+@pytest.mark.slow
+def test_thousand_idle_connections_cost_a_descriptor_and_a_few_kilobytes_each():
+    program = f"""
+import os, resource, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import elsewhere
+from kennel import Dog
+resource.setrlimit(resource.RLIMIT_NOFILE, (2048, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+server = elsewhere.serve(Dog("rex")).start()
+print(server.address, flush=True)
+for _ in sys.stdin:
+    status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+    print(int(status["RssAnon"].split()[0]), len(os.listdir("/proc/self/fd")), int(status["Threads"]), flush=True)
+"""
+    visitor = """
+import resource, sys
+import elsewhere
+resource.setrlimit(resource.RLIMIT_NOFILE, (2048, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+held = []
+for count in (50, 1000):
+    for _ in range(count):
+        held.append(elsewhere.connect(sys.argv[1]))
+        elsewhere._core._forget_connections()
+    print(count, flush=True)
+    sys.stdin.readline()
+"""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with (
+        subprocess.Popen([sys.executable, "-c", program], **pipes) as server,
+        subprocess.Popen([sys.executable, "-c", visitor, server.stdout.readline().strip()], **pipes) as client,
+    ):
+        seen = []
+        for _ in range(2):
+            assert client.stdout.readline()
+            server.stdin.write("look\n")
+            server.stdin.flush()
+            seen.append([int(figure) for figure in server.stdout.readline().split()])
+            client.stdin.write("go on\n")
+            client.stdin.flush()
+        server.stdin.close()
+
+    (memory, descriptors, threads), (memory_later, descriptors_later, threads_later) = seen
+    assert descriptors_later - descriptors == 1000
+    assert threads_later == threads
+    assert (memory_later - memory) / 1000 <= 8.0, "KiB for each connection"
+
+
 def test_hundred_clients_are_told_when_the_server_dies():
     program = f"""
 import sys

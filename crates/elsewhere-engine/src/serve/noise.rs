@@ -184,7 +184,7 @@ mod tests {
 
         assert_eq!(server.receive(&client.take_output()), Err(Unproven::Wrong));
 
-        assert!(server.take_output().is_empty());
+        assert!(server.take_output().is_empty() && !server.is_done());
     }
 
     #[test]

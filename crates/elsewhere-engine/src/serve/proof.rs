@@ -81,10 +81,20 @@ pub enum Unproven {
 #[derive(Debug)]
 enum Stage {
     ServerGreeted,
-    ServerProved { ours: Nonce, theirs: Nonce },
-    ClientGreeted { ours: Nonce },
-    ClientProved { ours: Nonce, theirs: Nonce },
+    ServerProved {
+        ours: Nonce,
+        theirs: Nonce,
+    },
+    ClientGreeted {
+        ours: Nonce,
+    },
+    ClientProved {
+        ours: Nonce,
+        theirs: Nonce,
+    },
     Done,
+    /// It stays so: who has failed is not proven by anything that comes later.
+    Failed,
 }
 
 /// One side of a proof: give it what comes, send what it gives.
@@ -126,7 +136,7 @@ impl Proof {
             Stage::ServerGreeted => GREETING,
             Stage::ServerProved { .. } | Stage::ClientProved { .. } => MAC,
             Stage::ClientGreeted { .. } => ANSWER,
-            Stage::Done => 0,
+            Stage::Done | Stage::Failed => 0,
         }
     }
 
@@ -166,7 +176,7 @@ impl Proof {
         if message.len() != self.wanted() {
             return Err(Unproven::Stranger);
         }
-        self.stage = match std::mem::replace(&mut self.stage, Stage::Done) {
+        self.stage = match std::mem::replace(&mut self.stage, Stage::Failed) {
             Stage::ServerGreeted => self.on_greeting(message)?,
             Stage::ServerProved { ours, theirs } => {
                 self.check(b'C', &ours, &theirs, message)?;
@@ -184,7 +194,7 @@ impl Proof {
                 self.check(b'S', &theirs, &ours, message)?;
                 Stage::Done
             }
-            Stage::Done => return Err(Unproven::Stranger),
+            Stage::Done | Stage::Failed => return Err(Unproven::Stranger),
         };
         Ok(())
     }
@@ -257,6 +267,7 @@ mod tests {
         assert_eq!(talk(&mut server, &mut client), Err(Unproven::Wrong));
 
         assert!(server.take_output().is_empty(), "the server has said more than its nonce");
+        assert!(!server.is_done() && !client.is_done(), "who failed counts as proven");
     }
 
     #[test]
