@@ -82,8 +82,8 @@ def measure(effort: Effort, kinds: Sequence[type[Contender]]) -> Iterator[Row]:
 def warm_calls(operation: Operation, effort: Effort) -> Callable[[], Calls]:
     """A sample behind two calls that do not count: elsewhere gives memory back that was not used for a second.
 
-    The other contenders take that long in their turns. The first call makes the memory, which has a row of its own, and the
-    second maps it where it is filled.
+    The other contenders take that long in their turns. The first call makes the memory, which has a row of its own, and
+    the second maps it where it is filled.
     """
     sample = calls(operation, effort)
 
