@@ -41,6 +41,19 @@ def test_local_host_copies_by_default():
         assert isinstance(dog.make_lock(), type(dog))
 
 
+def test_result_that_nobody_asked_for_before_the_end_is_still_handed_over():
+    things = ["ball"]
+    host = elsewhere.Host(start="local", copy=False)
+    dog = host.send(Dog("rex"))
+    looked_at, left = elsewhere.submit(dog.echo, things), elsewhere.submit(dog.echo, things)
+
+    host.close()
+
+    assert looked_at.result() is things
+    assert looked_at.result() is things
+    del left
+
+
 def test_arguments_and_results_are_handed_over_as_they_are(rex):
     dog, proxy = rex
     toys = {"ball": [threading.Lock()]}

@@ -4,7 +4,8 @@
 //! directions, the lease. Must not know: frames and waiting (the engine's), how a value is written (encode).
 //! The reference *counts* are the protocol's; this file holds what the counts are about.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
@@ -332,6 +333,10 @@ impl Peer {
     pub(crate) fn take_over<'py>(&self, py: Python<'py>, id: ObjectId) -> Option<Bound<'py, PyAny>> {
         let twin = self.twin()?;
         self.link.imported(id);
+        if self.link.is_lost() {
+            let held = twin.tables().exported.remove(&id.0); // nobody tells it any more that this was taken
+            return held.map(|held| held.object.into_bound(py));
+        }
         let object = twin.tables().exported.get(&id.0).map(|held| held.object.bind(py).clone());
         self.link.push_release(id, 1);
         object
@@ -532,10 +537,16 @@ impl Peer {
         Ok(counts)
     }
 
-    /// Lets go of everything that is held for a peer that is gone.
+    /// Lets go of everything that is held for a peer that is gone; but what a local host handed over as it is stays, for
+    /// answers that nobody has looked at yet.
     pub(crate) fn clear(&self, py: Python<'_>) {
         self.promises.clear();
-        let tables = std::mem::take(&mut *self.tables());
+        let mut tables = std::mem::take(&mut *self.tables());
+        if self.hands_over() && self.near.get().is_some() {
+            let offered: HashSet<u64> = tables.ids.values().copied().collect();
+            let is_handed_over = |id: &u64, _: &mut Exported| !offered.contains(id);
+            self.tables().exported.extend(tables.exported.extract_if(is_handed_over));
+        }
         tables.exported.into_values().for_each(|held| held.drop_ref(py));
         for class in tables.classes.into_values().filter_map(Arc::into_inner) {
             class.kind.drop_ref(py);
