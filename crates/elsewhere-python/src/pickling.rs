@@ -105,6 +105,7 @@ pub(crate) fn dumps<'py>(
     kept: Option<&Bound<'py, PyAny>>,
     peer: &Peer,
 ) -> PyResult<Pickle> {
+    HAS_CODE.set(false); // of an earlier value, whose culprit nobody asked for
     let inherited = peer.inherited(value.py()).filter(|_| is_argument);
     let reader = peer.abilities(value.py());
     dumps_for(value, &Purpose { is_argument, kept, inherited, is_sharing: peer.link.can_share(), reader })
