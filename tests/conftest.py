@@ -197,6 +197,7 @@ def _warm_up() -> None:
         done = threading.Event()
         elsewhere.submit(proxy.update, a=1).add_done_callback(lambda _: done.set())
         done.wait()
+        host.run(time.sleep, 0.01)  # longer than a thread looks for its answer: this one has a place to sleep, then
     with elsewhere.Host(start="local") as host:
         host.run(asyncio.sleep, 0)
     gc.collect()

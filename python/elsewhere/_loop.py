@@ -111,7 +111,14 @@ def wait(future: Future[T]) -> Generator[Any, None, T]:
     """What `await future` iterates under asyncio."""
     if future._comes_at_once():
         return _finished(future)
+    if future.done():
+        return _after_a_turn(future)  # asyncio gives no turn to others where a future is done already
     return _watcher(asyncio.get_running_loop()).add(future).__await__()
+
+
+def _after_a_turn(future: Future[T]) -> Generator[Any, None, T]:
+    yield
+    return future.result()
 
 
 def _watcher(loop: asyncio.AbstractEventLoop) -> _Watcher:

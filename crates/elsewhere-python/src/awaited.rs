@@ -47,18 +47,18 @@ impl Awaits {
 }
 
 /// Whether the answer is here, or comes while the thread looks for it, as long as that has been worth while of late: at
-/// most 20 µs. Now and then it does not look, so that the loop of a task which awaits one answer after another has turns.
+/// most 20 µs. Now and then it says no, so that the loop of a task which awaits one answer after another has turns.
 pub(crate) fn comes_at_once(future: &Bound<'_, Future>) -> bool {
     thread_local! { static ROW: Cell<u32> = const { Cell::new(0) }; }
-    if Future::is_here(future) {
-        return true;
-    }
     let row = ROW.get();
     if row == IN_A_ROW {
         ROW.set(0);
         return false;
     }
     ROW.set(row + 1);
+    if Future::is_here(future) {
+        return true;
+    }
     let sent = future.get().sent();
     sent.peer.link.spin(&sent.pending) && Future::is_here(future)
 }
