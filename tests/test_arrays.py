@@ -77,6 +77,7 @@ def test_array_is_the_same_there_and_back(heap, name):
         assert described(back) == copied
 
 
+@pytest.mark.usefixtures("shares_memory")
 def test_dates_keep_the_order_of_their_bytes(heap):
     original = np.arange(LARGE // 8).astype(">m8[ns]")
 

@@ -81,6 +81,7 @@ def test_others_go_on_while_one_host_reads_nothing(far_heap):
     assert isinstance(ends[0], elsewhere.HostDied)
 
 
+@pytest.mark.usefixtures("shares_memory")
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_calls_and_cancels_go_on_beside_a_gigabyte():

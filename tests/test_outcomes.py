@@ -24,6 +24,7 @@ class Fatal:
         return "never"
 
 
+@pytest.mark.usefixtures("shares_memory")
 @pytest.mark.parametrize("start", ["exec", "zygote"])
 @pytest.mark.parametrize("concurrency", [1, 2])
 def test_calls_that_no_thread_had_taken_have_not_started(concurrency: int, start, tmp_path: Path) -> None:
@@ -41,6 +42,7 @@ def test_calls_that_no_thread_had_taken_have_not_started(concurrency: int, start
         assert [future.exception().outcome for future in queued] == ["not_started"] * 3
 
 
+@pytest.mark.usefixtures("shares_memory")
 @pytest.mark.parametrize("concurrency", ["serial", "async", "caller", 2])
 def test_method_whose_result_ends_the_host_has_finished(concurrency) -> None:
     with elsewhere.Host(concurrency=concurrency) as host, pytest.raises(elsewhere.HostDied) as caught:

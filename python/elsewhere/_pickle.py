@@ -54,14 +54,12 @@ def _make_view(data: bytes | bytearray, form: str, shape: tuple[int, ...]) -> me
 
 
 def reducers_of(is_argument: bool, is_sharing: bool) -> dict[type, Callable[[Any], Any]]:
-    """Give what values are reduced with, by type: copyreg's table and, in arguments, references and views.
+    """Give what values are reduced with, by type: copyreg's table, views and, in arguments, references.
 
     A table costs nothing where it does not apply; a `reducer_override` would be called for each object. Where the peer
-    takes memory, arrays and views are told in both directions.
+    takes memory, arrays are told as well.
     """
-    reducers = copyreg.dispatch_table.copy()
-    if is_argument or is_sharing:
-        reducers[memoryview] = _reduce_view
+    reducers = {**copyreg.dispatch_table, memoryview: _reduce_view}
     if is_argument:
         reducers[types.MethodType] = _reduce_method
         reducers.update(dict.fromkeys(GENERATORS, _core._offer))

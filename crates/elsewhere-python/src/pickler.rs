@@ -109,11 +109,9 @@ impl Pickler {
         let kwargs = PyDict::new(py);
         kwargs.set_item(intern!(py, "buffer_callback"), &collect)?;
         let pickler = PICKLER.import(py, "pickle", "Pickler")?.call((&file, 5), Some(&kwargs))?;
-        if manner.is_argument || made_for.arrays > 0 {
-            let reducers = py.import("elsewhere._pickle")?.getattr("reducers_of")?;
-            let table = reducers.call1((manner.is_argument, manner.is_sharing))?;
-            pickler.setattr(intern!(py, "dispatch_table"), table)?;
-        }
+        let reducers = py.import("elsewhere._pickle")?.getattr("reducers_of")?;
+        let table = reducers.call1((manner.is_argument, manner.is_sharing))?;
+        pickler.setattr(intern!(py, "dispatch_table"), table)?;
         Ok(Self {
             made_for,
             collect: collect.unbind(),
