@@ -59,7 +59,7 @@ def reducers_of(is_argument: bool, is_sharing: bool) -> dict[type, Callable[[Any
     A table costs nothing where it does not apply; a `reducer_override` would be called for each object. Where the peer
     takes memory, arrays are told as well.
     """
-    reducers = {**copyreg.dispatch_table, memoryview: _reduce_view}
+    reducers: dict[type, Callable[[Any], Any]] = {**copyreg.dispatch_table, memoryview: _reduce_view}
     if is_argument:
         reducers[types.MethodType] = _reduce_method
         reducers.update(dict.fromkeys(GENERATORS, _core._offer))
