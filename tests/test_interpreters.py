@@ -528,7 +528,7 @@ def test_python_is_a_path():
 def test_source_of_the_bare_host_is_what_old_interpreters_read():
     source = pathlib.Path(elsewhere.__file__).with_name("_bare.py").read_text()
 
-    ast.parse(source, feature_version=(3, 6))
+    assert ast.parse(source, feature_version=(3, 6)).body
 
 
 def test_terminal_interrupt_is_left_to_the_owner(bare_interpreter):

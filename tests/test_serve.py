@@ -385,7 +385,9 @@ def test_address_that_is_waited_for_is_ready_when_it_is_served(echo):
     ready.start()
 
     with elsewhere.serve(echo, address):
-        ready.join()
+        ready.join(20)
+
+        assert not ready.is_alive()
 
 
 def test_client_that_dies_leaves_nothing_held(server, echo):
@@ -411,6 +413,7 @@ def test_what_a_client_drops_is_released(server, echo, keeper):
     keeper.let_go()
 
     wait_for(server, "connections", 0)
+    assert server.stats()["exports"] == 0
 
 
 def test_server_that_dies_is_noticed_by_its_clients(keeper):
