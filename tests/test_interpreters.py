@@ -10,6 +10,7 @@ import decimal
 import fractions
 import os
 import pathlib
+import pickle
 import select
 import signal
 import subprocess
@@ -529,6 +530,16 @@ def test_source_of_the_bare_host_is_what_old_interpreters_read():
     source = pathlib.Path(elsewhere.__file__).with_name("_bare.py").read_text()
 
     assert ast.parse(source, feature_version=(3, 6)).body
+
+
+def test_proxy_of_a_served_object_works_there_but_not_its_pickle(bare_interpreter):
+    with elsewhere.serve([1, 2, 3]) as server, elsewhere.Host(python=bare_interpreter) as host:
+        served = elsewhere.connect(server.address)
+
+        assert host.run(len, served) == 3
+        with pytest.raises(ModuleNotFoundError, match="elsewhere"):
+            host.run(pickle.loads, pickle.dumps(served))
+        assert host.run(divmod, 7, 2) == (3, 1)
 
 
 def test_terminal_interrupt_is_left_to_the_owner(bare_interpreter):
