@@ -1,0 +1,222 @@
+"""The names of pipe-proxy 0.7: `from elsewhere.dialects.pipeproxy import proxy` for `from pipeproxy import proxy`.
+
+Owns: what pipe-proxy's names mean in ours. Must not know: anything of elsewhere but its public names.
+
+The object stays in its process, which answers in `listen()`; whoever has the proxy calls its methods. Different is what
+was a fault: an answer that comes late never goes to another call, each proxy has the methods of its own object alone,
+any number of processes and threads share one, it goes to processes that are forked and to those that are spawned,
+keyword arguments work, and a result that cannot be pickled is a proxy.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import functools
+import inspect
+import os
+import pickle
+import select
+import time
+import weakref
+from collections import deque
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import elsewhere
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["MissingFunctionError", "ObjectProxy", "ProxyListener", "WrongArgumentsError", "createProxy"]
+
+REPLY_TIMEOUT = 2.0
+"""Seconds that a call waits for its answer."""
+
+LISTEN_TIMEOUT = 0.2
+"""Seconds that `listen()` waits for somebody to ask."""
+
+
+class MissingFunctionError(AttributeError):
+    """The object has no method of this name any more. Raised by `listen()`."""
+
+
+class WrongArgumentsError(TypeError):
+    """The method does not take such arguments. Raised by `listen()`."""
+
+
+class ProxyListener:
+    """Answers what is asked of an object, in the process where that lives."""
+
+    def __init__(self, obj: object) -> None:
+        """Listen for `obj`, on a socket of its own. Nothing is answered before `listen()`."""
+        self._desk = _Desk(obj)
+        self._server = elsewhere.serve(self._desk)
+        self._address = self._server.address
+        self._look = select.poll()
+        self._look.register(self._server.fileno(), select.POLLIN)
+        self._look.register(self._desk.bell, select.POLLIN)
+        self._end = weakref.finalize(self, _close, self._server, self._desk)
+        _here[self._address] = self
+
+    def close(self) -> None:
+        """Answer nobody any more: whoever asks from now on gets `elsewhere.ConnectionLost`."""
+        self._end()
+
+    def listen(self) -> None:
+        """Answer one call, if one comes within 0.2 s.
+
+        Raises:
+            MissingFunctionError: the object has no such method; who asked gets None.
+            WrongArgumentsError: the method does not take such arguments; likewise.
+            Exception: what the method raised; likewise.
+        """
+        desk, count = self._desk, self._desk.count
+        end = time.monotonic() + LISTEN_TIMEOUT
+        while desk.count == count and self._look.poll(max(0.0, end - time.monotonic()) * 1000):
+            if desk.requests:
+                desk.answer()
+            elif self._server.poll(max=1) and desk.count == count:
+                end = time.monotonic() + LISTEN_TIMEOUT  # somebody came in, and is about to ask
+        if desk.errors:
+            raise desk.errors.popleft()
+
+
+class ObjectProxy:
+    """The methods of an object that lives in another process, or in another thread of this one."""
+
+    __slots__ = ("_address", "_desk", "_names", "_pid")
+
+    def __init__(self, address: elsewhere.Address, names: frozenset[str]) -> None:
+        """Name the methods `names` of what is listened for at `address`; `createProxy` does that."""
+        self._address = address
+        self._names = names
+        self._desk: Any = None
+        self._pid = 0
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        """Give a method of the object. Costs no I/O."""
+        if name in ObjectProxy.__slots__ or name not in self._names:
+            text = f"the object has no method {name!r}"
+            raise AttributeError(text)
+        return functools.partial(self._ask, name)
+
+    def __dir__(self) -> list[str]:
+        """List the methods."""
+        return [*super().__dir__(), *self._names]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ObjectProxy, (self._address, self._names)
+
+    def _ask(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
+        """Call a method; None, and a printed warning, where no answer comes within 2 s or the method raises."""
+        end = time.monotonic() + REPLY_TIMEOUT
+        why = ""
+        try:
+            future = self._send(name, args, kwargs)
+        except elsewhere.CallTimeout:
+            future = None  # nobody has listened since this process began to connect
+        try:
+            if future is not None:
+                return future.result(max(0.0, end - time.monotonic()))
+        except elsewhere.ConnectionLost:
+            raise
+        except TimeoutError:
+            pass
+        except Exception as error:  # noqa: BLE001 - the method's; raised where the object lives
+            why = f": {type(error).__name__}: {error}"
+        print(f"Warning: no reply received for request ({name}, {args}){why}")
+        return None
+
+    def _send(self, name: str, args: Any, kwargs: Any) -> Any:
+        listener = _here.get(self._address)
+        if listener is not None and listener._desk.pid == os.getpid():
+            return listener._desk.request(name, args, kwargs)
+        if self._desk is None or self._pid != os.getpid():
+            self._desk = elsewhere.connect(self._address, timeout=REPLY_TIMEOUT)
+            self._pid = os.getpid()
+        return elsewhere.submit(self._desk.call, name, args, kwargs)
+
+
+def createProxy(obj: object) -> tuple[Any, ProxyListener]:  # noqa: N802 - pipe-proxy's name
+    """Give a proxy of `obj`, for other processes and threads, and what answers for it here.
+
+    The proxy has the methods that `obj` has now, but those whose names begin with two underscores. `obj` itself is
+    never pickled.
+    """
+    listener = ProxyListener(obj)
+    return ObjectProxy(listener._address, _methods(obj)), listener
+
+
+def _methods(obj: object) -> frozenset[str]:
+    def is_method(name: str) -> bool:
+        found = inspect.getattr_static(obj, name, None)
+        is_computed = isinstance(found, (property, functools.cached_property))
+        return not is_computed and callable(getattr(obj, name, None))
+
+    return frozenset(name for name in dir(obj) if not name.startswith("__") and is_method(name))
+
+
+class _Desk:
+    """Where calls come in: those of other processes as calls of this object, those of this process as requests."""
+
+    def __init__(self, obj: object) -> None:
+        self.obj = obj
+        self.pid = os.getpid()
+        self.bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_SEMAPHORE)
+        self.requests: deque[tuple[concurrent.futures.Future[Any], bytes]] = deque()
+        self.errors: deque[Exception] = deque()
+        self.count = 0
+
+    def request(self, name: str, args: Any, kwargs: Any) -> concurrent.futures.Future[Any]:
+        future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        self.requests.append((future, pickle.dumps((name, args, kwargs))))
+        os.eventfd_write(self.bell, 1)
+        return future
+
+    def answer(self) -> None:
+        os.eventfd_read(self.bell)
+        future, request = self.requests.popleft()
+        try:
+            result = self.call(*pickle.loads(request))  # noqa: S301 - a copy, as for another process; made here
+        except Exception as error:  # noqa: BLE001 - listen() raises it
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    def call(self, name: str, args: Any, kwargs: Any) -> Any:
+        self.count += 1
+        try:
+            method = getattr(self.obj, name, None) or _missing(self.obj, name)
+            try:
+                return method(*args, **kwargs)
+            except TypeError as error:
+                _check_arguments(method, args, kwargs, error)
+                raise
+        except Exception as error:
+            self.errors.append(error)
+            raise
+
+
+def _missing(obj: object, name: str) -> NoReturn:
+    text = f"{type(obj).__qualname__} has no method {name!r}"
+    raise MissingFunctionError(text)
+
+
+def _check_arguments(method: Any, args: Any, kwargs: Any, error: TypeError) -> None:
+    try:
+        expected = inspect.signature(method)
+    except (TypeError, ValueError):
+        return  # nobody can say what it takes
+    try:
+        expected.bind(*args, **kwargs)
+    except TypeError:
+        text = f"{error}; expected are {expected}"
+        raise WrongArgumentsError(text) from None
+
+
+def _close(server: elsewhere.Server, desk: _Desk) -> None:
+    if desk.pid == os.getpid():
+        server.close()
+        os.close(desk.bell)
+
+
+_here: weakref.WeakValueDictionary[elsewhere.Address, ProxyListener] = weakref.WeakValueDictionary()
