@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Order:
-    """A small value of a class of the user's own, which travels by pickle."""
+    """A small value of a class of the user's own, which others pickle."""
 
     def __init__(self, number: int, item: str, price: float) -> None:
         self.number = number

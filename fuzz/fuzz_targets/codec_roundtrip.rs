@@ -47,7 +47,7 @@ impl Builder<'_> {
     }
 
     fn step(&mut self, code: u8) {
-        let value = match code % 20 {
+        let value = match code % 21 {
             0 => Value::Nil,
             1 => Value::Bool(code > 128),
             2 => Value::Int(self.word() as i64),
@@ -82,6 +82,15 @@ impl Builder<'_> {
                 let described = self.children();
                 let head = ReferenceHead::Offer { object, class: 7, described: described.len() == 1 };
                 Value::Reference(head, if described.len() == 1 { described } else { vec![] })
+            }
+            20 => {
+                let children = self.children();
+                let named = |value: Value| (format!("attribute {code}"), value);
+                Value::Instance {
+                    module: "kennel".to_owned(),
+                    qualname: "Dog".repeat(usize::from(code)),
+                    attributes: children.into_iter().map(named).collect(),
+                }
             }
             _ => {
                 let (references, data) = (self.children(), Box::new(Value::Bytes(self.bytes())));

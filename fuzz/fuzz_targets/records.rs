@@ -26,6 +26,7 @@ fn offers(value: &Value, found: &mut Vec<ObjectId>) {
         Value::Pickle { references, buffers, .. } => {
             references.iter().chain(buffers).for_each(|value| offers(value, found));
         }
+        Value::Instance { attributes, .. } => attributes.iter().for_each(|(_, value)| offers(value, found)),
         _ => {}
     }
 }

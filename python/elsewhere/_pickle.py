@@ -10,6 +10,7 @@ from __future__ import annotations
 import copyreg
 import io
 import pickle
+import sys
 import types
 from pickle import PickleBuffer
 
@@ -101,6 +102,22 @@ def dumps_result(value: Any, _buffer_callback: Any, protocol: int) -> bytes:
     pickler.dispatch_table = {**reducers_of(False, False), memoryview: _reduce_view_whole}
     pickler.dump(value)
     return file.getvalue()
+
+
+def make_instance(module: str, qualname: str, attributes: dict[str, Any]) -> Any:
+    """Make an instance of a class that was named by a peer, as unpickling makes one from its class and attributes."""
+    __import__(module)
+    kind: Any = sys.modules[module]
+    for name in qualname.split("."):
+        kind = getattr(kind, name)
+    made = kind.__new__(kind)
+    if attributes:
+        set_state = getattr(made, "__setstate__", None)
+        if set_state is None:
+            made.__dict__.update(attributes)
+        else:
+            set_state(attributes)
+    return made
 
 
 class _Inherited:

@@ -96,6 +96,7 @@
 //! | 5 | HEARTBEAT | expects PINGs; reserved, unused until later |
 //! | 6 | PICKLE | accepts pickles; reserved, unused until later |
 //! | 7 | LANES | runs the calls of each lane one at a time, see section 9 |
+//! | 8 | INSTANCES | takes plain instances of classes that it can import, see section 10 |
 //!
 //! The body is one map with text keys: `pid` (integer), `python` (text, such as `3.11.7`; empty without an interpreter),
 //! `implementation` (text, such as `elsewhere 0.1.0`), `max_message` (integer: the longest message in bytes that we take;
@@ -335,11 +336,17 @@
 //! | 9 | pickle | u8 flavour (0 pickle, 1 cloudpickle), u16 references, u16 buffers | that many references, that many buffers, then the pickle: bytes, or a buffer of the form 1 |
 //! | 10 | buffer | section 11 | 0 |
 //! | 11 | array | u8 type code of Python's `array`, then its items, little endian | 0 |
+//! | 12 | instance | as tuple | module and qualified name of the class, both text, then for each attribute its name, a text, and the value |
 //!
 //! The content of a view, also of one in a buffer, is empty where a dimension is 0, and else divisible by the product of its dimensions. Buffers of a
 //! pickle are those of pickle protocol 5 in their order: bytes where they are read-only, byte arrays where they are
 //! writable, or buffers of the form 0. References in a pickle are numbered from 0; the pickle has each as a call of the
 //! global `elsewhere._core._reference` with its number. Pickles are in a protocol that the Python of the peer's HELLO reads.
+//!
+//! An *instance* is an object that consists of its class and the attributes in its `__dict__`, in their order, and that
+//! pickle would copy by making it with the class's own `__new__` and no arguments. The receiver makes it so: where its class
+//! has a `__setstate__`, by that. It is written only to a side with INSTANCES, which is therefore able to import classes,
+//! and only for a class that the sender finds under its own module and name, and not in `__main__`.
 //!
 //! Nested values stand behind the head of their container; a value without them is complete with its payload. References:
 //!

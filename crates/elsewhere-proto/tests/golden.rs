@@ -65,6 +65,7 @@ fn values() -> Vec<(&'static str, Value)> {
         ("reference_receiver", ReferenceHead::Receiver.into()),
         ("reference_promise", ReferenceHead::Promise { call: CallId(5) }.into()),
         ("pickle", pickle()),
+        ("instance", instance()),
     ]
 }
 
@@ -98,6 +99,14 @@ fn buffers() -> Vec<Value> {
     ]
     .map(|(place, read_only, form)| Value::Buffer(BufferHead { place, len: 131_072, read_only, form }))
     .to_vec()
+}
+
+fn instance() -> Value {
+    Value::Instance {
+        module: "kennel".to_owned(),
+        qualname: "Dog.Tag".to_owned(),
+        attributes: vec![("name".to_owned(), "rex".into()), ("number".to_owned(), 7_i64.into())],
+    }
 }
 
 fn pickle() -> Value {

@@ -76,6 +76,8 @@ fn value() -> impl Strategy<Value = Value> {
                 let head = ReferenceHead::Offer { object: ObjectId(object), class: 1, described: true };
                 Value::Reference(head, vec![descriptor])
             }),
+            ("[a-z.]{0,9}", "[A-Z]\\PC{0,40}", vec(("[a-z_]{0,40}", inner.clone()), 0..8))
+                .prop_map(|(module, qualname, attributes)| Value::Instance { module, qualname, attributes }),
             (any::<u64>(), any::<u16>(), vec(inner, 0..6)).prop_map(|(object, steps, values)| {
                 let head = ReferenceHead::Place { object: ObjectId(object), steps, values: values.len() as u32 };
                 Value::Reference(head, values)

@@ -23,6 +23,7 @@ use crate::calls_in;
 use crate::class_info::{ClassInfo, class_flag};
 use crate::errors;
 use crate::future::Future;
+use crate::instances::{self, Found};
 use crate::names;
 use crate::path::Place;
 use crate::peer::{HANDED_OVER, Import, Peer};
@@ -158,7 +159,12 @@ impl<'r, 'py> Decoder<'r, 'py> {
             Token::Buffer(head) => self.buffer(&head)?,
             Token::Reference(head) => self.reference(&head)?,
             Token::Pickle { flavour, references, buffers } => self.pickle(flavour, references, buffers)?,
-            Token::List(_) | Token::Tuple(_) | Token::Set(_) | Token::FrozenSet(_) | Token::Map(_) => {
+            Token::List(_)
+            | Token::Tuple(_)
+            | Token::Set(_)
+            | Token::FrozenSet(_)
+            | Token::Map(_)
+            | Token::Instance(_) => {
                 self.reader.enter()?;
                 let container = self.container(&token)?;
                 self.reader.leave();
@@ -175,6 +181,7 @@ impl<'r, 'py> Decoder<'r, 'py> {
             Token::Set(len) => PySet::new(py, self.elements(len)?)?.into_any(),
             Token::FrozenSet(len) => PyFrozenSet::new(py, self.elements(len)?)?.into_any(),
             Token::Map(len) => self.map(len)?.into_any(),
+            Token::Instance(len) => self.instance(len)?,
             _ => unreachable!("only containers come here"),
         })
     }
@@ -201,6 +208,33 @@ impl<'r, 'py> Decoder<'r, 'py> {
             dict.set_item(key, value)?;
         }
         Ok(dict)
+    }
+
+    /// A plain instance with `len` attributes.
+    fn instance(&mut self, len: usize) -> Result<Bound<'py, PyAny>, Undecodable> {
+        let class = (self.reader.read_str()?, self.reader.read_str()?);
+        match instances::find(self.py, class.0, class.1)? {
+            Found::Plain(kind) => {
+                let (made, attributes) = instances::make(&kind)?;
+                self.attributes(len, &attributes)?;
+                Ok(made)
+            }
+            Found::Asked => {
+                let attributes = PyDict::new(self.py);
+                self.attributes(len, &attributes)?;
+                self.begun();
+                Ok(instances::make_as_asked(class, &attributes)?)
+            }
+        }
+    }
+
+    fn attributes(&mut self, len: usize, attributes: &Bound<'py, PyDict>) -> Result<(), Undecodable> {
+        for _ in 0..len {
+            let name = names::string(self.py, self.reader.read_str()?);
+            let value = self.next()?;
+            attributes.set_item(name, value)?;
+        }
+        Ok(())
     }
 
     /// Reads the arguments of a call: a list and a map, or one pickle of (tuple, dict). None for no keyword arguments.

@@ -6,6 +6,7 @@
 //! arguments (or of the result) a pickle, so that identity among them is kept as pickle keeps it.
 
 mod futures;
+mod instances;
 mod memory;
 
 use std::sync::Arc;
@@ -422,7 +423,9 @@ impl<'w, 'py> Encoder<'w, 'py> {
 
     /// What is neither scalar nor container.
     fn leaf(&mut self, value: &Bound<'py, PyAny>) -> Result<(), Stop> {
-        if let Ok(number) = value.cast_exact::<PyComplex>() {
+        if self.instance(value)? {
+            // written by that
+        } else if let Ok(number) = value.cast_exact::<PyComplex>() {
             self.out.complex(number.real(), number.imag());
         } else if let Ok(array) = value.cast_exact::<PyByteArray>() {
             self.enter_container(value)?;

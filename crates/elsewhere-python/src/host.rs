@@ -350,7 +350,7 @@ pub(crate) fn close_peer(py: Python<'_>, peer: &Arc<Peer>, timeout: Duration) ->
 pub(crate) fn config(capabilities: Capabilities, py: Python<'_>) -> Config {
     let version = py.version_info();
     let hello = Hello {
-        capabilities: capabilities.with(Capabilities::BUFFERS),
+        capabilities: capabilities.with(Capabilities::BUFFERS).with(Capabilities::INSTANCES),
         pid: std::process::id(),
         python: format!("{}.{}.{}", version.major, version.minor, version.patch),
         implementation: concat!("elsewhere ", env!("CARGO_PKG_VERSION")).to_owned(),

@@ -29,6 +29,7 @@ mod future;
 mod home;
 mod host;
 mod ids;
+mod instances;
 mod kinds;
 mod known;
 mod lane;

@@ -263,7 +263,7 @@ impl Peer {
             return *known;
         }
         let Some(hello) = self.link.peer() else { return Abilities::LIKE_HERE };
-        *self.abilities.get_or_init(|| Abilities::of(py, &hello.python, &hello.implementation))
+        *self.abilities.get_or_init(|| Abilities::of(py, hello))
     }
 
     /// Whether values go to the other end, in this process, as they are.

@@ -116,8 +116,7 @@ fn dumps_for(value: &Bound<'_, PyAny>, purpose: &Purpose<'_, '_>) -> PyResult<Pi
     let is_argument = purpose.is_argument;
     let by_reference = match is_argument {
         true => Pickler::Argument,
-        // Relaxed: see `_check_results`.
-        false if HAS_MODULES_OF_ITS_OWN.load(Ordering::Relaxed) => Pickler::Checked,
+        false if checks_results() => Pickler::Checked,
         false => Pickler::Result,
     };
     match attempt(value, by_reference, purpose) {
@@ -181,6 +180,11 @@ static HAS_MODULES_OF_ITS_OWN: AtomicBool = AtomicBool::new(false);
 #[pyfunction]
 pub(crate) fn _check_results() {
     HAS_MODULES_OF_ITS_OWN.store(true, Ordering::Relaxed); // Relaxed: the GIL orders it before any result that matters
+}
+
+/// Whether results are looked through so.
+pub(crate) fn checks_results() -> bool {
+    HAS_MODULES_OF_ITS_OWN.load(Ordering::Relaxed) // Relaxed: see `_check_results`
 }
 
 /// Whether this process is a host by a fork, and its owner sends numbers for what it has from it.

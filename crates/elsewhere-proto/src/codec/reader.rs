@@ -220,6 +220,11 @@ impl<'a> Reader<'a> {
                 self.check_elements(token.children())?;
                 Ok(token)
             }
+            f::INSTANCE => {
+                let token = Token::Instance(count(payload).ok_or(malformed("instance"))?);
+                self.check_elements(token.children())?;
+                Ok(token)
+            }
             f::BUFFER => buffer(payload).ok_or(malformed("buffer")),
             f::ARRAY => match payload {
                 [typecode, data @ ..] => Ok(Token::Array { typecode: *typecode, data }),
@@ -231,12 +236,7 @@ impl<'a> Reader<'a> {
 
     /// A container whose payload is its count. None if it is not.
     fn counted(&self, token: impl FnOnce(usize) -> Token<'a>, payload: &[u8]) -> Option<Result<Token<'a>, CodecError>> {
-        let len = match *payload {
-            [len] => usize::from(len),
-            [a, b, c, d] => usize::try_from(u32::from_le_bytes([a, b, c, d])).ok()?,
-            _ => return None,
-        };
-        Some(self.container(token, len, 1))
+        Some(self.container(token, count(payload)?, 1))
     }
 
     #[cold]
@@ -335,6 +335,15 @@ impl<'a> Reader<'a> {
         let before = self.rest;
         self.skip_value()?;
         Ok(before.get(..before.len().saturating_sub(self.rest.len())).unwrap_or_default())
+    }
+}
+
+/// A payload that is a count.
+fn count(payload: &[u8]) -> Option<usize> {
+    match *payload {
+        [len] => Some(usize::from(len)),
+        [a, b, c, d] => usize::try_from(u32::from_le_bytes([a, b, c, d])).ok(),
+        _ => None,
     }
 }
 

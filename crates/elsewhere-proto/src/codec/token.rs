@@ -64,6 +64,9 @@ pub enum Token<'a> {
         /// How many buffers follow after them.
         buffers: usize,
     },
+    /// A plain instance of a class: the class's module and qualified name as texts, then this many pairs: name of the
+    /// attribute as text, value.
+    Instance(usize),
 }
 
 impl Token<'_> {
@@ -74,6 +77,7 @@ impl Token<'_> {
         match *self {
             Self::List(len) | Self::Tuple(len) | Self::Set(len) | Self::FrozenSet(len) => len,
             Self::Map(len) => len.saturating_mul(2),
+            Self::Instance(len) => len.saturating_mul(2).saturating_add(2),
             Self::Reference(head) => head.children(),
             Self::Pickle { references, buffers, .. } => references.saturating_add(buffers).saturating_add(1),
             _ => 0,

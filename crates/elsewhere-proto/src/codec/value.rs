@@ -67,6 +67,15 @@ pub enum Value {
         /// The pickle itself: bytes, or a buffer.
         data: Box<Self>,
     },
+    /// A plain instance of a class.
+    Instance {
+        /// The module of the class.
+        module: String,
+        /// Its qualified name there.
+        qualname: String,
+        /// The attributes and their values, in the order of the sender.
+        attributes: Vec<(String, Self)>,
+    },
 }
 
 impl Value {
@@ -142,6 +151,9 @@ impl Value {
                 buffers: Vec::new(),
                 data: Box::new(Self::Nil),
             },
+            Token::Instance(_) => {
+                Self::Instance { module: String::new(), qualname: String::new(), attributes: Vec::new() }
+            }
         }
     }
 
@@ -167,6 +179,14 @@ impl Value {
                     _ => return Err(CodecError::Unexpected("the bytes of a pickle")),
                 };
                 Self::Pickle { flavour, references, buffers, data }
+            }
+            Token::Instance(len) => {
+                let (module, qualname) = (reader.read_str()?.to_owned(), reader.read_str()?.to_owned());
+                let mut attributes = Vec::new();
+                for _ in 0..len {
+                    attributes.push((reader.read_str()?.to_owned(), Self::read(reader)?));
+                }
+                Self::Instance { module, qualname, attributes }
             }
             ref leaf => Self::leaf(leaf),
         })
@@ -232,6 +252,17 @@ impl Value {
                     return Err(CodecError::Unexpected("the bytes of a pickle"));
                 }
                 Self::write_all([&**data], out, levels, limits)?;
+            }
+            Self::Instance { module, qualname, attributes } => {
+                out.begin_instance(attributes.len())?;
+                // Its texts are values inside of it, as those of a map are.
+                levels.checked_sub(1).ok_or(CodecError::TooDeep { max: limits.max_depth })?;
+                out.str(module)?;
+                out.str(qualname)?;
+                for (name, value) in attributes {
+                    out.str(name)?;
+                    Self::write_all([value], out, levels, limits)?;
+                }
             }
         }
         Ok(())

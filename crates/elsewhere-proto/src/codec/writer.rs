@@ -300,6 +300,16 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
+    /// A plain instance; the class's module and qualified name as texts must follow, then `len` pairs of the name of an
+    /// attribute, as text, and its value.
+    ///
+    /// # Errors
+    /// [`CodecError::TooLong`] beyond 2³² attributes.
+    #[inline]
+    pub fn begin_instance(&mut self, len: usize) -> Result<(), CodecError> {
+        self.counted(f::INSTANCE, len)
+    }
+
     #[inline]
     fn head<const N: usize>(&mut self, format: u8, rest: [u8; N]) {
         self.out.push(format);

@@ -39,6 +39,9 @@ impl Capabilities {
     /// the lane; only calls of a chain that it waits in come in between. Wants to be told when a lane has ended.
     pub const LANES: Self = Self(1 << 7);
 
+    /// Takes plain instances of classes that it can import.
+    pub const INSTANCES: Self = Self(1 << 8);
+
     /// Whether all of `other` are among these.
     #[must_use]
     pub const fn has(self, other: Self) -> bool {

@@ -1,0 +1,43 @@
+//! Objects of the user's classes among what is written.
+//!
+//! Owns: their form. Must not know: which objects are plain.
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+
+use super::{Encoder, Stop};
+use crate::instances;
+use crate::pickling;
+
+impl<'py> Encoder<'_, 'py> {
+    /// Writes a plain instance; whether it is one that the peer can make.
+    pub(super) fn instance(&mut self, value: &Bound<'py, PyAny>) -> Result<bool, Stop> {
+        let py = self.py;
+        if !self.peer.abilities(py).takes_instances || (!self.is_argument && pickling::checks_results()) {
+            return Ok(false);
+        }
+        let Some(class) = instances::class_of(value) else { return Ok(false) };
+        let Ok(attributes) = value.getattr(pyo3::intern!(py, "__dict__"))?.cast_into_exact::<PyDict>() else {
+            return Ok(false);
+        };
+        self.enter_container(value)?;
+        let len = attributes.len();
+        self.out.begin_instance(len)?;
+        self.out.str(class.module(py).to_str()?)?;
+        self.out.str(class.qualname())?;
+        for (name, value) in attributes.iter() {
+            let Ok(name) = name.cast_exact::<PyString>() else { return Err(Stop::Pickle) };
+            let Ok(text) = name.to_str() else { return Err(Stop::Pickle) };
+            if text.starts_with("__") && text.ends_with("__") {
+                return Err(Stop::Pickle); // an object may have its own way of being copied, like a class
+            }
+            self.out.str(text)?;
+            self.value(&value)?;
+            if attributes.len() != len {
+                return Err(PyRuntimeError::new_err("an object got or lost attributes while it was written").into());
+            }
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,231 @@
+//! Plain instances: objects that are their class and the attributes in their `__dict__`, and no more.
+//!
+//! Owns: which objects are such, finding their class by its name, making them again. Must not know: the codec, connections.
+//! pickle asks each object by name how it wants to be copied, and most classes of users leave every answer to `object`. That
+//! they do is asked here of the class, each time, because a class may be changed at any time; what cannot change is kept.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyMappingProxy, PyModule, PyString, PyTuple, PyType, PyWeakrefReference};
+
+/// How many classes are remembered. A program that sends objects of more of them asks some of them again.
+const SLOTS: usize = 128;
+
+/// With one of these a class has its own way of being copied, or of answering what copying asks.
+const OWN_WAYS: [&str; 10] = [
+    "__reduce_ex__",
+    "__reduce__",
+    "__getstate__",
+    "__setstate__",
+    "__getnewargs_ex__",
+    "__getnewargs__",
+    "__new__",
+    "__getattr__",
+    "__getattribute__",
+    "__class__",
+];
+
+/// A class whose instances have the layout of plain ones.
+pub(crate) struct Class {
+    module: Py<PyString>,
+    qualname: String,
+    /// The parts of the qualified name.
+    steps: Vec<Py<PyString>>,
+    /// The names of the class and of its bases, all but `object`'s.
+    namespaces: Vec<Py<PyMappingProxy>>,
+}
+
+/// What was found out about a class. That it has another layout is final as well.
+struct Known {
+    kind: Py<PyWeakrefReference>,
+    class: Option<Arc<Class>>,
+}
+
+static KNOWN: Mutex<[Option<Known>; SLOTS]> = Mutex::new([const { None }; SLOTS]);
+
+/// The class of `value`, if `value` is a plain instance and a peer finds the class under its name.
+pub(crate) fn class_of(value: &Bound<'_, PyAny>) -> Option<Arc<Class>> {
+    let kind = value.get_type();
+    let class = known(&kind)?;
+    (class.is_plain(&kind).unwrap_or(false) && class.is_found(&kind)).then_some(class)
+}
+
+impl Class {
+    /// The name of its module, as a Python string that holds text.
+    pub(crate) fn module<'py>(&self, py: Python<'py>) -> &Bound<'py, PyString> {
+        self.module.bind(py)
+    }
+
+    /// Its qualified name.
+    pub(crate) fn qualname(&self) -> &str {
+        &self.qualname
+    }
+
+    /// Whether neither the class nor a base has a way of its own of copying, also none that copyreg knows.
+    fn is_plain(&self, kind: &Bound<'_, PyType>) -> PyResult<bool> {
+        static WAYS: PyOnceLock<Vec<Py<PyString>>> = PyOnceLock::new();
+        static REGISTERED: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
+        let py = kind.py();
+        let ways = WAYS.get_or_init(py, || OWN_WAYS.iter().map(|way| PyString::intern(py, way).unbind()).collect());
+        for namespace in &self.namespaces {
+            let namespace = namespace.bind(py);
+            for way in ways {
+                if namespace.contains(way)? {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(!REGISTERED.import(py, "copyreg", "dispatch_table")?.contains(kind)?)
+    }
+
+    /// Whether its name leads to this very class.
+    fn is_found(&self, kind: &Bound<'_, PyType>) -> bool {
+        let py = kind.py();
+        let found = modules(py).and_then(|modules| modules.get_item(&self.module));
+        let Ok(Some(mut found)) = found else { return false };
+        for step in &self.steps {
+            let Ok(next) = found.getattr(step) else { return false };
+            found = next;
+        }
+        found.is(kind)
+    }
+}
+
+/// What is known about `kind`: a class of instances with the layout of plain ones, or None.
+fn known(kind: &Bound<'_, PyType>) -> Option<Arc<Class>> {
+    let slot = (kind.as_ptr() as usize >> 4) % SLOTS;
+    let remembered = {
+        let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        known[slot].as_ref().map(|known| (known.kind.clone_ref(kind.py()), known.class.clone()))
+    };
+    if let Some((known, class)) = remembered
+        && known.bind(kind.py()).upgrade().is_some_and(|known| known.is(kind))
+    {
+        return class;
+    }
+    let class = Class::examine(kind).ok().flatten().map(Arc::new);
+    let remembered = PyWeakrefReference::new(kind.as_any()).ok()?;
+    let now = Known { kind: remembered.unbind(), class: class.clone() };
+    let before = KNOWN.lock().unwrap_or_else(PoisonError::into_inner)[slot].replace(now);
+    drop(before); // after the lock: what Python frees may run code
+    class
+}
+
+impl Class {
+    /// Finds out what cannot change about `kind`.
+    fn examine(kind: &Bound<'_, PyType>) -> PyResult<Option<Self>> {
+        let py = kind.py();
+        let module = kind.getattr(intern!(py, "__module__"))?;
+        let (Ok(module), qualname) = (module.cast_into_exact::<PyString>(), kind.qualname()?) else { return Ok(None) };
+        if module.to_str()? == "__main__" || !has_plain_layout(kind)? {
+            return Ok(None);
+        }
+        let mut namespaces = Vec::new();
+        for base in kind.mro().iter().take_while(|base| !base.is(py.get_type::<PyAny>())) {
+            let base = base.cast_into::<PyType>()?;
+            if !is_made_in_python(&base)? {
+                return Ok(None);
+            }
+            namespaces.push(namespace_of(&base)?);
+        }
+        if !has_plain_dict(&namespaces)? {
+            return Ok(None);
+        }
+        let qualname = qualname.to_str()?.to_owned();
+        Ok(Some(Self {
+            module: module.unbind(),
+            steps: qualname.split('.').map(|step| PyString::intern(py, step).unbind()).collect(),
+            qualname,
+            namespaces: namespaces.into_iter().map(Bound::unbind).collect(),
+        }))
+    }
+}
+
+fn namespace_of<'py>(kind: &Bound<'py, PyType>) -> PyResult<Bound<'py, PyMappingProxy>> {
+    Ok(kind.getattr(intern!(kind.py(), "__dict__"))?.cast_into::<PyMappingProxy>()?)
+}
+
+/// Whether an instance of `kind` has room for its `__dict__` and nothing else.
+fn has_plain_layout(kind: &Bound<'_, PyType>) -> PyResult<bool> {
+    static PLAIN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = kind.py();
+    let plain = PLAIN.get_or_try_init(py, || {
+        let nothing = (PyString::new(py, "Plain"), PyTuple::empty(py), PyDict::new(py));
+        py.get_type::<PyType>().call1(nothing).map(Bound::unbind)
+    })?;
+    for size in ["__basicsize__", "__itemsize__", "__dictoffset__", "__weakrefoffset__"] {
+        if !kind.getattr(size)?.eq(plain.bind(py).getattr(size)?)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether it is no class of an extension, which may keep what no attribute tells.
+fn is_made_in_python(kind: &Bound<'_, PyType>) -> PyResult<bool> {
+    /// Py_TPFLAGS_HEAPTYPE of CPython's object.h.
+    const ON_THE_HEAP: u64 = 1 << 9;
+    Ok(kind.getattr(intern!(kind.py(), "__flags__"))?.extract::<u64>()? & ON_THE_HEAP != 0)
+}
+
+/// Whether `__dict__` is what Python makes it, not a property of the user's.
+fn has_plain_dict(namespaces: &[Bound<'_, PyMappingProxy>]) -> PyResult<bool> {
+    for namespace in namespaces {
+        let name = intern!(namespace.py(), "__dict__");
+        if namespace.contains(name)? {
+            return Ok(namespace.get_item(name)?.get_type().name()?.to_str()? == "getset_descriptor");
+        }
+    }
+    Ok(false)
+}
+
+fn modules(py: Python<'_>) -> PyResult<&Bound<'_, PyDict>> {
+    static MODULES: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
+    MODULES.import(py, "sys", "modules")
+}
+
+/// A class that a peer names, and how its instances are made.
+pub(crate) enum Found<'py> {
+    /// At once.
+    Plain(Bound<'py, PyType>),
+    /// By code of the user's: the class is imported, or it has its own way.
+    Asked,
+}
+
+/// Looks for the class `qualname` of `module` without running anybody's code.
+pub(crate) fn find<'py>(py: Python<'py>, module: &str, qualname: &str) -> PyResult<Found<'py>> {
+    let module = modules(py)?.get_item(crate::names::string(py, module))?;
+    let Some(mut found) = module.filter(PyAnyMethods::is_exact_instance_of::<PyModule>) else {
+        return Ok(Found::Asked);
+    };
+    for step in qualname.split('.') {
+        let Ok(next) = found.getattr(crate::names::string(py, step)) else { return Ok(Found::Asked) };
+        found = next;
+    }
+    let Ok(kind) = found.cast_into::<PyType>() else { return Ok(Found::Asked) };
+    match known(&kind) {
+        Some(class) if class.is_plain(&kind)? => Ok(Found::Plain(kind)),
+        _ => Ok(Found::Asked),
+    }
+}
+
+/// A new instance of a plain class, and its attributes.
+pub(crate) fn make<'py>(kind: &Bound<'py, PyType>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyDict>)> {
+    static NEW: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = kind.py();
+    let new = NEW.get_or_try_init(py, || py.get_type::<PyAny>().getattr("__new__").map(Bound::unbind))?;
+    let made = new.bind(py).call1((kind,))?;
+    let attributes = made.getattr(intern!(py, "__dict__"))?.cast_into::<PyDict>()?;
+    Ok((made, attributes))
+}
+
+/// An instance of the class `qualname` of `module` with these attributes, made as pickle makes it.
+pub(crate) fn make_as_asked<'py>(
+    (module, qualname): (&str, &str),
+    attributes: &Bound<'py, PyDict>,
+) -> PyResult<Bound<'py, PyAny>> {
+    attributes.py().import("elsewhere._pickle")?.getattr("make_instance")?.call1((module, qualname, attributes))
+}
