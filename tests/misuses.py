@@ -15,6 +15,7 @@ from elsewhere import (
     Host,
     HostDied,
     attribute,
+    by_reference,
     close,
     connect,
     deadline,
@@ -354,3 +355,12 @@ def what_is_right(dog: Dog, host: Host, anything: Any) -> None:
     host.spawn(anything, 1, colour="red")
     submit(dog.bark, loud=True)
     get(dog.age, default=None)
+
+
+def declaring() -> None:
+    by_reference(5)  # refused: type-var, reportArgumentType
+    by_reference(adopt, adopt)  # refused: call-arg, reportCallIssue
+    by_reference(property(len))  # refused: type-var, reportArgumentType
+    Host(returns=["bark"])  # refused: arg-type, reportArgumentType
+    Host(returns={"Dog": ["bark"]})  # refused: dict-item, reportArgumentType
+    serve(Dog("rex"), returns=5)  # refused: arg-type, reportArgumentType

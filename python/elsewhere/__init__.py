@@ -21,6 +21,7 @@ from ._api import (
     using,
 )
 from ._core import Future, __version__
+from ._declarations import by_reference
 from ._errors import (
     ArgumentError,
     AuthenticationError,
@@ -65,6 +66,7 @@ __all__ = [
     "Server",
     "__version__",
     "attribute",
+    "by_reference",
     "close",
     "connect",
     "deadline",

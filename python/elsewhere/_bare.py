@@ -1832,6 +1832,65 @@ def _turned(function):
 PERFORM = _operations()
 
 
+# ---------------------------------------------------------------- results that are declared to go by reference
+class ReturnMark:
+    """What marks a function."""
+
+    def __reduce__(self):
+        return _return_mark, ()
+
+
+class _Returns:
+    """What is declared: marks that functions carry, and names of methods by class."""
+
+    def __init__(self):
+        self.is_any = False
+        self.table = {}
+
+    def of_call(self, callee, found):
+        """Whether the result of calling `callee` goes by reference, which was looked up as `found` says."""
+        if type(callee) is Proxy:
+            return False
+        if self.is_marked(callee):
+            return True
+        if found is not None:
+            return self.of_name(*found)
+        owner = getattr(callee, "__self__", None)
+        if owner is None or isinstance(owner, types.ModuleType):
+            return self.of_name(callee, "__call__")
+        return self.of_name(owner, getattr(callee, "__name__", ""))
+
+    def of_name(self, owner, name):
+        """Whether results of the method `name` go by reference; methods of a class itself are called on it."""
+        kinds = type(owner).__mro__ + (owner.__mro__ if isinstance(owner, type) else ())
+        return any(name in self.table.get(kind, ()) or self.is_marked(vars(kind).get(name)) for kind in kinds)
+
+    def is_marked(self, value):
+        function = getattr(value, "__func__", value)
+        members = getattr(function, "__dict__", None)
+        return type(members) is dict and type(members.get("__by_reference__")) is ReturnMark
+
+
+def _return_mark():
+    _returns.is_any = True
+    return ReturnMark()
+
+
+def _declare_returns(table):
+    """Declare names by class: what the owner asks for with `Host(returns=)`."""
+    _returns.is_any = True
+    _returns.table.update(table)
+
+
+def by_reference(method):
+    """Declare that the results of a method or function go by reference."""
+    getattr(method, "__func__", method).__by_reference__ = _return_mark()
+    return method
+
+
+_returns = _Returns()
+
+
 # ---------------------------------------------------------------- a path being taken
 class _Argument(Exception):
     """An operand could not be rebuilt."""
@@ -1848,7 +1907,10 @@ class _Missing(Exception):
 class _Walk:
     """A path being taken, step by step."""
 
-    __slots__ = ("current", "entry", "has_run", "is_in_place", "is_started", "name", "on_begin", "receiver")
+    __slots__ = (
+        *("current", "entry", "gives_references", "has_run", "is_declared", "is_in_place", "is_looked_up"),
+        *("is_started", "name", "on_begin", "receiver"),
+    )
 
     def __init__(self, start, is_started, entry=None, on_begin=None):
         self.current = start
@@ -1856,6 +1918,9 @@ class _Walk:
         self.receiver = None
         self.name = None
         self.is_in_place = False
+        self.is_looked_up = False
+        self.is_declared = False
+        self.gives_references = False
         self.has_run = False
         self.entry = entry
         self.on_begin = on_begin
@@ -1871,6 +1936,8 @@ class _Walk:
     def step(self, r, left):
         """Take one step; `left` more follow. What is raised is raised by the object, but for _Argument and _Gone."""
         op = r.value()
+        is_looked_up, self.is_looked_up = self.is_looked_up, op == ATTR
+        self.is_declared = False
         if op == ATTR:
             name = r.value()
             if name in FORBIDDEN:
@@ -1886,6 +1953,10 @@ class _Walk:
             function = self.current
             self.has_run = True
             self.current = self.user(function, args, r, -1, kwargs)
+            if _returns.is_any:
+                is_run = self.receiver is BOOTSTRAP and args  # which runs what it is given
+                found = (self.receiver, self.name) if is_looked_up and not is_run else None
+                self.is_declared = _returns.of_call(args[0] if is_run else function, found)
         elif op == ITEM:
             key = self.operands(r.value)
             self.current = self.user(_get_item, (self.current, key), r, left)
@@ -1900,6 +1971,9 @@ class _Walk:
             self.is_in_place = code in IN_PLACE
             self.current = self.user(perform, [before] + list(operands), r, -1)
             self.receiver = before
+            if _returns.is_any:
+                name = "__%s__" % OPERATIONS[code]
+                self.is_declared = self.gives_references or _returns.of_name(before, name)
         elif op == GET_DEFAULT:
             pass
         elif op == START:
@@ -2036,10 +2110,13 @@ class _Slot:
 class _Turn:
     """A stream that this host produces."""
 
-    __slots__ = ("chain", "incoming", "is_queued", "is_running", "iterator", "next", "pending", "sent", "used")
+    __slots__ = (
+        *("chain", "incoming", "is_declared", "is_queued", "is_running", "iterator", "next", "pending", "sent", "used"),
+    )
 
-    def __init__(self, incoming, iterator, advance):
+    def __init__(self, incoming, iterator, advance, is_declared):
         self.incoming = incoming
+        self.is_declared = is_declared
         self.iterator = iterator
         self.next = advance
         self.chain = incoming.chain
@@ -2074,6 +2151,7 @@ class Connection:
         self.next_chain = int.from_bytes(os.urandom(8), "little") | 1
         self.exports = {}
         self.export_ids = {}
+        self.reference_streams = set()
         self.next_object = 1
         self.classes_out = {}
         self.kinds = []
@@ -2489,6 +2567,7 @@ class Connection:
             return self.fail, (GONE, NOT_STARTED, str(gone))
         r = _Reader(self, incoming.body, 16)
         walk = _Walk(start, True, entry, on_begin)
+        walk.gives_references = target in self.reference_streams
         try:
             for left in range(incoming.steps - 1, -1, -1):
                 if r.body[r.position] == ANSWER:
@@ -2521,14 +2600,14 @@ class Connection:
         if want == NOTHING:
             self.post_done(incoming)
         elif want == STREAM:
-            self.begin_stream(incoming, value)
+            self.begin_stream(incoming, value, walk.is_declared)
         else:
             e = _Encoder(self, False)
             try:
                 if want == AUTO:
                     self.write_auto(e, incoming, walk, start, value)
                 elif want == REFERENCE:
-                    self.write_reference(e, incoming, start, value)
+                    self.write_reference(e, incoming, walk, start, value)
                 else:
                     e.whole(value)
                 if is_of_coroutine:
@@ -2539,17 +2618,35 @@ class Connection:
                 return
             self.send(REPLY, incoming.call, 0, incoming.lane, 0, e.out)
 
-    def write_reference(self, e, incoming, start, value):
+    def write_reference(self, e, incoming, walk, start, value):
         if incoming.target and value is start:
             e.receiver()
+        elif walk.is_declared:
+            self.write_declared(e, value)
         elif type(value) is Ref or type(value) is Proxy or type(value) is Stream:
             e.whole(value)
         else:
             e.offer(value)
 
+    def write_declared(self, e, value):
+        """A result that was declared to go by reference: of a stream, its items."""
+        kind = type(value)
+        if kind is Ref or kind is Proxy or kind is Stream:
+            e.whole(value)
+            return
+        e.offer(value)
+        if _is_stream_type(kind) or kind is ASYNC_GENERATOR:
+            self.reference_streams.add(self.export_ids[id(value)])
+
     def write_auto(self, e, incoming, walk, start, value):
         """The rule for results: the receiver or what the owner holds, then a copy, then a proxy."""
         kind = type(value)
+        if walk.is_declared and (id(kind) not in IMMUTABLE or kind is tuple or kind is frozenset):
+            if incoming.target and value is start:
+                e.receiver()
+            else:
+                self.write_declared(e, value)
+            return
         if id(kind) not in IMMUTABLE:
             is_rooted = incoming.target != 0
             receiver = walk.receiver
@@ -2794,7 +2891,7 @@ class Connection:
             entries[-1].raise_if_due()
 
     # ------------------------------------------------------------ streams
-    def begin_stream(self, incoming, value):
+    def begin_stream(self, incoming, value, is_declared):
         try:
             if hasattr(type(value), "__aiter__") and not hasattr(type(value), "__iter__"):
                 if self.runner is not None:
@@ -2807,7 +2904,7 @@ class Connection:
         except BaseException as error:
             self.raised(incoming, error, False)
             return
-        turn = self.turns[incoming.call] = _Turn(incoming, iterator, advance)
+        turn = self.turns[incoming.call] = _Turn(incoming, iterator, advance, is_declared)
         if self.credit.get(incoming.call) or incoming.call in self.ended_streams:
             self.queue_turn(turn)
 
@@ -2871,7 +2968,10 @@ class Connection:
                 item = turn.next(turn.iterator)
                 entry.is_in_user = False
                 e = _Encoder(self, False)
-                self.write_element(e, item)
+                if turn.is_declared and (id(type(item)) not in IMMUTABLE or type(item) in (tuple, frozenset)):
+                    self.write_declared(e, item)
+                else:
+                    self.write_element(e, item)
                 turn.used += 1
                 now = time.monotonic()
                 self.emit(turn, e.out, now)
@@ -2953,6 +3053,7 @@ class Connection:
             if held[1] <= 0:
                 del self.exports[object_id]
                 self.export_ids.pop(id(held[0]), None)
+                self.reference_streams.discard(object_id)
 
     def release(self, entries):
         if self.undecoded > 0 and self.slots:
@@ -3892,7 +3993,7 @@ class deadline:
 def _stand_in():
     """Modules under the names of the package, for methods that import it and for pickles that name it."""
     face = types.ModuleType("elsewhere", "What a method may use of elsewhere in an interpreter that does not have it.")
-    verbs = (is_proxy, ref, get, attribute, submit, post, stream, close, using, deadline)
+    verbs = (is_proxy, ref, get, attribute, submit, post, stream, close, using, deadline, by_reference)
     for verb in verbs:
         verb.__module__ = "elsewhere"
         setattr(face, verb.__name__, verb)
@@ -3915,7 +4016,7 @@ def _stand_in():
     face.__getattr__ = missing
     modules = {
         "elsewhere": face,
-        "elsewhere._core": (_reference, Proxy, Ref, Stream) + verbs,
+        "elsewhere._core": (_reference, _return_mark, _declare_returns, Proxy, Ref, Stream) + verbs,
         "elsewhere._async_stream": (_itself,),
         "elsewhere._rebuilt": (_rebuild_stand_in, _reduce_stand_in),
         "elsewhere._api": (_type_has,),
@@ -3929,7 +4030,7 @@ def _stand_in():
         if name != "elsewhere":
             module = types.ModuleType(name)
             for value in names:
-                if name != "elsewhere._core" or value is _reference:
+                if name != "elsewhere._core" or value in (_reference, _return_mark, _declare_returns):
                     value.__module__ = name  # by which it is pickled
                 setattr(module, value.__name__, value)
             setattr(face, name.rpartition(".")[2], module)

@@ -211,6 +211,16 @@ class Ref:
     """An object that is to travel by reference and never to be copied. Made by `elsewhere.ref`."""
 
 @final
+class ReturnMark:
+    """What marks a function. Made by `elsewhere.by_reference`, and by reading what that made elsewhere."""
+
+def _return_mark() -> ReturnMark:
+    """Give what marks a function whose results go by reference, and look for such marks from now on."""
+
+def _declare_returns(table: dict[type, frozenset[str]]) -> None:
+    """Declare names by class, for whoever calls objects of this process."""
+
+@final
 class Deadline:
     """A block in which every call has to be over by one moment: `with deadline(2.0):`.
 
@@ -466,10 +476,13 @@ def _zygotes() -> list[tuple[int, list[int]]]:
 def _retire_zygotes() -> None:
     """Let every zygote end with its last host. The next host is forked by a new one."""
 
-def start_local_host(core: HostCore, *, name: str | None, copies: bool) -> None:
+def start_local_host(
+    core: HostCore, *, name: str | None, copies: bool, returns: dict[type, frozenset[str]] | None = None
+) -> None:
     """Make a host within this process; `core` becomes its Host. Calls queue, and whoever waits runs them.
 
-    Without `copies` values go there and back as they are.
+    Without `copies` values go there and back as they are. By class, `returns` are the methods whose results go by
+    reference.
     """
 
 @disjoint_base
@@ -498,6 +511,7 @@ class ServerCore:
         door: object,
         *,
         lists: dict[type, frozenset[str]] | None,
+        returns: dict[type, frozenset[str]] | None,
         concurrency: str | int,
         home: Callable[[], Any] | None,
         make_home: Callable[[], Callable[[], Any]],

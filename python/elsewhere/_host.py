@@ -72,9 +72,12 @@ class Host(_core.HostCore):
             is sent to the host later, its twin over there takes its place: `host.send(x)` gives the twin's proxy.
         logging: Whether its log records are handled by the loggers of this process, of the same names. Only those are
             sent whose level is wanted by the loggers here.
+        returns: By class, the names of methods whose results go by reference, as if they were declared with
+            `by_reference`: for classes that know nothing of that. They hold for subclasses, too.
 
     Raises:
         HostStartError: The host did not get ready. Nothing is left of it.
+        ArgumentError: A class of `returns` cannot be imported there. Nothing is left of the host.
         TypeError, ValueError: An option that does not exist or has a value that means nothing. Nothing was started.
 
     A host ends when the last of its proxies and this object are gone, when it is closed, or when this process ends.
@@ -98,6 +101,7 @@ class Host(_core.HostCore):
         output: Literal["inherit", "home", "discard"] = "inherit",
         logging: bool = False,
         inherit: Iterable[object] = (),
+        returns: Mapping[type[Any], Iterable[str]] | None = None,
     ) -> None:
         super().__init__()
         name = _checked_name(name)
@@ -117,6 +121,7 @@ class Host(_core.HostCore):
         _check_output(output, start)
         _check_flag("logging", logging)
         heirlooms = _inherited(inherit, start)
+        table = _table(returns)
         path_here = _import_path()
         way = _checked_concurrency(concurrency)
         if start == "local":
@@ -130,9 +135,9 @@ class Host(_core.HostCore):
                 text = "env, cwd and path belong to a process of its own; a local host runs in this one"
                 raise ValueError(text)
             _preload_here(modules, "the local host" if name is None else f"host '{name}' (local)")
-            _core.start_local_host(self, name=name, copies=copies)
+            _core.start_local_host(self, name=name, copies=copies, returns=table)
             return
-        configuration = {
+        configuration: dict[str, Any] = {
             "path": [*directories, *path_here],
             "own_path": [directory for directory in directories if directory not in path_here],
             "prefix": sys.prefix,
@@ -141,25 +146,7 @@ class Host(_core.HostCore):
             "output": output,
             "levels": _levels() if logging else None,
         }
-        if start == "fork":
-            from . import _fork
-
-            _fork.start(
-                self,
-                heirlooms,
-                name=name,
-                concurrency=way,
-                configuration={**configuration, "environment": dict(env or {}), "directory": directory},
-                timeout=timeout,
-                heartbeat=patience,
-                output=output,
-                logs=logging,
-                make_shower=_make_shower,
-            )
-            return
         options: Any = {
-            "environment": environment,
-            "directory": directory,
             "name": name,
             "configuration": configuration,
             "timeout": timeout,
@@ -168,15 +155,26 @@ class Host(_core.HostCore):
             "logs": logging,
             "make_shower": _make_shower,
         }
+        if start == "fork":
+            from . import _fork
+
+            configuration.update(environment=dict(env or {}), directory=directory)
+            _fork.start(self, heirlooms, concurrency=way, **options)
+        else:
+            options.update(environment=environment, directory=directory)
+            self._start(start, interpreter, directories, way, options)
+        self._declare(table)
+
+    def _start(
+        self, start: str, interpreter: str | None, directories: list[str], way: str | int, options: dict[str, Any]
+    ) -> None:
+        """Start an interpreter, another one or this one, or have one forked that is kept ready."""
         if interpreter is not None:
             from . import _interpreters
 
-            options["configuration"] = {
-                "front": directories,
-                "own_path": configuration["own_path"],
-                "cloudpickle": _interpreters.cloudpickle(),
-                **{key: configuration[key] for key in ("preload", "output", "levels")},
-            }
+            configuration = options["configuration"]
+            settings = {key: configuration[key] for key in ("own_path", "preload", "output", "levels")}
+            options["configuration"] = {**settings, "front": directories, "cloudpickle": _interpreters.cloudpickle()}
             _interpreters.start(self, interpreter, concurrency=way, **options)
             return
         main = f"from elsewhere._host_main import main; main({way!r})"
@@ -188,7 +186,17 @@ class Host(_core.HostCore):
         reason = _warm.start(self, make_arguments=_arguments, concurrency=way, **options)
         if reason is not None:
             _core.start_host(self, program=sys.executable, arguments=_arguments(main), **options)
-            _warm.tell(modules, reason)
+            _warm.tell(options["configuration"]["preload"], reason)
+
+    def _declare(self, table: dict[type, frozenset[str]] | None) -> None:
+        """Say there which results go by reference."""
+        if table is None:
+            return
+        try:
+            self._call("run", _core._declare_returns, (table,), {}, by_reference=False)
+        except BaseException:
+            self.close()
+            raise
 
     @overload
     def spawn(self, cls: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
@@ -439,6 +447,14 @@ def _interpreter(python: object, start: str) -> str | None:
         text = f"start={start!r} begins with this interpreter; a host in another one is executed (start='exec')"
         raise ValueError(text)
     return path
+
+
+def _table(returns: Any) -> dict[type, frozenset[str]] | None:
+    if returns is None:
+        return None
+    from . import _declarations
+
+    return _declarations.returned(returns, None)
 
 
 def _directory(cwd: object) -> str | None:

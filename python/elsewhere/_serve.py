@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
 
-from . import _core, _errors
+from . import _core, _declarations, _errors
 from ._host import Host, _checked_concurrency, _checked_timeout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
     import threading
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
     from typing import Any, Literal, Self, TypeVar, overload
 
@@ -38,6 +37,9 @@ CONNECT_TIMEOUT = 10.0
 
 CLOSE_TIMEOUT = 5.0
 """Seconds that a server may take to finish what it accepted."""
+
+DOOR = frozenset({"root", "run", "grant", "redeem", "end_lane"})
+"""What every client may reach of the door."""
 
 KEY_MIN = 16
 """Bytes that a key has at least."""
@@ -166,6 +168,7 @@ class Server(_core.ServerCore):
         address: Address,
         *,
         expose: Iterable[str] | Mapping[type[Any], Iterable[str]] | None,
+        returns: Iterable[str] | Mapping[type[Any], Iterable[str]] | None,
         concurrency: Literal["serial", "async", "caller"] | int,
     ) -> None:
         super().__init__()
@@ -176,13 +179,16 @@ class Server(_core.ServerCore):
         self._at_close: list[Callable[[], object]] = []
         self._host: Host | None = None
         self._pid = os.getpid()
-        lists = _lists(obj, expose)
+        lists = _declarations.exposed(expose, type(obj))
+        if lists is not None:
+            lists[Door] = DOOR
         self._door = Door(obj, is_narrowed=lists is not None)
         place = self._listen(
             address._place,
             address._key or b"",
             self._door,
             lists=lists,
+            returns=_declarations.returned(returns, type(obj)),
             concurrency=self._way,
             home=_current_loop(),
             make_home=self._make_home,
@@ -364,6 +370,7 @@ def serve(
     *,
     authkey: bytes | None = None,
     expose: Iterable[str] | Mapping[type[Any], Iterable[str]] | None = None,
+    returns: Iterable[str] | Mapping[type[Any], Iterable[str]] | None = None,
     concurrency: Literal["serial", "async", "caller"] | int = "serial",
 ) -> Server:
     """Let other processes use an object that stays here. Gives its server, which listens but runs nothing yet.
@@ -376,6 +383,9 @@ def serve(
             operators and other special methods by theirs, such as "__getitem__". They hold for objects of the class of
             `obj`; by a mapping, for those of each class in it. Nothing of any other object may be reached then, and no
             functions of clients are run. None: everything that is public.
+        returns: The names of methods whose results go by reference, as if they were declared with `by_reference`: of
+            the class of `obj`; by a mapping, of each class in it. What may be reached of such a result, `expose` says
+            for its class.
         concurrency: How calls run, as for `Host`: "serial", a number of threads, "async" or "caller".
 
     Raises:
@@ -386,7 +396,7 @@ def serve(
         address = reserve(authkey=authkey)
     place = _with_key(address if isinstance(address, Address) else Address(address), authkey)
     _demand_key(place)
-    return Server(obj, place, expose=expose, concurrency=concurrency)
+    return Server(obj, place, expose=expose, returns=returns, concurrency=concurrency)
 
 
 @overload
@@ -528,28 +538,6 @@ def _goes_to_own_process() -> bool:
         return True
     context = sys.modules.get("multiprocessing.context")
     return context is not None and context.get_spawning_popen() is not None
-
-
-def _lists(obj: object, expose: Any) -> dict[type, frozenset[str]] | None:
-    """By class, the names that may be reached; None for all."""
-    if expose is None:
-        return None
-    given = expose if isinstance(expose, Mapping) else {type(obj): expose}
-    lists: dict[type, frozenset[str]] = {Door: frozenset({"root", "run", "grant", "redeem", "end_lane"})}
-    for cls, names in given.items():
-        if not isinstance(cls, type):
-            text = f"expose maps classes to names; {cls!r} is no class"
-            raise TypeError(text)
-        if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
-            text = f"expose takes the names as an iterable of str, not {names!r}"
-            raise TypeError(text)
-        listed = frozenset(names)
-        for name in listed:
-            if not isinstance(name, str) or not name.removesuffix("=").isidentifier():
-                text = f"expose holds {name!r}, which is not the name of an attribute"
-                raise TypeError(text)
-        lists[cls] = listed
-    return lists
 
 
 def _current_loop() -> Callable[[], Any] | None:

@@ -6,7 +6,20 @@ from typing import Any, assert_type
 import numpy as np
 from tests.typing.objects import Box, Dog
 
-from elsewhere import attribute, close, get, is_proxy, ref, shared_array, shared_memory
+from elsewhere import (
+    Future,
+    Host,
+    attribute,
+    by_reference,
+    close,
+    get,
+    is_proxy,
+    ref,
+    serve,
+    shared_array,
+    shared_memory,
+    submit,
+)
 
 
 def getting(dog: Dog, box: Box[int], anything: Any) -> None:
@@ -89,3 +102,47 @@ def passing(dog: Dog, call: Callable[[Callable[[int], None]], str]) -> None:
     assert_type(call(heard.append), str)
     assert_type(call(ref(heard).append), str)
     assert_type(dog.chew(dog.friends[0]), list[Dog])
+
+
+class Kennel:
+    @by_reference
+    def dogs(self, count: int = 1) -> list[Dog]:
+        return [Dog("rex")] * count
+
+    @by_reference
+    def first(self) -> Dog | None:
+        return None
+
+    @by_reference
+    @classmethod
+    def largest(cls) -> "Kennel":
+        return cls()
+
+    @staticmethod
+    @by_reference
+    def count(name: str) -> int:
+        return len(name)
+
+    @by_reference
+    async def fetch(self, name: str) -> Dog:
+        return Dog(name)
+
+
+@by_reference
+def adopt_all(kennel: Kennel) -> list[Dog]:
+    return kennel.dogs()
+
+
+def declaring(host: Host) -> None:
+    kennel = host.spawn(Kennel)
+    assert_type(by_reference(adopt_all)(kennel), list[Dog])
+    assert_type(kennel.dogs(3), list[Dog])
+    assert_type(kennel.first(), Dog | None)
+    assert_type(Kennel.largest(), Kennel)
+    assert_type(kennel.count("rex"), int)
+    assert_type(submit(kennel.dogs, count=2), Future[list[Dog]])
+    assert_type(submit(kennel.fetch, "rex"), Future[Dog])
+    assert_type(host.run(adopt_all, kennel), list[Dog])
+    Host(returns={Kennel: ["dogs"], list: ("copy",)})
+    serve(Kennel(), returns=["dogs"])
+    serve(Kennel(), returns={Kennel: {"dogs"}})

@@ -10,14 +10,14 @@ use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 
-use crate::calls_in::write_result;
-use crate::encode::Encoder;
-use crate::kinds::is_immutable_value;
+use crate::encode::{Encoder, Stop};
+use crate::kinds::{is_async_stream_type, is_immutable_value, is_scalar, is_stream_type};
 use crate::origin::{Found, Receiver, Source};
 use crate::path::Place;
 use crate::peer::Peer;
 use crate::proxy::Proxy;
 use crate::reference::Ref;
+use crate::stream::import_of;
 use crate::{errors, lifecycle, verdicts};
 
 /// A pickled exception beyond this many bytes stays where it was raised; its text travels.
@@ -32,6 +32,7 @@ pub(crate) fn value<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingC
     let mut encoder = Encoder::new(py, peer, &mut body, false).enclosing();
     let written = match want {
         Want::Value => write_result(&mut encoder, &found.value),
+        Want::Reference if found.is_declared => write_declared(&mut encoder, &found.value, found.receiver),
         Want::Reference => write_reference(&mut encoder, &found.value, found.receiver),
         _ => write_auto(&mut encoder, found, incoming.head.target),
     };
@@ -90,9 +91,71 @@ fn write_reference<'py>(encoder: &mut Encoder<'_, 'py>, value: &Bound<'py, PyAny
     if is_name { write_result(encoder, value) } else { encoder.offer(value) }
 }
 
+/// A result that was declared to go by reference: of a stream, its items.
+fn write_declared<'py>(encoder: &mut Encoder<'_, 'py>, value: &Bound<'py, PyAny>, receiver: Receiver) -> PyResult<()> {
+    let py = value.py();
+    let kind = value.get_type();
+    if receiver == Receiver::Root {
+        encoder.receiver();
+        Ok(())
+    } else if is_name(value) {
+        write_result(encoder, value)
+    } else if is_stream_type(py, &kind)? || is_async_stream_type(py, &kind)? {
+        encoder.offer_stream_of_references(value)
+    } else {
+        encoder.offer(value)
+    }
+}
+
+/// Writes a value for `want`, as a result.
+///
+/// # Errors
+/// What pickling raised, where the value has to be copied and cannot be.
+fn write_result<'py>(encoder: &mut Encoder<'_, 'py>, value: &Bound<'py, PyAny>) -> PyResult<()> {
+    let mark = encoder.mark();
+    match encoder.value(value) {
+        Ok(()) => Ok(()),
+        Err(Stop::Failed(error)) => Err(error),
+        Err(Stop::Pickle) => {
+            encoder.roll_back(mark);
+            encoder.pickle(value, None)
+        }
+    }
+}
+
+/// Writes one item of a stream: a copy, or a proxy where no copy can be made or none is wanted.
+///
+/// # Errors
+/// What is no `Exception` that pickling raised.
+pub(crate) fn write_item<'py>(
+    encoder: &mut Encoder<'_, 'py>,
+    item: &Bound<'py, PyAny>,
+    is_declared: bool,
+) -> PyResult<()> {
+    if is_declared && !is_scalar(item) && !encoder.hands_over() {
+        return write_declared(encoder, item, Receiver::No);
+    }
+    let mark = encoder.mark();
+    match write_result(encoder, item) {
+        Err(error) if error.is_instance_of::<PyException>(encoder.py) => {
+            encoder.roll_back(mark);
+            encoder.offer_uncopyable(item)
+        }
+        other => other,
+    }
+}
+
+/// Whether `value` is a reference already, to an object here or elsewhere.
+fn is_name(value: &Bound<'_, PyAny>) -> bool {
+    value.is_exact_instance_of::<Proxy>() || value.is_exact_instance_of::<Ref>() || import_of(value).is_some()
+}
+
 /// The rule for results: the receiver or what the peer holds → that proxy; a copy; a proxy where no copy can be made.
 fn write_auto<'py>(encoder: &mut Encoder<'_, 'py>, found: &Found<'py>, target: ObjectId) -> PyResult<()> {
     let value = &found.value;
+    if found.is_declared && !is_scalar(value) && !encoder.hands_over() {
+        return write_declared(encoder, value, found.receiver);
+    }
     // What `Host.run` runs is another function each time.
     let name = found.name.as_ref().filter(|_| target != ObjectId::BOOTSTRAP);
     let has_elements = has_elements(value);

@@ -13,7 +13,7 @@ use pyo3::types::PyString;
 
 use crate::coroutines::{self, End, Place, Refusal};
 use crate::decode::{Decoder, Undecodable};
-use crate::encode::{self, Encoder, Stop};
+use crate::encode;
 use crate::exposure::{self, Access, Exposure};
 use crate::future::Future;
 use crate::origin::{Found, Origin, Source};
@@ -21,7 +21,8 @@ use crate::peer::{self, Peer};
 use crate::proxy::{self, Proxy};
 use crate::server::{self, Served};
 use crate::{
-    answer, call, chain, class_info, deadline, errands, errors, home, lifecycle, operate, producing, running, serving,
+    answer, call, chain, class_info, deadline, errands, errors, home, lifecycle, operate, producing, returns, running,
+    serving,
 };
 
 /// How the evaluation of a call ended.
@@ -231,7 +232,7 @@ fn respond<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingCall, eval
     }
     match evaluated {
         Evaluated::Value(found) => match incoming.head.want {
-            Want::Stream => producing::produce(py, peer, incoming, &found.value),
+            Want::Stream => producing::produce(py, peer, incoming, &found.value, found.is_declared),
             want => answer::value(py, peer, incoming, &found, want),
         },
         Evaluated::Raised { error, source: Source::Coroutine } => answer::coroutine_raised(py, peer, incoming, &error),
@@ -272,6 +273,8 @@ fn evaluate<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &Incoming) -> Eval
     };
     let mut decoder = Decoder::of_call(py, peer, incoming);
     let mut walk = Walk::new(py, start.clone(), head.steps, served);
+    walk.is_at_door = target == ObjectId::BOOTSTRAP;
+    walk.gives_references = returns::is_any() && peer.gives_references(target);
     match decoder.guarded(|decoder| walk.take_steps(decoder)) {
         Ok(()) if !walk.is_started => Evaluated::Gone(target),
         Ok(()) => found(walk, start, target),
@@ -296,6 +299,7 @@ fn found<'py>(walk: Walk<'py>, start: Option<Bound<'py, PyAny>>, target: ObjectI
         receiver: receiver.map(Bound::unbind),
         is_in_place,
         name: name.map(Bound::unbind),
+        is_declared: walk.is_declared,
     };
     if let Some(future) = relayed {
         return match future.call_method0("result") {
@@ -342,6 +346,14 @@ struct Walk<'py> {
     served: Option<Arc<Served>>,
     /// Whether what was reached may be called, where not everything may.
     is_callable: bool,
+    /// Whether the last step looked up an attribute.
+    is_looked_up: bool,
+    /// Whether the path begins at object number 0, which runs functions.
+    is_at_door: bool,
+    /// Whether the path begins at a stream whose items go by reference.
+    gives_references: bool,
+    /// Whether the result of the last step was declared to go by reference.
+    is_declared: bool,
 }
 
 impl<'py> Walk<'py> {
@@ -363,6 +375,10 @@ impl<'py> Walk<'py> {
             is_relayed: false,
             served,
             is_callable,
+            is_looked_up: false,
+            is_at_door: false,
+            gives_references: false,
+            is_declared: false,
         }
     }
 
@@ -403,6 +419,8 @@ impl<'py> Walk<'py> {
             exposure.check_step(&self.current, op, self.is_callable).map_err(StepFailure::Raised)?;
             self.is_callable = op == Op::Attribute;
         }
+        let is_looked_up = std::mem::replace(&mut self.is_looked_up, op == Op::Attribute);
+        self.is_declared = false;
         let next = match op {
             Op::Start => {
                 self.is_started = true;
@@ -437,7 +455,12 @@ impl<'py> Walk<'py> {
                     serving::begins(&self.current);
                 }
                 self.is_relayed = self.current.is_exact_instance_of::<Proxy>();
+                let first = (self.is_at_door && returns::is_any()).then(|| args.get_item(0).ok()).flatten();
                 let result = self.current.call(args, kwargs.as_ref()).map_err(StepFailure::Raised)?;
+                if returns::is_any() && !self.is_relayed {
+                    let found = self.receiver.as_ref().zip(self.name.as_ref()).filter(|_| is_looked_up);
+                    self.is_declared = returns::of_call(decoder.peer(), first.as_ref(), &self.current, found);
+                }
                 self.is_untouched = !self.has_run
                     && operate::is_coroutine(&result).map_err(StepFailure::Raised)?
                     && class_info::is_coroutine_function(&self.current);
@@ -460,6 +483,10 @@ impl<'py> Walk<'py> {
                 self.is_untouched = !self.has_run
                     && operate::runs_when_awaited(&self.current, operation).map_err(StepFailure::Raised)?;
                 self.has_run = true;
+                if returns::is_any() && !self.is_relayed {
+                    self.is_declared =
+                        self.gives_references || returns::of_operation(decoder.peer(), &self.current, operation);
+                }
                 self.receiver = Some(std::mem::replace(&mut self.current, result));
                 return Ok(());
             }
@@ -565,36 +592,5 @@ fn unreadable(failure: Undecodable) -> StepFailure {
         Undecodable::Malformed(error) => {
             StepFailure::Argument(pyo3::exceptions::PyValueError::new_err(error.to_string()))
         }
-    }
-}
-
-/// Writes a value for `want`, as a result.
-///
-/// # Errors
-/// What pickling raised, where the value has to be copied and cannot be.
-pub(crate) fn write_result<'py>(encoder: &mut Encoder<'_, 'py>, value: &Bound<'py, PyAny>) -> PyResult<()> {
-    let mark = encoder.mark();
-    match encoder.value(value) {
-        Ok(()) => Ok(()),
-        Err(Stop::Failed(error)) => Err(error),
-        Err(Stop::Pickle) => {
-            encoder.roll_back(mark);
-            encoder.pickle(value, None)
-        }
-    }
-}
-
-/// Writes one item of a stream: a copy, or a proxy where no copy can be made.
-///
-/// # Errors
-/// What is no `Exception` that pickling raised.
-pub(crate) fn write_item<'py>(encoder: &mut Encoder<'_, 'py>, item: &Bound<'py, PyAny>) -> PyResult<()> {
-    let mark = encoder.mark();
-    match write_result(encoder, item) {
-        Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(encoder.py) => {
-            encoder.roll_back(mark);
-            encoder.offer_uncopyable(item)
-        }
-        other => other,
     }
 }

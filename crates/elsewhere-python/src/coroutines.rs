@@ -370,3 +370,16 @@ impl Running {
         }
     }
 }
+
+/// What leads to the event loop that this thread runs, for a process that is no host: hosts have a loop of their own.
+pub(crate) fn current_loop(py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+    if lifecycle::owner().is_some() {
+        return Ok(None);
+    }
+    let modules = py.import("sys")?.getattr("modules")?;
+    if !modules.contains("asyncio.events")? && !modules.contains("trio.lowlevel")? {
+        return Ok(None);
+    }
+    let found = py.import("elsewhere._tasks")?.call_method0("current_loop")?;
+    Ok((!found.is_none()).then(|| found.unbind()))
+}

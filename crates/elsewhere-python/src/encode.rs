@@ -516,6 +516,15 @@ impl<'w, 'py> Encoder<'w, 'py> {
         self.offer_because(object, Reason::Asked)
     }
 
+    /// Writes a stream whose items go by reference, too.
+    pub(crate) fn offer_stream_of_references(&mut self, stream: &Bound<'py, PyAny>) -> PyResult<()> {
+        self.offer(stream)?;
+        if let Some(object) = self.granted.last() {
+            self.peer.give_references(*object);
+        }
+        Ok(())
+    }
+
     /// Writes `object` by reference because it cannot be copied.
     pub(crate) fn offer_uncopyable(&mut self, object: &Bound<'py, PyAny>) -> PyResult<()> {
         self.offer_because(object, Reason::Uncopyable)

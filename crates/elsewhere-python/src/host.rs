@@ -18,7 +18,7 @@ use crate::path;
 use crate::peer::{self, Lease, Peer};
 use crate::proxy::Proxy;
 use crate::serving::Concurrency;
-use crate::{deadline, errors, home, lifecycle, local, memory, server, service, serving};
+use crate::{deadline, errors, home, lifecycle, local, memory, returns, server, service, serving};
 
 /// What the owner of a host wants of it.
 pub(crate) struct Traits {
@@ -536,14 +536,15 @@ fn configuration_failed(py: Python<'_>, peer: &Arc<Peer>, process: &Arc<HostProc
 }
 
 /// Make a host within this process; `core` becomes its Host. Calls queue, and whoever waits runs them.
-/// Without `copies` values go there and back as they are.
+/// Without `copies` values go there and back as they are. By class, `returns` are the methods whose results go by reference.
 #[pyfunction]
-#[pyo3(signature = (core, *, name, copies))]
+#[pyo3(signature = (core, *, name, copies, returns=None))]
 pub(crate) fn start_local_host(
     py: Python<'_>,
     core: &Bound<'_, HostCore>,
     name: Option<&str>,
     copies: bool,
+    returns: Option<Py<PyDict>>,
 ) -> PyResult<()> {
     peer::sweep(py);
     let here = here(py);
@@ -555,6 +556,10 @@ pub(crate) fn start_local_host(
     if !copies {
         near.set_hands_over();
         far.set_hands_over();
+    }
+    if let Some(returns) = returns {
+        let _ = far.returns.set(returns); // the peer is new
+        returns::note();
     }
     if far.near.set(Arc::downgrade(&near)).is_err() || near.far.set(far).is_err() {
         unreachable!("the peer is new");

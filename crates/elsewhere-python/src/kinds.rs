@@ -62,6 +62,12 @@ pub(crate) fn is_immutable_value(value: &Bound<'_, PyAny>) -> bool {
         || value.is_exact_instance_of::<PyFrozenSet>()
 }
 
+/// Those of them that no reference is ever wanted for.
+pub(crate) fn is_scalar(value: &Bound<'_, PyAny>) -> bool {
+    let is_container = value.is_exact_instance_of::<PyTuple>() || value.is_exact_instance_of::<PyFrozenSet>();
+    !is_container && is_immutable_value(value)
+}
+
 /// Types that are asked for by identity.
 struct Kinds {
     generator: Py<PyAny>,

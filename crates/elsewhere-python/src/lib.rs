@@ -50,6 +50,7 @@ mod promise;
 mod proxy;
 mod read_ahead;
 mod reference;
+mod returns;
 mod running;
 mod sent;
 mod server;
@@ -87,6 +88,7 @@ mod _core {
         proxy::{_aiter, _operate_async, _operate_in_place, Proxy},
         read_ahead::ReadAhead,
         reference::Ref,
+        returns::{_declare_returns, _return_mark, ReturnMark},
         running::_attend,
         server::{_new_socket_path, _serve_crew, ServerCore},
         service::{_continue_service, _serve_process, _stop_service},

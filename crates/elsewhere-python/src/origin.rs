@@ -14,6 +14,8 @@ pub(crate) struct Origin {
     pub(crate) receiver: Option<Py<PyAny>>,
     pub(crate) is_in_place: bool,
     pub(crate) name: Option<Py<PyString>>,
+    /// Whether the result was declared to go by reference.
+    pub(crate) is_declared: bool,
 }
 
 /// A value, and what is known of how it was found.
@@ -23,6 +25,8 @@ pub(crate) struct Found<'py> {
     pub(crate) source: Source,
     /// The last name on the path.
     pub(crate) name: Option<Bound<'py, PyString>>,
+    /// Whether it was declared to go by reference.
+    pub(crate) is_declared: bool,
 }
 
 /// Whether a value is the object that the call was made on.
@@ -63,7 +67,7 @@ impl Origin {
             Receiver::No
         };
         let name = self.name.as_ref().map(|name| name.bind(py).clone());
-        Found { value, receiver, source, name }
+        Found { value, receiver, source, name, is_declared: self.is_declared }
     }
 
     /// Whether `value` is a method that is bound to what the call was made on: a copy would act on a copy of that. Functions

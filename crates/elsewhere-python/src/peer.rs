@@ -20,7 +20,7 @@ use crate::connecting::Reached;
 use crate::home::Showing;
 use crate::ids::{IdMap, IdSet};
 use crate::promise::Promises;
-use crate::{errors, home, host, lifecycle, local, producing, service};
+use crate::{coroutines, errors, home, host, local, producing, service};
 
 /// The most results of one connection that may live as proxies because they could not be copied: a guard against a loop
 /// that collects them without knowing.
@@ -59,6 +59,8 @@ pub(crate) struct Peer {
     pub(crate) server: OnceLock<u64>,
     /// The server that we have connected to, if it is one.
     pub(crate) reached: OnceLock<Reached>,
+    /// By class, the names of methods whose results go to it by reference; of the far end of a local host alone.
+    pub(crate) returns: OnceLock<Py<PyDict>>,
     /// What its owner wants of it.
     pub(crate) traits: OnceLock<host::Traits>,
     /// Whether the host ends with our last handle.
@@ -96,6 +98,8 @@ struct Exported {
     class: Arc<Class>,
     /// What leads to the event loop from which it was offered: there its coroutines run.
     home: Option<Py<PyAny>>,
+    /// Whether it is a stream whose items go by reference.
+    gives_references: bool,
 }
 
 impl Exported {
@@ -105,19 +109,6 @@ impl Exported {
             home.drop_ref(py);
         }
     }
-}
-
-/// What leads to the event loop that this thread runs, for a process that is no host: hosts have a loop of their own.
-fn current_loop(py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-    if lifecycle::owner().is_some() {
-        return Ok(None);
-    }
-    let modules = py.import("sys")?.getattr("modules")?;
-    if !modules.contains("asyncio.events")? && !modules.contains("trio.lowlevel")? {
-        return Ok(None);
-    }
-    let found = py.import("elsewhere._tasks")?.call_method0("current_loop")?;
-    Ok((!found.is_none()).then(|| found.unbind()))
 }
 
 /// The class of objects that we offered.
@@ -215,6 +206,7 @@ impl Peer {
             label,
             server: OnceLock::new(),
             reached: OnceLock::new(),
+            returns: OnceLock::new(),
             traits: OnceLock::new(),
             owned,
             tables: Mutex::default(),
@@ -292,7 +284,7 @@ impl Peer {
         let class = self.class_of(&object.get_type())?;
         // Relaxed: whoever knows that the peer knows has it from a message, which ordered both.
         let described = (!class.is_known.load(Ordering::Relaxed)).then(|| Arc::clone(&class.info));
-        let home = current_loop(object.py())?;
+        let home = coroutines::current_loop(object.py())?;
         let mut tables = self.tables();
         if let Some(&known) = tables.ids.get(&pointer) {
             let object_id = ObjectId(known);
@@ -313,7 +305,9 @@ impl Peer {
             tables.auto.insert(object_id.0);
         }
         let id = class.id;
-        let replaced = tables.exported.insert(object_id.0, Exported { object: object.clone().unbind(), class, home });
+        let replaced = tables
+            .exported
+            .insert(object_id.0, Exported { object: object.clone().unbind(), class, home, gives_references: false });
         tables.ids.insert(pointer, object_id.0);
         drop(tables);
         drop(replaced);
@@ -325,7 +319,9 @@ impl Peer {
         let class = self.class_of(&object.get_type())?;
         let id = self.link.export();
         // Not among `ids`: the other end gets the object itself, and holds no reference that an answer could name.
-        self.tables().exported.insert(id.0, Exported { object: object.clone().unbind(), class, home: None });
+        self.tables()
+            .exported
+            .insert(id.0, Exported { object: object.clone().unbind(), class, home: None, gives_references: false });
         Ok(id)
     }
 
@@ -372,6 +368,18 @@ impl Peer {
     /// The same for an object that only an answer on its way to the peer names: of its class the peer may know nothing yet.
     pub(crate) fn exported_unseen<'py>(&self, py: Python<'py>, id: ObjectId) -> Option<Bound<'py, PyAny>> {
         Some(self.tables().exported.get(&id.0)?.object.bind(py).clone())
+    }
+
+    /// From now on the items of the stream that we offered under `id` go by reference.
+    pub(crate) fn give_references(&self, id: ObjectId) {
+        if let Some(exported) = self.tables().exported.get_mut(&id.0) {
+            exported.gives_references = true;
+        }
+    }
+
+    /// Whether what we offered under `id` is a stream whose items go by reference.
+    pub(crate) fn gives_references(&self, id: ObjectId) -> bool {
+        self.tables().exported.get(&id.0).is_some_and(|exported| exported.gives_references)
     }
 
     /// What leads to the event loop from which the object `id` was offered last, if it was from any.

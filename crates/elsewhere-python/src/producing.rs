@@ -33,6 +33,8 @@ struct Producer {
     rest: Rest,
     /// Where its items are waited for, as far as is known.
     chain: ChainId,
+    /// Whether its items were declared to go by reference.
+    is_declared: bool,
 }
 
 /// What a producer does.
@@ -126,7 +128,13 @@ impl Items {
 ///
 /// Credit and cancel are told to another thread than this one, perhaps, and before there is a producer. So neither is
 /// counted here: the producer is made known, and then the link is asked what the peer wants by now.
-pub(crate) fn produce(py: Python<'_>, peer: &Arc<Peer>, incoming: &IncomingCall, value: &Bound<'_, PyAny>) {
+pub(crate) fn produce(
+    py: Python<'_>,
+    peer: &Arc<Peer>,
+    incoming: &IncomingCall,
+    value: &Bound<'_, PyAny>,
+    is_declared: bool,
+) {
     let call = incoming.call;
     let items = match Items::of(py, peer, incoming, value) {
         Ok(items) => items,
@@ -136,7 +144,7 @@ pub(crate) fn produce(py: Python<'_>, peer: &Arc<Peer>, incoming: &IncomingCall,
         }
     };
     let (incoming, chain) = (head_of(incoming), incoming.chain);
-    let producer = Producer { peer: Arc::clone(peer), incoming, items, rest: Rest::Resting, chain };
+    let producer = Producer { peer: Arc::clone(peer), incoming, items, rest: Rest::Resting, chain, is_declared };
     let producer = Arc::new(Mutex::new(producer));
     add((peer.link.id(), call), Arc::clone(&producer));
     queue_if_wanted(&peer.link, call, &producer);
@@ -226,19 +234,20 @@ pub(crate) fn cancel(link: &Arc<Link>, call: CallId) {
 /// Produces for a while.
 pub(crate) fn take_turn(py: Python<'_>, link: &Arc<Link>, call: CallId) {
     let Some(producer) = find(link, call) else { return };
-    let (peer, items, head, chain) = {
+    let (peer, items, head, chain, is_declared) = {
         let mut producer = lock(&producer);
         if producer.rest == Rest::Taking {
             return;
         }
         producer.rest = Rest::Taking;
-        (Arc::clone(&producer.peer), producer.items.clone_ref(py), head_of(&producer.incoming), producer.chain)
+        let head = head_of(&producer.incoming);
+        (Arc::clone(&producer.peer), producer.items.clone_ref(py), head, producer.chain, producer.is_declared)
     };
     let Some(budget) = link.granted(call) else { return give_up(py, &peer, &head, items) };
     if budget == 0 {
         return rest(link, call, &producer);
     }
-    let turn = StreamTurn::new(&peer, &head, budget);
+    let turn = StreamTurn::new(&peer, &head, budget, is_declared);
     match items {
         Items::Iterator(iterator) => {
             let limit = elsewhere_engine::expires(&head);
@@ -374,10 +383,11 @@ pub(crate) struct StreamTurn {
     start: Instant,
     budget: AtomicU32,
     last_sent: Mutex<Option<Instant>>,
+    is_declared: bool,
 }
 
 impl StreamTurn {
-    fn new(peer: &Arc<Peer>, head: &IncomingCall, budget: u32) -> Self {
+    fn new(peer: &Arc<Peer>, head: &IncomingCall, budget: u32, is_declared: bool) -> Self {
         Self {
             peer: Arc::clone(peer),
             call: head.call,
@@ -385,6 +395,7 @@ impl StreamTurn {
             start: Instant::now(),
             budget: AtomicU32::new(budget),
             last_sent: Mutex::default(),
+            is_declared,
         }
     }
 
@@ -423,7 +434,7 @@ impl StreamTurn {
         let py = item.py();
         body.clear();
         let mut encoder = Encoder::new(py, &self.peer, body, false).enclosing();
-        if let Err(error) = calls_in::write_item(&mut encoder, item) {
+        if let Err(error) = answer::write_item(&mut encoder, item, self.is_declared) {
             encoder.abandon();
             return Err(error);
         }

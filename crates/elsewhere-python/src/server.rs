@@ -23,7 +23,7 @@ use crate::coroutines::{self, Place};
 use crate::exposure::Exposure;
 use crate::peer::{self, Peer};
 use crate::serving::{self, Concurrency};
-use crate::{answer, chain, connecting, deadline, host, lifecycle, service};
+use crate::{answer, chain, connecting, deadline, host, lifecycle, returns, service};
 
 /// How long to look away while other threads finish what they are doing.
 const GLANCE: Duration = Duration::from_micros(500);
@@ -37,6 +37,8 @@ pub(crate) struct Served {
     door: Py<PyAny>,
     /// What may be reached of it; None: everything.
     exposure: Option<Exposure>,
+    /// By class, the names of methods whose results go by reference.
+    returns: Option<Py<PyDict>>,
     concurrency: Concurrency,
     inbox: Arc<Inbox>,
     listener: Listener,
@@ -79,6 +81,11 @@ impl Served {
     /// What narrows down what may be reached.
     pub(crate) fn exposure(&self) -> Option<&Exposure> {
         self.exposure.as_ref()
+    }
+
+    /// By class, the names of methods whose results go by reference.
+    pub(crate) fn returns(&self) -> Option<&Py<PyDict>> {
+        self.returns.as_ref()
     }
 
     /// Where coroutines of what is served run.
@@ -285,9 +292,9 @@ impl ServerCore {
 
     /// Listen at `place`; gives it, with its port if that was left open. `door` is object number 0 of all connections.
     ///
-    /// `lists` are the names that may be reached, by class. `home` leads to the loop that coroutines run on; where it is
+    /// By class, `lists` are the names that may be reached, and `returns` those whose results go by reference. `home` leads to the loop that coroutines run on; where it is
     /// None, `make_home()` makes one when it is needed.
-    #[pyo3(signature = (place, key, door, *, lists, concurrency, home, make_home))]
+    #[pyo3(signature = (place, key, door, *, lists, returns, concurrency, home, make_home))]
     #[expect(clippy::too_many_arguments, reason = "Python passes them by keyword")]
     fn _listen(
         &self,
@@ -296,11 +303,15 @@ impl ServerCore {
         key: &[u8],
         door: Py<PyAny>,
         lists: Option<Py<PyDict>>,
+        returns: Option<Py<PyDict>>,
         concurrency: Concurrency,
         home: Option<Py<PyAny>>,
         make_home: Py<PyAny>,
     ) -> PyResult<String> {
         peer::sweep(py);
+        if returns.is_some() {
+            returns::note();
+        }
         service::ensure(py)?; // which logs refusals
         let inbox = Inbox::of_server()?;
         let refusals = service::new_key();
@@ -327,6 +338,7 @@ impl ServerCore {
             id,
             door,
             exposure: lists.map(Exposure::new),
+            returns,
             concurrency,
             inbox,
             listener,
