@@ -1,0 +1,525 @@
+"""How a proxy of uactor's dialect reaches its object: both ends, and what is between them. Part of `uactor`.
+
+Owns: proxies as such, the process of an actor, the gates in it, connections to it. Must not know: classes of actors.
+
+An actor lives in a host, which serves it at an address: its maker reaches it by the host, everybody else by the
+address, each directly. Nobody reaches an object itself: a gate stands before it, in its process, and lets through what
+is exposed.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import itertools
+import os
+import secrets
+import threading
+import time
+import weakref
+from multiprocessing import process
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import elsewhere
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+HELD = 60.0
+"""Seconds that what stands in a pickle is kept for who loads it."""
+
+
+class UActorException(Exception):
+    """What all errors of this module are."""
+
+
+class ProxyError(UActorException):
+    """A proxy cannot be made, or cannot be used."""
+
+
+class AuthkeyError(ProxyError):
+    """An actor was reached without its key."""
+
+
+class ActorGoneError(ProxyError, BrokenPipeError, ConnectionRefusedError, FileNotFoundError, EOFError):
+    """The actor was shut down, has died, or was never there; its cause says more.
+
+    It is each of the errors that uactor raises then, depending on thread and moment.
+    """
+
+
+class ProxyMethod:
+    """A method of a class of proxies that calls the method of the object. Bound to a proxy it can be passed on."""
+
+    def __init__(self, name: str) -> None:
+        """Call the method `name`."""
+        self._name = name
+
+    def __get__(self, proxy: BaseProxy | None, cls: type[BaseProxy]) -> Any:
+        """Give what calls it: a partial and no method, so that it is pickled with its proxy."""
+        return self if proxy is None else functools.partial(_call, proxy, self._name)
+
+
+class ProxyAttribute:
+    """An attribute of a class of proxies that is the object's."""
+
+    def __init__(self, name: str) -> None:
+        """Read and set the attribute `name`."""
+        self._name = name
+
+    def __get__(self, proxy: BaseProxy | None, cls: type[BaseProxy]) -> Any:
+        """Read it."""
+        return self if proxy is None else proxy._get(self._name)
+
+    def __set__(self, proxy: BaseProxy, value: Any) -> None:
+        """Set it."""
+        proxy._set(self._name, value)
+
+
+def _call(proxy: BaseProxy, name: str, /, *args: Any, **kwargs: Any) -> Any:
+    return proxy._callmethod(name, args, kwargs)
+
+
+class BaseProxy:
+    """Names an object in an actor's process. Two of one object are equal."""
+
+    _exposed_: tuple[str, ...] | None = None
+    """The methods that can be called by it; None for all public ones."""
+    _attributes_: tuple[str, ...] = ()
+    """The attributes that can be read and set by it."""
+    _method_to_typeid_: Mapping[str, str | None] = {}
+    _names: tuple[str, ...] | None = None
+    """What a dynamic proxy has found to be exposed."""
+    _link: Link | Home
+    _gate: Any
+    _ident: int
+    _typeid: str
+
+    def _callmethod(self, methodname: str, args: Iterable[Any] = (), kwds: Mapping[str, Any] | None = None) -> Any:
+        """Call a method of the object: its result, or a proxy of that where the actor says so."""
+        try:
+            result = self._reach().call(methodname, *args, **(kwds or {}))
+        except elsewhere.ElsewhereError as error:
+            _tell(error)
+        return self._take(result)
+
+    def _getvalue(self) -> Any:
+        """Give a copy of the object."""
+        return self._ask("copy")
+
+    def _get(self, name: str) -> Any:
+        return self._take(self._ask("get", name))
+
+    def _set(self, name: str, value: Any) -> None:
+        self._ask("set", name, value)
+
+    def _ask(self, what: str, /, *args: Any) -> Any:
+        try:
+            return getattr(self._reach(), what)(*args)
+        except elsewhere.ElsewhereError as error:
+            _tell(error)
+
+    def _reach(self) -> Any:
+        """The gate; in a fork of the process that had it one of a connection of its own."""
+        if self._link.pid != os.getpid():
+            self._link = _link_to(self._link.uid, self._link.place, self._link.key, is_explicit=False)
+            self._gate = self._link.find(self._ident)
+        return self._gate
+
+    def _take(self, result: Any) -> Any:
+        if type(result) is Sent:
+            gate = elsewhere.options(result.gate, result="value") if elsewhere.is_proxy(result.gate) else result.gate
+            return make_proxy(result.kind, result.names, self._link, gate, result.ident, result.typeid)
+        if type(result) is Stopped:
+            raise StopIteration(result.value)
+        return self if isinstance(result, BaseProxy) and result == self else result
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set what the class has; what is not exposed stays nowhere."""
+        if not name.startswith("_") and not hasattr(type(self), name):
+            text = f"{type(self).__name__!r} object has no attribute {name!r} to set"
+            raise AttributeError(text)
+        super().__setattr__(name, value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Leave the address of the actor and the number of the object, which is kept for who loads this."""
+        if self._ident:
+            self._ask("hold")
+        link = self._link
+        what = _plain(type(self)), self._names, self._typeid, self._ident
+        return _load, (*what, link.uid, link.place, link.is_explicit)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """Give a copy of the object."""
+        return self._getvalue()
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it names the same object."""
+        if not isinstance(other, BaseProxy):
+            return NotImplemented
+        return (self._link.uid, self._ident) == (other._link.uid, other._ident)
+
+    def __hash__(self) -> int:
+        """Be the same for proxies of one object."""
+        return hash((self._link.uid, self._ident))
+
+    def __repr__(self) -> str:
+        """Say what it is. Costs no I/O."""
+        return f"<{type(self).__name__} object, typeid {self._typeid!r} at {id(self):#x}>"
+
+    def __str__(self) -> str:
+        """Give what the object says of itself; `repr` where it cannot be asked."""
+        try:
+            return str(self._ask("text"))
+        except ActorGoneError:
+            return repr(self)
+
+
+class Sent:
+    """A proxy as a result of the process that its object is in: it goes with a reference to its gate."""
+
+    kind: type[BaseProxy]
+    names: tuple[str, ...] | None
+    gate: Any
+    ident: int
+    typeid: str
+
+    def __init__(
+        self, kind: type[BaseProxy], names: tuple[str, ...] | None, gate: Any, ident: int, typeid: str
+    ) -> None:
+        self.kind, self.names, self.gate, self.ident, self.typeid = kind, names, gate, ident, typeid
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Sent, (_plain(self.kind), self.names, elsewhere.ref(self.gate), self.ident, self.typeid)
+
+
+class Stopped:
+    """The end of an iterator: StopIteration itself does not travel."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+class Gate:
+    """Stands before one object of an actor, in its process, and lets through what is exposed."""
+
+    ident: int
+    typeid: str
+    names: tuple[str, ...] | None
+
+    def __init__(self, home: Home, obj: Any, ident: int, typeid: str, kind: type[BaseProxy]) -> None:
+        self.ident, self.typeid, self.names = ident, typeid, None
+        self._home, self._obj, self._kind = home, obj, kind
+        exposed = kind._exposed_
+        if exposed is None:
+            exposed = tuple(name for name in dir(obj) if not name.startswith("_") and callable(getattr(obj, name)))
+            self.names = exposed if kind is BaseProxy else None
+        self._methods = frozenset(exposed)
+        self._returns = kind._method_to_typeid_
+
+    def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
+        """Call a method; a proxy of its result where that is declared."""
+        if name not in self._methods or (name in ANY and args[0].startswith("__")):
+            text = f"{self._kind.__name__!r} object has no attribute {args[0] if name in ANY else name!r}"
+            raise AttributeError(text)
+        try:
+            result = getattr(self._obj, name)(*args, **kwargs)
+        except StopIteration as end:
+            return Stopped(end.value)
+        return self._give(name, result)
+
+    def get(self, name: str) -> Any:
+        """Read an attribute."""
+        return self._give(self._attribute(name), getattr(self._obj, name))
+
+    def set(self, name: str, value: Any) -> None:
+        """Set an attribute."""
+        setattr(self._obj, self._attribute(name), value)
+
+    def copy(self) -> Any:
+        """Give the object, which is copied on its way."""
+        return self._obj
+
+    def text(self) -> str:
+        """Give what the object says of itself."""
+        return str(self._obj)
+
+    def hold(self) -> None:
+        """Keep it for who loads a pickle of its proxy."""
+        self._home.hold(self)
+
+    def __enter__(self) -> Any:
+        return self.call("__enter__")
+
+    def __exit__(self, kind: object, error: object, traceback: object) -> Any:
+        return self.call("__exit__", kind, error, traceback)
+
+    def _attribute(self, name: str) -> str:
+        if name not in self._kind._attributes_:
+            text = f"{self._kind.__name__!r} object has no attribute {name!r}"
+            raise AttributeError(text)
+        return name
+
+    def _give(self, name: str, result: Any) -> Any:
+        kind = self._returns.get(name)
+        if kind is not None:
+            result = self._home.proxy(result, kind)
+        if isinstance(result, VIEWS):
+            return list(result)
+        if isinstance(result, BaseProxy) and result._link is self._home:
+            return Sent(type(result), result._names, result._gate, result._ident, result._typeid)
+        return result
+
+
+class Home:
+    """An actor's process, there: the actor, and the gates before what it gives by reference."""
+
+    is_owner: bool = False
+    pid: int
+    uid: str
+    """What tells this actor from others, whatever the address is that it is reached by."""
+    key: bytes
+    is_explicit: bool
+    """Whether it has a key of its own."""
+    place: str
+
+    def __init__(self, name: str, place: str, inherited: bytes, authkey: bytes | None) -> None:
+        global _home
+        this = process.current_process()
+        this.name, this.authkey = name, inherited  # as in every child of multiprocessing
+        self.pid = os.getpid()
+        self.uid = secrets.token_hex(16)
+        self.key = authkey or inherited
+        self.is_explicit = authkey is not None
+        self.kinds: Mapping[str, type[BaseProxy]] = {}
+        self.actor: Any = None
+        self.awaits: type | None = None
+        self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._gates: weakref.WeakValueDictionary[int, Gate] = weakref.WeakValueDictionary()
+        self._known: weakref.WeakValueDictionary[tuple[int, str], Gate] = weakref.WeakValueDictionary()
+        self._held: list[tuple[float, Gate]] = []
+        address = elsewhere.Address(place, authkey=_secret(self.key))
+        self._server = elsewhere.serve(self, address, expose=REACHED, concurrency="caller").start()
+        self.place = str(self._server.address)
+        _home = self
+
+    def begin(self, cls: Any, /, *args: Any, **kwargs: Any) -> None:
+        """Make the actor."""
+        self.kinds = cls.manager_class._kinds_
+        self.awaits = cls
+        self._root = self.gate(cls(*args, **kwargs), "actor", cls.proxy_class)
+
+    def about(self) -> tuple[str, str]:
+        """Give what tells this actor from others, and where it is served."""
+        return self.uid, self.place
+
+    def find(self, ident: int) -> Any:
+        """Give the gate of a number to who asks from outside."""
+        return elsewhere.ref(self.loaded(ident))
+
+    def loaded(self, ident: int) -> Gate:
+        """The gate of a number; it is let go of as often as it was held."""
+        with self._lock:
+            gate = self._gates.get(ident)
+            if gate is None:
+                text = f"the object of this proxy is gone: nobody used it, and it was not loaded within {HELD:.0f} s"
+                raise ProxyError(text)
+            held = next((pair for pair in self._held if pair[1] is gate), None)
+            if held is not None:
+                self._held.remove(held)
+            return gate
+
+    def gate(self, obj: Any, typeid: str, kind: type[BaseProxy]) -> Gate:
+        """The gate before an object, the same as long as somebody has it."""
+        with self._lock:
+            gate = self._known.get((id(obj), typeid))
+            if gate is None:
+                ident = 0 if typeid == "actor" else next(self._numbers)
+                gate = self._known[id(obj), typeid] = self._gates[ident] = Gate(self, obj, ident, typeid, kind)
+            return gate
+
+    def proxy(self, value: Any, typeid: str) -> Any:
+        """A proxy of an object, made here."""
+        kind = self.kinds.get(typeid)
+        if kind is None:
+            text = f"No proxy is registered with typeid {typeid!r}"
+            raise ProxyError(text)
+        if typeid == "actor" and value is not self.actor:
+            text = f"Proxy {typeid!r} cannot be used with foreign actor references"
+            raise ProxyError(text)
+        gate = self.gate(value, typeid, kind)
+        return make_proxy(kind, gate.names, self, gate, gate.ident, typeid)
+
+    def hold(self, gate: Gate) -> None:
+        """Keep what stands in a pickle."""
+        now = time.monotonic()
+        with self._lock:
+            gone = [pair for pair in self._held if pair[0] < now]
+            self._held = [*(pair for pair in self._held if pair[0] >= now), (now + HELD, gate)]
+        del gone  # after the lock: it may run code of the user's
+
+    def end(self) -> None:
+        """Leave the process to its owner."""
+
+
+ANY = frozenset(("__getattribute__", "__setattr__", "__delattr__"))
+"""The methods that reach every attribute, where a kind of proxies exposes them."""
+
+VIEWS: Any = (type({}.keys()), type({}.values()), type({}.items()))
+"""Results that are copied as lists."""
+
+REACHED = {Home: ["about", "find"], Gate: ["call", "get", "set", "copy", "text", "hold", "__enter__", "__exit__"]}
+"""What those may use who connect."""
+
+_home: Home | None = None
+
+
+class Link:
+    """A way from this process to an actor's: by its host, or by a connection."""
+
+    key: bytes
+    is_explicit: bool
+    uid: str
+    place: str
+    pid: int
+
+    def __init__(
+        self, home: Any, key: bytes, *, is_explicit: bool, place: str | None = None, owned_for: float | None = None
+    ) -> None:
+        self._there = home
+        self.key = key
+        self.is_explicit = is_explicit
+        about: tuple[str, str] = home.about()
+        self.uid = about[0]
+        self.place = place or about[1]
+        self.pid = os.getpid()
+        self._owned_for = owned_for
+        """Seconds that the process may take to end, if this one started it."""
+        self._root = self._found(0)
+
+    @property
+    def is_owner(self) -> bool:
+        """Whether this process started it."""
+        return self._owned_for is not None and self.pid == os.getpid()
+
+    def find(self, ident: int) -> Any:
+        """Give the gate of a number."""
+        return self._found(ident) if ident else self._root
+
+    def _found(self, ident: int) -> Any:
+        return elsewhere.options(self._there.find(ident), result="value")
+
+    def end(self) -> None:
+        """End the process, if this one started it."""
+        if self._owned_for is not None and self.is_owner:
+            elsewhere.host_of(self._there).close(timeout=self._owned_for)
+
+
+links: weakref.WeakValueDictionary[str, Link] = weakref.WeakValueDictionary()
+"""By actor, the way that this process has to it."""
+
+
+def home_here() -> Home | None:
+    """Give the actor that this process is."""
+    return _home if _home is not None and _home.pid == os.getpid() else None
+
+
+def make_proxy(
+    kind: type[BaseProxy], names: tuple[str, ...] | None, link: Link | Home, gate: Any, ident: int, typeid: str
+) -> Any:
+    """Make a proxy of an object, by what reaches it."""
+    made = object.__new__(_dynamic(names) if names is not None else kind)
+    made.__dict__.update(_link=link, _gate=gate, _ident=ident, _typeid=typeid)
+    return made
+
+
+def _plain(kind: type[BaseProxy]) -> type[BaseProxy]:
+    """The kind that is pickled: a dynamic one is made anew of its names."""
+    return BaseProxy if kind._names is not None else kind
+
+
+@functools.lru_cache
+def _dynamic(names: tuple[str, ...]) -> type[BaseProxy]:
+    space = {"_names": names, "_exposed_": names, "__module__": __name__}
+    return type("AutoProxy[auto]", (BaseProxy,), {**{name: ProxyMethod(name) for name in names}, **space})
+
+
+def _load(
+    kind: type[BaseProxy],
+    names: tuple[str, ...] | None,
+    typeid: str,
+    ident: int,
+    uid: str,
+    place: str,
+    is_explicit: bool,
+) -> Any:
+    """What was pickled, in a process that reaches the actor, or in the actor's own."""
+    home = home_here()
+    try:
+        if home is not None and home.uid == uid:
+            gate = home.loaded(ident)
+            return make_proxy(kind, names, home, gate, ident, typeid)
+        link = _link_to(uid, place, None, is_explicit=is_explicit)
+        return make_proxy(kind, names, link, link.find(ident), ident, typeid)
+    except elsewhere.ElsewhereError as error:
+        _tell(error)
+
+
+def _link_to(uid: str, place: str, key: bytes | None, *, is_explicit: bool) -> Link:
+    link = links.get(uid)
+    if link is not None and link.pid == os.getpid():
+        return link
+    if is_explicit:
+        text = f"the actor at {place} has a key of its own: connect to it first"
+        raise AuthkeyError(text)
+    return connect(place, key or process.current_process().authkey)
+
+
+def connect(place: str, key: bytes) -> Link:
+    """Connect to an actor."""
+    try:
+        home = elsewhere.connect(place, authkey=_secret(checked_key(key)))
+        link = Link(home, key, is_explicit=key != process.current_process().authkey, place=place)
+    except elsewhere.ElsewhereError as error:
+        _tell(error)
+    known = links.get(link.uid)
+    if known is None or known.pid != os.getpid():
+        links[link.uid] = link
+    return link
+
+
+def place_of(address: Any) -> str:
+    """What uactor calls an address, as ours."""
+    if not isinstance(address, tuple):
+        return str(address)
+    host, port = address
+    return f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
+
+
+def checked_key(key: Any) -> Any:
+    """A key as plain bytes, or None."""
+    if key is not None and not isinstance(key, bytes):
+        text = f"authkey must be bytes, not {type(key).__name__}"
+        raise TypeError(text)
+    return None if key is None else bytes(key)
+
+
+@functools.lru_cache
+def _secret(key: bytes) -> bytes:
+    """The key that both sides prove to have: a short one is made costly to try out."""
+    return key if len(key) >= 16 else hashlib.scrypt(key, salt=b"uactor", n=1 << 14, r=8, p=1, dklen=32)
+
+
+def _tell(error: elsewhere.ElsewhereError) -> NoReturn:
+    """Raise what users of uactor expect."""
+    if error.remote:
+        raise error  # the method's own
+    if isinstance(error.__cause__, UActorException):
+        raise error.__cause__
+    if isinstance(error, elsewhere.AuthenticationError):
+        text = "Actor process rejected provided authkey"
+        raise AuthkeyError(text) from error
+    if isinstance(error, elsewhere.HostClosed | elsewhere.HostDied | elsewhere.ConnectionLost):
+        raise ActorGoneError(str(error)) from error
+    raise error

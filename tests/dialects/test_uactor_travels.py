@@ -1,0 +1,192 @@
+"""What users of uactor do with proxies beyond the process that made the actor: pass, pickle, inherit, connect."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import multiprocessing
+import os
+import pickle
+from multiprocessing import forkserver, resource_tracker
+
+import pytest
+from uactor_staff import KEY, Chief, Keyed, Worker
+
+from elsewhere.dialects import uactor
+
+
+@pytest.fixture(scope="module")
+def worker_of_all():
+    with Worker() as worker:
+        yield worker
+
+
+@pytest.fixture
+def worker(worker_of_all):
+    """One that knows of nothing."""
+    worker_of_all.forget()
+    return worker_of_all
+
+
+def test_proxies_go_to_other_actors_and_come_back(worker):
+    with Worker() as other:
+        assert worker.call(other.pid) == other.pid()
+        worker.note(other)
+        (back,) = worker.noted()
+
+        assert type(back) is Worker.proxy_class
+        assert back == other
+        assert back.pid() == other.pid()
+        assert worker.has_proxy(other) == (True, False)
+        assert worker.has_proxy(worker) == (True, True)
+
+
+def test_result_proxies_go_to_other_actors(worker):
+    with Worker() as other:
+        shared = other.shared()
+        worker.call(shared.append, 3)
+
+        worker.note(shared)
+        del shared
+        (back,) = worker.noted()
+
+        assert list(back) == [1, 2, 3]
+
+
+def test_methods_of_proxies_are_callbacks(worker):
+    with Worker() as other:
+        worker.call(other.note, "called back")
+        worker.start_wait(other)
+
+        other.call(worker.note, "and back")
+        while len(other.noted()) < 2:
+            pass
+
+        assert other.noted() == ["called back", "from a thread"]
+        assert worker.noted() == ["and back"]
+
+
+def test_pickled_proxy_is_loaded_as_often_as_one_likes(worker):
+    shared = worker.shared()
+    actor, data = pickle.dumps(worker), pickle.dumps(shared)
+
+    assert [pickle.loads(actor).pid() for _ in range(2)] == [worker.pid()] * 2
+    assert [list(pickle.loads(data)) for _ in range(2)] == [[1, 2]] * 2
+    assert pickle.loads(data) == shared
+
+
+def test_pickle_of_what_is_gone_says_so(worker):
+    data = pickle.dumps(worker.shared())
+    assert list(pickle.loads(data)) == [1, 2]  # kept until it is loaded
+    gc.collect()
+
+    while (error := error_of_loading(data)) is None:
+        gc.collect()
+
+    assert isinstance(error, uactor.ProxyError)
+    assert "gone" in str(error)
+
+
+def error_of_loading(data):
+    try:
+        pickle.loads(data)
+    except uactor.ProxyError as error:
+        return error
+    return None
+
+
+def test_deep_copy_of_a_proxy_is_a_copy_of_the_object(worker):
+    assert copy.deepcopy(worker.shared()) == [1, 2]
+
+
+def use(proxies, answers):
+    worker, shared = proxies
+    worker.note("from a child")
+    shared.append(os.getpid())
+    answers.send(worker.pid())
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_proxies_are_used_in_children(worker, method):
+    context = multiprocessing.get_context(method)
+    shared = worker.shared()
+    reading, writing = context.Pipe(duplex=False)
+    child = context.Process(target=use, args=((worker, shared), writing))
+
+    child.start()
+    writing.close()
+    pid = reading.recv()
+    child.join()
+    reading.close()
+    if method == "forkserver":
+        forkserver._forkserver._stop()
+    resource_tracker._resource_tracker._stop()
+
+    assert pid == worker.pid()
+    assert list(shared) == [1, 2, child.pid]
+    assert worker.noted() == ["from a child"]
+
+
+def test_address_and_key_lead_to_a_running_actor(worker):
+    key = bytes(multiprocessing.current_process().authkey)
+
+    with Worker.connect(worker.connection_address, key) as same:
+        assert same.pid() == worker.pid()
+        assert same == worker
+    same.shutdown()  # tells the actor, and leaves its process to its owner
+
+    assert worker.wait(60)
+
+
+def test_connecting_fails_with_what_users_catch(worker, tmp_path):
+    with pytest.raises(uactor.AuthkeyError):
+        Worker.connect(worker.connection_address, b"wrong")
+    with pytest.raises(ConnectionRefusedError):
+        Worker.connect(("127.0.0.1", 1), KEY)
+    with pytest.raises(FileNotFoundError):
+        Worker.connect(str(tmp_path / "nobody"), KEY)
+    with pytest.raises(TypeError):
+        Worker.connect(worker.connection_address, "text")
+
+
+def test_actor_at_a_port_is_reached_by_any_name_of_it():
+    class Networked(Worker):
+        _options_ = {"address": ("0.0.0.0", 0), "authkey": KEY}
+
+    with Networked() as owner:
+        host, port = owner.connection_address
+        with Networked.connect(("localhost", port), KEY, capture=[("localhost", port)]) as actor:
+            shared = actor.shared()
+
+            assert host == "0.0.0.0"
+            assert actor.connection_address == ("localhost", port)
+            assert actor.pid() == owner.pid()
+            assert list(shared) == [1, 2]
+
+
+def test_actors_have_actors():
+    with Chief(Worker) as chief:
+        assert chief.other_type() == "Worker.proxy_class"
+        assert chief.other.pid() != os.getpid()
+        assert chief.recruit() == "Chief.proxy_class"
+
+
+def test_proxy_of_an_actor_with_a_key_needs_a_connection():
+    with Chief(Keyed) as chief:
+        with pytest.raises(uactor.AuthKeyError):
+            chief.other
+
+        with Keyed.connect(chief.other_address, KEY) as connected:
+            other = chief.other
+
+            assert other == connected
+            assert other.pid() == connected.pid()
+    del other, connected
+
+
+def test_serializer_and_context_are_taken():
+    class Optional(Worker):
+        _options_ = {"serializer": "pickle", "ctx": multiprocessing.get_context("spawn"), "shutdown_timeout": 5.0}
+
+    with Optional() as worker:
+        assert worker.pid() != os.getpid()
