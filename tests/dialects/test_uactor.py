@@ -10,7 +10,7 @@ import threading
 from multiprocessing import connection
 
 import pytest
-from uactor_staff import Broken, Context, Desk, Stubborn, Worker
+from uactor_staff import Broken, Context, Desk, Stubborn, Times, Worker
 
 import elsewhere
 from elsewhere.dialects import uactor
@@ -116,6 +116,14 @@ def test_methods_of_the_proxy_class_are_the_proxys_own():
         assert pid != os.getpid()
         assert isinstance(special, Kind)
         assert type(special) is Special.proxy_class
+
+
+def test_class_becomes_an_actor_by_its_last_base():
+    with Times(3) as times:
+        assert times.handle(2) == 6
+        assert len(times) == 3
+        assert (times.version(), times.kind()) == (1, "Times")
+        assert isinstance(times, uactor.ActorProxy)
 
 
 @pytest.mark.parametrize(

@@ -5,15 +5,17 @@ from __future__ import annotations
 import array
 import multiprocessing.managers
 import multiprocessing.pool
+import os
 import pickle
 import queue
+import signal
 import threading
 import types
 import weakref
 
 import pytest
 
-from elsewhere.dialects import uactor
+from elsewhere.dialects import uactor, uactor_gates
 
 
 class Tally:
@@ -69,6 +71,15 @@ class Store(uactor.Actor):
 
     def alive(self):
         return sum(ref() is not None for ref in self.made)
+
+    def hold_for(self, seconds):
+        uactor_gates.HELD = seconds
+
+    def keep(self, proxy):
+        self.kept = proxy
+
+    def crash(self):
+        os.kill(os.getpid(), signal.SIGKILL)
 
     def count(self):
         yield from range(3)
@@ -411,6 +422,30 @@ def test_objects_are_let_go_of_with_their_proxies(store):
     del proxies
     assert all(proxy.add_twice(1) == 2 for proxy in passed)
     del passed
+
+    while store.alive():
+        pass
+
+
+def test_object_of_a_pickle_that_nobody_loads_is_let_go_of():
+    with Store() as store:
+        store.hold_for(0.01)
+        data = pickle.dumps(store.make("Tally", Tally))
+
+        while store.alive():
+            pass
+
+        with pytest.raises(uactor.ProxyError, match="gone"):
+            pickle.loads(data)
+
+
+def test_object_of_a_client_that_died_is_let_go_of(store):
+    client = Store()
+    client.keep(store.make("Tally", Tally))
+    assert store.alive() == 1
+
+    with pytest.raises(uactor.ActorGoneError):
+        client.crash()
 
     while store.alive():
         pass

@@ -7,10 +7,10 @@ import gc
 import multiprocessing
 import os
 import pickle
-from multiprocessing import forkserver, resource_tracker
+from multiprocessing import connection, forkserver, resource_tracker
 
 import pytest
-from uactor_staff import KEY, Chief, Keyed, Worker
+from uactor_staff import KEY, Chief, Keyed, Recruit, Registry, Worker
 
 from elsewhere.dialects import uactor
 
@@ -101,30 +101,39 @@ def test_deep_copy_of_a_proxy_is_a_copy_of_the_object(worker):
 
 def use(proxies, answers):
     worker, shared = proxies
-    worker.note("from a child")
+    with worker:  # it is not this process's to end
+        worker.note("from a child")
     shared.append(os.getpid())
-    answers.send(worker.pid())
+    worker.shutdown()
+    with Worker() as own:
+        answers.send((worker.pid(), own.pid()))
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_proxies_are_used_in_children(worker, method):
-    context = multiprocessing.get_context(method)
+@pytest.fixture
+def context(request):
+    """A way to start processes; what multiprocessing keeps running for it is ended."""
+    yield multiprocessing.get_context(request.param)
+    if request.param == "forkserver":
+        forkserver._forkserver._stop()
+    resource_tracker._resource_tracker._stop()
+
+
+@pytest.mark.parametrize("context", ["fork", "spawn", "forkserver"], indirect=True)
+def test_proxies_are_used_in_children_which_have_actors_of_their_own(worker, context):
     shared = worker.shared()
     reading, writing = context.Pipe(duplex=False)
     child = context.Process(target=use, args=((worker, shared), writing))
 
     child.start()
     writing.close()
-    pid = reading.recv()
+    pid, other = reading.recv()
     child.join()
     reading.close()
-    if method == "forkserver":
-        forkserver._forkserver._stop()
-    resource_tracker._resource_tracker._stop()
 
-    assert pid == worker.pid()
+    assert pid == worker.pid() != other
     assert list(shared) == [1, 2, child.pid]
     assert worker.noted() == ["from a child"]
+    assert worker.wait(60)  # told to shut down
 
 
 def test_address_and_key_lead_to_a_running_actor(worker):
@@ -190,3 +199,36 @@ def test_serializer_and_context_are_taken():
 
     with Optional() as worker:
         assert worker.pid() != os.getpid()
+
+
+def test_actors_end_with_a_maker_that_is_killed(worker):
+    chief = Chief(Worker)
+    other = chief.other
+    end = os.pidfd_open(other.pid())
+
+    with pytest.raises(uactor.ActorGoneError):
+        chief.crash()
+    has_ended = connection.wait([end], timeout=60)
+    os.close(end)
+
+    assert has_ended
+    with pytest.raises(uactor.ActorGoneError):
+        other.pid()
+
+
+def test_actors_find_each_other_at_a_port():
+    with Registry() as registry, Recruit(registry.connection_address) as recruit:
+        assert registry.pids() == [recruit.pid()]
+        assert registry.first() == recruit
+        with Registry.connect(registry.connection_address, KEY) as same:
+            same.shutdown()
+        assert registry.wait(60)
+
+
+def test_actor_is_served_where_its_options_say(tmp_path):
+    class Placed(Worker):
+        _options_ = {"address": str(tmp_path / "socket")}
+
+    with Placed() as placed, Placed.connect(tmp_path / "socket") as same:
+        assert placed.connection_address == str(tmp_path / "socket")
+        assert same.pid() == placed.pid()

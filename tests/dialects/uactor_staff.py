@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import os
 import signal
 import threading
@@ -150,7 +151,7 @@ class Keyed(Worker):
 class Chief(uactor.Actor):
     """Has an actor of its own."""
 
-    _exposed_ = ("other", "other_address", "other_type", "recruit")
+    _exposed_ = ("other", "other_address", "other_type", "recruit", "crash")
 
     def __init__(self, cls):
         self.other = cls()
@@ -165,6 +166,9 @@ class Chief(uactor.Actor):
     def recruit(self):
         return type(type(self)(Worker)).__name__
 
+    def crash(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+
 
 class Broken(ValueError):
     def __init__(self, first, second):
@@ -178,3 +182,70 @@ class Stubborn(Exception):
     def __reduce__(self):
         text = "never"
         raise TypeError(text)
+
+
+class Registry(uactor.Actor):
+    """Where workers are found, and which tells when it is shut down."""
+
+    _options_ = {"address": ("127.0.0.1", 0), "authkey": KEY}
+
+    def __init__(self):
+        self.workers: list[Any] = []
+        self.finished = threading.Event()
+
+    def register(self, worker):
+        self.workers.append(worker)
+
+    def pids(self):
+        return [worker.pid() for worker in self.workers]
+
+    def first(self):
+        return self.workers[0]
+
+    def wait(self, timeout=None):
+        return self.finished.wait(timeout)
+
+    def shutdown(self):
+        self.finished.set()
+
+
+class Recruit(Worker):
+    """Registers itself."""
+
+    def __init__(self, address):
+        super().__init__()
+        self.registry = Registry.connect(address, KEY)
+        self.registry.register(self)
+
+
+class Handler(abc.ABC):
+    """A class that knows nothing of actors."""
+
+    def __new__(cls, *args):
+        return super().__new__(cls, *args)
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    @abc.abstractmethod
+    def handle(self, number): ...
+
+    @staticmethod
+    def version():
+        return 1
+
+    @classmethod
+    def kind(cls):
+        return cls.__name__
+
+
+class Times(Handler, uactor.Actor):
+    """An actor by its last base."""
+
+    _exposed_ = ("handle", "__len__", "__getattribute__")
+
+    def handle(self, number):
+        return number * self.factor
+
+    def __len__(self):
+        return self.factor

@@ -139,9 +139,7 @@ class Actor:
         home = gates.home_here()
         if home is None or home.awaits is not cls:
             return _start(cls, args, kwargs)
-        home.awaits = None
-        home.actor = super().__new__(cls)
-        return home.actor
+        return home.adopt(super().__new__(cls), cls.proxy_class)
 
     def __enter__(self) -> Any:
         """Give itself: who enters it from outside gets a proxy."""
@@ -229,7 +227,7 @@ def _declare(cls: type[Actor]) -> None:
     attributes = tuple(name for name in names if name not in methods)
     members: dict[str, Any] = {name: ProxyMethod(name) for name in methods}
     members |= {name: ProxyAttribute(name) for name in attributes}
-    for name, made in list(members.items()):  # what the class of the proxy does itself, it does
+    for name, made in list(members.items()):  # what the class of its proxies does itself, that does
         if not isinstance(getattr(cls.proxy_class, name, made), (ProxyMethod, ProxyAttribute)):
             del members[name]
     members |= {"_exposed_": methods, "_attributes_": attributes, "_method_to_typeid_": returns}

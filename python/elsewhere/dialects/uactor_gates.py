@@ -98,17 +98,19 @@ class BaseProxy:
     def _callmethod(self, methodname: str, args: Iterable[Any] = (), kwds: Mapping[str, Any] | None = None) -> Any:
         """Call a method of the object: its result, or a proxy of that where the actor says so."""
         try:
-            result = self._reach().call(methodname, *args, **(kwds or {}))
+            gate = self._gate if self._link.pid == _pid else self._reach()
+            result = gate.call(methodname, *args, **(kwds or {}))
         except elsewhere.ElsewhereError as error:
             _tell(error)
-        return self._take(result)
+        return self._take(result) if isinstance(result, CARRIED) else result
 
     def _getvalue(self) -> Any:
         """Give a copy of the object."""
         return self._ask("copy")
 
     def _get(self, name: str) -> Any:
-        return self._take(self._ask("get", name))
+        result = self._ask("get", name)
+        return self._take(result) if isinstance(result, CARRIED) else result
 
     def _set(self, name: str, value: Any) -> None:
         self._ask("set", name, value)
@@ -121,7 +123,7 @@ class BaseProxy:
 
     def _reach(self) -> Any:
         """The gate; in a fork of the process that had it one of a connection of its own."""
-        if self._link.pid != os.getpid():
+        if self._link.pid != _pid:
             self._link = _link_to(self._link.uid, self._link.place, self._link.key, is_explicit=False)
             self._gate = self._link.find(self._ident)
         return self._gate
@@ -132,7 +134,7 @@ class BaseProxy:
             return make_proxy(result.kind, result.names, self._link, gate, result.ident, result.typeid)
         if type(result) is Stopped:
             raise StopIteration(result.value)
-        return self if isinstance(result, BaseProxy) and result == self else result
+        return self if result == self else result
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set what the class has; what is not exposed stays nowhere."""
@@ -219,14 +221,15 @@ class Gate:
 
     def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
         """Call a method; a proxy of its result where that is declared."""
-        if name not in self._methods or (name in ANY and args[0].startswith("__")):
-            text = f"{self._kind.__name__!r} object has no attribute {args[0] if name in ANY else name!r}"
-            raise AttributeError(text)
+        if name not in self._methods:
+            self._refuse(name)
+        if name in ANY and args[0].startswith("__"):
+            self._refuse(args[0])
         try:
             result = getattr(self._obj, name)(*args, **kwargs)
         except StopIteration as end:
             return Stopped(end.value)
-        return self._give(name, result)
+        return self._give(name, result) if name in self._returns or isinstance(result, GIVEN) else result
 
     def get(self, name: str) -> Any:
         """Read an attribute."""
@@ -256,9 +259,12 @@ class Gate:
 
     def _attribute(self, name: str) -> str:
         if name not in self._kind._attributes_:
-            text = f"{self._kind.__name__!r} object has no attribute {name!r}"
-            raise AttributeError(text)
+            self._refuse(name)
         return name
+
+    def _refuse(self, name: str) -> NoReturn:
+        text = f"{self._kind.__name__!r} object has no attribute {name!r}"
+        raise AttributeError(text)
 
     def _give(self, name: str, result: Any) -> Any:
         kind = self._returns.get(name)
@@ -287,7 +293,7 @@ class Home:
         global _home
         this = process.current_process()
         this.name, this.authkey = name, inherited  # as in every child of multiprocessing
-        self.pid = os.getpid()
+        self.pid = _pid
         self.uid = secrets.token_hex(16)
         self.key = authkey or inherited
         self.is_explicit = authkey is not None
@@ -299,6 +305,7 @@ class Home:
         self._gates: weakref.WeakValueDictionary[int, Gate] = weakref.WeakValueDictionary()
         self._known: weakref.WeakValueDictionary[tuple[int, str], Gate] = weakref.WeakValueDictionary()
         self._held: list[tuple[float, Gate]] = []
+        self._is_tidied = False
         address = elsewhere.Address(place, authkey=_secret(self.key))
         self._server = elsewhere.serve(self, address, expose=REACHED, concurrency="caller").start()
         self.place = str(self._server.address)
@@ -308,7 +315,13 @@ class Home:
         """Make the actor."""
         self.kinds = cls.manager_class._kinds_
         self.awaits = cls
-        self._root = self.gate(cls(*args, **kwargs), "actor", cls.proxy_class)
+        cls(*args, **kwargs)
+
+    def adopt(self, actor: Any, kind: type[BaseProxy]) -> Any:
+        """Take what is to be the actor; from now on it may give proxies of itself."""
+        self.awaits, self.actor = None, actor
+        self._root = self.gate(actor, "actor", kind)
+        return actor
 
     def about(self) -> tuple[str, str]:
         """Give what tells this actor from others, and where it is served."""
@@ -352,11 +365,26 @@ class Home:
         return make_proxy(kind, gate.names, self, gate, gate.ident, typeid)
 
     def hold(self, gate: Gate) -> None:
-        """Keep what stands in a pickle."""
+        """Keep what stands in a pickle, until it is loaded or nobody seems to want it."""
+        with self._lock:
+            self._held.append((time.monotonic() + HELD, gate))
+            if not self._is_tidied:
+                self._tidy_after(HELD)
+
+    def _tidy_after(self, seconds: float) -> None:
+        self._is_tidied = True
+        timer = threading.Timer(seconds, self._tidy)
+        timer.daemon = True
+        timer.start()
+
+    def _tidy(self) -> None:
         now = time.monotonic()
         with self._lock:
-            gone = [pair for pair in self._held if pair[0] < now]
-            self._held = [*(pair for pair in self._held if pair[0] >= now), (now + HELD, gate)]
+            gone = [held for held in self._held if held[0] <= now]
+            self._held = [held for held in self._held if held[0] > now]
+            self._is_tidied = False
+            if self._held:
+                self._tidy_after(self._held[0][0] - now)
         del gone  # after the lock: it may run code of the user's
 
     def end(self) -> None:
@@ -369,10 +397,25 @@ ANY = frozenset(("__getattribute__", "__setattr__", "__delattr__"))
 VIEWS: Any = (type({}.keys()), type({}.values()), type({}.items()))
 """Results that are copied as lists."""
 
+CARRIED = (Sent, Stopped, BaseProxy)
+"""Results that are not what the caller gets."""
+
+GIVEN = (*VIEWS, BaseProxy)
+"""Results that are not what goes to the caller."""
+
 REACHED = {Home: ["about", "find"], Gate: ["call", "get", "set", "copy", "text", "hold", "__enter__", "__exit__"]}
 """What those may use who connect."""
 
 _home: Home | None = None
+_pid = os.getpid()
+
+
+def _note_process() -> None:
+    global _pid
+    _pid = os.getpid()
+
+
+os.register_at_fork(after_in_child=_note_process)
 
 
 class Link:
@@ -393,7 +436,7 @@ class Link:
         about: tuple[str, str] = home.about()
         self.uid = about[0]
         self.place = place or about[1]
-        self.pid = os.getpid()
+        self.pid = _pid
         self._owned_for = owned_for
         """Seconds that the process may take to end, if this one started it."""
         self._root = self._found(0)
@@ -401,7 +444,7 @@ class Link:
     @property
     def is_owner(self) -> bool:
         """Whether this process started it."""
-        return self._owned_for is not None and self.pid == os.getpid()
+        return self._owned_for is not None and self.pid == _pid
 
     def find(self, ident: int) -> Any:
         """Give the gate of a number."""
@@ -422,7 +465,7 @@ links: weakref.WeakValueDictionary[str, Link] = weakref.WeakValueDictionary()
 
 def home_here() -> Home | None:
     """Give the actor that this process is."""
-    return _home if _home is not None and _home.pid == os.getpid() else None
+    return _home if _home is not None and _home.pid == _pid else None
 
 
 def make_proxy(
@@ -468,7 +511,7 @@ def _load(
 
 def _link_to(uid: str, place: str, key: bytes | None, *, is_explicit: bool) -> Link:
     link = links.get(uid)
-    if link is not None and link.pid == os.getpid():
+    if link is not None and link.pid == _pid:
         return link
     if is_explicit:
         text = f"the actor at {place} has a key of its own: connect to it first"
@@ -484,7 +527,7 @@ def connect(place: str, key: bytes) -> Link:
     except elsewhere.ElsewhereError as error:
         _tell(error)
     known = links.get(link.uid)
-    if known is None or known.pid != os.getpid():
+    if known is None or known.pid != _pid:
         links[link.uid] = link
     return link
 
