@@ -148,6 +148,7 @@ bench-ready: export CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS := false
 bench-ready: export CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS := false
 bench-ready: $(STAMPS)/build-optimised
 	cargo build $(LOCKED) --release --quiet --package elsewhere-shm --example limits
+	cargo build $(LOCKED) --release --quiet --package elsewhere-engine --example cipher
 	$(BIN)/python -m compileall -q python/elsewhere benches
 
 bench: bench-ready

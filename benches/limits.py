@@ -1,7 +1,7 @@
 """What the machine can do at best, measured in the same rounds as everything else.
 
-Owns: the programs that measure it (`limits`, an example of the crate elsewhere-shm, and `fork_server.py`). Must not
-know: the workloads. A round trip or a copy is measured in Rust: Python would add to it.
+Owns: the programs that measure it (`limits`, an example of the crate elsewhere-shm, `cipher`, one of elsewhere-engine,
+and `fork_server.py`). Must not know: the workloads. A round trip or a copy is measured in Rust: Python would add to it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from placement import Placement
 
 ROOT = Path(__file__).resolve().parent.parent
-PROGRAM = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "examples" / "limits"
+EXAMPLES = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "examples"
+PROGRAM = EXAMPLES / "limits"
+CIPHER_PROGRAM = EXAMPLES / "cipher"
 FORK_SERVER = Path(__file__).resolve().parent / "fork_server.py"
 
 FUTEX = "limit: futex"
@@ -31,12 +33,14 @@ SPIN = "limit: spin"
 WARM_COPY = "limit: memcpy, warm"
 COLD_COPY = "limit: memcpy, cold"
 FORK = "limit: fork"
+CIPHER = "limit: cipher"
 NOTES = {
     FUTEX: "two processes and two words of shared memory, futex wait and wake, in Rust",
     SPIN: "the same without ever sleeping; only on two cores",
     WARM_COPY: "memcpy between two arrays that were written before, in Rust",
     COLD_COPY: "memcpy into a memfd that was just made and mapped, in Rust",
     FORK: "os.fork of a bare interpreter until the child's first byte comes through a pipe",
+    CIPHER: "one core encrypts as many bytes by AES-256-GCM in records of 64 KiB, in Rust; nothing is sent",
 }
 
 
@@ -109,6 +113,23 @@ def measurable(effort: Effort) -> Generator[Limits]:
         raise SystemExit(f"{PROGRAM} is missing: `make bench` builds it")
     with Answering(PROGRAM) as program:
         yield Limits(program, effort)
+
+
+@contextmanager
+def cipher() -> Generator[Callable[[int], Callable[[], Calls]]]:
+    """What makes samples of encrypting so many bytes."""
+    if not CIPHER_PROGRAM.exists():
+        raise SystemExit(f"{CIPHER_PROGRAM} is missing: `make bench` builds it")
+    with Answering(CIPHER_PROGRAM) as program:
+
+        def encrypting(nbytes: int) -> Callable[[], Calls]:
+            def sample() -> Calls:
+                (median,) = program.ask(nbytes, 3)
+                return Calls(median, median)
+
+            return sample
+
+        yield encrypting
 
 
 @contextmanager

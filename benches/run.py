@@ -20,6 +20,7 @@ from contenders.managers import Managers
 from contenders.ours import Ours
 from contenders.pipe import Pipe
 from contenders.pipe_arrays import PipeWithSharedMemory, RawPipe
+from contenders.served import TcpLoop, UnixLoop
 from measure import EFFORTS, FULL, Effort
 from peers.everyone import installed
 from workloads import (
@@ -28,6 +29,7 @@ from workloads import (
     import_time,
     many_hosts,
     many_objects,
+    serving,
     special_methods,
     w1_sync_call,
     w2_pipelined,
@@ -65,6 +67,7 @@ WORKLOADS: dict[str, Callable[[Effort, Sequence[type[Contender]]], Iterator[Row]
     "hosts": many_hosts.measure,
     "special": special_methods.measure,
     "bare": bare_host.measure,
+    "serving": serving.measure,
     "no trip": without_a_trip.measure,
     "import": import_time.measure,
     "fds": descriptors.measure,
@@ -82,7 +85,7 @@ def main() -> int:
         print(f"{name} ...", end=" ", file=sys.stderr, flush=True)
         rows += WORKLOADS[name](EFFORTS[options.effort], kinds)
         print(f"{time.perf_counter() - began:.1f} s", file=sys.stderr, flush=True)
-    everyone: tuple[type[Contender], ...] = (*kinds, RawPipe, PipeWithSharedMemory)
+    everyone: tuple[type[Contender], ...] = (*kinds, RawPipe, PipeWithSharedMemory, TcpLoop, UnixLoop)
     notes = {kind.name: kind.note for kind in everyone} | limits.NOTES
     measured = results.Results(results.machine(load_before), options.effort, notes, rows)
     tables.show(measured)

@@ -27,7 +27,23 @@ if TYPE_CHECKING:
 
 ONE_BY_ONE = {"W1", "W3", "W9", "W10"}
 SOME = results.Results({**results.machine(4.0), "cores": 2}, "full", {"Pipe": "by hand"}, [])
-OTHERS = {"bare", "W2", "W4", "W5", "W6", "W7", "W8", "objects", "hosts", "idle", "special", "no trip", "import", "fds"}
+OTHERS = {
+    "bare",
+    "serving",
+    "W2",
+    "W4",
+    "W5",
+    "W6",
+    "W7",
+    "W8",
+    "objects",
+    "hosts",
+    "idle",
+    "special",
+    "no trip",
+    "import",
+    "fds",
+}
 
 
 def test_contenders_take_turns_and_each_begins_once() -> None:
@@ -146,11 +162,9 @@ def test_a_busy_machine_and_a_short_run_are_said() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(150)
 def test_every_workload_gives_figures_of_everybody_who_can_do_it(tmp_path: Path) -> None:
-    subprocess.run(
-        ["cargo", "build", "--release", "--quiet", "--package", "elsewhere-shm", "--example", "limits"],
-        cwd=ROOT,
-        check=True,
-    )
+    for package, example in (("elsewhere-shm", "limits"), ("elsewhere-engine", "cipher")):
+        build = ["cargo", "build", "--release", "--quiet", "--package", package, "--example", example]
+        subprocess.run(build, cwd=ROOT, check=True)
 
     ended = subprocess.run(
         [sys.executable, "benches/run.py", "--effort", "smoke", "--json", str(tmp_path / "bench.json")],

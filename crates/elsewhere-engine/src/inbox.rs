@@ -163,23 +163,25 @@ impl Inbox {
     }
 
     /// An empty inbox for the links of a server, which have their turns one after another.
+    #[must_use]
+    pub fn of_server() -> Arc<Self> {
+        let inbox = Self::create(true);
+        lock(&inbox.state).turns = Some(Turns::default());
+        inbox
+    }
+
+    /// What is readable while there is work. Made when it is first asked for: each change of it is a system call.
     ///
     /// # Errors
     /// Those of `eventfd`.
-    pub fn of_server() -> io::Result<Arc<Self>> {
-        let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let inbox = Self::create(true);
-        let mut state = lock(&inbox.state);
-        state.turns = Some(Turns::default());
-        state.sign = Some(Sign { event, is_up: false });
-        drop(state);
-        Ok(inbox)
-    }
-
-    /// What is readable while there is work, of an inbox of a server.
-    #[must_use]
-    pub fn fd(&self) -> Option<RawFd> {
-        lock(&self.state).sign.as_ref().map(|sign| sign.event.as_raw_fd())
+    pub fn fd(&self) -> io::Result<RawFd> {
+        let mut state = lock(&self.state);
+        if state.sign.is_none() {
+            let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+            state.sign = Some(Sign { event, is_up: false });
+            state.show();
+        }
+        Ok(state.sign.as_ref().map_or(-1, |sign| sign.event.as_raw_fd()))
     }
 
     /// Makes an inbox that came over a fork known again, empty.
@@ -476,8 +478,11 @@ impl Work {
 impl State {
     /// Has the sign say whether there is work.
     fn show(&mut self) {
+        let Some(sign) = &mut self.sign else { return };
         let has_work = self.queue.iter().any(|work| self.rules.allow(Taker::All, work));
-        let Some(sign) = self.sign.as_mut().filter(|sign| sign.is_up != has_work) else { return };
+        if sign.is_up == has_work {
+            return;
+        }
         sign.is_up = has_work;
         if has_work {
             let _ = rustix::io::write(&sign.event, &1_u64.to_ne_bytes());

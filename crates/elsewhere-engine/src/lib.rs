@@ -44,6 +44,7 @@ mod zygote;
 pub use buffers::{BufferError, Enclosed, Frozen, Holding, Lent, Named, ShareError, SharedMemory};
 pub use chains::ChainSeat;
 pub use clock::expires;
+pub use elsewhere_shm::pages;
 pub use elsewhere_shm::pool::{Borrowed, BufferName, Purpose};
 pub use error::{Arrival, Exit, Loss, StartError, SubmitError};
 pub use home::{Home, Piece, Stream};
@@ -55,8 +56,8 @@ pub use parker::Sleeper;
 pub use pending::{Items, Pending};
 pub use process::{HostCommand, HostFork, HostProcess, Stdio, Unforked, WarmStart};
 pub use serve::{
-    ConnectError, Endpoint, Key, Listener, Nonce, OnLink, Proof, ServeError, Ticket, Unproven, Welcome, connect,
-    new_path, wait_served,
+    Attendant, ConnectError, Endpoint, Key, Listener, Nonce, OnLink, Proof, ServeError, Ticket, Unproven, Welcome,
+    connect, new_path, wait_served,
 };
 pub use taker::{Lane, Taker};
 pub use zygote::{Errand, ForkOrder, ZygoteSeat, other_threads, retire_zygotes, zygotes};

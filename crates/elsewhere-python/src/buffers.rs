@@ -7,13 +7,12 @@
 use std::ffi::c_int;
 use std::sync::Arc;
 
-use elsewhere_engine::{Borrowed, Frozen, Holding, Link, SharedMemory};
+use elsewhere_engine::{Borrowed, Frozen, Holding, Link, SharedMemory, pages};
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
-use rustix::mm::{Advice, madvise};
 
 use crate::pickling;
 
@@ -24,7 +23,7 @@ pub(crate) const LARGE: usize = 64 * 1024;
 const SLOW: usize = 1 << 20;
 
 /// From this size on a copy asks for large pages.
-const HUGE: usize = 4 << 20;
+const HUGE: usize = pages::LARGE;
 
 /// Memory of another process, or shared with some: gives it back when the last view of it goes.
 #[pyclass(frozen, module = "elsewhere._core")]
@@ -204,48 +203,79 @@ pub(crate) fn goes_beside(buffer: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(content.len() >= LARGE || is_shared())
 }
 
-/// Copies the whole to `target`, which has room for it and which nobody else knows yet.
+/// Copies `len` bytes to `target`, which has room for them and which nobody else knows yet.
 ///
-/// Fresh memory costs several times the copy if the system hands it out page by page, so large pages are asked for.
-fn fill(target: *mut u8, borrowed: &Borrowed) {
-    let len = borrowed.bytes();
-    if len >= HUGE {
-        let page = rustix::param::page_size();
-        let begin = target.addr().next_multiple_of(page);
-        let end = (target.addr() + len) / page * page;
-        // SAFETY: the range is whole pages inside of memory that belongs to the new object. The advice changes no content,
-        // and memory that cannot follow it stays as it is.
-        let _ = unsafe { madvise(target.with_addr(begin).cast(), end.saturating_sub(begin), Advice::LinuxHugepage) };
-    }
-    // SAFETY: both ranges have `len` bytes, the source is mapped as long as `borrowed` lives, and they do not overlap, since
-    // the target is new. What another process writes meanwhile can change what is copied and nothing else.
-    unsafe { std::ptr::copy_nonoverlapping(borrowed.start().as_ptr(), target, len) };
+/// # Safety
+/// Both ranges have `len` bytes, and the source stays. What another process writes there meanwhile can change what is
+/// copied and nothing else.
+unsafe fn fill(target: *mut u8, source: *const u8, len: usize) {
+    pages::wish(target, len); // fresh memory, handed out page by page, costs several times the copy
+    // SAFETY: as the caller says; they do not overlap, since the target is new.
+    unsafe { std::ptr::copy_nonoverlapping(source, target, len) };
 }
 
-/// A copy of the whole as bytes. Gives the memory back.
-pub(crate) fn bytes_of(py: Python<'_>, borrowed: &Borrowed) -> PyResult<Py<PyBytes>> {
-    let len = ffi::Py_ssize_t::try_from(borrowed.bytes())?;
+/// # Safety
+/// There are `len` bytes at `source`, and they stay while this runs.
+unsafe fn copy_as_bytes(py: Python<'_>, source: *const u8, len: usize) -> PyResult<Bound<'_, PyBytes>> {
     // SAFETY: the length is not negative; without a source the content is left open, to be filled below.
-    let object = unsafe { ffi::PyBytes_FromStringAndSize(std::ptr::null(), len) };
+    let object = unsafe { ffi::PyBytes_FromStringAndSize(std::ptr::null(), ffi::Py_ssize_t::try_from(len)?) };
     // SAFETY: a new reference, or null with an exception set.
     let bytes = unsafe { Bound::from_owned_ptr_or_err(py, object) }?;
     // SAFETY: it is the bytes object that was just made.
     let target = unsafe { ffi::PyBytes_AsString(bytes.as_ptr()) };
-    fill(target.cast(), borrowed);
-    Ok(bytes.cast_into::<PyBytes>()?.unbind())
+    // SAFETY: the new object has `len` bytes; the source as the caller says.
+    unsafe { fill(target.cast(), source, len) };
+    Ok(bytes.cast_into()?)
+}
+
+/// # Safety
+/// As for `copy_as_bytes`.
+unsafe fn copy_as_byte_array(py: Python<'_>, source: *const u8, len: usize) -> PyResult<Bound<'_, PyByteArray>> {
+    // SAFETY: as in `copy_as_bytes`.
+    let object = unsafe { ffi::PyByteArray_FromStringAndSize(std::ptr::null(), ffi::Py_ssize_t::try_from(len)?) };
+    // SAFETY: as in `copy_as_bytes`.
+    let bytes = unsafe { Bound::from_owned_ptr_or_err(py, object) }?;
+    // SAFETY: as in `copy_as_bytes`.
+    let target = unsafe { ffi::PyByteArray_AsString(bytes.as_ptr()) };
+    // SAFETY: as in `copy_as_bytes`.
+    unsafe { fill(target.cast(), source, len) };
+    Ok(bytes.cast_into()?)
+}
+
+/// A copy of the whole as bytes. Gives the memory back.
+pub(crate) fn bytes_of(py: Python<'_>, borrowed: &Borrowed) -> PyResult<Py<PyBytes>> {
+    // SAFETY: it is mapped as long as `borrowed` lives.
+    Ok(unsafe { copy_as_bytes(py, borrowed.start().as_ptr(), borrowed.bytes()) }?.unbind())
 }
 
 /// A copy of the whole as a bytearray.
 pub(crate) fn byte_array_of(py: Python<'_>, borrowed: &Borrowed) -> PyResult<Py<PyByteArray>> {
-    let len = ffi::Py_ssize_t::try_from(borrowed.bytes())?;
-    // SAFETY: as in `bytes_of`.
-    let object = unsafe { ffi::PyByteArray_FromStringAndSize(std::ptr::null(), len) };
-    // SAFETY: as in `bytes_of`.
-    let bytes = unsafe { Bound::from_owned_ptr_or_err(py, object) }?;
-    // SAFETY: as in `bytes_of`.
-    let target = unsafe { ffi::PyByteArray_AsString(bytes.as_ptr()) };
-    fill(target.cast(), borrowed);
-    Ok(bytes.cast_into::<PyByteArray>()?.unbind())
+    // SAFETY: as above.
+    Ok(unsafe { copy_as_byte_array(py, borrowed.start().as_ptr(), borrowed.bytes()) }?.unbind())
+}
+
+/// A copy of what came in a message, which may be long.
+///
+/// # Errors
+/// MemoryError.
+pub(crate) fn to_bytes<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    if data.len() < HUGE {
+        return Ok(PyBytes::new(py, data));
+    }
+    // SAFETY: it is a slice.
+    unsafe { copy_as_bytes(py, data.as_ptr(), data.len()) }
+}
+
+/// The same as a bytearray.
+///
+/// # Errors
+/// MemoryError.
+pub(crate) fn to_byte_array<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyByteArray>> {
+    if data.len() < HUGE {
+        return Ok(PyByteArray::new(py, data));
+    }
+    // SAFETY: it is a slice.
+    unsafe { copy_as_byte_array(py, data.as_ptr(), data.len()) }
 }
 
 /// Make memory of zeros that is passed to hosts without a copy: a writable view of bytes.

@@ -149,11 +149,11 @@ impl<'r, 'py> Decoder<'r, 'py> {
             Token::Nil => crate::encode::none(py),
             Token::Bool(truth) => PyBool::new(py, truth).to_owned().into_any(),
             Token::Float(number) => PyFloat::new(py, number).into_any(),
-            Token::Bytes(data) => PyBytes::new(py, data).into_any(),
+            Token::Bytes(data) => buffers::to_bytes(py, data)?.into_any(),
             Token::Unsigned(number) => number.into_pyobject(py).map_err(PyErr::from)?.into_any(),
             Token::BigInt(data) => big_int(py, data)?,
             Token::Complex(real, imaginary) => PyComplex::from_doubles(py, real, imaginary).into_any(),
-            Token::ByteArray(data) => PyByteArray::new(py, data).into_any(),
+            Token::ByteArray(data) => buffers::to_byte_array(py, data)?.into_any(),
             Token::Array { typecode, data } => array(py, typecode, data)?,
             Token::View { head, data } => view(py, &head, data)?,
             Token::Buffer(head) => self.buffer(&head)?,
@@ -439,7 +439,7 @@ impl<'r, 'py> Decoder<'r, 'py> {
         let references = self.elements(references)?.into_iter().map(Bound::unbind).collect();
         let buffers = PyList::new(self.py, self.elements(buffers)?)?;
         let data = match self.reader.next_token()? {
-            Token::Bytes(data) => PyBytes::new(self.py, data).into_any(),
+            Token::Bytes(data) => buffers::to_bytes(self.py, data)?.into_any(),
             Token::Buffer(head) => self.pickle_in_memory(&head, flavour)?,
             _ => return Err(Undecodable::Malformed(CodecError::Unexpected("the bytes of a pickle"))),
         };

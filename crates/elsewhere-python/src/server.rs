@@ -12,7 +12,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use elsewhere_engine::{Inbox, Key, Lane, Link, Listener, Observer, ServeError, Taker, Welcome, Work, new_path};
+use elsewhere_engine::{
+    Attendant, Inbox, Key, Lane, Link, Listener, Observer, ServeError, Taker, Welcome, Work, new_path,
+};
 use elsewhere_proto::{Capabilities, ErrorKind, Outcome, Reason, Want};
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
@@ -121,13 +123,17 @@ impl Served {
 
     /// Runs what it is asked for until it is closed, as the one thread or the first of several.
     fn serve(self: &Arc<Self>, py: Python<'_>) -> PyResult<()> {
-        let mut taker = Taker::All;
-        if self.concurrency.has_workers() {
-            taker = Taker::Errands;
+        let has_workers = self.concurrency.has_workers();
+        if has_workers {
             self.start_worker(py)?;
         }
+        let mut attendant = Attendant::new(&self.inbox);
         while !self.is_over() {
-            let work = py.detach(|| self.inbox.wait_as(&mut taker, Some(DAY), &|| self.is_over()));
+            let is_over = || self.is_over();
+            let work = py.detach(|| match has_workers {
+                true => self.inbox.wait_as(&mut Taker::Errands, Some(DAY), &is_over),
+                false => attendant.wait(DAY, &is_over),
+            });
             match work {
                 Some(work) => service::handle(py, work),
                 None => py.check_signals()?,
@@ -313,7 +319,7 @@ impl ServerCore {
             returns::note();
         }
         service::ensure(py)?; // which logs refusals
-        let inbox = Inbox::of_server()?;
+        let inbox = Inbox::of_server();
         let refusals = service::new_key();
         let server_id = Arc::new(OnceLock::new());
         let (id, arrivals) = (Arc::clone(&server_id), Arc::clone(&inbox));
@@ -390,7 +396,7 @@ impl ServerCore {
 
     /// A descriptor that is readable while a request waits for `poll()`.
     fn fileno(&self) -> PyResult<i32> {
-        self.served()?.inbox.fd().ok_or_else(|| PyRuntimeError::new_err("this server is closed"))
+        Ok(self.served()?.inbox.fd()?)
     }
 
     /// So many more threads serve it, in a way of their own.

@@ -32,6 +32,8 @@ mod kept;
 mod memory;
 #[cfg(all(test, loom))]
 mod models;
+#[cfg(not(all(test, loom)))]
+pub mod pages;
 mod place;
 pub mod pool;
 #[cfg(not(all(test, loom)))]

@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use crossbeam_queue::SegQueue;
 use elsewhere_proto::{Config, Connection, Hello, Limits, ObjectId, Stats};
-use elsewhere_shm::Recorder;
+use elsewhere_shm::{Recorder, pages};
 
 use crate::buffers::{Buffers, HandedOver};
 use crate::fork;
@@ -119,6 +119,7 @@ impl Link {
         kind: Kind,
     ) -> std::io::Result<Arc<Self>> {
         let bell = watch::bell()?;
+        let config = Config { grow: pages::make_room, ..config };
         let transport = Arc::new(transport);
         let id = watch::next_id();
         let told = Arc::clone(&bell);

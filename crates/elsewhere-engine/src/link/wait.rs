@@ -236,6 +236,30 @@ impl Link {
         }
     }
 
+    /// Waits for work of the inbox, which several links share, until `is_over` says so, and drives this one of them
+    /// meanwhile. Whatever it brings is for any link, so that this one is behind with its answers holds nothing back.
+    pub(crate) fn wait_for_all(self: &Arc<Self>, tick: Option<Duration>, is_over: &dyn Fn() -> bool) -> InboxWake {
+        if !self.inbox.is_empty() {
+            self.read(); // so that others which ask all the time do not keep it from being heard
+        }
+        let seat = self.inbox.sit(parker::current(), Taker::All);
+        let driven = self.drive(None, &ChainSeat::NONE, Patience::new(None, tick), || {
+            if is_over() {
+                return Some(InboxWake::Tick);
+            }
+            if let Some(work) = self.inbox.try_take(&mut Taker::All) {
+                return Some(InboxWake::Work(work));
+            }
+            self.end.is_over().then_some(InboxWake::Ended)
+        });
+        drop(seat);
+        match driven {
+            Driven::Done(wake) => wake,
+            Driven::Call(incoming) => InboxWake::Work(Work::Call(incoming)),
+            Driven::TimedOut | Driven::Tick | Driven::Stream | Driven::Pump | Driven::Home => InboxWake::Tick,
+        }
+    }
+
     /// The same for a thread that leaves the stream to others: calls are not for it.
     #[must_use]
     pub fn wait_errands(self: &Arc<Self>, tick: Option<Duration>, beside: Option<BorrowedFd<'_>>) -> InboxWake {

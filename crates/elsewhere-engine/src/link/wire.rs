@@ -15,13 +15,13 @@ use crate::pending::Pending;
 use crate::transport::Transport;
 
 /// Bytes taken from the stream at once.
-const CHUNK: usize = 64 * 1024;
+const CHUNK: usize = 256 * 1024;
 /// Behind so many unanswered calls a further one may stay here for a moment: the peer has enough to do.
 const BUSY_CALLS: usize = 16;
 /// As long as less than this many bytes stay.
 const HELD_BYTES: usize = 4096;
 /// Chunks taken before somebody else may read: fairness between readers, and a bound on the time a lock is held.
-const CHUNKS_IN_A_ROW: usize = 64;
+const CHUNKS_IN_A_ROW: usize = 16;
 
 thread_local! {
     /// Bytes never stay here: the protocol copies what it keeps. So one buffer a thread serves all links.
@@ -209,7 +209,9 @@ impl Link {
         let Some(transport) = reader.transport.clone() else { return };
         let mut events = std::mem::take(&mut reader.events);
         BUFFER.with_borrow_mut(|buffer| {
-            buffer.resize(CHUNK, 0);
+            if buffer.is_empty() {
+                *buffer = vec![0; CHUNK]; // zeros of the system's: only what is used takes memory
+            }
             let mut left = chunks;
             // What was read together with the rest is taken in at once: no poll tells of it.
             while left > 0 || transport.has_read() {

@@ -6,6 +6,7 @@
 //! some bytes for a few seconds, and nobody waits for him. Of what he sends nothing is read beyond the message of fixed size
 //! that is next; a connection of the protocol, with its tables, exists only for who is proven.
 
+mod attendant;
 mod connect;
 mod endpoint;
 mod handshake;
@@ -36,6 +37,7 @@ use crate::lock::lock;
 use crate::observer::Observer;
 use crate::watch::{self, Token};
 
+pub use attendant::Attendant;
 pub use connect::{ConnectError, connect, wait_served};
 pub use endpoint::Endpoint;
 use handshake::{Handshake, Knock, Progress};

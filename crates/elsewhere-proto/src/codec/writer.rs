@@ -27,6 +27,11 @@ impl<'a> Writer<'a> {
         self.out.len()
     }
 
+    /// Has `grow` make room for so many bytes more: what follows is long.
+    pub fn reserve(&mut self, more: usize, grow: fn(&mut Vec<u8>, usize)) {
+        grow(self.out, more);
+    }
+
     /// Takes back everything written since [`position`](Self::position) was this.
     #[inline]
     pub fn truncate(&mut self, position: usize) {

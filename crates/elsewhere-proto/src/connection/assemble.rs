@@ -68,6 +68,7 @@ pub(super) struct Assembler {
     /// Bytes in `unfinished`.
     kept: usize,
     max_message: usize,
+    grow: fn(&mut Vec<u8>, usize),
 }
 
 /// The frame whose body is coming.
@@ -90,8 +91,8 @@ struct Unfinished {
 }
 
 impl Assembler {
-    pub(super) fn new(max_message: usize) -> Self {
-        Self { partial: [0; HEADER_LEN], filled: 0, frame: None, unfinished: Vec::new(), kept: 0, max_message }
+    pub(super) fn new(max_message: usize, grow: fn(&mut Vec<u8>, usize)) -> Self {
+        Self { partial: [0; HEADER_LEN], filled: 0, frame: None, unfinished: Vec::new(), kept: 0, max_message, grow }
     }
 
     /// Whether the message that this frame belongs to was begun by an earlier frame.
@@ -173,6 +174,7 @@ impl Assembler {
         let Some(frame) = &mut self.frame else { return Ok(Step::Hungry) };
         let count = frame.left.min(bytes.len());
         let (now, rest) = bytes.split_at_checked(count).unwrap_or((bytes, &[]));
+        (self.grow)(&mut frame.body, count);
         frame.body.extend_from_slice(now);
         frame.left = frame.left.saturating_sub(count);
         *bytes = rest;

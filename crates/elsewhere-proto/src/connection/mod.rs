@@ -38,7 +38,7 @@ pub const WINDOW_CALLS: usize = slots::SLOTS;
 pub const WINDOW_BYTES: usize = 64 * 1024 * 1024;
 
 /// How a connection begins.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Who this side is. `max_message` in it is replaced by the one of `limits`.
     pub hello: Hello,
@@ -48,6 +48,8 @@ pub struct Config {
     pub window_calls: usize,
     /// No call is made while the unanswered ones have this many bytes or more; at most [`WINDOW_BYTES`].
     pub window_bytes: usize,
+    /// Makes room for so many more bytes where a long message is put together. They have come already.
+    pub grow: fn(&mut Vec<u8>, usize),
 }
 
 impl Default for Config {
@@ -58,6 +60,7 @@ impl Default for Config {
             limits: Limits::default(),
             window_calls: WINDOW_CALLS,
             window_bytes: WINDOW_BYTES,
+            grow: Vec::reserve,
         }
     }
 }
@@ -136,7 +139,7 @@ impl<T: Clone> Connection<T> {
         let mut output = Transmit::default();
         output.push_bytes(|out| config.hello.write(out));
         Self {
-            input: Assembler::new(config.limits.max_message),
+            input: Assembler::new(config.limits.max_message, config.grow),
             config,
             peer: None,
             is_closing: false,

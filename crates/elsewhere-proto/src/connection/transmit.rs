@@ -15,8 +15,8 @@ use crate::message::frame::{CHUNK_MAX, HEADER_LEN, Header, Kind};
 const SHORT_MAX: usize = 64 * 1024;
 /// A chunk is added when fewer bytes than this are left to send.
 const LOW_WATER: usize = 64 * 1024;
-/// What may be kept of a buffer that was larger once.
-const KEPT: usize = 256 * 1024;
+/// What may be kept of a buffer that was larger once: room for a chunk behind what is left to send when it is added.
+const KEPT: usize = 512 * 1024;
 /// Entries of one RELEASE.
 const RELEASES_MAX: usize = CHUNK_MAX / RELEASE_LEN;
 /// Length of an entry in a RELEASE: object id, count.
@@ -299,6 +299,7 @@ impl Transmit {
             *waiting = waiting.saturating_sub(HEADER_LEN);
         }
         let header = Header { len: chunk.len(), has_more, ..message.header };
+        ready.reserve_exact(HEADER_LEN.saturating_add(chunk.len())); // and not twice as much, to be given back soon
         ready.extend_from_slice(&header.to_bytes());
         ready.extend_from_slice(chunk);
         *waiting = waiting.saturating_sub(chunk.len());
@@ -342,7 +343,7 @@ impl Transmit {
             self.ready.clear();
             self.ready.shrink_to(KEPT);
             self.head = 0;
-        } else if self.head > KEPT && self.head > self.ready.len() / 2 {
+        } else if self.head > LOW_WATER && self.head > self.ready.len() / 2 {
             self.ready.drain(..self.head);
             self.head = 0;
         }

@@ -2,7 +2,7 @@
 //!
 //! Owns: what goes in memory of its own, and the names of it. Must not know: how memory gets to the peer.
 
-use elsewhere_engine::{Enclosed, Named, Purpose};
+use elsewhere_engine::{Enclosed, Named, Purpose, pages};
 use elsewhere_proto::codec::{BufferForm, BufferHead, BufferPlace};
 use pyo3::exceptions::{PyBufferError, PyOSError};
 use pyo3::prelude::*;
@@ -11,6 +11,9 @@ use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PyType};
 
 use super::{Encoder, Stop, unwritable};
 use crate::buffers::{Content, LARGE, room_for};
+
+/// Room for what stands around long content, which would otherwise have to be moved for it.
+const MARGIN: usize = 64 * 1024;
 
 impl<'py> Encoder<'_, 'py> {
     /// Large content may go beside the message.
@@ -62,6 +65,15 @@ impl<'py> Encoder<'_, 'py> {
         Ok(true)
     }
 
+    /// Room for long content.
+    fn make_room(&mut self, len: usize) -> PyResult<()> {
+        room_for(len)?;
+        if len >= pages::LARGE {
+            self.out.reserve(len.saturating_add(MARGIN), pages::make_room);
+        }
+        Ok(())
+    }
+
     pub(super) fn bytes(&mut self, bytes: &Bound<'py, PyBytes>) -> PyResult<()> {
         let data = bytes.as_bytes();
         if self.encloses
@@ -71,7 +83,7 @@ impl<'py> Encoder<'_, 'py> {
         {
             return Ok(());
         }
-        room_for(data.len())?;
+        self.make_room(data.len())?;
         self.out.bytes(data).map_err(unwritable)
     }
 
@@ -80,7 +92,7 @@ impl<'py> Encoder<'_, 'py> {
         if self.lend(&content, false, BufferForm::ByteArray)? {
             return Ok(());
         }
-        room_for(content.len())?;
+        self.make_room(content.len())?;
         let out = &mut self.out;
         content.read(|bytes| out.byte_array(bytes)).map_err(unwritable)
     }
@@ -145,7 +157,7 @@ impl<'py> Encoder<'_, 'py> {
             return Err(PyBufferError::new_err("a buffer of a pickle does not lie in one piece"));
         };
         if !self.share_or_lend(&content, BufferForm::Raw)? {
-            room_for(content.len())?;
+            self.make_room(content.len())?;
             let (out, read_only) = (&mut self.out, content.is_read_only());
             let written = content.read(|bytes| if read_only { out.bytes(bytes) } else { out.byte_array(bytes) });
             written.map_err(unwritable)?;
