@@ -167,6 +167,28 @@ def test_calls_of_several_clients_run_one_at_a_time():
     assert sorted(ages) == list(range(1, 101))
 
 
+def test_clients_that_ask_in_turns_are_all_heard_however_many_calls_each_makes():
+    with elsewhere.serve(Dog("rex")) as kennel, elsewhere.Host() as one, elsewhere.Host() as other:
+        keepers = [host.spawn(Keeper) for host in (one, other)]
+        for keeper in keepers:
+            keeper.visit(kennel.address)
+
+        ages = [keeper.call("grow") for count in (1, 10, 2, 10) for keeper in keepers for _ in range(count)]
+
+    assert ages == list(range(1, 47))
+
+
+def test_client_is_heard_after_the_one_that_was_read_has_gone(server, keeper):
+    with elsewhere.Host() as other:
+        gone = other.spawn(Keeper)
+        for visitor in (keeper, gone):
+            visitor.visit(server.address)
+        for _ in range(10):
+            gone.call("say", "I come often")
+
+    assert keeper.call("say", "and I seldom") == "and I seldom"
+
+
 def test_callback_runs_in_the_client_that_waits(server, keeper):
     keeper.visit(server.address)
 
