@@ -158,3 +158,19 @@ def give_late_a_state() -> None:
 def forget_that() -> None:
     """Take that back."""
     del Late.__setstate__
+
+
+class Pretending(Copied):
+    """Says that it is of another class, as a mock with a specification does."""
+
+    @property
+    def __class__(self) -> Any:
+        return Copied
+
+
+class Counting(Copied):
+    """Has another `__dict__` than it says."""
+
+    @property
+    def __dict__(self) -> Any:
+        return {"how": "by a __dict__ of its own"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 import sys
 import threading
 import types
@@ -93,6 +94,21 @@ def test_own_way_of_being_copied_is_kept(keeper, kind):
     expected = copy.copy(copy.copy(value))  # there and back
     assert vars(back) == vars(expected)
     assert back.how == expected.how
+
+
+def test_object_that_pretends_to_be_another_is_treated_as_pickle_treats_it(keeper):
+    with pytest.raises(elsewhere.ArgumentError) as caught:
+        keeper.keep(belongings.Pretending())
+
+    assert isinstance(caught.value.__cause__, pickle.PicklingError)
+
+
+def test_dict_of_the_users_own_is_treated_as_pickle_treats_it(keeper):
+    value = belongings.Counting()
+
+    back = keeper.path_of(value)
+
+    assert hasattr(back, "how") == hasattr(pickle.loads(pickle.dumps(value)), "how")
 
 
 def test_slots_and_what_a_builtin_base_holds_are_copied(keeper):

@@ -56,11 +56,13 @@ _reducers: dict[type, Callable[[Any], Any]] = {}
 
 def reducers() -> dict[type, Callable[[Any], Any]]:
     """What arrays are reduced with, of the modules that are loaded, for who takes memory."""
-    if len(_reducers) < 2:
+    if len(_reducers) < 3:
         if (numpy := sys.modules.get("numpy")) is not None and hasattr(numpy, "ndarray"):  # not while it is imported
             _reducers[numpy.ndarray] = _reduce_array
         if (machine := sys.modules.get("array")) is not None:
             _reducers[machine.array] = _reduce_machine_array
+        if (torch := sys.modules.get("torch")) is not None and hasattr(torch, "Tensor"):
+            _reducers[torch.Tensor] = _reduce_tensor
     return _reducers
 
 
@@ -96,6 +98,28 @@ def _reduce_array(array: ndarray[Any, Any]) -> Any:
     from pickle import PickleBuffer  # whoever gets here has loaded it
 
     return _make_strided, (PickleBuffer(span), array.shape, array.strides, start - low, array.dtype)
+
+
+def _reduce_tensor(tensor: Any) -> Any:
+    """A tensor of this processor's memory as the array that it is; torch's own way saves it as if to a file."""
+    torch: Any = sys.modules["torch"]
+    is_plain = tensor.device.type == "cpu" and tensor.layout is torch.strided and not tensor.is_quantized
+    if not is_plain or tensor._backward_hooks or vars(tensor):
+        return tensor.__reduce_ex__(5)
+    content, dtype = tensor.detach().resolve_conj().resolve_neg(), None
+    if tensor.dtype is torch.bfloat16:  # which numpy has not
+        content, dtype = content.view(torch.int16), tensor.dtype
+    try:
+        array = content.numpy()
+    except (RuntimeError, TypeError):  # there is no numpy, or it has no such numbers
+        return tensor.__reduce_ex__(5)
+    return _make_tensor, (array, dtype, tensor.requires_grad)
+
+
+def _make_tensor(array: ndarray[Any, Any], dtype: Any, requires_grad: bool) -> Any:
+    torch: Any = __import__("torch")
+    tensor = torch.from_numpy(array)
+    return (tensor if dtype is None else tensor.view(dtype)).requires_grad_(requires_grad)
 
 
 def _make_dates(numbers: ndarray[Any, Any], dtype: Any) -> ndarray[Any, Any]:

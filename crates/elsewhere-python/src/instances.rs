@@ -6,27 +6,17 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyMappingProxy, PyModule, PyString, PyTuple, PyType, PyWeakrefReference};
+use pyo3::{ffi, intern};
 
 /// How many classes are remembered. A program that sends objects of more of them asks some of them again.
 const SLOTS: usize = 128;
 
-/// With one of these a class has its own way of being copied, or of answering what copying asks.
-const OWN_WAYS: [&str; 10] = [
-    "__reduce_ex__",
-    "__reduce__",
-    "__getstate__",
-    "__setstate__",
-    "__getnewargs_ex__",
-    "__getnewargs__",
-    "__new__",
-    "__getattr__",
-    "__getattribute__",
-    "__class__",
-];
+/// With one of these a class has its own way of being copied.
+const OWN_WAYS: [&str; 6] =
+    ["__reduce_ex__", "__reduce__", "__getstate__", "__setstate__", "__getnewargs_ex__", "__getnewargs__"];
 
 /// A class whose instances have the layout of plain ones.
 pub(crate) struct Class {
@@ -69,6 +59,9 @@ impl Class {
         static WAYS: PyOnceLock<Vec<Py<PyString>>> = PyOnceLock::new();
         static REGISTERED: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
         let py = kind.py();
+        if !asks_nobody(kind) {
+            return Ok(false);
+        }
         let ways = WAYS.get_or_init(py, || OWN_WAYS.iter().map(|way| PyString::intern(py, way).unbind()).collect());
         for namespace in &self.namespaces {
             let namespace = namespace.bind(py);
@@ -131,7 +124,7 @@ impl Class {
             }
             namespaces.push(namespace_of(&base)?);
         }
-        if !has_plain_dict(&namespaces)? {
+        if !is_pythons_own("__dict__", &namespaces)? || !is_pythons_own("__class__", &namespaces)? {
             return Ok(None);
         }
         let qualname = qualname.to_str()?.to_owned();
@@ -142,6 +135,15 @@ impl Class {
             namespaces: namespaces.into_iter().map(Bound::unbind).collect(),
         }))
     }
+}
+
+/// Whether `object` makes its instances and looks up their attributes: the class has no `__new__`, `__getattr__` or
+/// `__getattribute__`.
+fn asks_nobody(kind: &Bound<'_, PyType>) -> bool {
+    let object = kind.py().get_type::<PyAny>();
+    // SAFETY: both are types, and `PyType_GetSlot` reads a slot, of static types too since CPython 3.10.
+    let slot = |kind: &Bound<'_, PyType>, slot| unsafe { ffi::PyType_GetSlot(kind.as_type_ptr(), slot) };
+    [ffi::Py_tp_new, ffi::Py_tp_getattro].into_iter().all(|name| slot(kind, name) == slot(&object, name))
 }
 
 fn namespace_of<'py>(kind: &Bound<'py, PyType>) -> PyResult<Bound<'py, PyMappingProxy>> {
@@ -171,15 +173,14 @@ fn is_made_in_python(kind: &Bound<'_, PyType>) -> PyResult<bool> {
     Ok(kind.getattr(intern!(kind.py(), "__flags__"))?.extract::<u64>()? & ON_THE_HEAP != 0)
 }
 
-/// Whether `__dict__` is what Python makes it, not a property of the user's.
-fn has_plain_dict(namespaces: &[Bound<'_, PyMappingProxy>]) -> PyResult<bool> {
+/// Whether the attribute `name` of every object is what Python makes it, not a property of the user's.
+fn is_pythons_own(name: &str, namespaces: &[Bound<'_, PyMappingProxy>]) -> PyResult<bool> {
     for namespace in namespaces {
-        let name = intern!(namespace.py(), "__dict__");
         if namespace.contains(name)? {
             return Ok(namespace.get_item(name)?.get_type().name()?.to_str()? == "getset_descriptor");
         }
     }
-    Ok(false)
+    Ok(true)
 }
 
 fn modules(py: Python<'_>) -> PyResult<&Bound<'_, PyDict>> {

@@ -149,19 +149,15 @@ impl Surroundings {
 
 /// How many of the kinds of arrays are loaded that pickle would copy into its stream where we need not.
 fn arrays(py: Python<'_>) -> PyResult<usize> {
+    static SEEN: AtomicUsize = AtomicUsize::new(0);
     static KNOWN: AtomicUsize = AtomicUsize::new(0);
     static MODULES: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
-    let known = KNOWN.load(Ordering::Relaxed); // Relaxed, here and below: nothing else depends on it
-    if known == 2 {
-        return Ok(2);
+    let loaded = MODULES.import(py, "sys", "modules")?.len();
+    // Relaxed, here and below: the GIL is held, and nothing else depends on it.
+    if loaded != SEEN.load(Ordering::Relaxed) {
+        let reducers = py.import("elsewhere._shared")?.getattr("reducers")?.call0()?;
+        KNOWN.store(reducers.len()?, Ordering::Relaxed); // fewer while one is imported, after which there are more modules
+        SEEN.store(loaded, Ordering::Relaxed);
     }
-    let modules = MODULES.import(py, "sys", "modules")?;
-    let loaded =
-        usize::from(modules.contains(intern!(py, "numpy"))?) + usize::from(modules.contains(intern!(py, "array"))?);
-    if loaded == known {
-        return Ok(known);
-    }
-    let known = py.import("elsewhere._shared")?.getattr("reducers")?.call0()?.len()?; // fewer while one is imported
-    KNOWN.store(known, Ordering::Relaxed);
-    Ok(known)
+    Ok(KNOWN.load(Ordering::Relaxed))
 }

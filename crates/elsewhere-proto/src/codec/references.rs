@@ -1,6 +1,7 @@
 //! The references in a body, for whoever has to count them.
 //! Owns: finding them without making values. Must not know: tables.
 
+use super::format as f;
 use super::token::{BufferPlace, ReferenceHead, Token};
 use super::{CodecError, Limits, Reader};
 use crate::ids::ObjectId;
@@ -8,7 +9,8 @@ use crate::ids::ObjectId;
 /// The objects that the values in `body` offer, one entry for each reference: who throws the body away releases them.
 ///
 /// # Errors
-/// [`CodecError`] if it is not a sequence of values; then nothing can be said about it.
+/// [`CodecError`] if it is not a sequence of values; then nothing can be said about it. A body without a byte that
+/// references and buffers begin with has none, whatever else it is.
 pub fn offered_references(body: &[u8], limits: Limits) -> Result<Vec<ObjectId>, CodecError> {
     references(body, limits, |head| match head {
         ReferenceHead::Offer { object, .. } => Some(*object),
@@ -52,11 +54,23 @@ fn references(
 
 fn tokens<T>(body: &[u8], limits: Limits, pick: impl Fn(&Token<'_>) -> Option<T>) -> Result<Vec<T>, CodecError> {
     let mut found = Vec::new();
+    if !may_hold_any(body) {
+        return Ok(found);
+    }
     let mut reader = Reader::new(body, limits);
     while !reader.is_empty() {
         reader.walk(|token| found.extend(pick(token)))?;
     }
     Ok(found)
+}
+
+/// Whether a byte in `body` may begin a reference to an object or a buffer: all of these are extensions of a length that
+/// has no form of its own. Most bodies have no such byte, and reading them to find that out would cost more than the rest
+/// of a call.
+fn may_hold_any(body: &[u8]) -> bool {
+    let begins = |byte: &u8| matches!(*byte, f::EXT8 | f::EXT16 | f::EXT32);
+    // By pieces without a way out in the middle, which the compiler does many bytes at a time.
+    body.chunks(64).any(|piece| piece.iter().fold(false, |found, byte| found | begins(byte)))
 }
 
 #[cfg(test)]
