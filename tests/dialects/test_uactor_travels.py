@@ -193,6 +193,31 @@ def test_proxy_of_an_actor_with_a_key_needs_a_connection():
     del other, connected
 
 
+def test_actor_has_the_keys_that_its_maker_had(worker):
+    with Keyed() as keyed, Worker() as later:
+        later.note(keyed)
+        (back,) = later.noted()
+
+        assert back == keyed
+        assert later.call(keyed.pid) == keyed.pid()
+        with pytest.raises(uactor.AuthkeyError, match="connect to it first"):
+            worker.note(keyed)
+
+
+def test_method_of_an_object_of_the_caller_calls_back(worker):
+    seen = []
+
+    class Listener:
+        def hear(self, word):
+            seen.append(word)
+            return len(seen)
+
+    assert worker.call(Listener().hear, "word") == 1
+    with Worker.connect(worker.connection_address) as same:
+        assert same.call(Listener().hear, "again") == 2
+    assert seen == ["word", "again"]
+
+
 def test_serializer_and_context_are_taken():
     class Optional(Worker):
         _options_ = {"serializer": "pickle", "ctx": multiprocessing.get_context("spawn"), "shutdown_timeout": 5.0}

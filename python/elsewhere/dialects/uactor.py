@@ -265,7 +265,7 @@ def _start(cls: type[Actor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> A
     name = f"{cls.__qualname__}.manager_class-{next(_numbers)}"
     host = elsewhere.Host(concurrency="caller", name=name, preload=[__name__])
     try:
-        home = host.spawn(gates.Home, name, place, inherited, key)
+        home = host.spawn(gates.Home, name, place, inherited, key, gates.keys_here())
         home.begin(cls, *args, **kwargs)
         link = gates.Link(home, key or inherited, is_explicit=key is not None, owned_for=options["shutdown_timeout"])
     except BaseException:

@@ -124,7 +124,7 @@ class BaseProxy:
     def _reach(self) -> Any:
         """The gate; in a fork of the process that had it one of a connection of its own."""
         if self._link.pid != _pid:
-            self._link = _link_to(self._link.uid, self._link.place, self._link.key, is_explicit=False)
+            self._link = _link_to(self._link.uid, self._link.place, self._link.key, is_explicit=True)
             self._gate = self._link.find(self._ident)
         return self._gate
 
@@ -214,7 +214,7 @@ class Gate:
         self._home, self._obj, self._kind = home, obj, kind
         exposed = kind._exposed_
         if exposed is None:
-            exposed = tuple(name for name in dir(obj) if not name.startswith("_") and callable(getattr(obj, name)))
+            exposed = tuple(name for name in dir(obj) if not name.startswith("_") and _is_method(obj, name))
             self.names = exposed if kind is BaseProxy else None
         self._methods = frozenset(exposed)
         self._returns = kind._method_to_typeid_
@@ -289,10 +289,13 @@ class Home:
     """Whether it has a key of its own."""
     place: str
 
-    def __init__(self, name: str, place: str, inherited: bytes, authkey: bytes | None) -> None:
+    def __init__(
+        self, name: str, place: str, inherited: bytes, authkey: bytes | None, keys: Mapping[str, bytes]
+    ) -> None:
         global _home
         this = process.current_process()
         this.name, this.authkey = name, inherited  # as in every child of multiprocessing
+        known_keys.update(keys)
         self.pid = _pid
         self.uid = secrets.token_hex(16)
         self.key = authkey or inherited
@@ -459,6 +462,9 @@ class Link:
             elsewhere.host_of(self._there).close(timeout=self._owned_for)
 
 
+known_keys: dict[str, bytes] = {}
+"""By actor, the keys that the maker of this process had."""
+
 links: weakref.WeakValueDictionary[str, Link] = weakref.WeakValueDictionary()
 """By actor, the way that this process has to it."""
 
@@ -475,6 +481,11 @@ def make_proxy(
     made = object.__new__(_dynamic(names) if names is not None else kind)
     made.__dict__.update(_link=link, _gate=gate, _ident=ident, _typeid=typeid)
     return made
+
+
+def _is_method(obj: object, name: str) -> bool:
+    """Whether a name is a method's; no property is read for it."""
+    return callable(getattr(type(obj), name, None)) or callable(getattr(obj, "__dict__", {}).get(name))
 
 
 def _plain(kind: type[BaseProxy]) -> type[BaseProxy]:
@@ -513,10 +524,16 @@ def _link_to(uid: str, place: str, key: bytes | None, *, is_explicit: bool) -> L
     link = links.get(uid)
     if link is not None and link.pid == _pid:
         return link
-    if is_explicit:
+    key = key or keys_here().get(uid)
+    if is_explicit and key is None:
         text = f"the actor at {place} has a key of its own: connect to it first"
         raise AuthkeyError(text)
     return connect(place, key or process.current_process().authkey)
+
+
+def keys_here() -> dict[str, bytes]:
+    """The keys of actors that have their own, as far as this process and those before it are connected to them."""
+    return known_keys | {uid: link.key for uid, link in links.items() if link.is_explicit}
 
 
 def connect(place: str, key: bytes) -> Link:
@@ -560,6 +577,8 @@ def _tell(error: elsewhere.ElsewhereError) -> NoReturn:
         raise error  # the method's own
     if isinstance(error.__cause__, UActorException):
         raise error.__cause__
+    if isinstance(error, elsewhere.ArgumentError) and "AuthkeyError: " in str(error):
+        raise AuthkeyError(str(error)) from error  # of a proxy among the arguments, over there
     if isinstance(error, elsewhere.AuthenticationError):
         text = "Actor process rejected provided authkey"
         raise AuthkeyError(text) from error
