@@ -215,8 +215,3 @@ def test_copy_of_a_proxy_grants_nothing(server):
 
     assert copy.copy(proxy) is proxy
     assert server._door._grants is None
-
-
-def test_proxy_of_a_host_of_ours_is_still_no_pickle(process_host):
-    with pytest.raises(TypeError, match="cannot be pickled"):
-        pickle.dumps(process_host.spawn(Dog, "rex"))

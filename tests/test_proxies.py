@@ -6,7 +6,6 @@ import collections.abc
 import copy
 import gc
 import inspect
-import pickle
 import weakref
 
 import numpy as np
@@ -121,11 +120,6 @@ def test_equal_proxies_hash_alike(host, dog):
 def test_unhashable_object_is_unhashable_here(host):
     with pytest.raises(TypeError, match="unhashable"):
         hash(host.send([1]))
-
-
-def test_proxy_cannot_be_pickled_outside_of_a_message(dog):
-    with pytest.raises(TypeError, match="cannot be pickled"):
-        pickle.dumps(dog)
 
 
 def test_array_plus_proxy_runs_there(host):
@@ -353,10 +347,8 @@ def test_dir_of_an_object_that_does_not_say_is_no_error(host):
     [lambda dog: dog.age, elsewhere.futures, elsewhere.lazy, lambda dog: elsewhere.options(dog, timeout=1)],
     ids=["path", "futures", "lazy", "options"],
 )
-def test_path_or_view_is_its_own_copy_and_no_pickle(dog, make):
+def test_path_or_view_is_its_own_copy(dog, make):
     thing = make(dog)
 
     assert copy.copy(thing) is thing
     assert copy.deepcopy(thing) is thing
-    with pytest.raises(TypeError, match="pass it as an argument"):
-        pickle.dumps(thing)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Literal, ParamSpec, Self, TypeVar, overload
 
+    from ._serve import Address
+
     P = ParamSpec("P")
     T = TypeVar("T")
 else:
@@ -266,6 +268,25 @@ class Host(_core.HostCore):
             text = f"into= takes what script() or module() of this host gave, not an object of type {kind}"
             raise TypeError(text)
         return self._ask("script", (_text("a script", source), into), "Host.script")
+
+    @property
+    def address(self) -> Address:
+        """Where the host listens, for other processes that this one passes proxies to. It begins to when first asked.
+
+        A proxy of an object in a host that listens is used in a fork of this process, too: it connects anew there.
+        Passing and pickling proxies makes a host listen by itself.
+
+        Raises:
+            TypeError: Nobody else can connect to it: a local host is in this process, and one without the package
+                (`python=`) does not listen.
+        """
+        from . import _grants, _serve
+
+        place = _core._ask_to_listen(self, _grants.TIMEOUT)
+        if place is None:
+            text = f"nobody else can connect to {self._label}: it is in this process, or has no package to listen with"
+            raise TypeError(text)
+        return _serve.Address(place)
 
     def __enter__(self) -> Self:
         return self

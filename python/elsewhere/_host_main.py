@@ -71,6 +71,29 @@ class Bootstrap:
         """Run a function here."""
         return function(*args, **kwargs)
 
+    def grant(self, secret: bytes, obj: Any) -> tuple[str, bytes | None]:
+        """Listen for others than the owner, and keep an object, unless it is None, for who shows the word given here.
+
+        By `secret` a fork of the owner shows that it is one.
+        """
+        from ._guests import GUESTS
+
+        place = GUESTS.listen()
+        GUESTS.admit(secret)
+        return place, None if obj is None else GUESTS.grant(obj)
+
+    def redeem(self, token: bytes) -> Any:
+        """Give what was granted under a word, once."""
+        from ._guests import GUESTS
+
+        return GUESTS.redeem(token)
+
+    def dismiss(self) -> None:
+        """End the connections of guests: the owner wants this host to end."""
+        from ._guests import GUESTS
+
+        GUESTS.dismiss()
+
     def end_lane(self) -> None:
         """The last call of a lane: the thread or task of the owner that made its calls has ended."""
         _core.end_lane()

@@ -24,7 +24,10 @@ pub fn begin() {
 pub fn finish(timeout: Duration) -> bool {
     let end = Instant::now() + timeout;
     watch::porches().iter().for_each(|porch| porch.close());
-    let processes = watch::processes();
+    // Those that go on for others end by the end of this process, which they see, and not before.
+    let (kept, processes): (Vec<_>, Vec<_>) =
+        watch::processes().into_iter().partition(|process| process.goes_on_for_others());
+    kept.iter().for_each(|process| process.link().abandon());
     for process in &processes {
         process.link().cancel_streams();
         process.link().close();

@@ -285,6 +285,12 @@ impl Inbox {
         state.wake_for_first();
     }
 
+    /// The lanes of a link that have a thread.
+    #[must_use]
+    pub fn taken_lanes(&self, link: u64) -> Vec<LaneId> {
+        lock(&self.state).rules.taken_by(link)
+    }
+
     /// Wakes everybody who waits for work, to look whether there will be any.
     pub fn wake_all(&self) {
         lock(&self.state).waiters.iter().for_each(|waiter| waiter.parker.wake());

@@ -49,7 +49,7 @@ pub use elsewhere_shm::pool::{Borrowed, BufferName, Purpose};
 pub use error::{Arrival, Exit, Loss, StartError, SubmitError};
 pub use home::{Home, Piece, Stream};
 pub use inbox::{Inbox, Incoming, Work};
-pub use link::{Expect, InboxWake, Link, LoopSeat, Request, Wake};
+pub use link::{Company, Expect, InboxWake, Link, LoopSeat, Request, Wake};
 pub use observer::{LoopQueue, Observer};
 pub use owner::{adopt_stdin, owner_pid};
 pub use parker::Sleeper;

@@ -114,6 +114,11 @@ impl Rules {
         self.taken.retain(|taken| *taken != lane);
     }
 
+    /// The lanes of `link` that have a thread.
+    pub(crate) fn taken_by(&self, link: u64) -> Vec<LaneId> {
+        self.taken.iter().filter(|taken| taken.link == link).map(|taken| taken.lane).collect()
+    }
+
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }

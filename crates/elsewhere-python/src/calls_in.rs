@@ -261,6 +261,7 @@ fn evaluate<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &Incoming) -> Eval
     let served = server::of(peer);
     let start = match target {
         ObjectId::BOOTSTRAP if let Some(served) = &served => Some(Some(served.door(py))),
+        ObjectId::BOOTSTRAP if peer.is_guest.get().is_some() => crate::guests::door(py).map(Some),
         // Object number 0 is there for whoever owns this host, not for the hosts that this process owns.
         // A path may begin there that says itself where it begins.
         ObjectId::BOOTSTRAP if peer.is_owned() => Some(None),

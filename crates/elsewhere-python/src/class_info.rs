@@ -7,12 +7,16 @@ use std::collections::HashSet;
 use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyType};
 
+use crate::proxy::Proxy;
+
 /// What a class descriptor says of the objects of its class.
 pub(crate) mod class_flag {
     /// Iterating it is all one can do with it: it arrives as a `Stream`.
     pub(crate) const STREAM: i64 = 2;
     /// An async generator.
     pub(crate) const ASYNC_STREAM: i64 = 4;
+    /// A proxy: its object lives in yet another process, which may be reached without the one that offers it.
+    pub(crate) const PROXY: i64 = 8;
 }
 
 /// What is told of the class of an object.
@@ -32,6 +36,8 @@ impl ClassInfo {
             class_flag::STREAM
         } else if crate::kinds::is_async_stream_type(py, kind)? {
             class_flag::ASYNC_STREAM
+        } else if kind.is(py.get_type::<Proxy>()) {
+            class_flag::PROXY
         } else {
             0
         };

@@ -8,16 +8,18 @@ use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use elsewhere_engine::{ConnectError, Endpoint, Key, connect, wait_served};
+use elsewhere_engine::{ConnectError, Endpoint, Expect, Key, connect, wait_served};
 use elsewhere_proto::{ObjectId, Outcome, Want};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
+use crate::class_info::class_flag;
+use crate::host::HostCore;
 use crate::path;
 use crate::peer::{self, Import, Lease, Peer};
 use crate::proxy::Proxy;
-use crate::{call, deadline, errands, errors, host, service};
+use crate::{call, deadline, encode, errands, errors, host, service};
 
 /// The place that `_serve.py` wrote down.
 pub(crate) fn endpoint(place: &str) -> PyResult<Endpoint> {
@@ -77,6 +79,80 @@ pub(crate) fn _connect<'py>(py: Python<'py>, place: String, key: &[u8], timeout:
     connect_by(py, &(place, key.to_vec()), until)
 }
 
+/// Ask the host that listens at `place` for what was granted under `token`. Gives its proxy.
+#[pyfunction]
+#[pyo3(signature = (place, token, timeout, /))]
+pub(crate) fn _redeem_at_host<'py>(
+    py: Python<'py>,
+    place: String,
+    token: &Bound<'py, PyBytes>,
+    timeout: f64,
+) -> PyResult<Bound<'py, PyAny>> {
+    errands::pass(py);
+    peer::sweep(py);
+    let until = Instant::now() + deadline::duration(deadline::checked(timeout)?);
+    let is_there = |peer: &Arc<Peer>| peer.listens.get().is_some_and(|reached| reached.place.0 == place);
+    if let Some(own) = peer::all().into_iter().find(|peer| is_there(peer) && is_usable(peer)) {
+        return ask_door(py, &own, "redeem", &PyTuple::new(py, [token])?, Want::Reference, until);
+    }
+    let (peer, _lease) = reach(py, &(place, Vec::new()), Kind::Host, until)?;
+    let secret = peer.reached.get().and_then(|reached| reached.secret).unwrap_or_default();
+    let parts = PyTuple::new(py, [token.clone(), PyBytes::new(py, &secret)])?;
+    ask_door(py, &peer, "redeem", &parts, Want::Reference, until)
+}
+
+/// Have a host of ours listen. Gives where; None where it cannot.
+#[pyfunction]
+#[pyo3(signature = (host, timeout, /))]
+pub(crate) fn _ask_to_listen(py: Python<'_>, host: &Bound<'_, HostCore>, timeout: f64) -> PyResult<Option<String>> {
+    let peer = host.get().peer()?;
+    if let Some(reached) = peer.reached.get() {
+        return Ok(Some(reached.place.0.clone()));
+    }
+    let until = Instant::now() + deadline::duration(deadline::checked(timeout)?);
+    Ok(ask_host(py, &peer, None, until)?.map(|(place, _)| place))
+}
+
+/// Asks a host of ours to listen, and to grant the object of `proxy`, if one is given. None where it cannot.
+fn ask_host<'py>(
+    py: Python<'py>,
+    peer: &Arc<Peer>,
+    proxy: Option<&Bound<'py, Proxy>>,
+    until: Instant,
+) -> PyResult<Option<(String, Bound<'py, PyAny>)>> {
+    let is_bare = |hello: &elsewhere_proto::Hello| hello.implementation.starts_with("elsewhere-bare");
+    if peer.process.is_none() || !peer.is_owned() || peer.link.peer().is_some_and(is_bare) {
+        return Ok(None);
+    }
+    let secret = match peer.listens.get() {
+        Some(reached) => reached.secret.unwrap_or_default(),
+        None => new_secret(py)?,
+    };
+    let subject = proxy.map_or_else(|| encode::none(py), |proxy| proxy.clone().into_any());
+    let parts = PyTuple::new(py, [PyBytes::new(py, &secret).into_any(), subject])?;
+    let answer = ask_door(py, peer, "grant", &parts, Want::Value, until)?;
+    let (place, token) = answer.extract::<(String, Bound<'py, PyAny>)>()?;
+    if let Some(process) = &peer.process {
+        process.note_socket(place.clone().into());
+    }
+    let place_and_key = (place.clone(), Vec::new());
+    let reached = Reached { place: place_and_key, root: OnceLock::new(), secret: Some(secret) };
+    let _ = peer.listens.set(reached); // another thread may have been faster; its secret is known there as well
+    Ok(Some((place, token)))
+}
+
+/// Has a host of ours end the connections of its guests, behind what it was asked for before.
+pub(crate) fn post_dismissal(py: Python<'_>, peer: &Arc<Peer>) {
+    let parts = (None, &PyTuple::empty(py), None);
+    // Refused by a host that is ending already.
+    let _ = call::send_to_host(py, peer, "dismiss", parts, Want::Nothing, Expect::Nothing, None);
+}
+
+/// What nobody can guess, by which a fork of this process shows at a host that it is one.
+fn new_secret(py: Python<'_>) -> PyResult<[u8; SECRET]> {
+    py.import("posix")?.call_method1("urandom", (SECRET,))?.extract()
+}
+
 /// Ask the server at `place` for what was granted under `token`. Gives its proxy.
 #[pyfunction]
 #[pyo3(signature = (place, key, token, timeout, /))]
@@ -89,27 +165,35 @@ pub(crate) fn _redeem<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     errands::pass(py);
     let until = Instant::now() + deadline::duration(deadline::checked(timeout)?);
-    let (peer, _lease) = reach(py, &(place, key.to_vec()), until)?;
+    let (peer, _lease) = reach(py, &(place, key.to_vec()), Kind::Server, until)?;
     ask_door(py, &peer, "redeem", &PyTuple::new(py, [token])?, Want::Reference, until)
 }
 
-/// Ask the server that `proxy` came from to grant its object to whoever shows the token that this gives.
+/// Where an object lives, whether a key is demanded there, the token to show, whether it is a host.
+type Granted<'py> = (String, bool, Bound<'py, PyAny>, bool);
+
+/// Ask where the object of `proxy` lives, a server or a host, to grant it to whoever shows the token that this gives.
 ///
-/// Gives the place of the server and whether it demands a key, too; None where it came from no server.
+/// Gives also where that is, whether it demands a key, and whether it is a host; None where nobody can connect to it.
 #[pyfunction]
 #[pyo3(signature = (proxy, timeout, /))]
-pub(crate) fn _grant<'py>(
-    py: Python<'py>,
-    proxy: &Bound<'py, Proxy>,
-    timeout: f64,
-) -> PyResult<Option<(String, bool, Bound<'py, PyAny>)>> {
+pub(crate) fn _grant<'py>(py: Python<'py>, proxy: &Bound<'py, Proxy>, timeout: f64) -> PyResult<Option<Granted<'py>>> {
     revive(py, path::root(proxy.get()))?;
     let peer = &path::root(proxy.get()).peer;
-    let Some(reached) = peer.reached.get() else { return Ok(None) };
     let until = Instant::now() + deadline::duration(deadline::checked(timeout)?);
+    let Some(reached) = peer.reached.get() else {
+        return Ok(ask_host(py, peer, Some(proxy), until)?.map(|(place, token)| (place, false, token, true)));
+    };
     let token = ask_door(py, peer, "grant", &PyTuple::new(py, [proxy])?, Want::Value, until)?;
     let (place, key) = &reached.place;
-    Ok(Some((place.clone(), !key.is_empty(), token)))
+    Ok(Some((place.clone(), !key.is_empty(), token, reached.secret.is_some())))
+}
+
+/// Whether `proxy` stands for a proxy of the process that it came from.
+#[pyfunction]
+#[pyo3(signature = (proxy, /))]
+pub(crate) fn _is_relayed(proxy: &Bound<'_, Proxy>) -> bool {
+    path::root(proxy.get()).class.flags & class_flag::PROXY != 0
 }
 
 /// The key of a connection that this process has to `place`; None where it has none.
@@ -137,7 +221,7 @@ fn ask_door<'py>(
 }
 
 fn connect_by<'py>(py: Python<'py>, place: &(String, Vec<u8>), until: Instant) -> PyResult<Bound<'py, PyAny>> {
-    let (peer, _lease) = reach(py, place, until)?;
+    let (peer, _lease) = reach(py, place, Kind::Server, until)?;
     let root = ask_door(py, &peer, "root", &PyTuple::empty(py), Want::Reference, until)?;
     if let (Ok(proxy), Some(reached)) = (root.cast_exact::<Proxy>(), peer.reached.get()) {
         let _ = reached.root.set(path::root(proxy.get()).object);
@@ -146,28 +230,51 @@ fn connect_by<'py>(py: Python<'py>, place: &(String, Vec<u8>), until: Instant) -
 }
 
 /// The connection to `place`: the one that there is, or a new one, and what keeps it until something of it is held.
-fn reach(py: Python<'_>, place: &(String, Vec<u8>), until: Instant) -> PyResult<(Arc<Peer>, Option<Arc<Lease>>)> {
+fn reach(
+    py: Python<'_>,
+    place: &(String, Vec<u8>),
+    kind: Kind,
+    until: Instant,
+) -> PyResult<(Arc<Peer>, Option<Arc<Lease>>)> {
     let known = connections().get(place).and_then(Weak::upgrade);
-    let usable = |peer: &Arc<Peer>| !peer.link.is_inherited() && !peer.link.is_lost() && !peer.link.is_closing();
-    let peer = match known.filter(usable) {
+    let peer = match known.filter(is_usable) {
         Some(peer) => peer,
-        None => connect_anew(py, place, until)?,
+        None => connect_anew(py, place, kind, until)?,
     };
     let lease = peer.lease();
     Ok((peer, lease))
 }
 
-/// Where a connection leads, and what its root is.
+fn is_usable(peer: &Arc<Peer>) -> bool {
+    !peer.link.is_inherited() && !peer.link.is_lost() && !peer.link.is_closing()
+}
+
+/// What is at the other end of a connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// It serves one object.
+    Server,
+    /// It is a host, which gives what was granted.
+    Host,
+}
+
+/// Where a connection leads, and what is there.
 pub(crate) struct Reached {
     place: (String, Vec<u8>),
+    /// What is served, once it is known.
     root: OnceLock<ObjectId>,
+    /// Of a host: what a fork of this process shows there.
+    secret: Option<[u8; SECRET]>,
 }
+
+/// Bytes that nobody can guess.
+const SECRET: usize = 16;
 
 /// How long it may take to connect anew.
 const REVIVAL: Duration = Duration::from_secs(10);
 
-/// In a forked child, connects anew for the object that `import` names, if it is what is served itself: the connection
-/// is the parent's. Nothing to do otherwise.
+/// In a forked child, connects anew for the object that `import` names, if it is what is served itself or lives in a host
+/// that listens: the connection is the parent's. Nothing to do otherwise.
 ///
 /// # Errors
 /// As connecting.
@@ -175,18 +282,24 @@ pub(crate) fn revive(py: Python<'_>, import: &Arc<Import>) -> PyResult<()> {
     if !import.peer.link.is_inherited() {
         return Ok(());
     }
-    let Some(reached) = import.peer.reached.get() else { return Ok(()) };
-    if reached.root.get() != Some(&import.object) {
-        return Ok(());
-    }
-    let root = connect_by(py, &reached.place, Instant::now() + REVIVAL)?;
-    if let Ok(proxy) = root.cast_exact::<Proxy>() {
+    let Some(reached) = import.peer.reached.get().or_else(|| import.peer.listens.get()) else { return Ok(()) };
+    let until = Instant::now() + REVIVAL;
+    let found = match reached.secret {
+        Some(secret) => {
+            let (peer, _lease) = reach(py, &reached.place, Kind::Host, until)?;
+            let parts = (PyBytes::new(py, &secret), import.object.0).into_pyobject(py)?;
+            ask_door(py, &peer, "revive", &parts, Want::Reference, until)?
+        }
+        None if reached.root.get() == Some(&import.object) => connect_by(py, &reached.place, until)?,
+        None => return Ok(()),
+    };
+    if let Ok(proxy) = found.cast_exact::<Proxy>() {
         let _ = import.heir.set(Arc::clone(path::root(proxy.get()))); // another thread may have been faster
     }
     Ok(())
 }
 
-fn connect_anew(py: Python<'_>, place: &(String, Vec<u8>), until: Instant) -> PyResult<Arc<Peer>> {
+fn connect_anew(py: Python<'_>, place: &(String, Vec<u8>), kind: Kind, until: Instant) -> PyResult<Arc<Peer>> {
     let (endpoint, key) = (endpoint(&place.0)?, Key::new(&place.1));
     let config = host::here(py);
     let inbox = service::process_inbox();
@@ -196,9 +309,12 @@ fn connect_anew(py: Python<'_>, place: &(String, Vec<u8>), until: Instant) -> Py
         return Err(interrupt);
     }
     let link = made.map_err(|error| connect_error(py, &error))?;
-    let label = format!("the server at {endpoint}");
+    let (label, secret) = match (kind, link.peer()) {
+        (Kind::Host, Some(hello)) => (format!("host {}", hello.pid), Some(new_secret(py)?)),
+        _ => (format!("the server at {endpoint}"), None),
+    };
     let peer = Peer::new(link, None, label, true);
-    let _ = peer.reached.set(Reached { place: place.clone(), root: OnceLock::new() });
+    let _ = peer.reached.set(Reached { place: place.clone(), root: OnceLock::new(), secret });
     let mut connections = connections();
     connections.retain(|_, peer| peer.strong_count() > 0);
     connections.insert(place.clone(), Arc::downgrade(&peer));

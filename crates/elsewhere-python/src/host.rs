@@ -18,7 +18,7 @@ use crate::path;
 use crate::peer::{self, Lease, Peer};
 use crate::proxy::Proxy;
 use crate::serving::Concurrency;
-use crate::{deadline, errors, home, lifecycle, local, memory, returns, server, service, serving};
+use crate::{deadline, errors, guests, home, lifecycle, local, memory, returns, server, service, serving};
 
 /// What the owner of a host wants of it.
 pub(crate) struct Traits {
@@ -58,7 +58,7 @@ impl HostCore {
         Ok(())
     }
 
-    fn peer(&self) -> PyResult<Arc<Peer>> {
+    pub(crate) fn peer(&self) -> PyResult<Arc<Peer>> {
         let handle = self.slot();
         let peer = handle.as_ref().map(|handle| Arc::clone(&handle.peer));
         peer.ok_or_else(|| PyRuntimeError::new_err("this host was never started"))
@@ -331,6 +331,7 @@ pub(crate) fn close_peer(py: Python<'_>, peer: &Arc<Peer>, timeout: Duration) ->
     if let Some(far) = peer.far.get() {
         local::finish(py, &peer.link, far, Some(timeout));
     } else if let Some(process) = &peer.process {
+        guests::dismiss(py, peer);
         py.detach(|| process.start_close(timeout));
         // A signal ends a wait, and its handler may return.
         while !py.detach(|| process.wait(Some(TICK))) {

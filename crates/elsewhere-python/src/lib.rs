@@ -26,6 +26,7 @@ mod errors;
 mod exposure;
 mod forked;
 mod future;
+mod guests;
 mod home;
 mod host;
 mod ids;
@@ -70,11 +71,15 @@ mod _core {
     #[pymodule_export]
     use crate::{
         buffers::{_shared_span, _shares, shared_memory},
-        connecting::{_connect, _forget_connections, _grant, _known_key, _redeem, _wait_served},
+        connecting::{
+            _ask_to_listen, _connect, _forget_connections, _grant, _is_relayed, _known_key, _redeem, _redeem_at_host,
+            _wait_served,
+        },
         coroutines::Running,
         deadline::Deadline,
         forked::{HostFork, start_forked_host},
         future::Future,
+        guests::{_add_guest, _calling_link, _dismiss_guests, _held_by, _listen_for_guests, _remove_guest},
         home::{_flush_after_calls, _tell_owner, HomeQueue},
         host::{HostCore, adopt_owner, start_host, start_local_host},
         lane::TaskLane,

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::peer::Peer;
-use crate::{chain, coroutines, errands, home, producing, running, service, serving, turns};
+use crate::{chain, coroutines, errands, guests, home, producing, running, service, serving, turns};
 
 /// Seconds that the end of the process waits for hosts to finish; what is left then ends by itself within a second.
 const EXIT_PATIENCE: Duration = Duration::from_secs(2);
@@ -133,6 +133,7 @@ pub(crate) fn _forget_owner() {
     std::mem::forget(own_owner().take());
     chain::forget();
     serving::forget();
+    guests::forget();
     coroutines::forget();
     producing::forget();
 }
@@ -142,6 +143,7 @@ pub(crate) fn _forget_owner() {
 pub(crate) fn _at_exit(py: Python<'_>) {
     exit::begin();
     errands::bring_home(py);
+    crate::peer::all().iter().for_each(|peer| guests::dismiss(py, peer));
     py.detach(|| exit::finish(EXIT_PATIENCE));
     crate::peer::all().iter().for_each(|peer| home::show_last(py, peer));
 }

@@ -78,7 +78,7 @@ pub(crate) fn root(proxy: &Proxy) -> &Arc<Import> {
     let mut place = &proxy.place;
     loop {
         match place {
-            Place::Root(import) => return import.heir.get().unwrap_or(import),
+            Place::Root(import) => return import.latest(),
             Place::Path { parent, .. } => place = &parent.get().place,
         }
     }
@@ -120,7 +120,7 @@ pub(crate) fn future<'p, 'py>(py: Python<'py>, proxy: &'p Proxy) -> Option<&'p B
 /// Writes the steps of `proxy`'s path; gives the object they start from and their number.
 pub(crate) fn write(encoder: &mut Encoder<'_, '_>, proxy: &Proxy) -> PyResult<(ObjectId, u16)> {
     match &proxy.place {
-        Place::Root(import) => return Ok((import.object, 0)),
+        Place::Root(import) => return Ok((import.latest().object, 0)),
         Place::Path { parent, step: Step::Attribute(name), length: 1 } => {
             write_attribute(encoder, name)?;
             return Ok((root(parent.get()).object, 1));

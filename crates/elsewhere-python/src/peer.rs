@@ -3,6 +3,7 @@
 //! Owns: the Python objects behind our exports, the shared handles of our imports, the class descriptors of both
 //! directions, the lease. Must not know: frames and waiting (the engine's), how a value is written (encode).
 //! The reference *counts* are the protocol's; this file holds what the counts are about.
+//! Long because the two tables of a connection, and all that is kept beside them, are one thing.
 
 use std::collections::{HashMap, HashSet};
 
@@ -61,6 +62,10 @@ pub(crate) struct Peer {
     pub(crate) reached: OnceLock<Reached>,
     /// By class, the names of methods whose results go to it by reference; of the far end of a local host alone.
     pub(crate) returns: OnceLock<Py<PyDict>>,
+    /// Where it listens, of a host of ours that does.
+    pub(crate) listens: OnceLock<Reached>,
+    /// Set of who has come to this host without being its owner.
+    pub(crate) is_guest: OnceLock<()>,
     /// What its owner wants of it.
     pub(crate) traits: OnceLock<host::Traits>,
     /// Whether the host ends with our last handle.
@@ -171,6 +176,11 @@ pub(crate) struct Import {
 }
 
 impl Import {
+    /// What stands for it now.
+    pub(crate) fn latest(self: &Arc<Self>) -> &Arc<Self> {
+        self.heir.get().map_or(self, Self::latest)
+    }
+
     /// Gives the references back now; what is called through this import afterwards finds the object gone.
     pub(crate) fn give_back(&self) {
         self.peer.forget(self.object);
@@ -207,6 +217,8 @@ impl Peer {
             server: OnceLock::new(),
             reached: OnceLock::new(),
             returns: OnceLock::new(),
+            listens: OnceLock::new(),
+            is_guest: OnceLock::new(),
             traits: OnceLock::new(),
             owned,
             tables: Mutex::default(),

@@ -339,8 +339,7 @@ impl Proxy {
     }
 
     pub(crate) fn __reduce_ex__<'py>(slf: &Bound<'py, Self>, _protocol: i32) -> PyResult<Bound<'py, PyAny>> {
-        let peer = &path::root(slf.get()).peer;
-        if !pickling::is_writing() && (peer.reached.get().is_some() || peer.far.get().is_some()) {
+        if !pickling::is_writing() {
             let granted = slf.py().import("elsewhere._grants")?.call_method1("reduce", (slf,))?;
             if !granted.is_none() {
                 return Ok(granted);
@@ -348,8 +347,9 @@ impl Proxy {
         }
         pickling::reduce_reference(
             slf.as_any(),
-            "a proxy cannot be pickled: its object lives in a host that only this process is connected to; \
-             pass it as an argument, or use get() for a copy of the object",
+            "a proxy of this object cannot be pickled, since nobody else can connect to the process where it lives \
+             (a local host, a host without the package, or a process that serves nothing); \
+             pass it as an argument, serve() the object, or use get() for a copy of it",
         )
     }
 
@@ -560,7 +560,7 @@ pub(crate) fn _operate_in_place<'py>(
     let result = operate(proxy, operation, &[value])?;
     // The operand comes back as "the object the call was made on", which is read as the root of the path.
     let is_operand = result.cast_exact::<Proxy>().is_ok_and(|result| match &result.get().place {
-        Place::Root(import) => Arc::ptr_eq(import, path::root(proxy.get())),
+        Place::Root(import) => Arc::ptr_eq(import.latest(), path::root(proxy.get())),
         Place::Path { .. } => false,
     });
     Ok(if is_operand { proxy.clone().into_any() } else { result })
@@ -570,7 +570,7 @@ pub(crate) fn _operate_in_place<'py>(
 fn is_same_object(proxy: &Proxy, other: &Bound<'_, PyAny>) -> bool {
     let Ok(other) = other.cast_exact::<Proxy>() else { return false };
     match (&proxy.place, &other.get().place) {
-        (Place::Root(here), Place::Root(there)) => Arc::ptr_eq(here, there),
+        (Place::Root(here), Place::Root(there)) => Arc::ptr_eq(here.latest(), there.latest()),
         _ => false,
     }
 }

@@ -523,7 +523,7 @@ pub(crate) fn _serve_crew(py: Python<'_>, id: u64) {
     served.workers.fetch_sub(1, Ordering::SeqCst);
 }
 
-fn serve_error(error: ServeError) -> PyErr {
+pub(crate) fn serve_error(error: ServeError) -> PyErr {
     match error {
         ServeError::InUse(text) => PyOSError::new_err((rustix::io::Errno::ADDRINUSE.raw_os_error(), text)),
         ServeError::Place(text) => PyOSError::new_err(text),

@@ -15,7 +15,7 @@ use pyo3::types::PyDict;
 use crate::coroutines::{self, Running};
 use crate::future::Future;
 use crate::peer::{self, Peer};
-use crate::{calls_in, chain, errands, home, host, lifecycle, producing, running, server, turns};
+use crate::{calls_in, chain, errands, guests, home, host, lifecycle, producing, running, server, turns};
 
 /// The inbox of everything that is not a host's main loop or a local host.
 pub(crate) fn process_inbox() -> Arc<Inbox> {
@@ -191,6 +191,8 @@ pub(crate) enum Watched {
     Home(Arc<Peer>),
     /// The end of a connection to a server here. Nobody is told, but the tables are cleared.
     Client,
+    /// The end of a connection to this host.
+    Guest(Arc<Peer>),
     /// Somebody was refused by the server with this number. Told again and again.
     Refusals(u64),
 }
@@ -201,7 +203,7 @@ fn watched() -> MutexGuard<'static, HashMap<u64, Watched>> {
 }
 
 /// A key that nothing has.
-const NOTHING: u64 = 0;
+pub(crate) const NOTHING: u64 = 0;
 
 /// A key that nothing else has.
 pub(crate) fn new_key() -> u64 {
@@ -246,7 +248,8 @@ fn completed(py: Python<'_>, key: u64) {
     match object {
         Some(Watched::Future(future)) => Future::arrived(future.bind(py)),
         Some(Watched::Coroutine { coroutine, running }) => coroutines::handed_over(py, coroutine, running),
-        Some(Watched::Death { .. } | Watched::Home(_) | Watched::Client | Watched::Refusals(_)) | None => {}
+        Some(Watched::Death { .. } | Watched::Home(_) | Watched::Client | Watched::Guest(_) | Watched::Refusals(_))
+        | None => {}
     }
 }
 
@@ -256,6 +259,7 @@ fn died(py: Python<'_>, key: u64) {
     let (callback, peer) = match object {
         Some(Watched::Death { callback, peer }) => (callback, peer),
         Some(Watched::Client) => return peer::sweep(py),
+        Some(Watched::Guest(guest)) => return guests::left(py, &guest),
         _ => return,
     };
     let called = host::object_of(py, &peer).and_then(|host| callback.bind(py).call1((host,)));

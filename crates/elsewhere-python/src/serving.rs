@@ -12,7 +12,7 @@
 //! Coroutines always run on the loop of the main thread. With threads it takes no calls, and leaves the stream to them.
 
 use std::cell::{Cell, RefCell};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,7 +24,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::peer::{self, Peer};
-use crate::{answer, class_info, coroutines, lifecycle, service};
+use crate::{answer, class_info, coroutines, guests, lifecycle, service};
 
 /// A tick so long that only a signal ends a wait before its time: an idle host has no wake-ups.
 const SIGNALS_ONLY: Duration = Duration::from_secs(86_400);
@@ -188,8 +188,17 @@ fn wait_on_main(py: Python<'_>, owner: &Arc<Peer>, patience: Duration, beside: O
     {
         return wake;
     }
+    let company = if concurrency.has_workers() || beside.is_some() { None } else { guests::company() };
     py.detach(|| {
-        if concurrency.has_workers() {
+        if let Some(company) = company {
+            let attending = company.attend();
+            let wake = owner.link.wait_work(&mut concurrency.of_main(), Some(patience), Some(company.as_fd()));
+            if matches!(wake, InboxWake::Tick) {
+                company.take_in();
+            }
+            drop(attending);
+            wake
+        } else if concurrency.has_workers() {
             owner.link.wait_errands(Some(patience), beside)
         } else {
             owner.link.wait_work(&mut concurrency.of_main(), Some(patience), beside)
@@ -247,6 +256,13 @@ fn work(py: Python<'_>, owner: &Arc<Peer>) {
             }
             return;
         }
+        if let Taker::Of(lane) = taker
+            && lane.link != owner.link.id()
+            && peer::all().iter().all(|peer| peer.link.id() != lane.link)
+        {
+            owner.link.inbox().free_lane(lane); // a lane of a guest who is gone has no last call
+            return;
+        }
         if taker == Taker::New && has_spare(owner) {
             return; // it took a turn of a lane that has ended, and another thread waits in its place
         }
@@ -270,7 +286,9 @@ fn start_spare(py: Python<'_>, owner: &Peer) -> PyResult<()> {
 
 /// No thread can be had for a lane: its call is not begun, and this thread stays for what else comes.
 fn refuse(py: Python<'_>, owner: &Peer, work: &Work, lane: Lane, error: &PyErr) {
-    if let (Work::Call(incoming), Some(peer)) = (work, peer::of_link(&owner.link)) {
+    if let Work::Call(incoming) = work
+        && let Some(peer) = peer::of_link(&incoming.link)
+    {
         if incoming.call.head.want == Want::Nothing {
             lifecycle::report(py, error, "a call that was posted found no thread to run in");
             peer.link.finish(incoming.call.call);

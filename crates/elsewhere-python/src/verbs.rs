@@ -221,7 +221,8 @@ pub(crate) fn close(proxy: &Bound<'_, PyAny>, timeout: f64) -> PyResult<()> {
     if peer.is_only_for(import.object) {
         return host::close_peer(py, peer, deadline::duration(timeout));
     }
-    import.give_back();
+    import.latest().give_back();
+    import.give_back(); // of one that stands for it, nothing is left to give back
     Ok(())
 }
 

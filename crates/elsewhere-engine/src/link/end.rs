@@ -2,7 +2,7 @@
 //! Owns: the close from this side, the end seen from the other, the loss that everybody is told. Must not know: how a
 //! process ends.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use elsewhere_proto::Outcome;
@@ -37,6 +37,8 @@ pub(super) struct State {
     is_shut: AtomicBool,
     is_peer_closing: AtomicBool,
     is_input_over: AtomicBool,
+    /// Who else uses what its peer, the owner, made here.
+    guests: AtomicUsize,
     loss: OnceLock<Arc<Loss>>,
     violation: Mutex<Option<String>>,
     refusal: Mutex<Option<String>>,
@@ -51,6 +53,7 @@ impl State {
             is_shut: AtomicBool::new(false),
             is_peer_closing: AtomicBool::new(false),
             is_input_over: AtomicBool::new(false),
+            guests: AtomicUsize::new(0),
             loss: OnceLock::new(),
             violation: Mutex::default(),
             refusal: Mutex::default(),
@@ -225,7 +228,23 @@ impl Link {
 
     /// Whether everything that the peer asked for is done and told, and it asks for nothing more.
     pub(super) fn has_nothing_left(&self) -> bool {
-        self.is_peer_closing() && !self.attention.is_blocked() && self.stats().answers == 0
+        self.is_peer_closing()
+            && !self.attention.is_blocked()
+            && self.stats().answers == 0
+            && self.end.guests.load(Ordering::SeqCst) == 0
+    }
+
+    /// Somebody else uses what the peer made here, or was told that he may: this process goes on when the peer, its owner,
+    /// is done with it, until [`remove_guest`](Self::remove_guest).
+    pub fn add_guest(&self) {
+        self.end.guests.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// See [`add_guest`](Self::add_guest).
+    pub fn remove_guest(&self) {
+        self.end.guests.fetch_sub(1, Ordering::SeqCst);
+        self.wake_all();
+        self.wake_servers();
     }
 
     /// Whether nothing more will come from the peer.

@@ -8,6 +8,7 @@
 
 mod attention;
 mod buffers;
+mod company;
 mod end;
 mod life;
 mod objects;
@@ -35,6 +36,7 @@ use crate::lock::lock;
 use crate::transport::Transport;
 use crate::watch::{self, Ask, Bell};
 
+pub use company::Company;
 pub(crate) use end::{Kind, PeerFate};
 pub use submit::{Expect, Request};
 pub(crate) use undecoded::Mark;

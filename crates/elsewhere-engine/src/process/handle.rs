@@ -1,6 +1,7 @@
 //! The handle of a host.
 //! Owns: what a program may ask of a host, and that the host ends with its last handle. Must not know: how.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -81,6 +82,14 @@ impl HostProcess {
     #[must_use]
     pub fn is_alive(&self) -> bool {
         self.process.exit.get().is_none()
+    }
+
+    /// It listens at the socket `path`, which is taken away when it has ended, however it did.
+    pub fn note_socket(&self, path: PathBuf) {
+        let _ = self.process.socket.set(path);
+        if !self.is_alive() {
+            self.process.tidy_up();
+        }
     }
 
     /// How it ended; None while it lives.

@@ -8,6 +8,7 @@ mod output;
 mod warm;
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -48,6 +49,8 @@ pub(crate) struct Process {
     /// Where those two go, if they are shown in this process.
     home: Option<Arc<Home>>,
     exit: OnceLock<Exit>,
+    /// Where it listens, if it does.
+    socket: OnceLock<PathBuf>,
     plan: Mutex<Plan>,
     is_done: AtomicBool,
     waiters: Mutex<Vec<Arc<Parker>>>,
@@ -90,6 +93,7 @@ impl Process {
             stderr: Mutex::new(stderr),
             home,
             exit: OnceLock::new(),
+            socket: OnceLock::new(),
             plan: Mutex::default(),
             is_done: AtomicBool::new(false),
             waiters: Mutex::default(),
@@ -196,6 +200,18 @@ impl Process {
             let _ = epoll::delete(self.link.bell().epoll(), pidfd);
         }
         None
+    }
+
+    /// Whether we are done with it, but others that have connected to it may not be.
+    pub(crate) fn goes_on_for_others(&self) -> bool {
+        self.socket.get().is_some() && self.link.is_closing() && self.exit.get().is_none()
+    }
+
+    /// Takes away what it left behind: who is killed tidies up nothing.
+    pub(crate) fn tidy_up(&self) {
+        if let Some(path) = self.socket.get() {
+            let _ = std::fs::remove_file(path); // gone already where it ended by itself
+        }
     }
 
     /// Whether it has ended and the zygote `id` is to tell how.

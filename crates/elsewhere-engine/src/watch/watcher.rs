@@ -228,6 +228,7 @@ impl Watcher {
         link.read_to_end();
         process.unwatch(self.bell.epoll());
         super::remove_process(id);
+        process.tidy_up();
         link.end_with(process.loss(), PeerFate::Ended);
         process.set_done();
     }
@@ -250,6 +251,7 @@ impl Watcher {
             return;
         }
         self.last_moment = Some(Timestamp(clock::now().0 + GRACE_WITHOUT_OWNER));
+        super::porches().iter().for_each(|porch| porch.close());
         let owner = super::owner_link();
         for link in super::links() {
             if Some(link.id()) == owner {
