@@ -327,7 +327,7 @@ impl Inbox {
         lock(&self.state).queue.is_empty()
     }
 
-    /// Waits for work, at most until `tick` is over or a signal comes (None: as long as it takes). Drives no link: what
+    /// Waits for work, at most until `tick` is over, a signal comes or the thread is nudged (None: as long as it takes). Drives no link: what
     /// arrives meanwhile is brought here by whoever drives, or by the watch thread.
     #[must_use]
     pub fn wait(&self, tick: Option<Duration>) -> Option<Work> {
@@ -360,6 +360,9 @@ impl Inbox {
             }
             if let Some(work) = self.try_take(taker) {
                 return Some(work);
+            }
+            if heeds_signals && seat.parker.take_nudge() {
+                return None;
             }
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {

@@ -16,6 +16,7 @@
 //! * [`fork`] and [`exit`]: what to call around `fork` and at the end of the process.
 #![forbid(unsafe_code)]
 
+mod alarm;
 mod buffers;
 mod chains;
 pub mod client;
@@ -41,6 +42,7 @@ pub mod transport;
 mod watch;
 mod zygote;
 
+pub use alarm::Alarm;
 pub use buffers::{BufferError, Enclosed, Frozen, Holding, Lent, Named, ShareError, SharedMemory};
 pub use chains::ChainSeat;
 pub use clock::expires;
@@ -55,6 +57,8 @@ pub use owner::{adopt_stdin, owner_pid};
 pub use parker::Sleeper;
 pub use pending::{Items, Pending};
 pub use process::{HostCommand, HostFork, HostProcess, Stdio, Unforked, WarmStart};
+#[cfg(feature = "net")]
+pub use serve::NoiseProof;
 pub use serve::{
     Attendant, ConnectError, Endpoint, Key, Listener, Nonce, OnLink, Proof, ServeError, Ticket, Unproven, Welcome,
     connect, new_path, wait_served,

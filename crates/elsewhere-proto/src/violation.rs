@@ -76,6 +76,13 @@ pub enum Violation {
         /// What is allowed.
         max: usize,
     },
+    /// What came does not fit into the memory of this side. The peer has broken nothing; its message cannot be kept, and
+    /// without it nothing that follows can be understood.
+    #[error("no memory for a message of {len} bytes or more")]
+    NoMemory {
+        /// Bytes that were to be kept.
+        len: usize,
+    },
     /// More messages were begun than can be open.
     #[error("more than {max} unfinished messages")]
     TooManyMessages {
@@ -236,6 +243,7 @@ impl Violation {
     pub(crate) fn reason(&self) -> Reason {
         match self {
             Self::NotOurs | Self::Version { .. } | Self::MissingCapability { .. } | Self::BadHello => Reason::VERSION,
+            Self::NoMemory { .. } => Reason::OVERLOADED,
             _ => Reason::VIOLATION,
         }
     }

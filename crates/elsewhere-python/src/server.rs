@@ -123,6 +123,7 @@ impl Served {
 
     /// Runs what it is asked for until it is closed, as the one thread or the first of several.
     fn serve(self: &Arc<Self>, py: Python<'_>) -> PyResult<()> {
+        let _heed = serving::heed_signals(py);
         let has_workers = self.concurrency.has_workers();
         if has_workers {
             self.start_worker(py)?;

@@ -12,17 +12,22 @@
 //! Coroutines always run on the loop of the main thread. With threads it takes no calls, and leaves the stream to them.
 
 use std::cell::{Cell, RefCell};
+<<<<<<< HEAD
 use std::os::fd::{AsFd, BorrowedFd};
+=======
+use std::os::fd::{BorrowedFd, RawFd};
+>>>>>>> b2c07fe (Servers and clients stand what strangers, dead peers and bad networks do)
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use elsewhere_engine::{Inbox, InboxWake, Lane, Taker, Work};
+use elsewhere_engine::{Alarm, Inbox, InboxWake, Lane, Taker, Work};
 use elsewhere_proto::{Capabilities, ErrorKind, Outcome, Want};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::call::is_main_thread;
 use crate::peer::{self, Peer};
 use crate::{answer, class_info, coroutines, guests, lifecycle, service};
 
@@ -117,6 +122,7 @@ pub(crate) fn forget() {
     WORKERS.store(0, Ordering::SeqCst);
     SHUT.set(None);
     IS_OVER.set(false);
+    std::mem::forget(HEED.lock().unwrap_or_else(PoisonError::into_inner).take());
 }
 
 /// Whether methods that are no coroutines are a part of the host's loop.
@@ -137,10 +143,55 @@ pub(crate) fn push_errand(work: Work) {
     }
 }
 
+/// Has signals end the waits of the calling thread, if it is the main thread and nobody else wants to be told of them.
+/// Without that, one that comes just before a wait would be handled after it. Gives None where it cannot be had.
+pub(crate) fn heed_signals(py: Python<'_>) -> Option<Heed> {
+    if !is_main_thread() {
+        return None;
+    }
+    let alarm = Alarm::new().ok()?;
+    let before = set_wakeup_fd(py, alarm.fd()).ok()?;
+    let heed = Heed(alarm);
+    if before == -1 {
+        return Some(heed);
+    }
+    let _ = set_wakeup_fd(py, before);
+    None
+}
+
+/// See [`heed_signals`]; its drop ends it.
+pub(crate) struct Heed(Alarm);
+
+impl Drop for Heed {
+    fn drop(&mut self) {
+        Python::attach(|py| {
+            // Whoever took it over meanwhile keeps it.
+            if let Ok(now) = set_wakeup_fd(py, -1)
+                && now != self.0.fd()
+            {
+                let _ = set_wakeup_fd(py, now);
+            }
+        });
+    }
+}
+
+fn set_wakeup_fd(py: Python<'_>, fd: RawFd) -> PyResult<RawFd> {
+    let kwargs = PyDict::new(py);
+    kwargs.set_item("warn_on_full_buffer", false)?;
+    // `signal` would cost 4 ms of imports.
+    py.import("_signal")?.getattr("set_wakeup_fd")?.call((fd,), Some(&kwargs))?.extract()
+}
+
+/// What the main thread of a host heeds signals by.
+static HEED: Mutex<Option<Heed>> = Mutex::new(None);
+
 /// Serve the owner of this host until it is done with us, or until a loop is wanted: then true.
 #[pyfunction]
 pub(crate) fn serve_owner(py: Python<'_>) -> PyResult<bool> {
     let Some(owner) = lifecycle::owner() else { return Ok(false) };
+    if let Some(heed) = heed_signals(py) {
+        *HEED.lock().unwrap_or_else(PoisonError::into_inner) = Some(heed);
+    }
     match concurrency() {
         Concurrency::Async => return Ok(true),
         Concurrency::Threads(_) | Concurrency::Caller => start_worker(py)?,

@@ -12,13 +12,26 @@ pub const LARGE: usize = 4 << 20;
 /// Makes room for `more` bytes at the end of `bytes`, in large pages where that is worth while. Room grows at least by
 /// doubling, so that who appends piece by piece moves little.
 pub fn make_room(bytes: &mut Vec<u8>, more: usize) {
-    if bytes.capacity().saturating_sub(bytes.len()) >= more {
-        return;
+    if !try_make_room(bytes, more) {
+        bytes.reserve(more);
     }
-    bytes.reserve(more);
+}
+
+/// The same where memory may be short: whether there was enough. It grows by less than double then, and is not used up to its
+/// last byte, or others would be the first to meet the end of it.
+#[must_use]
+pub fn try_make_room(bytes: &mut Vec<u8>, more: usize) -> bool {
+    if bytes.capacity().saturating_sub(bytes.len()) >= more {
+        return true;
+    }
+    let step = more.saturating_add(bytes.len() >> 3);
+    if bytes.try_reserve(more).is_err() && bytes.try_reserve_exact(step).is_err() {
+        return false;
+    }
     if bytes.capacity() >= LARGE {
         wish(bytes.as_mut_ptr(), bytes.capacity());
     }
+    true
 }
 
 /// Asks for large pages for the `len` bytes from `start` on. Does nothing where they are few.
@@ -48,6 +61,15 @@ mod tests {
         make_room(&mut bytes, 8 << 20);
 
         assert!(bytes.capacity() >= 100 + (8 << 20));
+        assert_eq!(bytes, vec![7; 100]);
+    }
+
+    #[test]
+    fn room_that_there_is_not_changes_nothing() {
+        let mut bytes = vec![7; 100];
+
+        assert!(!try_make_room(&mut bytes, usize::MAX >> 1));
+
         assert_eq!(bytes, vec![7; 100]);
     }
 

@@ -5,7 +5,8 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use elsewhere_proto::Outcome;
+use elsewhere_proto::{Outcome, Violation};
+use rustix::io::Errno;
 
 use super::Link;
 use super::wire::Wire;
@@ -42,6 +43,8 @@ pub(super) struct State {
     loss: OnceLock<Arc<Loss>>,
     violation: Mutex<Option<String>>,
     refusal: Mutex<Option<String>>,
+    /// Why the stream ended, where that was neither side's wish.
+    failure: Mutex<Option<String>>,
     observers: Mutex<Vec<Observer>>,
 }
 
@@ -57,6 +60,7 @@ impl State {
             loss: OnceLock::new(),
             violation: Mutex::default(),
             refusal: Mutex::default(),
+            failure: Mutex::default(),
             observers: Mutex::default(),
         }
     }
@@ -191,6 +195,29 @@ impl Link {
         self.notice_end();
     }
 
+    /// Keeps why the protocol cannot go on: what the peer broke, or what this side lacks.
+    pub(super) fn note_broken(&self, violation: &Violation) {
+        let place =
+            if matches!(violation, Violation::NoMemory { .. }) { &self.end.failure } else { &self.end.violation };
+        lock(place).get_or_insert_with(|| violation.to_string());
+    }
+
+    /// Why the stream is about to end, where that is known already and nobody here wished it.
+    pub(super) fn trouble(&self) -> Option<Loss> {
+        let broken = self.violation().map(|text| Loss::Violated { text });
+        broken.or_else(|| self.failure().map(|reason| Loss::Disconnected { reason }))
+    }
+
+    /// Keeps what the system says of a stream that it ended.
+    pub(super) fn note_failure(&self, error: Errno) {
+        let text = match error {
+            Errno::CONNRESET | Errno::PIPE | Errno::PROTO => return, // the peer's end, or its fault
+            Errno::TIMEDOUT => "the peer no longer answers".to_owned(),
+            other => std::io::Error::from(other).to_string(),
+        };
+        lock(&self.end.failure).get_or_insert(text);
+    }
+
     /// Keeps what the peer broke of the rules of the transport, if it did.
     pub(super) fn note_violation(&self, transport: &Transport) {
         if let Some(text) = transport.violation() {
@@ -256,8 +283,13 @@ impl Link {
     pub(crate) fn end_as_plain(self: &Arc<Self>) {
         let loss = self.plain_loss();
         let is_cut = lock(&self.roles).transport().is_some_and(|transport| transport.is_cut());
-        let is_seen = matches!(loss, Loss::Disconnected { .. } | Loss::Refused { .. }) && !is_cut;
+        let is_told = matches!(loss, Loss::Disconnected { .. } | Loss::Refused { .. });
+        let is_seen = is_told && !is_cut && self.failure().is_none();
         self.end_with(loss, if is_seen { PeerFate::Ended } else { PeerFate::MayGoOn });
+    }
+
+    fn failure(&self) -> Option<String> {
+        lock(&self.end.failure).clone()
     }
 
     fn plain_loss(&self) -> Loss {
@@ -269,7 +301,9 @@ impl Link {
         }
         match lock(&self.end.refusal).clone() {
             Some(text) => Loss::Refused { text },
-            None => Loss::Disconnected { reason: "the peer ended the stream".to_owned() },
+            None => {
+                Loss::Disconnected { reason: self.failure().unwrap_or_else(|| "the peer ended the stream".to_owned()) }
+            }
         }
     }
 

@@ -121,7 +121,7 @@ impl Link {
         kind: Kind,
     ) -> std::io::Result<Arc<Self>> {
         let bell = watch::bell()?;
-        let config = Config { grow: pages::make_room, ..config };
+        let config = Config { grow: pages::try_make_room, ..config };
         let transport = Arc::new(transport);
         let id = watch::next_id();
         let told = Arc::clone(&bell);

@@ -154,10 +154,10 @@ impl Link {
             (None, Some(CallRefused::WindowFull)) => SubmitError::WindowFull,
             (None, Some(CallRefused::TooLarge { len, max })) => SubmitError::TooLarge { len, max },
             (None, Some(CallRefused::NoHead)) => SubmitError::NoHead,
-            (None, Some(CallRefused::Closing | CallRefused::Closed) | None) => match self.end.refusal() {
-                Some(text) => SubmitError::Lost(Arc::new(Loss::Refused { text })),
-                None => SubmitError::Closing,
-            },
+            (None, Some(CallRefused::Closing | CallRefused::Closed) | None) => {
+                let told = || self.end.refusal().map(|text| Loss::Refused { text });
+                self.trouble().or_else(told).map_or(SubmitError::Closing, |loss| SubmitError::Lost(Arc::new(loss)))
+            }
         }
     }
 

@@ -270,6 +270,9 @@ impl Link {
             if let Some(wake) = self.look(&mut Taker::Errands) {
                 break wake;
             }
+            if parker.take_nudge() {
+                break InboxWake::Tick;
+            }
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {
                 break InboxWake::Tick;

@@ -12,7 +12,7 @@ use super::Link;
 use crate::clock;
 use crate::lock::{lock, try_lock};
 use crate::pending::Pending;
-use crate::transport::Transport;
+use crate::transport::{Half, Transport};
 
 /// Bytes taken from the stream at once.
 const CHUNK: usize = 256 * 1024;
@@ -173,8 +173,9 @@ impl Link {
                     is_blocked = true;
                     break;
                 }
-                Err(_) => {
+                Err(error) => {
                     self.note_violation(transport);
+                    self.note_failure(error);
                     self.notice_end();
                     break;
                 }
@@ -223,8 +224,9 @@ impl Link {
                     }
                     Ok(count) => count,
                     Err(Errno::AGAIN) => break,
-                    Err(_) => {
+                    Err(error) => {
                         self.note_violation(&transport);
+                        self.note_failure(error);
                         self.notice_end();
                         break;
                     }
@@ -249,18 +251,19 @@ impl Link {
             return false;
         }
         let verdict = wire.protocol.receive(bytes, clock::now());
+        if let Err(violation) = &verdict {
+            self.note_broken(violation); // before anybody else finds the connection over
+        }
         self.leave(wire, Sending::Now, events);
         for event in events.drain(..) {
             self.route(event);
         }
         self.wake_for_room();
-        match verdict {
-            Ok(()) => true,
-            Err(violation) => {
-                self.violated(violation.to_string());
-                false
-            }
+        if verdict.is_err() {
+            self.shut(Half::Both);
+            self.notice_end();
         }
+        verdict.is_ok()
     }
 
     /// When something runs out of time next.

@@ -2,9 +2,10 @@
 //! Owns: the way from an address to a link, on the thread that wants it. Must not know: Python, what is served.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use elsewhere_proto::{Config, Timestamp};
@@ -18,7 +19,7 @@ use super::handshake::{Handshake, Knock, Progress};
 #[cfg(feature = "net")]
 use super::noise::NoiseProof;
 use super::place::stream_socket;
-use super::{Endpoint, Key, Proof, Ticket, Unproven, random, tcp};
+use super::{Endpoint, Key, Proof, Ticket, Unproven, place, random, tcp};
 use crate::error::Loss;
 use crate::inbox::Inbox;
 use crate::link::{Link, Wake};
@@ -106,8 +107,46 @@ fn reach(path: &Path, until: Instant, goes_on: &mut dyn FnMut() -> bool) -> Resu
             Ok(()) => return Ok(socket),
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => wait(None, CROWD, until, &shown.to_string(), goes_on)?,
-            Err(Errno::NOENT | Errno::CONNREFUSED) => return Err(ConnectError::Nobody(shown.to_string())),
+            Err(error @ (Errno::NOENT | Errno::CONNREFUSED)) => {
+                if error == Errno::CONNREFUSED {
+                    place::forget(path);
+                }
+                return Err(ConnectError::Nobody(shown.to_string()));
+            }
+            Err(Errno::ACCESS | Errno::PERM) => {
+                return Err(ConnectError::Unproven(format!("{shown}, where this user may not go")));
+            }
             Err(error) => return Err(failed(error.into())),
+        }
+    }
+}
+
+/// The addresses of `host`. The system looks them up for as long as it likes, and cannot be stopped: so another thread waits
+/// for it, which ends when it is done.
+fn resolve(
+    endpoint: &Endpoint,
+    host: &str,
+    port: u16,
+    until: Instant,
+    goes_on: &mut dyn FnMut() -> bool,
+) -> Result<Vec<SocketAddr>, ConnectError> {
+    let unreachable = |error: io::Error| ConnectError::Unreachable(format!("{endpoint}: {error}"));
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    let (tell, told) = mpsc::channel();
+    let name = host.to_owned();
+    let look_up = move || {
+        let _ = tell.send(tcp::resolve(&name, port)); // nobody may wait any longer
+    };
+    std::thread::Builder::new().name("elsewhere-names".to_owned()).spawn(look_up).map_err(unreachable)?;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        match told.recv_timeout(left.min(TICK)) {
+            Ok(found) => return found.map_err(unreachable),
+            Err(_) if left.is_zero() => return Err(ConnectError::TimedOut(endpoint.to_string())),
+            Err(_) if !goes_on() => return Err(ConnectError::GivenUp),
+            Err(_) => {}
         }
     }
 }
@@ -122,7 +161,7 @@ fn reach_host(
 ) -> Result<OwnedFd, ConnectError> {
     let unreachable = |error: io::Error| ConnectError::Unreachable(format!("{endpoint}: {error}"));
     let mut failed = ConnectError::Unreachable(format!("{endpoint}: no such host"));
-    for address in tcp::resolve(host, port).map_err(unreachable)? {
+    for address in resolve(endpoint, host, port, until, goes_on)? {
         let socket =
             tcp::socket(&address).and_then(|socket| tcp::prepare(&socket).map(|()| socket)).map_err(unreachable)?;
         let begun = rustix::net::connect(&socket, &address);

@@ -42,7 +42,7 @@ pub use connect::{ConnectError, connect, wait_served};
 pub use endpoint::Endpoint;
 use handshake::{Handshake, Knock, Progress};
 #[cfg(feature = "net")]
-use noise::NoiseProof;
+pub use noise::NoiseProof;
 #[cfg(all(test, feature = "net"))]
 pub(crate) use noise::noise_pair;
 pub use place::new_path;
@@ -131,6 +131,11 @@ struct Refusals {
     last: String,
     told_at: Option<Timestamp>,
     is_told: bool,
+}
+
+/// Why somebody is not let in who may well be one to let in.
+fn no_room(error: &io::Error) -> String {
+    format!("there is no room for connections ({error})")
 }
 
 /// Bytes that nobody can guess.
@@ -265,11 +270,12 @@ impl Porch {
                 Ok(socket) => self.admit(&mut state, socket, epoll),
                 Err(Errno::INTR | Errno::CONNABORTED) => {}
                 Err(Errno::AGAIN) => return,
-                Err(_) => {
+                Err(error) => {
                     // Out of descriptors or memory. Who waits goes on to wait, and so do we, instead of asking all the time.
                     let flags = epoll::EventFlags::empty();
                     let _ = epoll::modify(epoll, listening, Token::Porch(self.id).into(), flags);
                     state.resume_at = Some(Timestamp(clock::now().0 + BREATH));
+                    self.refuse(&mut state, "somebody", &no_room(&error.into()));
                     return;
                 }
             }
@@ -307,8 +313,9 @@ impl Porch {
         };
         let until = Timestamp(clock::now().0 + PATIENCE);
         let knock = Knock::new(watch::next_id(), socket, proof, from, until);
-        if epoll::add(epoll, knock.as_fd(), Token::Knock(knock.id()).into(), knock.interest()).is_ok() {
-            state.knocks.push(knock);
+        match epoll::add(epoll, knock.as_fd(), Token::Knock(knock.id()).into(), knock.interest()) {
+            Ok(()) => state.knocks.push(knock),
+            Err(error) => self.refuse(state, knock.from(), &no_room(&error.into())),
         }
     }
 
@@ -340,9 +347,10 @@ impl Porch {
     fn welcome(&self, knock: Knock) {
         let Welcome { config, inbox, on_link, .. } = &self.welcome;
         let who = knock.from().to_owned();
-        // Fails where the system has no room; whoever knocked sees the end of the stream.
-        let Ok(link) = Link::with_kind(knock.into_transport(), config.clone(), Arc::clone(inbox), Kind::Client) else {
-            return;
+        // Where the system has no room, whoever knocked sees the end of the stream.
+        let link = match Link::with_kind(knock.into_transport(), config.clone(), Arc::clone(inbox), Kind::Client) {
+            Ok(link) => link,
+            Err(error) => return self.refuse(&mut lock(&self.state), &who, &no_room(&error)),
         };
         on_link(&link, &who);
         link.serve();

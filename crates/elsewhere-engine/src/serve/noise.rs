@@ -36,8 +36,8 @@ enum Stage {
     Failed,
 }
 
-/// One side of a handshake: give it what comes, send what it gives.
-pub(crate) struct NoiseProof {
+/// One side of a handshake between two machines: give it what comes, send what it gives.
+pub struct NoiseProof {
     key: Key,
     stage: Stage,
     output: Vec<u8>,
@@ -50,11 +50,15 @@ impl std::fmt::Debug for NoiseProof {
 }
 
 impl NoiseProof {
-    pub(crate) fn server(key: Key) -> Self {
+    /// The side that is connected to.
+    #[must_use]
+    pub fn server(key: Key) -> Self {
         Self { key, stage: Stage::Open, output: Vec::new() }
     }
 
-    pub(crate) fn client(key: Key, ticket: Ticket) -> Self {
+    /// The side that connects and shows `ticket`.
+    #[must_use]
+    pub fn client(key: Key, ticket: Ticket) -> Self {
         let mut opening = Vec::with_capacity(OPENING + MESSAGE);
         opening.extend_from_slice(MAGIC);
         opening.push(ticket.kind);
@@ -93,7 +97,9 @@ impl NoiseProof {
         builder.and_then(build).map_err(|_| Unproven::Wrong)
     }
 
-    pub(crate) const fn wanted(&self) -> usize {
+    /// How many bytes are to be read before [`receive`](Self::receive), and not one more. 0 when it is over.
+    #[must_use]
+    pub const fn wanted(&self) -> usize {
         match self.stage {
             Stage::Open => OPENING + MESSAGE,
             Stage::Answered(_) => CONFIRMATION,
@@ -102,22 +108,35 @@ impl NoiseProof {
         }
     }
 
-    pub(crate) const fn is_done(&self) -> bool {
+    /// Whether the other side is proven. What there is to send has still to be sent.
+    #[must_use]
+    pub const fn is_done(&self) -> bool {
         matches!(self.stage, Stage::Done(_))
     }
 
-    pub(crate) fn take_output(&mut self) -> Vec<u8> {
+    /// What is to be sent, taken once.
+    #[must_use]
+    pub fn take_output(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.output)
     }
 
-    pub(crate) fn look(&self, beginning: &[u8]) -> Result<(), Unproven> {
+    /// Looks at the beginning of a message: who speaks another language need not be waited for.
+    ///
+    /// # Errors
+    /// [`Unproven::Stranger`].
+    pub fn look(&self, beginning: &[u8]) -> Result<(), Unproven> {
         let known = beginning.len().min(MAGIC.len());
         let is_ours = !matches!(self.stage, Stage::Open) || beginning[..known] == MAGIC[..known];
         if is_ours && !matches!(self.stage, Stage::Failed) { Ok(()) } else { Err(Unproven::Stranger) }
     }
 
-    pub(crate) fn receive(&mut self, message: &[u8]) -> Result<(), Unproven> {
+    /// Takes in a message of [`wanted`](Self::wanted) bytes.
+    ///
+    /// # Errors
+    /// [`Unproven`]: end the stream, and say nothing.
+    pub fn receive(&mut self, message: &[u8]) -> Result<(), Unproven> {
         if message.len() != self.wanted() {
+            self.stage = Stage::Failed;
             return Err(Unproven::Stranger);
         }
         self.stage = match std::mem::replace(&mut self.stage, Stage::Failed) {
@@ -153,8 +172,9 @@ impl NoiseProof {
         Ok(Stage::Answered(Box::new(keys)))
     }
 
-    /// The keys of what follows. To be called when it is done.
-    pub(crate) fn into_keys(self) -> Option<StatelessTransportState> {
+    /// The keys of what follows. None before it is done.
+    #[must_use]
+    pub fn into_keys(self) -> Option<StatelessTransportState> {
         match self.stage {
             Stage::Done(keys) => Some(*keys),
             _ => None,
@@ -228,5 +248,16 @@ mod tests {
             let mut server = NoiseProof::server(Key::new(b"secret"));
             assert!(server.receive(&changed).is_err(), "byte {at} was changed");
         }
+    }
+
+    #[test]
+    fn message_of_another_length_is_the_end_of_it() {
+        let mut server = NoiseProof::server(Key::new(b"secret"));
+        let mut client = NoiseProof::client(Key::new(b"secret"), Ticket::default());
+        let message = client.take_output();
+
+        assert_eq!(server.receive(&message[1..]), Err(Unproven::Stranger));
+
+        assert_eq!(server.receive(&message), Err(Unproven::Stranger), "who failed tried again");
     }
 }

@@ -4,12 +4,17 @@
 //! A socket lies in a directory that is its user's alone, and never in the abstract namespace, which has no owner. It is
 //! bound under another name and renamed, under the lock of the directory, so that its name never leads to a socket that
 //! nobody listens on, and so that of two servers that want one name exactly one gets it.
+//!
+//! A server that is killed leaves its name behind. Of names that were made here, those that lead nowhere are taken away by
+//! the next process that makes one, and by clients that find them so. Under the lock of the directory such a name either
+//! leads to a socket that is listened on, or never will again.
 
 use std::fs::{File, Permissions};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -24,6 +29,17 @@ const PATH_MAX: usize = 107;
 const NAME_ROOM: usize = 64;
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 128;
+/// What the names end with that are made here, behind as many digits as [`NAME_DIGITS`].
+const SUFFIX: &str = ".socket";
+const NAME_DIGITS: usize = 32;
+/// What a socket is bound under before it is renamed: a dot and so many digits.
+const HIDDEN_DIGITS: usize = 8;
+/// What a directory is tried with: a dot and so many digits.
+const PROBE_DIGITS: usize = 16;
+/// After how many names of its own a process looks again for those that lead nowhere.
+const SWEPT_EACH: usize = 64;
+/// How many names it looks at then.
+const SWEPT_MAX: usize = 256;
 
 /// A socket that is listened on, and the name that leads to it.
 #[derive(Debug)]
@@ -51,7 +67,12 @@ pub fn new_path(temporary: &Path) -> Result<PathBuf, ServeError> {
         match make_own_directory(&directory) {
             Ok(()) => {
                 let name: String = random::<16>().iter().map(|byte| format!("{byte:02x}")).collect();
-                return Ok(directory.join(format!("{name}.socket")));
+                static MADE: AtomicUsize = AtomicUsize::new(0);
+                // Relaxed: how often does not matter. Each look may disturb servers that are alive.
+                if MADE.fetch_add(1, Ordering::Relaxed).is_multiple_of(SWEPT_EACH) {
+                    sweep(&directory);
+                }
+                return Ok(directory.join(format!("{name}{SUFFIX}")));
             }
             Err(problem) => problems.push(problem),
         }
@@ -72,6 +93,71 @@ fn make_own_directory(directory: &Path) -> Result<(), String> {
     File::create_new(&probe).map_err(|error| format!("{} cannot be written to ({error})", directory.display()))?;
     let _ = std::fs::remove_file(&probe);
     Ok(())
+}
+
+/// What a name in a directory of ours was made for, by its form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Made {
+    /// To be connected to.
+    Socket,
+    /// To be renamed, under the lock.
+    Hidden,
+    /// To find out whether the directory can be written to.
+    Probe,
+}
+
+fn made_for(name: &str) -> Option<Made> {
+    let (digits, made, count) = match name.strip_suffix(SUFFIX) {
+        Some(digits) => (digits, Made::Socket, NAME_DIGITS),
+        None if name.len() == 1 + HIDDEN_DIGITS => (name.strip_prefix('.')?, Made::Hidden, HIDDEN_DIGITS),
+        None => (name.strip_prefix('.')?, Made::Probe, PROBE_DIGITS),
+    };
+    let is_ours = digits.len() == count && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    is_ours.then_some(made)
+}
+
+/// Takes away what killed processes left in a directory of ours. Does nothing where another process is at work there.
+fn sweep(directory: &Path) {
+    let Ok(guard) = File::open(directory) else { return };
+    if flock(guard.as_fd(), FlockOperation::NonBlockingLockExclusive).is_err() {
+        return;
+    }
+    let Ok(entries) = std::fs::read_dir(directory) else { return };
+    for entry in entries.flatten().take(SWEPT_MAX) {
+        remove_if_stale(&entry.path());
+    }
+}
+
+/// Takes away `path` if it is a name of ours that leads nowhere. For a client that found nobody there.
+pub(super) fn forget(path: &Path) {
+    let Some(directory) = path.parent().filter(|directory| check_own(directory).is_ok()) else { return };
+    let Ok(guard) = File::open(directory) else { return };
+    if flock(guard.as_fd(), FlockOperation::NonBlockingLockExclusive).is_ok() {
+        remove_if_stale(path);
+    }
+}
+
+/// To be called under the lock of its directory.
+fn remove_if_stale(path: &Path) {
+    let Some(made) = path.file_name().and_then(|name| name.to_str()).and_then(made_for) else { return };
+    let Ok(found) = std::fs::symlink_metadata(path) else { return };
+    let is_stale = match made {
+        Made::Socket => found.file_type().is_socket() && leads_nowhere(path),
+        // Nobody else has the lock, so nobody is about to rename it.
+        Made::Hidden => found.file_type().is_socket(),
+        // Who made it looks only at whether it could be made.
+        Made::Probe => found.is_file() && found.len() == 0,
+    };
+    if is_stale {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+/// Whether nobody listens on the socket at `path`. Not said where that is not certain.
+fn leads_nowhere(path: &Path) -> bool {
+    let Ok(socket) = stream_socket() else { return false };
+    let tried = SocketAddrUnix::new(path).and_then(|address| rustix::net::connect(&socket, &address));
+    tried == Err(Errno::CONNREFUSED)
 }
 
 /// Whether nobody but this user can put anything into the directory.
@@ -180,5 +266,98 @@ impl Place {
         if is_ours {
             let _ = std::fs::remove_file(&self.path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory of its own, which its drop removes.
+    struct Directory(PathBuf);
+
+    impl Directory {
+        fn new() -> Self {
+            let path = std::env::temp_dir().join(format!("elsewhere-place-{:016x}", u64::from_ne_bytes(random())));
+            std::fs::DirBuilder::new().mode(0o700).create(&path).unwrap();
+            Self(path)
+        }
+
+        fn at(&self, name: &str) -> PathBuf {
+            self.0.join(name)
+        }
+
+        fn names(&self) -> Vec<String> {
+            let entries = std::fs::read_dir(&self.0).unwrap();
+            let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        }
+    }
+
+    impl Drop for Directory {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn name(digit: char) -> String {
+        format!("{}{SUFFIX}", digit.to_string().repeat(NAME_DIGITS))
+    }
+
+    #[test]
+    fn names_that_lead_nowhere_are_taken_away_and_others_stay() {
+        let directory = Directory::new();
+        let (_alive, _) = listen(&directory.at(&name('a'))).unwrap();
+        drop(listen(&directory.at(&name('b'))).unwrap()); // as a server does that is killed: without `remove`
+        drop(bind(&directory.at(".0123abcd")).unwrap());
+        File::create(directory.at(".0123456789abcdef")).unwrap();
+
+        sweep(&directory.0);
+
+        assert_eq!(directory.names(), [name('a')]);
+    }
+
+    #[test]
+    fn what_was_not_made_here_is_never_taken_away() {
+        let directory = Directory::new();
+        let foreign = ["dog.socket", ".hidden", ".0123456789ABCDEF", ".0123456789abcdee"];
+        drop(bind(&directory.at(foreign[0])).unwrap());
+        drop(bind(&directory.at(foreign[1])).unwrap());
+        File::create(directory.at(foreign[2])).unwrap();
+        std::fs::write(directory.at(foreign[3]), "something").unwrap();
+        std::fs::write(directory.at(&name('c')), "no socket").unwrap();
+        std::os::unix::fs::symlink("nowhere", directory.at(&name('d'))).unwrap();
+        let before = directory.names();
+
+        sweep(&directory.0);
+        before.iter().for_each(|name| forget(&directory.at(name)));
+
+        assert_eq!(directory.names(), before);
+    }
+
+    #[test]
+    fn directory_in_which_another_process_is_at_work_is_left_alone() {
+        let directory = Directory::new();
+        drop(listen(&directory.at(&name('b'))).unwrap());
+        let guard = File::open(&directory.0).unwrap();
+        flock(&guard, FlockOperation::LockExclusive).unwrap();
+
+        sweep(&directory.0);
+        forget(&directory.at(&name('b')));
+
+        assert_eq!(directory.names(), [name('b')]);
+    }
+
+    #[test]
+    fn name_that_a_client_found_dead_is_forgotten_unless_it_is_alive_by_now() {
+        let directory = Directory::new();
+        drop(listen(&directory.at(&name('b'))).unwrap());
+        let (_alive, _) = listen(&directory.at(&name('a'))).unwrap();
+
+        forget(&directory.at(&name('a')));
+        forget(&directory.at(&name('b')));
+
+        assert_eq!(directory.names(), [name('a')]);
     }
 }

@@ -174,6 +174,7 @@ impl Proof {
     /// [`Unproven`]: end the stream, and say nothing.
     pub fn receive(&mut self, message: &[u8]) -> Result<(), Unproven> {
         if message.len() != self.wanted() {
+            self.stage = Stage::Failed;
             return Err(Unproven::Stranger);
         }
         self.stage = match std::mem::replace(&mut self.stage, Stage::Failed) {
@@ -322,5 +323,16 @@ mod tests {
     #[test]
     fn key_is_not_shown() {
         assert_eq!(format!("{:?}", Key::new(b"secret")), "Key(…)");
+    }
+
+    #[test]
+    fn message_of_another_length_is_the_end_of_it() {
+        let mut server = Proof::server(Key::new(b"secret"), b"name", [1; 32]);
+        let mut client = Proof::client(Key::new(b"secret"), b"name", Ticket::default(), [2; 32]);
+        let message = client.take_output();
+
+        assert_eq!(server.receive(&message[1..]), Err(Unproven::Stranger));
+
+        assert_eq!(server.receive(&message), Err(Unproven::Stranger), "who failed tried again");
     }
 }

@@ -114,7 +114,8 @@ impl Transport {
 
     /// An encrypted stream over a connected TCP socket, with the keys of its handshake.
     #[cfg(feature = "net")]
-    pub(crate) fn encrypted(socket: OwnedFd, keys: snow::StatelessTransportState) -> Self {
+    #[must_use]
+    pub fn encrypted(socket: OwnedFd, keys: snow::StatelessTransportState) -> Self {
         Self::Noise(Box::new(noise::End::new(socket, keys)))
     }
 

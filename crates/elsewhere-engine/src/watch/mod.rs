@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 
 use rustix::event::epoll;
 
+use crate::alarm;
 use crate::fork::PerProcess;
 use crate::link::Link;
 use crate::process::Process;
@@ -32,6 +33,7 @@ struct Table {
     processes: BTreeMap<u64, Arc<Process>>,
     zygotes: BTreeMap<u64, Arc<Zygote>>,
     porches: BTreeMap<u64, Arc<Porch>>,
+    alarms: BTreeMap<u64, Arc<alarm::Wired>>,
     owner: Option<Owner>,
     service: Option<Service>,
     /// Threads that are about to fork; meanwhile the thread is not started.
@@ -68,6 +70,7 @@ impl Table {
             processes: BTreeMap::new(),
             zygotes: BTreeMap::new(),
             porches: BTreeMap::new(),
+            alarms: BTreeMap::new(),
             owner: None,
             service: None,
             forking: 0,
@@ -88,11 +91,12 @@ impl Table {
     }
 
     fn fds(&self) -> Vec<RawFd> {
-        let Self { links, processes, zygotes, porches, owner, service, .. } = self;
+        let Self { links, processes, zygotes, porches, alarms, owner, service, .. } = self;
         let mut fds: Vec<RawFd> = links.values().flat_map(|entry| entry.fds.iter().copied()).collect();
         fds.extend(processes.values().flat_map(|process| process.raw_fds()));
         fds.extend(zygotes.values().flat_map(|zygote| zygote.raw_fds()));
         fds.extend(porches.values().flat_map(|porch| porch.raw_fds()));
+        fds.extend(alarms.values().flat_map(|alarm| alarm.raw_fds()));
         fds.extend(owner.iter().filter_map(|owner| owner.pidfd.as_ref().map(AsRawFd::as_raw_fd)));
         fds.extend(service.iter().flat_map(|service| service.bell.raw_fds()));
         fds
@@ -208,6 +212,23 @@ fn porch(id: u64) -> Option<Arc<Porch>> {
 /// Every place that is listened at.
 pub(crate) fn porches() -> Vec<Arc<Porch>> {
     TABLE.lock().porches.values().cloned().collect()
+}
+
+/// Watches for what is written to an alarm.
+pub(crate) fn add_alarm(alarm: &Arc<alarm::Wired>) -> io::Result<()> {
+    let mut table = TABLE.lock();
+    table.alarms.insert(alarm.id(), Arc::clone(alarm));
+    alarm.watch(table.service()?.epoll())
+}
+
+/// Forgets an alarm. To be called before its pipe is closed.
+pub(crate) fn remove_alarm(id: u64) {
+    let alarm = TABLE.lock().alarms.remove(&id);
+    drop(alarm); // without the table
+}
+
+fn alarm(id: u64) -> Option<Arc<alarm::Wired>> {
+    TABLE.lock().alarms.get(&id).cloned()
 }
 
 /// Watches the process at the other end of `link` as the owner of this one.

@@ -36,6 +36,8 @@ pub(crate) enum Token {
     Porch(u64),
     /// Somebody who wants to be let in has something to say.
     Knock(u64),
+    /// A signal came.
+    Alarm(u64),
 }
 
 impl From<Token> for epoll::EventData {
@@ -49,6 +51,7 @@ impl From<Token> for epoll::EventData {
             Token::Output(id) => (3, id),
             Token::Porch(id) => (4, id),
             Token::Knock(id) => (5, id),
+            Token::Alarm(id) => (6, id),
         };
         Self::new_u64(id << 3 | kind)
     }
@@ -65,7 +68,8 @@ impl From<epoll::EventData> for Token {
             2 => Self::Exit(id),
             3 => Self::Output(id),
             4 => Self::Porch(id),
-            _ => Self::Knock(id),
+            5 => Self::Knock(id),
+            _ => Self::Alarm(id),
         }
     }
 }
@@ -137,6 +141,11 @@ impl Watcher {
             }
             Token::Knock(id) => {
                 let _ = super::porches().iter().any(|porch| porch.on_knock(id, self.bell.epoll()));
+            }
+            Token::Alarm(id) => {
+                if let Some(alarm) = super::alarm(id) {
+                    alarm.ring();
+                }
             }
             Token::Output(id) => {
                 if let Some(process) = super::process(id) {

@@ -20,27 +20,40 @@ impl Body<'_> {
         }
     }
 
-    pub(super) fn into_vec(self) -> Vec<u8> {
+    /// The bytes, kept.
+    ///
+    /// # Errors
+    /// [`Violation::NoMemory`].
+    pub(super) fn into_vec(self) -> Result<Vec<u8>, Violation> {
         match self {
-            Self::Here(bytes) => bytes.to_vec(),
-            Self::Gathered { bytes, .. } => bytes,
+            Self::Here(bytes) => kept(bytes),
+            Self::Gathered { bytes, .. } => Ok(bytes),
         }
     }
 
     /// The head of a call, and the rest.
     ///
     /// # Errors
-    /// [`Violation`] if there is no head.
+    /// [`Violation`] if there is no head, or no memory.
     pub(super) fn into_call(self) -> Result<(CallHead, Vec<u8>), Violation> {
         match self {
             Self::Here(bytes) => {
                 let head = CallHead::read(bytes)?;
-                Ok((head, bytes.get(CallHead::LEN..).unwrap_or_default().to_vec()))
+                Ok((head, kept(bytes.get(CallHead::LEN..).unwrap_or_default())?))
             }
             Self::Gathered { bytes, head: Some(head) } => Ok((head, bytes)),
             Self::Gathered { mut bytes, head: None } => Ok((take_head(&mut bytes)?, bytes)),
         }
     }
+}
+
+/// A copy of what is only lent.
+#[inline]
+fn kept(bytes: &[u8]) -> Result<Vec<u8>, Violation> {
+    let mut own = Vec::new();
+    own.try_reserve_exact(bytes.len()).map_err(|_| Violation::NoMemory { len: bytes.len() })?;
+    own.extend_from_slice(bytes);
+    Ok(own)
 }
 
 fn take_head(bytes: &mut Vec<u8>) -> Result<CallHead, Violation> {
@@ -68,7 +81,7 @@ pub(super) struct Assembler {
     /// Bytes in `unfinished`.
     kept: usize,
     max_message: usize,
-    grow: fn(&mut Vec<u8>, usize),
+    grow: fn(&mut Vec<u8>, usize) -> bool,
 }
 
 /// The frame whose body is coming.
@@ -91,7 +104,7 @@ struct Unfinished {
 }
 
 impl Assembler {
-    pub(super) fn new(max_message: usize, grow: fn(&mut Vec<u8>, usize)) -> Self {
+    pub(super) fn new(max_message: usize, grow: fn(&mut Vec<u8>, usize) -> bool) -> Self {
         Self { partial: [0; HEADER_LEN], filled: 0, frame: None, unfinished: Vec::new(), kept: 0, max_message, grow }
     }
 
@@ -136,7 +149,7 @@ impl Assembler {
     /// The body of this header may come. Gives it at once where it is a whole message and all there.
     ///
     /// # Errors
-    /// [`Violation::MessageTooLarge`].
+    /// [`Violation::MessageTooLarge`], [`Violation::NoMemory`].
     #[inline]
     pub(super) fn expect<'a>(&mut self, header: Header, bytes: &mut &'a [u8]) -> Result<Step<'a>, Violation> {
         let is_whole = !header.has_more && (self.unfinished.is_empty() || !self.is_begun(&header));
@@ -151,7 +164,8 @@ impl Assembler {
     fn begin_frame(&mut self, header: Header, is_whole: bool) -> Result<(), Violation> {
         let mut frame = Frame { header, body: Vec::new(), head: None, left: header.len, is_more_of_one: false };
         if is_whole {
-            frame.body.reserve_exact(header.len);
+            // At most a chunk, and less for most kinds.
+            frame.body.try_reserve_exact(header.len).map_err(|_| Violation::NoMemory { len: header.len })?;
         } else {
             let kept = self.kept.saturating_add(header.len);
             if kept > self.max_message {
@@ -174,7 +188,9 @@ impl Assembler {
         let Some(frame) = &mut self.frame else { return Ok(Step::Hungry) };
         let count = frame.left.min(bytes.len());
         let (now, rest) = bytes.split_at_checked(count).unwrap_or((bytes, &[]));
-        (self.grow)(&mut frame.body, count);
+        if !(self.grow)(&mut frame.body, count) {
+            return Err(Violation::NoMemory { len: frame.body.len().saturating_add(count) });
+        }
         frame.body.extend_from_slice(now);
         frame.left = frame.left.saturating_sub(count);
         *bytes = rest;

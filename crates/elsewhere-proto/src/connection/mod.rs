@@ -48,8 +48,9 @@ pub struct Config {
     pub window_calls: usize,
     /// No call is made while the unanswered ones have this many bytes or more; at most [`WINDOW_BYTES`].
     pub window_bytes: usize,
-    /// Makes room for so many more bytes where a long message is put together. They have come already.
-    pub grow: fn(&mut Vec<u8>, usize),
+    /// Makes room for so many more bytes where a long message is put together. They have come already. Whether there was
+    /// memory for that.
+    pub grow: fn(&mut Vec<u8>, usize) -> bool,
 }
 
 impl Default for Config {
@@ -60,7 +61,7 @@ impl Default for Config {
             limits: Limits::default(),
             window_calls: WINDOW_CALLS,
             window_bytes: WINDOW_BYTES,
-            grow: Vec::reserve,
+            grow: |bytes, more| bytes.try_reserve(more).is_ok(),
         }
     }
 }

@@ -199,6 +199,9 @@ impl<T: Clone> Connection<T> {
     }
 
     fn check_answer(&mut self, call: CallId, lane: LaneId, body: &[u8]) -> Result<LaneId, AnswerRefused> {
+        if self.is_over {
+            return Err(AnswerRefused::NotOpen); // nothing follows the reason of a violation
+        }
         let own = self.answers.lane(call).ok_or(AnswerRefused::NotOpen)?;
         debug_assert_eq!(own, lane, "the answer to call {call} names another lane");
         let max = self.peer_max_message();

@@ -140,16 +140,16 @@ impl<T: Clone> Connection<T> {
 
     #[inline]
     fn on_answer(&mut self, call: CallId, body: Body<'_>, is_reply: bool) -> Result<(), Violation> {
+        let body = body.into_vec()?; // before the call leaves the table: it must end even if there is no memory for this
         let entry = self.calls.remove(call).ok_or(Violation::UnknownAnswer { call })?;
         let outcome = if is_reply {
             Outcome::Finished
         } else {
-            ErrorRecord::peek(body.as_slice()).map_or(Outcome::Unknown, |(_, outcome)| outcome)
+            ErrorRecord::peek(&body).map_or(Outcome::Unknown, |(_, outcome)| outcome)
         };
         if outcome != Outcome::NotStarted {
             self.calls.note_answered_in_turn(&entry);
         }
-        let body = body.into_vec();
         self.events.push_back(match (entry.token, is_reply) {
             (Some(token), true) if !entry.is_given_up => Event::Reply { call, token, body },
             (Some(token), false) if !entry.is_given_up => Event::Failed { call, token, body },
@@ -163,7 +163,7 @@ impl<T: Clone> Connection<T> {
         let entry = self.calls.get_mut(call).ok_or(Violation::UnknownAnswer { call })?;
         entry.credit = entry.credit.checked_sub(count).ok_or(Violation::NoCredit { call })?;
         let (token, is_given_up) = (entry.token.clone(), entry.is_given_up);
-        let body = body.into_vec();
+        let body = body.into_vec()?;
         self.events.push_back(match token {
             Some(token) if !is_given_up => Event::Items { call, token, count, body },
             token => Event::Late { call, token, outcome: None, body },

@@ -2,8 +2,8 @@
 //! Owns: the forged frames. Must not know: what well-behaved peers do.
 
 use elsewhere_proto::{
-    CHUNK_MAX, CallHead, CallId, Capabilities, Config, Connection, Event, Kind, Limits, ObjectId, Outcome, Reason,
-    State, Violation, Want,
+    AnswerRefused, CHUNK_MAX, CallHead, CallId, Capabilities, Config, Connection, Event, Kind, LaneId, Limits,
+    ObjectId, Outcome, Reason, State, Violation, Want,
 };
 
 use crate::pair::{Forged, Make, Side, at, carry, events, pair, pair_of, pair_with, sent};
@@ -61,6 +61,19 @@ fn violation_ends_the_connection_and_tells_the_peer_why() {
     assert!(matches!(&told[..], [Event::Call(_), Event::GoAway { reason: Reason::VIOLATION, .. }]));
     near.disconnect();
     assert_eq!(events(&mut near), [Event::Lost { call, token: 0, outcome: Outcome::Unknown }]);
+}
+
+#[test]
+fn nothing_is_answered_after_a_violation() {
+    let (mut near, mut far) = pair();
+    let call = Make::default().on(&mut far);
+    carry(&mut far, &mut near);
+    assert!(Forged::new(Kind::Pong, 1).violates(&mut near).is_some());
+    assert!(sent(&mut near).ends_with(b"a pong without ping"));
+
+    assert_eq!(near.reply(call, LaneId(0), &mut vec![0xc0]), Err(AnswerRefused::NotOpen));
+
+    assert!(sent(&mut near).is_empty(), "something followed the reason");
 }
 
 #[test]

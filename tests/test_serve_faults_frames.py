@@ -1,0 +1,414 @@
+"""What peers say that no peer of ours would, before and after they have proven themselves."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import socket
+import struct
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import elsewhere
+from kennel import Dog, error_of
+from strangers import (
+    CALL,
+    CANCEL,
+    CHUNKS,
+    CLOSE,
+    CREDIT,
+    FORGET,
+    GOAWAY,
+    GREETING,
+    HELLO,
+    ITEMS,
+    MAGIC,
+    NO_TEXTS,
+    PONG,
+    RELEASE,
+    REPLY,
+    Stranger,
+    call,
+    frame,
+    hello,
+    proof_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+KEY = b"sixteen bytes or more"
+
+
+PICKLE_OF_ARGUMENTS = b"\x00\xa4root" + b"\x02\xc7\x05\x09\x00\x00\x00\x00\x00" + b"\xc4"
+"""The steps of a call of `root`, with what follows as the pickle of its arguments, its length first."""
+
+
+class Bomb:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.place,)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[elsewhere.Server]:
+    """One for all tests: none of them may leave anything behind."""
+    with elsewhere.serve(Dog("rex"), authkey=KEY) as server:
+        yield server
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    tmp_path.chmod(0o700)
+    return tmp_path / "socket"
+
+
+def name_of(server: elsewhere.Server) -> str:
+    return Path(str(server.address)).name
+
+
+def proven(server: elsewhere.Server) -> Stranger:
+    """Somebody with the key."""
+    stranger = Stranger.at(server.address)
+    stranger.prove(KEY, name_of(server))
+    return stranger
+
+
+@contextlib.contextmanager
+def served_by(place: Path, play: Callable[[Stranger], None]) -> Iterator[None]:
+    """A server that does what the test wants."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(place))
+        listener.listen()
+
+        def serve() -> None:
+            raw, _ = listener.accept()
+            with Stranger(raw) as stranger:
+                play(stranger)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield
+        finally:
+            thread.join()
+
+
+def test_peer_that_follows_the_rules_by_hand_is_answered(server):
+    with proven(server) as peer:
+        peer.say(hello() + call(1))
+        first, answer = peer.next_frame(), peer.next_frame()
+
+    assert first is not None
+    assert (first.kind, first.id, first.number) == (HELLO, MAGIC, 1)
+    assert answer is not None
+    assert (answer.kind, answer.id) == (REPLY, 1)
+
+
+def test_version_that_differs_is_told_by_both_numbers(server):
+    with proven(server) as peer:
+        peer.say(hello(version=7))
+        last = peer.frames()[-1]
+
+    assert last.kind == GOAWAY
+    assert last.body == b"the peer speaks protocol version 7, this side speaks version 1"
+
+
+def test_server_of_another_version_is_an_error_that_names_both(place):
+    def play(peer: Stranger) -> None:
+        peer.believe(KEY, place.name)
+        peer.say(hello(version=9))
+        peer.hear_all()
+
+    with served_by(place, play):
+        error = error_of(lambda: elsewhere.connect(place, authkey=KEY))
+
+    assert isinstance(error, elsewhere.ProtocolError)
+    assert "version 9" in str(error)
+    assert "version 1" in str(error)
+    assert error.outcome == "not_started"
+
+
+def test_server_that_lacks_what_is_needed_is_an_error_that_names_it(place):
+    def play(peer: Stranger) -> None:
+        peer.believe(KEY, place.name)
+        peer.say(hello(capabilities=0))
+        peer.hear_all()
+
+    with served_by(place, play):
+        error = error_of(lambda: elsewhere.connect(place, authkey=KEY))
+
+    assert isinstance(error, elsewhere.ProtocolError)
+    assert "CHUNKS" in str(error)
+
+
+HEAD_OF_A_CALL = struct.pack("<QIBBH", 0, 0, 0, 0, 0)
+ENTRY = struct.pack("<QI", 12345, 1)
+FORBIDDEN = {
+    "an unknown kind": frame(99),
+    "kind 0": frame(0),
+    "a reserved flag": frame(CALL, 1, HEAD_OF_A_CALL, flags=2),
+    "memory that nobody has": frame(RELEASE, 0, ENTRY, number=1, weight=1),
+    "a second hello": hello(),
+    "a call without its head": frame(CALL, 1, b"short"),
+    "a call that wants what there is not": call(1, want=9),
+    "call 0": call(0),
+    "a call number twice": call(1025) + call(1),
+    "a reply to no call": frame(REPLY, 77, b"\xc0"),
+    "items of no call": frame(ITEMS, 77, b"\xc0", number=1),
+    "credit of no call": frame(CREDIT, 77, number=1),
+    "credit beyond counting": call(1, want=4) + 2 * frame(CREDIT, 1, number=(1 << 32) - 1),
+    "posts that were not made": frame(CREDIT, 0, number=1),
+    "a cancel of no call": frame(CANCEL, 77),
+    "a release of what was not given": frame(RELEASE, 0, ENTRY, number=1),
+    "a release of nothing": frame(RELEASE, 0, b"", number=0),
+    "a release of another length": frame(RELEASE, 0, ENTRY[:-1], number=1),
+    "a forget of what was not shared": frame(FORGET, 0, ENTRY, number=1),
+    "a pong that nobody asked for": frame(PONG, 1),
+    "a call after the close": frame(CLOSE) + call(1),
+    "two closes": 2 * frame(CLOSE),
+    "a frame that is too long": frame(CALL, 1, length=262_145),
+    "a length of 2**32 - 1": frame(REPLY, 1, length=(1 << 32) - 1),
+    "numbers of 2**63": frame(REPLY, 1 << 63, b"\xc0", chain=1 << 63),
+    "no text": frame(GOAWAY, 0, b"\xff\xfe"),
+}
+
+
+@pytest.mark.parametrize("kind", FORBIDDEN)
+def test_frame_that_is_forbidden_ends_its_connection_alone(server, kind):
+    with proven(server) as other, proven(server) as peer:
+        other.say(hello())
+        other.next_frame()
+        peer.say(hello() + FORBIDDEN[kind])
+        said = peer.frames()
+        other.say(call(1))
+        answer = other.next_frame()
+
+    assert said[0].kind == HELLO
+    assert said[-1].kind == GOAWAY
+    assert said[-1].number != 0, "it went away without a reason"
+    assert answer is not None
+    assert (answer.kind, answer.id) == (REPLY, 1)
+
+
+def test_object_that_was_not_given_is_not_there(server):
+    with proven(server) as peer:
+        peer.say(hello() + call(1, target=12345) + call(2, target=(1 << 64) - 1) + call(3))
+        answers = [peer.next_frame() for _ in range(4)][1:]
+
+    assert [answer.kind == REPLY for answer in answers if answer is not None] == [False, False, True]
+
+
+def test_late_cancel_and_credit_are_legal_races(server):
+    with proven(server) as peer:
+        peer.say(hello() + call(1))
+        peer.next_frame()
+        peer.next_frame()
+        peer.say(frame(CANCEL, 1) + frame(CREDIT, 1, number=5) + call(2))
+        answer = peer.next_frame()
+
+    assert answer is not None
+    assert (answer.kind, answer.id) == (REPLY, 2)
+
+
+def test_server_that_answers_what_was_not_asked_is_left_with_an_error(place):
+    def play(peer: Stranger) -> None:
+        peer.believe(KEY, place.name)
+        peer.say(hello() + frame(REPLY, 4711, b"\xc0"))
+        peer.hear_all()
+
+    with served_by(place, play):
+        error = error_of(lambda: elsewhere.connect(place, authkey=KEY).bark())
+
+    assert isinstance(error, elsewhere.ProtocolError)
+
+
+def test_pickle_is_read_at_no_stage_of_the_proof(server, tmp_path):
+    """Each time in the frame of a legal call, which runs what it carries once its sender is proven."""
+    bomb = pickle.dumps(Bomb(tmp_path / "exploded"), protocol=5)
+    dangerous = hello() + call(1, PICKLE_OF_ARGUMENTS + bytes([len(bomb)]) + bomb, count=2)
+    nonce = os.urandom(32)
+    beginnings = [b"", GREETING[:8], GREETING[:40], GREETING + nonce, GREETING + nonce + bytes(31)]
+    for beginning in [*beginnings, GREETING + nonce + bytes(32)]:
+        with Stranger.at(server.address) as stranger:
+            stranger.say(beginning + dangerous)
+            stranger.raw.shutdown(socket.SHUT_WR)
+
+            assert len(stranger.hear_all()) <= 40, "the server said more than its nonce"
+
+    assert not (tmp_path / "exploded").exists()
+    with proven(server) as peer:
+        peer.say(dangerous)
+        peer.next_frame()
+        peer.next_frame()
+    assert (tmp_path / "exploded").exists(), "the frame is not one that runs what it carries"
+
+
+def test_recorded_proof_is_worth_nothing(server):
+    nonce = os.urandom(32)
+    with Stranger.at(server.address) as recorded:
+        recorded.say(GREETING + nonce)
+        proof = proof_of(b"C", KEY, recorded.hear(40)[8:], nonce, name_of(server).encode())
+        recorded.say(proof)
+        assert len(recorded.hear(32)) == 32
+
+    with Stranger.at(server.address) as replay:
+        replay.say(GREETING + nonce + proof + hello() + call(1))
+        said = replay.hear_all()
+
+    assert len(said) == 40
+
+
+def test_recorded_server_is_not_believed(server, place):
+    """Who plays back what a server once said, and has no key, cannot prove a nonce that it never saw."""
+    nonce = os.urandom(32)
+    with Stranger.at(server.address) as recorder:
+        recorder.say(GREETING + nonce)
+        answer = recorder.hear(40)
+        recorder.say(proof_of(b"C", KEY, answer[8:], nonce, name_of(server).encode()))
+        proof = recorder.hear(32)
+
+    def play(peer: Stranger) -> None:
+        peer.hear(64)
+        peer.say(answer)
+        peer.hear(32)
+        peer.say(proof + hello())
+        peer.hear_all()
+
+    with served_by(place, play):
+        error = error_of(lambda: elsewhere.connect(place, authkey=KEY))
+
+    assert isinstance(error, elsewhere.AuthenticationError)
+
+
+def test_server_that_reflects_is_not_believed(place):
+    """It shows the client its own nonce, and then the client's own proof."""
+
+    def play(peer: Stranger) -> None:
+        greeting = peer.hear(64)
+        peer.say(b"ELSEAUT1" + greeting[32:])
+        peer.say(peer.hear(32))
+        peer.hear_all()
+
+    with served_by(place, play):
+        error = error_of(lambda: elsewhere.connect(place, authkey=KEY))
+
+    assert isinstance(error, elsewhere.AuthenticationError)
+
+
+def test_server_connected_to_itself_lets_nobody_in(server):
+    """Two connections to one server, each given what the other was told: neither gets anywhere."""
+    with Stranger.at(server.address) as one, Stranger.at(server.address) as other:
+        one.say(GREETING + os.urandom(32))
+        nonce = one.hear(40)[8:]
+        other.say(GREETING + nonce)
+        one.say(other.hear(40)[8:])
+        said = one.hear_all()
+        other.say(nonce)
+
+        assert said + other.hear_all() == b""
+
+
+def test_proof_for_one_server_is_none_for_another_with_the_same_key(server):
+    """Somebody between passes on to one server what a client meant for another."""
+    with elsewhere.serve([], authkey=KEY) as second, Stranger.at(second.address) as between:
+        nonce = os.urandom(32)
+        between.say(GREETING + nonce)
+        answer = between.hear(40)
+        between.say(proof_of(b"C", KEY, answer[8:], nonce, name_of(server).encode()))
+
+        assert between.hear_all() == b""
+
+
+SLOW = {
+    "silent": b"",
+    "in the greeting": GREETING[:30],
+    "behind the greeting": GREETING + bytes(32),
+    "in the proof": GREETING + bytes(32) + bytes(20),
+}
+SLOW_AT_A_PORT = {
+    "silent": b"",
+    "in the opening": b"ELSENOI1" + bytes(30),
+}
+
+
+@pytest.mark.slow
+def test_strangers_are_cut_off_at_every_stage_however_they_drip(server):
+    """All at once: each has said a part, and goes on by a byte at a time where that keeps a reader waiting."""
+    with contextlib.ExitStack() as stack:
+        port = stack.enter_context(elsewhere.serve([], "127.0.0.1:0", authkey=KEY))
+        places = [(server.address, SLOW), (port.address, SLOW_AT_A_PORT)]
+        strangers = [
+            (kind, said, stack.enter_context(Stranger.at(address)))
+            for address, stages in places
+            for kind, said in stages.items()
+        ]
+        for _, said, stranger in strangers:
+            stranger.say(said)
+        began = time.monotonic()
+        left = dict.fromkeys(range(len(strangers)), 0)
+        while left:
+            for at in list(left):
+                kind, said, stranger = strangers[at]
+                stranger.raw.settimeout(0.05)
+                try:
+                    heard = stranger.raw.recv(100)
+                    if heard == b"":
+                        del left[at]
+                    continue
+                except TimeoutError:
+                    pass
+                except ConnectionResetError:
+                    del left[at]
+                    continue
+                if kind.startswith("in ") and left[at] < 8 and left[at] < time.monotonic() - began:
+                    left[at] += 1
+                    stranger.say(b"\0")
+        took = time.monotonic() - began
+
+    assert took > 4, "they were cut off before their time"
+
+
+def test_server_that_drips_is_given_up_in_time(place):
+    over = threading.Event()
+
+    def play(peer: Stranger) -> None:
+        peer.hear(64)
+        for byte in b"ELSEAUT1" + bytes(31):
+            peer.say(bytes([byte]))
+            if over.wait(0.05):
+                return
+
+    with served_by(place, play):
+        try:
+            error = error_of(lambda: elsewhere.connect(place, authkey=KEY, timeout=0.2))
+        finally:
+            over.set()
+
+    assert isinstance(error, elsewhere.CallTimeout)
+
+
+def test_hello_with_unknown_texts_and_bits_is_understood(server):
+    with proven(server) as peer:
+        peer.say(frame(HELLO, MAGIC, b"\x81\xa3new\x01", chain=CHUNKS | 1 << 40, number=1) + call(1))
+        kinds = [one.kind for one in (peer.next_frame(), peer.next_frame()) if one is not None]
+
+    assert kinds == [HELLO, REPLY]
+
+
+def test_first_frame_that_is_no_hello_ends_the_connection(server):
+    with proven(server) as peer:
+        peer.say(call(1) + NO_TEXTS)
+        last = peer.frames()[-1]
+
+    assert last.kind == GOAWAY
+    assert b"hello" in last.body
