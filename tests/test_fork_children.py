@@ -91,7 +91,7 @@ def signals_of_fork() -> tuple[list[bool], list[bool]]:
     wakeup = signal.set_wakeup_fd(writing)
     try:
         with elsewhere.Host(start="fork") as host:
-            there = host.run(look_at_signals)
+            there = host.run(look_at_signals, os.fstat(writing).st_ino)
         here = [callable(signal.getsignal(number)) for number in handled]
         here.append(signal.SIGHUP in signal.pthread_sigmask(signal.SIG_BLOCK, []))
     finally:
@@ -105,13 +105,13 @@ def signals_of_fork() -> tuple[list[bool], list[bool]]:
     return there, here
 
 
-def look_at_signals() -> list[bool]:
+def look_at_signals(pipe_of_parent: int) -> list[bool]:
     os.kill(os.getpid(), signal.SIGINT)  # is ignored
     return [
         *(signal.getsignal(number) is signal.SIG_DFL for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD)),
         signal.getsignal(signal.SIGUSR2) is signal.SIG_IGN,
         not signal.pthread_sigmask(signal.SIG_BLOCK, []),
-        signal.set_wakeup_fd(-1) == -1,
+        os.fstat(signal.set_wakeup_fd(-1)).st_ino != pipe_of_parent,
     ]
 
 
