@@ -97,6 +97,15 @@ def other_packages(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(directory)
 
 
+@pytest.fixture(scope="session")
+def oldest() -> str:
+    """The oldest interpreter here, which is another version than this one."""
+    python = interpreters.installed().get(interpreters.some()[0])
+    if python is None or interpreters.some()[0] == interpreters.HERE or python == sys.executable:
+        pytest.skip("there is no other interpreter here")
+    return python
+
+
 @pytest.fixture
 def process_host() -> Iterator[elsewhere.Host]:
     """A host in a process of its own."""
