@@ -47,7 +47,9 @@ impl World {
                 body.resize(body.len() + len, 0xc0);
                 let deadline = amount.is_multiple_of(5).then(|| Timestamp(self.now + Duration::from_millis(5)));
                 let lane = LaneId(u32::from(amount % 3));
-                if let Ok(call) = connection.call(lane, 0, ChainId(1), amount.is_multiple_of(2), deadline, &mut body, Some(0)) {
+                if let Ok(call) =
+                    connection.call(lane, 0, ChainId(1), amount.is_multiple_of(2), deadline, &mut body, Some(0))
+                {
                     side.made.push(call);
                 }
             }
