@@ -88,7 +88,7 @@ fn call_ids_are_not_used_again() {
 
     let (_, mut far) = pair();
     assert_eq!(call(1029).violates(&mut far), None);
-    far.reply(CallId(1029), elsewhere_proto::LaneId(0), &mut vec![0xc0]).unwrap();
+    far.reply(CallId(1029), LaneId(0), &mut vec![0xc0]).unwrap();
     assert_eq!(call(5).violates(&mut far), Some(Violation::ReusedCall { call: CallId(5) }));
 
     let (_, mut far) = pair();
