@@ -266,6 +266,8 @@ def test_errors_are_the_methods_own(worker):
         worker.break_down()
     with pytest.raises(elsewhere.RemoteError):
         worker.leave()
+    with pytest.raises(elsewhere.RemoteError, match="Stubborn"):
+        worker.be_stubborn()
 
     assert caught.value.second == "two"
     assert any("in break_down" in note for note in caught.value.__notes__)

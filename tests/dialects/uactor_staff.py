@@ -92,6 +92,9 @@ class Worker(uactor.Actor):
     def break_down(self):
         raise Broken("one", "two")
 
+    def be_stubborn(self):
+        raise Stubborn(threading.Lock())
+
     def lock(self):
         return threading.Lock()
 

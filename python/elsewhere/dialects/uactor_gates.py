@@ -533,7 +533,8 @@ def _link_to(uid: str, place: str, key: bytes | None, *, is_explicit: bool) -> L
 
 def keys_here() -> dict[str, bytes]:
     """The keys of actors that have their own, as far as this process and those before it are connected to them."""
-    return known_keys | {uid: link.key for uid, link in links.items() if link.is_explicit}
+    here = [link for reference in links.valuerefs() if (link := reference()) is not None]
+    return known_keys | {link.uid: link.key for link in here if link.is_explicit}
 
 
 def connect(place: str, key: bytes) -> Link:
