@@ -12,11 +12,7 @@
 //! Coroutines always run on the loop of the main thread. With threads it takes no calls, and leaves the stream to them.
 
 use std::cell::{Cell, RefCell};
-<<<<<<< HEAD
-use std::os::fd::{AsFd, BorrowedFd};
-=======
-use std::os::fd::{BorrowedFd, RawFd};
->>>>>>> b2c07fe (Servers and clients stand what strangers, dead peers and bad networks do)
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
