@@ -106,3 +106,62 @@ def test_function_that_closes_over_what_cannot_travel_is_refused_with_its_name(p
 
     with pytest.raises(elsewhere.ArgumentError, match="lock"):
         process_host.run(lambda: lock.locked())
+
+
+def test_function_is_run_without_waiting(host):
+    futures = [elsewhere.submit(host.run, divmod, number, 2) for number in range(3)]
+
+    assert [future.result() for future in futures] == [(0, 0), (0, 1), (1, 0)]
+    assert elsewhere.submit(host.run, dict, a=1).result() == {"a": 1}
+
+
+def test_function_that_is_run_without_waiting_raises_where_its_future_is_asked(host):
+    future = elsewhere.submit(host.run, int, "seven")
+
+    assert isinstance(future.exception(), ValueError)
+
+
+def test_generator_function_is_read_ahead(host):
+    def count(number):
+        yield from range(number)
+
+    assert list(elsewhere.stream(host.run, count, 3)) == [0, 1, 2]
+
+
+def test_function_is_run_though_nobody_wants_its_answer(host):
+    seen = host.spawn(list)
+
+    elsewhere.post(host.run, seen.append, 5)
+
+    assert elsewhere.get(seen) == [5]
+
+
+def test_host_lives_as_long_as_a_future_of_its_run():
+    future = elsewhere.submit(elsewhere.Host().run, os.getpid)
+
+    assert future.result() != os.getpid()
+
+
+def test_what_is_no_function_is_not_run(host):
+    for arguments in ((), (5,)):
+        with pytest.raises(TypeError, match="function"):
+            elsewhere.submit(host.run, *arguments).result()
+
+
+def test_host_that_was_closed_runs_nothing_more():
+    host = elsewhere.Host()
+    host.close()
+
+    with pytest.raises(elsewhere.HostClosed):
+        elsewhere.submit(host.run, os.getpid).result()
+
+
+def test_method_of_the_class_above_is_called_by_a_function(host):
+    class Puppy(Dog):
+        def bark(self):
+            return f"small {super().bark()}"
+
+    puppy = host.spawn(Puppy, "rex")
+
+    assert puppy.bark() == "small woof"
+    assert elsewhere.submit(lambda one: super(type(one), one).bark(), puppy).result() == "woof"

@@ -17,7 +17,7 @@ from collections.abc import (
     Sequence,
 )
 from types import GenericAlias
-from typing import Any, Generic, Never, ParamSpec, Self, TypeVar, final, overload
+from typing import Any, Generic, Never, ParamSpec, Protocol, Self, TypeVar, final, overload, type_check_only
 
 from typing_extensions import disjoint_base  # every type checker has it, whether it is installed or not
 
@@ -25,6 +25,20 @@ from ._host import Host
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+_Q = ParamSpec("_Q")  # those of a function that is run by `_Run`
+_R = TypeVar("_R")
+
+@type_check_only
+class _Run(Protocol):
+    """`Host.run`, and what runs functions like it."""
+
+    @overload
+    def __call__(
+        self, function: Callable[_Q, Coroutine[Any, Any, _R]], /, *args: _Q.args, **kwargs: _Q.kwargs
+    ) -> _R: ...
+    @overload
+    def __call__(self, function: Callable[_Q, _R], /, *args: _Q.args, **kwargs: _Q.kwargs) -> _R: ...
+
 _D = TypeVar("_D")
 _T_co = TypeVar("_T_co", covariant=True)
 
@@ -571,11 +585,23 @@ def get(path: _T, /, *, default: _D) -> _T | _D:
     """
 
 @overload
+def submit(
+    target: _Run, function: Callable[_P, Coroutine[Any, Any, _T]], /, *args: _P.args, **kwargs: _P.kwargs
+) -> Future[_T]: ...
+@overload
+def submit(target: _Run, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]: ...
+@overload
 def submit(target: Callable[_P, Coroutine[Any, Any, _T]], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]: ...
 @overload
 def submit(target: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
-    """Start a call and give its Future. With a plain function, it runs in the host of its first proxy argument."""
+    """Start a call and give its Future. With a plain function, it runs in the host of its first proxy argument.
 
+    With `host.run`, the function that comes next runs in that host.
+    """
+
+@overload
+def post(target: _Run, function: Callable[_P, object], /, *args: _P.args, **kwargs: _P.kwargs) -> None: ...
+@overload
 def post(target: Callable[_P, object], /, *args: _P.args, **kwargs: _P.kwargs) -> None:
     """Start a call whose answer nobody wants. What it raises is reported over there."""
 

@@ -229,6 +229,8 @@ class Host(_core.HostCore):
         The function may be a lambda, a closure, one of `__main__` (it travels by value), a bound method (its object is
         copied), `async def` (it is run to its end) or a generator function (its items come one by one). Raises what it
         raises; ArgumentError where it or an argument cannot travel.
+
+        `submit(host.run, function, …)` does not wait, `stream(host.run, function, …)` reads items ahead.
         """
         return self._call("run", _callable(function), args, kwargs, by_reference=False)
 

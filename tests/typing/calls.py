@@ -9,7 +9,7 @@ from typing import Any, assert_type
 
 from tests.typing.objects import Box, Dog, litter, names, score, score_later
 
-from elsewhere import Future, get, post, spawn, submit
+from elsewhere import Future, Host, get, post, spawn, submit
 
 
 def methods(dog: Dog, box: Box[int]) -> None:
@@ -25,6 +25,13 @@ def methods(dog: Dog, box: Box[int]) -> None:
     assert_type(submit(dog, "sit"), Future[bool])
     assert_type(submit(dog.from_pound, 1), Future[Dog])
     assert_type(submit(dog.count), Future[int])
+
+
+def functions_in_a_host(host: Host) -> None:
+    assert_type(submit(host.run, score, Dog("rex"), 2), Future[int])
+    later: Future[int] = submit(host.run, score_later, Dog("rex"))  # for mypy a Future[Any]
+    later.result()
+    post(host.run, score, Dog("rex"), 2)
 
 
 def overloaded_methods(dog: Dog, counts: dict[str, int]) -> None:

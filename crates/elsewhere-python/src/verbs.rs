@@ -8,12 +8,13 @@ use std::sync::Arc;
 use elsewhere_engine::Expect;
 use elsewhere_proto::Want;
 use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::call::{self, Last, Unsent};
 use crate::future::Future;
-use crate::host;
+use crate::host::{self, HostCore};
 use crate::path::{self, Place, Step};
 use crate::peer::{Import, Peer};
 use crate::proxy::Proxy;
@@ -125,6 +126,9 @@ fn send<'py>(
     if !target.is_callable() {
         return Err(neither_proxy_nor_function(target).into());
     }
+    if let Some(peer) = runner_of(target)? {
+        return send_to_runner(&peer, args, kwargs, want, expect);
+    }
     let first = first_among(target, args, kwargs)?;
     if let Ok(proxy) = first.cast_exact::<Proxy>() {
         connecting::revive(py, path::root(proxy.get()))?;
@@ -137,6 +141,35 @@ fn send<'py>(
         sent.pending.break_off();
     }
     Ok(sent)
+}
+
+/// The host whose method `run` this is.
+fn runner_of(target: &Bound<'_, PyAny>) -> PyResult<Option<Arc<Peer>>> {
+    let py = target.py();
+    let Some(owner) = target.getattr_opt(intern!(py, "__self__"))? else { return Ok(None) };
+    let Ok(host) = owner.cast::<HostCore>() else { return Ok(None) };
+    let run = py.import(intern!(py, "elsewhere._host"))?.getattr("Host")?.getattr("run")?;
+    let is_run = target.getattr_opt(intern!(py, "__func__"))?.is_some_and(|function| function.is(&run));
+    if is_run { host.get().peer().map(Some) } else { Ok(None) }
+}
+
+/// Runs the first argument in a host, with the others.
+fn send_to_runner<'py>(
+    peer: &Arc<Peer>,
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+    want: Want,
+    expect: Expect,
+) -> Result<Option<Sent>, Unsent> {
+    let Ok(function) = args.get_item(0) else {
+        return Err(PyTypeError::new_err("Host.run() needs the function that is to be run").into());
+    };
+    if !function.is_callable() {
+        let text = format!("expected a class or a function, not {}", function.repr()?);
+        return Err(PyTypeError::new_err(text).into());
+    }
+    let others = args.get_slice(1, args.len());
+    call::send_to_host(args.py(), peer, "run", (Some(&function), &others, kwargs), want, expect, None)
 }
 
 /// The first proxy or stream among the arguments of a plain function: in its host the function runs, with its options.
