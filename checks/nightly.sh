@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What `make nightly` runs: what takes long, or needs tools that take minutes to build. Every step runs, also after one
 # that failed; the last lines say which failed. Settings: FUZZ_SECONDS (per target), SIMULATION_SEEDS, ONE_CORE_RUNS,
-# TWIN_PROGRAMS (per type).
+# TWIN_PROGRAMS (per type), KILLS.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,6 +9,7 @@ FUZZ_SECONDS=${FUZZ_SECONDS:-3600}
 SIMULATION_SEEDS=${SIMULATION_SEEDS:-1000000}
 ONE_CORE_RUNS=${ONE_CORE_RUNS:-10}
 TWIN_PROGRAMS=${TWIN_PROGRAMS:-1000}
+KILLS=${KILLS:-500}
 TOOLS=$PWD/.tools
 export PATH=$TOOLS/bin:$PATH
 
@@ -51,6 +52,10 @@ one_core() {
 
 twins() {
   ELSEWHERE_PROGRAMS=$TWIN_PROGRAMS .venv/bin/python -m pytest -q tests/test_twins.py
+}
+
+kills() {
+  ELSEWHERE_KILLS=$KILLS .venv/bin/python -m pytest -q tests/test_memory_faults.py -k killed_at_any_instant
 }
 
 installation() {
@@ -97,6 +102,7 @@ step 'shared memory in every order of events' make loom
 step 'shared memory under ThreadSanitizer' make tsan
 step 'long simulation' simulation
 step 'long programs on twins' twins
+step 'many killed while arrays are on their way' kills
 step 'hosts by exec throughout' .venv/bin/python -m pytest -q --transports exec,local
 step 'hosts without the package throughout' .venv/bin/python -m pytest -q --transports bare -k bare tests
 step 'every interpreter of this machine' .venv/bin/python -m pytest -q --interpreters all tests/test_interpreters.py

@@ -21,6 +21,8 @@ from heaps import LARGE, Box, Heap, footprint
 HERE = Path(__file__).parent
 GIB = 1 << 30
 NAMED = "/dev/shm"
+KILLS = int(os.environ.get("ELSEWHERE_KILLS", "80"))
+"""How many hosts are killed while arrays are on their way; a fifth as many owners are."""
 
 
 def available() -> int:
@@ -180,7 +182,7 @@ def test_so_many_arrays_are_kept_that_the_rest_is_copied(far_heap):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(150 + KILLS)
 @pytest.mark.usefixtures("shares_memory")
 def test_hosts_killed_at_any_instant_leave_no_memory():
     instants = random.Random(51)
@@ -189,7 +191,7 @@ def test_hosts_killed_at_any_instant_leave_no_memory():
     read_only = np.frombuffer(bytes(LARGE), "u1")
     kept = []
 
-    for number in range(80):
+    for number in range(KILLS):
         host = elsewhere.Host()
         heap = host.spawn(Heap)
         futures = [elsewhere.submit(heap.echo, what) for what in (value, Box(bytes(LARGE)), read_only, value)]
@@ -228,12 +230,12 @@ with elsewhere.Host(start="exec") as host:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(150 + KILLS)
 def test_owners_killed_at_any_instant_leave_neither_hosts_nor_memory():
     instants = random.Random(52)
     names = sorted(os.listdir(NAMED))
 
-    for _ in range(15):
+    for _ in range(KILLS // 5):
         owner = subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, text=True, cwd=HERE)
         assert owner.stdout is not None
         host = int(owner.stdout.readline())
