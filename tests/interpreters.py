@@ -36,9 +36,9 @@ def installed() -> dict[str, str]:
 
 
 def some() -> list[str]:
-    """The oldest version here, and this one. Without another one a version of which all tests are passed over."""
-    others = [version for version in NAMES if version in installed() and version != HERE]
-    return [others[0] if others else NAMES[0], HERE]
+    """The oldest version here, this one, and PyPy. Without another one a version of which all tests are passed over."""
+    others = [version for version in VERSIONS if version in installed() and version != HERE]
+    return [others[0] if others else NAMES[0], HERE, *(["pypy"] if "pypy" in installed() else [])]
 
 
 def version_of(program: str) -> str | None:

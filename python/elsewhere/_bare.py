@@ -227,6 +227,8 @@ class _Encoder:
             self.reference(reference)
         for buffer in buffers:
             raw = buffer.raw()
+            if raw.ndim != 1 or raw.format != "B":  # PyPy's is no row of bytes
+                raw = raw.cast("B")
             if not _lend(self, raw, raw.readonly, RAW):
                 if raw.readonly:
                     _write_bytes(self, raw)
@@ -1244,7 +1246,10 @@ def _picklers():
             pickler.dispatch_table = dict(pickler.dispatch_table)
             pickler.dispatch_table[sys.modules["numpy"].ndarray] = _reduce_array
         pickler.dump(value)
-        return file.getvalue()
+        data = file.getvalue()
+        if b"\x8c\x0f_pickle_support" in data and sys.implementation.name == "pypy":
+            raise TypeError("PyPy's pickle of it means nothing to other Pythons")  # frames, methods of builtin types
+        return data
 
     def load(data, buffers):
         if any(theirs.encode() in data for theirs, _ in _MOVED):
@@ -1726,30 +1731,26 @@ def _as_coroutine(awaitable):
     return awaitable if type(awaitable) is COROUTINE else _awaited(awaitable)
 
 
+def _of_context(value, name, kind, enter, leave):
+    """A method of a context. What is none is refused as Python 3.11 and later do; others raise AttributeError."""
+    for needed in (enter, leave):
+        if not _special(value, needed):
+            missed = " (missed %s method)" % leave if needed == leave else ""
+            text = "'%s' object does not support the %s protocol%s" % (type(value).__name__, kind, missed)
+            raise TypeError(text)
+    return _special(value, name)
+
+
 def _enter_context(value):
-    if not (_special(value, "__enter__") and _special(value, "__exit__")):
-        with value:
-            pass
-    return _special(value, "__enter__")()
+    return _of_context(value, "__enter__", "context manager", "__enter__", "__exit__")()
 
 
 def _exit_context(value, *how):
-    if not (_special(value, "__enter__") and _special(value, "__exit__")):
-        with value:
-            pass
-    return _special(value, "__exit__")(*how)
+    return _of_context(value, "__exit__", "context manager", "__enter__", "__exit__")(*how)
 
 
 def _of_async_context(value, name):
-    method = _special(value, name)
-    if method is None or not (_special(value, "__aenter__") and _special(value, "__aexit__")):
-
-        async def enter():
-            async with value:
-                pass
-
-        enter().send(None)
-    return method
+    return _of_context(value, name, "asynchronous context manager", "__aenter__", "__aexit__")
 
 
 def _anext(value):
