@@ -36,6 +36,7 @@ help:
 	@echo 'make lint     only the checks that run nothing: formatting, clippy, ruff, types, walls'
 	@echo 'make bench    measure beside the standard library and the limits of the machine (QUICK=1: in less than a minute)'
 	@echo 'make bench-peers   the same beside RPyC, Pyro5, uactor and Ray, which it installs in .venv-peers'
+	@echo 'make bench-seeds   the dialects beside the libraries whose names they have, which it installs in .venv-seeds'
 	@echo 'make bench-report  write docs/measured, tables and plots, from what was measured last'
 	@echo 'make docs     build the documentation: target/site/html/index.html'
 	@echo 'make loom     the concurrent parts of the shared memory in every order of events'
@@ -141,9 +142,10 @@ test-python: build
 BENCH_EFFORT := $(if $(QUICK),--effort quick)
 
 PEERS_VENV := .venv-peers
+SEEDS_VENV := .venv-seeds
 PLOTS_VENV := .venv-plots
 
-.PHONY: bench bench-ready bench-peers bench-report
+.PHONY: bench bench-ready bench-peers bench-seeds bench-report
 bench-ready: export CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS := false
 bench-ready: export CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS := false
 bench-ready: $(STAMPS)/build-optimised
@@ -165,6 +167,18 @@ $(PEERS_VENV)/requirements: requirements/peers.txt $(STAMPS)/venv
 
 bench-peers: bench-ready $(PEERS_VENV)/requirements
 	$(PEERS_VENV)/bin/python benches/run.py --peers $(BENCH_EFFORT) $(BENCH)
+
+# The libraries whose names the dialects have. erised is in no registry; where it is installed by hand, it takes part.
+$(SEEDS_VENV)/requirements: requirements/seeds.txt $(STAMPS)/venv
+	rm -rf $(SEEDS_VENV)
+	$(BIN)/python -m venv $(SEEDS_VENV)
+	$(SEEDS_VENV)/bin/python -m pip install --quiet --require-hashes -r requirements/seeds.txt
+	echo "import site; site.addsitedir('$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" \
+		> "$$($(SEEDS_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/behind.pth"
+	touch $@
+
+bench-seeds: bench-ready $(SEEDS_VENV)/requirements
+	$(SEEDS_VENV)/bin/python benches/run_seeds.py $(BENCH_EFFORT) $(BENCH)
 
 $(PLOTS_VENV)/requirements: requirements/plots.txt $(STAMPS)/venv
 	rm -rf $(PLOTS_VENV)
@@ -225,7 +239,7 @@ format: $(STAMPS)/requirements
 
 .PHONY: lock
 lock:
-	cd requirements && for name in dev docs peers plots; do \
+	cd requirements && for name in dev docs peers plots seeds; do \
 		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-emit-index-url \
 			--no-emit-find-links --custom-compile-command 'make lock' "$$name.in" --output-file "$$name.txt"; \
 	done

@@ -23,6 +23,7 @@ DOCUMENTS = (DOCS / "performance.md", DOCS / "why.md")
 PLOTS = DOCS / "measured"
 BESIDE_PEERS = ("calls", "more-calls", "rates", "arrays")
 """The plots that are drawn beside other libraries, too."""
+SEEDS_BLOCKS: tuple[str, ...] = ("seeds-provenance", "seeds-figures")
 
 
 def main() -> int:
@@ -32,9 +33,11 @@ def main() -> int:
     PLOTS.mkdir(exist_ok=True)
     for path in (*draw_plots(standard, ""), *draw_plots(peers, "peers-")):
         print(path.relative_to(DOCS.parent))
-    blocks = blocks_of(standard, peers)
+    blocks, kept = blocks_of(standard, peers), SEEDS_BLOCKS
+    if results.SEEDS.exists():
+        blocks, kept = blocks | blocks_of_seeds(results.load(results.SEEDS)), ()
     for document in DOCUMENTS:
-        document.write_text(pages.renewed(document.read_text(encoding="utf-8"), blocks), encoding="utf-8")
+        document.write_text(pages.renewed(document.read_text(encoding="utf-8"), blocks, kept), encoding="utf-8")
         print(document.relative_to(DOCS.parent))
     return 0
 
@@ -69,6 +72,11 @@ def blocks_of(standard: Results, peers: Results) -> dict[str, str]:
         "peers-faster": pages.faster(compared(peers.rows), beyond=set(standard.notes)),
         "summary": pages.summary(compared(standard.rows)),
     }
+
+
+def blocks_of_seeds(measured: Results) -> dict[str, str]:
+    """The same of `make bench-seeds`, which need not have been run: what stands there is kept then."""
+    return dict(zip(SEEDS_BLOCKS, (pages.provenance(measured), pages.seeds(measured)), strict=True))
 
 
 def ours_with_aims(rows: list[Row]) -> list[Row]:

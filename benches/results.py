@@ -25,6 +25,8 @@ SCHEMA = 1
 FOLDER = Path(__file__).resolve().parent / "results"
 LATEST = FOLDER / "latest.json"
 WITH_PEERS = FOLDER / "peers.json"
+SEEDS = FOLDER / "seeds.json"
+"""What `make bench-seeds` writes."""
 PART = FOLDER / "part.json"
 """What a run of some workloads writes: the documents show whole ones."""
 

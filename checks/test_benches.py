@@ -21,6 +21,8 @@ from measure import SMOKE, Calls, calls, interleave
 from placement import Placement
 from plots import pages, plan
 from rows import Aim, Of, Point, Row, medians_and_tails
+from seeds.beside import beside
+from seeds.libraries import LIBRARIES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -126,7 +128,7 @@ def test_only_what_stands_between_marks_is_renewed() -> None:
 
 
 def test_every_mark_in_the_documents_has_something_to_stand_there() -> None:
-    blocks = report.blocks_of(SOME, SOME)
+    blocks = report.blocks_of(SOME, SOME) | report.blocks_of_seeds(SOME)
 
     marks = {mark for document in report.DOCUMENTS for mark in pages.marks_of(document.read_text(encoding="utf-8"))}
 
@@ -157,6 +159,55 @@ def test_a_busy_machine_and_a_short_run_are_said() -> None:
     assert "smoke test" in pages.provenance(SOME)
     assert "smoke test" in pages.provenance(results.Results(quiet, "quick", {}, []))
     assert "smoke test" not in pages.provenance(results.Results(quiet, "full", {}, []))
+
+
+def test_what_was_not_measured_again_is_kept_as_it_stands() -> None:
+    text = "<!-- measured: bar -->\nold\n<!-- measured: end -->\n"
+
+    assert pages.renewed(text, {}, kept=["bar"]) == text
+
+
+def test_a_dialect_is_set_beside_plain_calls_and_beside_what_was_published() -> None:
+    figures = {"elsewhere": [2.0, 4.0, 2.0], "dialect": [3.0, 4.0, 2.0], "published": [30.0, 40.0, 20.0]}
+    call = Row("pyoad", "call with a number", "µs", figures)
+    lonely = Row("erised", "start to the first answer", "ms", {"elsewhere": [1.0], "dialect": [2.0]})
+
+    line, alone = beside(call), beside(lonely)
+
+    assert (line.to_plain.median, line.is_as_fast_as_plain) == (1.0, True)
+    assert line.to_published is not None
+    assert (line.to_published.median, line.is_faster) == (0.1, True)
+    assert (alone.to_plain.median, alone.is_as_fast_as_plain) == (2.0, None)
+    assert (alone.to_published, alone.is_faster) == (None, None)
+    said = pages.seeds(results.Results({}, "full", {"erised": "not here"}, [call, lonely]))
+    assert "| pyoad | call with a number (µs) |  | 2 | 3 | 30 | 1 | 0.1 |" in said
+    assert "Of 1 dialects' calls 1 cost" in said
+    assert "- **erised**: not here." in said
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(150)
+def test_each_dialect_gives_figures_beside_plain_elsewhere(tmp_path: Path) -> None:
+    path = tmp_path / "seeds.json"
+
+    ended = subprocess.run(
+        [sys.executable, "benches/run_seeds.py", "--effort", "smoke", "--json", str(path)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONWARNINGS": "error", "NO_COLOR": "1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    measured = results.load(path)
+    here = {name for name, said in measured.notes.items() if "the dialect it is not here" not in said}
+    assert {"erised", "pipeproxy", "pyoad", "spawny"} <= here == {row.workload for row in measured.rows}
+    assert measured.notes.keys() == LIBRARIES.keys()
+    assert all({"elsewhere", "dialect"} <= row.figures.keys() for row in measured.rows)
+    assert "erised: as published it is not here" in ended.stdout
+    assert "Object daemon" not in ended.stdout
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from limits import is_limit
 from rows import OURS, figure, title
+from seeds.beside import DIALECT, LIMIT, PUBLISHED, beside
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -26,9 +27,14 @@ QUIET_LOAD = 0.25
 """The most load for each core that a measurement may begin with."""
 
 
-def renewed(text: str, blocks: Mapping[str, str]) -> str:
-    """A document with what stands between its marks replaced; a mark that is not known is a KeyError."""
-    return MARKED.sub(lambda found: f"{found[1]}\n{blocks[found['name']].strip()}\n\n{found[3]}", text)
+def renewed(text: str, blocks: Mapping[str, str], kept: Collection[str] = ()) -> str:
+    """A document with what stands between its marks replaced, but for those `kept`; any other mark is a KeyError."""
+
+    def filled(found: re.Match[str]) -> str:
+        name = found["name"]
+        return found[0] if name in kept else f"{found[1]}\n{blocks[name].strip()}\n\n{found[3]}"
+
+    return MARKED.sub(filled, text)
 
 
 def marks_of(text: str) -> list[str]:
@@ -122,6 +128,31 @@ def _behind(row: Row, name: str) -> float:
 
 def _is_apart(name: str, beyond: Collection[str]) -> bool:
     return is_limit(name) or name.startswith((OURS, *beyond))
+
+
+def seeds(results: Results) -> str:
+    """Each dialect beside plain elsewhere and the published package, with the two ratios."""
+    columns = [
+        "library",
+        "workload",
+        "cores",
+        OURS,
+        DIALECT,
+        PUBLISHED,
+        f"{DIALECT} : {OURS}",
+        f"{DIALECT} : {PUBLISHED}",
+    ]
+    lines = [f"| {' | '.join(columns)} |", "|---|---|---|---:|---:|---:|---:|---:|"]
+    for row in results.rows:
+        line = beside(row)
+        cells = [_cell(row, way) for way in (OURS, DIALECT, PUBLISHED)]
+        unit = f"{row.what} ({row.unit}{', p50 / p99' if row.tails else ''})"
+        ratios = [f"{figure(one.median)}" if one else "" for one in (line.to_plain, line.to_published)]
+        lines.append(f"| {row.workload} | {unit} | {_cores(row)} | {' | '.join(cells + ratios)} |")
+    calls = [line for row in results.rows if (line := beside(row)).is_as_fast_as_plain is not None]
+    kept = sum(line.is_as_fast_as_plain is True for line in calls)
+    said = f"Of {len(calls)} dialects' calls {kept} cost at most {LIMIT} times the plain call."
+    return "\n".join([*lines, "", said, "", *(f"- **{name}**: {note}." for name, note in results.notes.items())])
 
 
 def who(results: Results, beyond: Results | None = None) -> str:
