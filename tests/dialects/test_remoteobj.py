@@ -218,6 +218,11 @@ def test_argument_that_cannot_be_pickled_is_an_error(remote):
 
 def test_proxy_as_an_argument_is_the_proxy_there(remote):
     assert remote.compare(remote) == (True, 3)
+    assert remote.passto(values_of, remote.age, remote.tags["color"]) == [3, "brown"]
+
+
+def values_of(_, *places):
+    return [place.get_() for place in places]
 
 
 def test_nobody_listening_is_a_runtime_error_for_each_operation(dog):

@@ -69,21 +69,20 @@ class Proxy(View):
             result = take(here.obj, keys)
             return self._root() if result is here.obj else result
         try:
-            if keys and keys[-1][0] == "()":
-                args, kwargs = keys[-1][1]
-                args = [sent(value) for value in args]
-                result = home.ask("call", all_sent(keys[:-1]), *args, **kwargs)
-            else:
-                result = home.ask("resolve", all_sent(keys))
+            result = home.ask("resolve", all_sent(keys))
         except NotListeningError as error:
-            default = home.default if default is ABSENT else default
-            if default is not ABSENT:
-                return default() if callable(default) else default
-            if default_local and home.obj is not ABSENT:
-                return take(home.obj, keys)
-            text = f"Remote instance is not running for {self!r}: {error}"
-            raise NotListeningError(text) from None
+            return self._without_listener(error, default, default_local=default_local)
         return self._root() if result is home else result
+
+    def _without_listener(self, error: NotListeningError, default: Any, *, default_local: bool = False) -> Any:
+        home = self._home
+        default = home.default if default is ABSENT else default
+        if default is not ABSENT:
+            return default() if callable(default) else default
+        if default_local and home.obj is not ABSENT:
+            return take(home.obj, self._keys)
+        text = f"Remote instance is not running for {self!r}: {error}"
+        raise NotListeningError(text) from None
 
     def get_(self, default: Any = ABSENT, *, default_local: bool = False) -> Any:
         """Give the value that is here: a copy, where the object is in another process.
@@ -104,6 +103,13 @@ class Proxy(View):
 
     def __call__(self, *args: Any, _default: Any = ABSENT, _proxy: bool | None = None, **kwargs: Any) -> Any:
         """Call what is here; with `_proxy=False` only note that down, and give the proxy of what it will give."""
+        home, keys = self._home, self._keys
+        if (home.is_eager if _proxy is None else _proxy) and not self._frozen and home.place not in listening:
+            try:  # at once, as most calls are made; whatever else may be, is found below
+                result = home.ask("call", all_sent(keys), *map(sent, args), **kwargs)
+            except NotListeningError as error:
+                return self._extend(("()", (args, kwargs)))._without_listener(error, _default)
+            return self._root() if result is home else result
         return self._step("()", (args, kwargs), _default, is_eager=_proxy)
 
     def passto(
@@ -124,7 +130,17 @@ class Proxy(View):
         """Name a part of the object. Asks nobody; names that begin with an underscore are the proxy's own."""
         if name in _OLD_NAMES and not self._keys and not hasattr(self._home.obj, name):
             return _OLD_NAMES[name](self)
-        return super().__getattr__(name)
+        if name[:1] == "_":
+            raise AttributeError(name)
+        return self._extend((".", name))
+
+    def _extend(self, *keys: Step, frozen: bool = False) -> Self:
+        if self._frozen:
+            self._check_open()
+        proxy = object.__new__(type(self))
+        parts = proxy.__dict__
+        parts["_home"], parts["_keys"], parts["_frozen"] = self._home, self._keys + keys, frozen
+        return proxy
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute there."""
@@ -316,8 +332,8 @@ class _Name:
         return _named, (self._proxy._home.address, all_sent(self._proxy._keys))
 
 
-def _named(address: elsewhere.Address, keys: tuple[Step, ...]) -> Proxy:
-    return _proxy_at(home_at(address), keys)
+def _named(address: elsewhere.Address, keys: tuple[Step, ...] | str) -> Proxy:
+    return _proxy_at(home_at(address), ((".", keys),) if isinstance(keys, str) else keys)
 
 
 def _proxy_at(home: Home, keys: tuple[Step, ...]) -> Proxy:

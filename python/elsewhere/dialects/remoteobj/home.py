@@ -62,15 +62,15 @@ class Desk:
         self.is_busy: bool = False
         self.count: int = 0
 
-    def call(self, steps: tuple[Step, ...], /, *args: Any, **kwargs: Any) -> Any:
+    def call(self, steps: tuple[Step, ...] | str, /, *args: Any, **kwargs: Any) -> Any:
         """Call what the steps lead to. The object itself is answered by this desk, which the caller has a name for."""
-        return self._run(lambda: take(self._obj, steps)(*args, **kwargs))
+        return self._answer(steps, (args, kwargs))
 
-    def resolve(self, steps: tuple[Step, ...]) -> Any:
+    def resolve(self, steps: tuple[Step, ...] | str) -> Any:
         """Give what the steps lead to."""
-        return self._run(lambda: take(self._obj, steps))
+        return self._answer(steps, None)
 
-    def iterate(self, steps: tuple[Step, ...]) -> Iterator[Any]:
+    def iterate(self, steps: tuple[Step, ...] | str) -> Iterator[Any]:
         """Give the items of what the steps lead to."""
         self._begin()
         yield from take(self._obj, steps)
@@ -80,11 +80,14 @@ class Desk:
         if self.is_cancelling:
             raise CancelledError
 
-    def _run(self, work: Callable[[], Any]) -> Any:
+    def _answer(self, steps: tuple[Step, ...] | str, call: tuple[tuple[Any, ...], dict[str, Any]] | None) -> Any:
         self._begin()
         self.is_busy = True
         try:
-            result = work()
+            result = take(self._obj, steps)
+            if call is not None:
+                args, kwargs = call
+                result = result(*args, **kwargs)
         except StopIteration as error:
             return Raised(error)
         except (Exception, KeyboardInterrupt):
@@ -121,7 +124,7 @@ class Home:
 
     def _begin(self) -> None:
         self.place: str = str(self.address)
-        self._desk: Any = None
+        self._line: tuple[Any, dict[str, Any]] | None = None
         self._here: Desk | None = None
         self._server: elsewhere.Server | None = None
         self.is_background: bool = False
@@ -145,23 +148,22 @@ class Home:
         return home
 
     # ------------------------------------------------------------ who asks
-    def ask(self, verb: str, steps: tuple[Step, ...], /, *args: Any, **kwargs: Any) -> Any:
+    def ask(self, verb: str, steps: tuple[Step, ...] | str, /, *args: Any, **kwargs: Any) -> Any:
         """Have it done by whoever listens. Where the result is the object itself, it is this home that is given.
 
         Raises:
             NotListeningError: nobody does.
             Exception: what was raised there.
         """
-        desk = self._desk
-        is_new = desk is None
+        line = self._line
+        is_new = line is None
         try:
-            if is_new:
-                desk = self._desk = self._connect()
-            result = getattr(desk, verb)(steps, *args, **kwargs)
+            desk, ways = line or self._connect()
+            result = ways[verb](steps, *args, **kwargs)
         except elsewhere.ConnectionLost as lost:
             if lost.remote:
                 raise
-            self._desk = None
+            self._line = None
             if is_new or lost.outcome != "not_started":
                 raise NotListeningError(*lost.args) from None
         except CancelledError:
@@ -176,13 +178,16 @@ class Home:
             return self if result is desk else result
         return self.ask(verb, steps, *args, **kwargs)  # another one may listen by now
 
-    def _connect(self) -> Any:
+    def _connect(self) -> tuple[Any, dict[str, Any]]:
+        """Give the listener's desk, and its methods."""
         try:
-            return elsewhere.connect(self.address, timeout=PATIENCE)
+            desk = elsewhere.connect(self.address, timeout=PATIENCE)
         except elsewhere.AuthenticationError as error:
             raise NotListeningError(*error.args) from None  # it ended while it was asked who it is
+        self._line = line = desk, {verb: getattr(desk, verb) for verb in ("call", "resolve", "iterate")}
+        return line
 
-    def items(self, steps: tuple[Step, ...]) -> Iterator[Any]:
+    def items(self, steps: tuple[Step, ...] | str) -> Iterator[Any]:
         """Give the items of what the steps lead to, each when it is asked for."""
         items = self.ask("iterate", steps)
         try:

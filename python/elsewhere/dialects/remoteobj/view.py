@@ -90,8 +90,10 @@ class View:
         return text if text.startswith("(") else f"({text})"
 
 
-def take(obj: Any, keys: tuple[Step, ...]) -> Any:
-    """Take steps from `obj`."""
+def take(obj: Any, keys: tuple[Step, ...] | str) -> Any:
+    """Take steps from `obj`, or the one to the attribute of a name."""
+    if isinstance(keys, str):
+        return getattr(obj, keys)
     for operation, operand in keys:
         if operation == ".":
             obj = getattr(obj, operand) if operand != "super" else super(type(obj), obj)
@@ -108,8 +110,12 @@ def _delete_item(obj: Any, key: Any) -> None:
     del obj[key]
 
 
-def all_sent(keys: tuple[Step, ...]) -> tuple[Step, ...]:
-    """Steps as they travel to the object."""
+def all_sent(keys: tuple[Step, ...]) -> tuple[Step, ...] | str:
+    """Steps as they travel to the object. A single step to an attribute, which is what most are, is its name."""
+    if len(keys) == 1:
+        operation, operand = keys[0]
+        if operation == "." and operand != "super":
+            return operand  # type: ignore[no-any-return]
     for operation, _ in keys:
         if operation in _WITH_VALUES:
             return tuple([(one, sent(operand) if one in _WITH_VALUES else operand) for one, operand in keys])
@@ -118,9 +124,10 @@ def all_sent(keys: tuple[Step, ...]) -> tuple[Step, ...]:
 
 def sent(value: Any) -> Any:
     """A value as it travels: for a proxy, also in a tuple, its name."""
-    if isinstance(value, View):
+    kind = type(value)
+    if issubclass(kind, View):
         return value._in_transit()
-    if type(value) is tuple:
+    if kind is tuple:
         return tuple([sent(one) for one in value])
     return value
 
