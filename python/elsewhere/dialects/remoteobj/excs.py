@@ -537,7 +537,11 @@ class Except(LocalExcept):
     def _home(self) -> Any:
         desk = _desks.get(self._address)
         if desk is None:
-            desk = _desks[self._address] = elsewhere.connect(self._address)
+            try:
+                desk = elsewhere.connect(self._address)
+            except elsewhere.AuthenticationError as error:
+                raise elsewhere.ConnectionLost(*error.args, outcome="not_started") from None  # it ended meanwhile
+            _desks[self._address] = desk
         return desk
 
 
