@@ -224,6 +224,12 @@ class ReadAhead(Generic[_T_co]):
 class Ref:
     """An object that is to travel by reference and never to be copied. Made by `elsewhere.ref`."""
 
+def _pass_on() -> None:
+    """Pass calls on: the body of a thread that does."""
+
+def _end_relays(are_to_end: bool) -> bool:
+    """Let the threads that have nothing to do end, before a fork. Gives whether there are any."""
+
 @final
 class ReturnMark:
     """What marks a function. Made by `elsewhere.by_reference`, and by reading what that made elsewhere."""

@@ -15,6 +15,7 @@ import _thread
 import contextlib
 import os
 import sys
+import time
 import types
 
 from . import _core, _errors, _host_main, _pickle, _threads
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from ._host import Host
 
+GLANCE = 0.001
 PATIENCE = 1.0
 """Seconds that the service thread may take to come back from a callback."""
 
@@ -94,6 +96,9 @@ def _alone(label: str) -> Generator[None]:
     if service is not None and not is_service:
         service.join(PATIENCE)
     is_there = service is not None and service.is_alive()
+    end = time.monotonic() + PATIENCE
+    while _core._end_relays(True) and time.monotonic() < end:
+        time.sleep(GLANCE)
     try:
         others = ["elsewhere-service (busy with a callback)"] if is_there and not is_service else _threads.others()
         if others:
@@ -104,6 +109,7 @@ def _alone(label: str) -> Generator[None]:
             raise _errors._host_start_error(reason, label, "")
         yield
     finally:
+        _core._end_relays(False)
         if service is not None:
             _core._continue_service(is_there)
 

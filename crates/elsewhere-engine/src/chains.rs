@@ -236,7 +236,9 @@ pub(crate) fn remove_call(link: &Link, inbox: &Inbox, call: CallId) -> Option<In
             return seat.calls.remove(at);
         }
     }
-    inbox.remove_call(link, call)
+    let removed = inbox.remove_call(link, call);
+    // Or from another inbox: what is passed on waits in one of its own.
+    removed.or_else(|| chains.inboxes.iter().filter_map(Weak::upgrade).find_map(|other| other.remove_call(link, call)))
 }
 
 impl ChainSeat {

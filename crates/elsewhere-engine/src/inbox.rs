@@ -205,6 +205,13 @@ impl Inbox {
         self.has_some.store(true, Ordering::Relaxed); // see `has_some`; so everywhere
     }
 
+    /// Adds a call that was taken from another inbox and has not begun.
+    pub fn push_again(&self, call: Incoming) {
+        let opening = lock(&call.opening).take();
+        self.push(Work::Call(call));
+        drop(opening); // now that it can be found here
+    }
+
     /// Adds work that is no call at the front: what follows from the work that was taken last.
     pub fn push_next(&self, work: Work) {
         let mut state = lock(&self.state);

@@ -97,6 +97,7 @@
 //! | 6 | PICKLE | accepts pickles; reserved, unused until later |
 //! | 7 | LANES | runs the calls of each lane one at a time, see section 9 |
 //! | 8 | INSTANCES | takes plain instances of classes that it can import, see section 10 |
+//! | 9 | LANE_ENDS | wants to be told of the end of a lane, see section 9 |
 //!
 //! The body is one map with text keys: `pid` (integer), `python` (text, such as `3.11.7`; empty without an interpreter),
 //! `implementation` (text, such as `elsewhere 0.1.0`), `max_message` (integer: the longest message in bytes that we take;
@@ -304,6 +305,7 @@
 //!
 //! **LANES** promises the same for the calls of each lane by themselves, since each lane has a thread. A lane that ends (its
 //! thread or task does) is told by its last call: a post of `end_lane()` to the bootstrap object, for the thread to end.
+//! **LANE_ENDS** asks for that post alone: we pass calls on to third peers, each lane's in a lane of its own, which ends with it.
 //!
 //! # 10. Values
 //!

@@ -21,8 +21,8 @@ use crate::peer::{self, Peer};
 use crate::proxy::{self, Proxy};
 use crate::server::{self, Served};
 use crate::{
-    answer, call, chain, class_info, deadline, errands, errors, home, lifecycle, operate, producing, returns, running,
-    serving,
+    answer, call, chain, class_info, deadline, errands, errors, home, lifecycle, operate, producing, relays, returns,
+    running, serving,
 };
 
 /// How the evaluation of a call ended.
@@ -272,6 +272,7 @@ fn evaluate<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &Incoming) -> Eval
         peer.link.discard(incoming.call.steps());
         return Evaluated::Gone(target);
     };
+    let _passed_on = relays::enter(peer, incoming, start.as_ref());
     let mut decoder = Decoder::of_call(py, peer, incoming);
     let mut walk = Walk::new(py, start.clone(), head.steps, served);
     walk.is_at_door = target == ObjectId::BOOTSTRAP;

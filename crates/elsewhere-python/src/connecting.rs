@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use elsewhere_engine::{ConnectError, Endpoint, Expect, Key, connect, wait_served};
-use elsewhere_proto::{ObjectId, Outcome, Want};
+use elsewhere_proto::{Capabilities, ObjectId, Outcome, Want};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
@@ -301,7 +301,7 @@ pub(crate) fn revive(py: Python<'_>, import: &Arc<Import>) -> PyResult<()> {
 
 fn connect_anew(py: Python<'_>, place: &(String, Vec<u8>), kind: Kind, until: Instant) -> PyResult<Arc<Peer>> {
     let (endpoint, key) = (endpoint(&place.0)?, Key::new(&place.1));
-    let config = host::here(py);
+    let config = host::config(Capabilities::CHUNKS, py);
     let inbox = service::process_inbox();
     let mut interrupts = Interrupts(None);
     let made = py.detach(|| connect(&endpoint, key, config, inbox, until, &mut || interrupts.goes_on()));

@@ -465,7 +465,7 @@ impl NotLaunched {
 
 /// What this process says of itself to its hosts.
 pub(crate) fn here(py: Python<'_>) -> Config {
-    config(Capabilities::CHUNKS, py)
+    config(Capabilities::CHUNKS.with(Capabilities::LANE_ENDS), py)
 }
 
 /// Waits for the hello of a process, seeing to signals meanwhile.
@@ -548,7 +548,7 @@ pub(crate) fn start_local_host(
     returns: Option<Py<PyDict>>,
 ) -> PyResult<()> {
     peer::sweep(py);
-    let here = here(py);
+    let here = config(Capabilities::CHUNKS, py);
     let there = config(Capabilities::CHUNKS.with(Capabilities::SERIAL), py);
     let (near, far) = Link::pair(here, Inbox::new(), there, Inbox::new())?;
     let near = Peer::new(near, None, label(name, None), true);

@@ -4,12 +4,13 @@
 //! with it. Calls of one lane start there in the order of their numbers. A peer that runs one call at a time gets one lane
 //! for a thread and all its tasks, since the order of arrival says as much.
 
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use elsewhere_engine::{Expect, Link, Request, exit};
 use elsewhere_proto::codec::Writer;
-use elsewhere_proto::{CallHead, Capabilities, ChainId, LaneId, ObjectId, Op, Want};
+use elsewhere_proto::{CallHead, Capabilities, ChainId, IncomingCall, LaneId, ObjectId, Op, Want};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
@@ -23,6 +24,13 @@ pub(crate) struct Lane {
 
 thread_local! {
     static OF_THREAD: Lane = Lane::new();
+    /// The lane of the call that this thread passes on.
+    static PASSED_ON: RefCell<Option<Arc<Lane>>> = const { RefCell::new(None) };
+}
+
+/// From now on this thread makes its calls in `lane`, or in its own again. Gives what was before.
+pub(crate) fn stand_in(lane: Option<Arc<Lane>>) -> Option<Arc<Lane>> {
+    PASSED_ON.replace(lane)
 }
 
 /// The lane of one task. It ends with the task's context.
@@ -50,6 +58,9 @@ pub(crate) fn current(py: Python<'_>, link: &Arc<Link>) -> LaneId {
 }
 
 fn with_current<T>(py: Python<'_>, link: &Arc<Link>, look: impl FnOnce(&Lane) -> T) -> T {
+    if let Some(lane) = PASSED_ON.with_borrow(Option::clone) {
+        return look(&lane);
+    }
     if has(link, Capabilities::SERIAL) {
         return OF_THREAD.with(look);
     }
@@ -72,13 +83,13 @@ fn has(link: &Link, capability: Capabilities) -> bool {
 }
 
 impl Lane {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { id: next_id(), next: AtomicU32::new(0), told: Mutex::default() }
     }
 
     fn next(&self, link: &Arc<Link>) -> (LaneId, u32) {
         let number = self.next.fetch_add(1, Ordering::Relaxed); // Relaxed: one thread at a time makes calls in a lane
-        if has(link, Capabilities::LANES) {
+        if has(link, Capabilities::LANES) || has(link, Capabilities::LANE_ENDS) {
             let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
             if !told.iter().any(|other| Weak::as_ptr(other) == Arc::as_ptr(link)) {
                 told.retain(|other| other.strong_count() > 0);
@@ -114,6 +125,12 @@ impl Drop for Lane {
             });
         }
     }
+}
+
+/// Whether a call is the word that its lane has ended.
+pub(crate) fn is_last_word(call: &IncomingCall) -> bool {
+    let is_post_to_bootstrap = call.head.target == ObjectId::BOOTSTRAP && call.head.want == Want::Nothing;
+    is_post_to_bootstrap && call.head.steps == 2 && last_words().get(CallHead::LEN..) == Some(call.steps())
 }
 
 /// A post of `end_lane()` to the bootstrap object.

@@ -51,6 +51,7 @@ mod promise;
 mod proxy;
 mod read_ahead;
 mod reference;
+mod relays;
 mod returns;
 mod running;
 mod sent;
@@ -93,6 +94,7 @@ mod _core {
         proxy::{_aiter, _operate_async, _operate_in_place, Proxy},
         read_ahead::ReadAhead,
         reference::Ref,
+        relays::{_end_relays, _pass_on},
         returns::{_declare_returns, _return_mark, ReturnMark},
         running::_attend,
         server::{_new_socket_path, _serve_crew, ServerCore},

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::peer::Peer;
-use crate::{chain, coroutines, errands, guests, home, producing, running, service, serving, turns};
+use crate::{chain, coroutines, errands, guests, home, producing, relays, running, service, serving, turns};
 
 /// Seconds that the end of the process waits for hosts to finish; what is left then ends by itself within a second.
 const EXIT_PATIENCE: Duration = Duration::from_secs(2);
@@ -112,6 +112,7 @@ pub(crate) fn _after_fork_in_child(py: Python<'_>) -> PyResult<()> {
     running::forget();
     turns::forget();
     let inherited = fork::child();
+    relays::forget();
     service::forget_work(); // after the tables of the engine are free again
     // Kept for ever: their drops would act on the parent's connections.
     INHERITED.lock().unwrap_or_else(PoisonError::into_inner).extend(crate::peer::all());

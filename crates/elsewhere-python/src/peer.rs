@@ -21,7 +21,7 @@ use crate::connecting::Reached;
 use crate::home::Showing;
 use crate::ids::{IdMap, IdSet};
 use crate::promise::Promises;
-use crate::{coroutines, errors, home, host, local, producing, service};
+use crate::{coroutines, errors, home, host, local, producing, relays, service};
 
 /// The most results of one connection that may live as proxies because they could not be copied: a guard against a loop
 /// that collects them without knowing.
@@ -603,6 +603,7 @@ pub(crate) fn sweep(py: Python<'_>) {
     for peer in lost {
         home::show_last(py, &peer);
         producing::forget_link(peer.link.id());
+        relays::forget_link(peer.link.id());
         peer.clear(py);
     }
 }

@@ -15,7 +15,7 @@ use pyo3::types::PyDict;
 use crate::coroutines::{self, Running};
 use crate::future::Future;
 use crate::peer::{self, Peer};
-use crate::{calls_in, chain, errands, guests, home, host, lifecycle, producing, running, server, turns};
+use crate::{calls_in, chain, errands, guests, home, host, lifecycle, producing, relays, running, server, turns};
 
 /// The inbox of everything that is not a host's main loop or a local host.
 pub(crate) fn process_inbox() -> Arc<Inbox> {
@@ -96,7 +96,8 @@ pub(crate) fn forget_thread() {
 pub(crate) fn _serve_process(py: Python<'_>) {
     let inbox = process_inbox();
     while !IS_TO_END.load(Ordering::SeqCst) {
-        if let Some(work) = py.detach(|| inbox.wait(None)) {
+        let work = py.detach(|| inbox.wait(None));
+        if let Some(work) = work.and_then(|work| relays::take(py, work)) {
             handle(py, work);
         }
     }

@@ -42,6 +42,9 @@ impl Capabilities {
     /// Takes plain instances of classes that it can import.
     pub const INSTANCES: Self = Self(1 << 8);
 
+    /// Wants to be told when a lane has ended.
+    pub const LANE_ENDS: Self = Self(1 << 9);
+
     /// Whether all of `other` are among these.
     #[must_use]
     pub const fn has(self, other: Self) -> bool {
