@@ -26,6 +26,8 @@ class Future:
     Source: erised's, which follows `concurrent.futures.Future`.
     """
 
+    __slots__ = ("_future",)
+
     def __init__(self, future: elsewhere.Future[Any]) -> None:
         """Wrap a Future of elsewhere; erised makes its futures itself, and so do calls here."""
         self._future = future
@@ -79,6 +81,10 @@ class Future:
             raise NotReadyError(text) from None
 
 
+FEW = 8
+"""So many calls may be under way before the futures of those that have ended are looked for."""
+
+
 class _Home:
     """The process of an object, and what was asked of it."""
 
@@ -86,13 +92,19 @@ class _Home:
         self.host = host
         self.is_local = is_local
         self.futures: list[Future] = []
+        self.enough = FEW
         self.is_asked = False
 
     def note(self, future: elsewhere.Future[Any]) -> Future:
         self.is_asked = True
-        self.futures = [one for one in self.futures if not one.done()]
-        self.futures.append(Future(future))
-        return self.futures[-1]
+        if self.futures and self.futures[-1].done():  # as where each is waited for
+            self.futures = self.futures[:-1]
+        if len(self.futures) >= self.enough:
+            self.futures = [one for one in self.futures if not one.done()]
+            self.enough = max(FEW, 2 * len(self.futures))
+        noted = Future(future)
+        self.futures.append(noted)
+        return noted
 
     def wait(self) -> bool:
         for future in self.futures:
@@ -108,7 +120,6 @@ class Proxy:
     looked up before something is asked there.
     """
 
-    __slots__ = ("_home", "_place")
     _home: _Home
     _place: Any
 
@@ -133,10 +144,11 @@ class Proxy:
 
     def __getattr__(self, name: str) -> Proxy:
         """Name a part of the object. Costs no I/O, and fails for names of Python's own alone."""
-        if name in Proxy.__slots__ or (name.startswith("__") and name.endswith("__")):
+        if name in {"_home", "_place"} or (name.startswith("__") and name.endswith("__")):
             raise AttributeError(name)
         part = object.__new__(Proxy)
         _fill(part, self._home, elsewhere.attribute(self._place, name))
+        self.__dict__[name] = part  # a name stands for the same place for ever
         return part
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -179,5 +191,4 @@ class Proxy:
 
 
 def _fill(proxy: Proxy, home: _Home, place: Any) -> None:
-    object.__setattr__(proxy, "_home", home)
-    object.__setattr__(proxy, "_place", place)
+    proxy.__dict__.update(_home=home, _place=place)
