@@ -84,8 +84,8 @@ impl Builder<'_> {
                 let children = self.children();
                 let named = |value: Value| (format!("attribute {code}"), value);
                 Value::Instance {
-                    module: "kennel".to_owned(),
-                    qualname: "Dog".repeat(usize::from(code)),
+                    class: "kennel".repeat(usize::from(code)),
+                    of: Box::new(if code < 128 { Value::Bytes(self.bytes()) } else { "Dog".into() }),
                     attributes: children.into_iter().map(named).collect(),
                 }
             }

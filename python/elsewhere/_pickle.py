@@ -104,12 +104,17 @@ def dumps_result(value: Any, _buffer_callback: Any, protocol: int) -> bytes:
     return file.getvalue()
 
 
-def make_instance(module: str, qualname: str, attributes: dict[str, Any]) -> Any:
-    """Make an instance of a class that was named by a peer, as unpickling makes one from its class and attributes."""
+def find_class(module: str, qualname: str) -> Any:
+    """Give the class that a peer names."""
     __import__(module)
-    kind: Any = sys.modules[module]
+    found: Any = sys.modules[module]
     for name in qualname.split("."):
-        kind = getattr(kind, name)
+        found = getattr(found, name)
+    return found
+
+
+def make_instance(kind: Any, attributes: dict[str, Any]) -> Any:
+    """Make an instance of a class as unpickling makes one from its class and attributes."""
     made = kind.__new__(kind)
     if attributes:
         set_state = getattr(made, "__setstate__", None)
@@ -180,6 +185,23 @@ def dumps_by_value(
     pickler.kept = kept
     pickler.dump(value)
     return file.getvalue()
+
+
+def definition_of(cls: type) -> tuple[str, bytes, list[Any]] | None:
+    """Give a number of the class, its definition by cloudpickle and what that was made of; None where nobody can tell.
+
+    Nobody can where it holds what may change without a trace, such as a list.
+    """
+    _by_value_pickler()
+    from cloudpickle import cloudpickle
+
+    from . import _definitions
+
+    try:
+        parts = _definitions.parts_of(cls)
+        return None if parts is None else (cloudpickle._get_or_create_tracker_id(cls), dumps_by_value(cls), parts)
+    except Exception:  # noqa: BLE001 - whoever pickles it with its instance raises that again
+        return None
 
 
 class HasReferences(Exception):

@@ -338,7 +338,7 @@
 //! | 9 | pickle | u8 flavour (0 pickle, 1 cloudpickle), u16 references, u16 buffers | that many references, that many buffers, then the pickle: bytes, or a buffer of the form 1 |
 //! | 10 | buffer | section 11 | 0 |
 //! | 11 | array | u8 type code of Python's `array`, then its items, little endian | 0 |
-//! | 12 | instance | as tuple | module and qualified name of the class, both text, then for each attribute its name, a text, and the value |
+//! | 12 | instance | as tuple | two that say which class, then for each attribute its name, a text, and the value |
 //!
 //! The content of a view, also of one in a buffer, is empty where a dimension is 0, and else divisible by the product of its dimensions. Buffers of a
 //! pickle are those of pickle protocol 5 in their order: bytes where they are read-only, byte arrays where they are
@@ -347,8 +347,10 @@
 //!
 //! An *instance* is an object that consists of its class and the attributes in its `__dict__`, in their order, and that
 //! pickle would copy by making it with the class's own `__new__` and no arguments. The receiver makes it so: where its class
-//! has a `__setstate__`, by that. It is written only to a side with INSTANCES, which is therefore able to import classes,
-//! and only for a class that the sender finds under its own module and name, and not in `__main__`.
+//! has a `__setstate__`, by that. It is written only to a side with INSTANCES, which is therefore able to import classes.
+//! Its class is said by its module and its qualified name, both text, where the sender finds it so and not in `__main__`; else
+//! by a text that is the same for all definitions of the class, and the definition: bytes, a pickle of the class by cloudpickle.
+//! Of two definitions that are the same bytes the receiver may take the earlier.
 //!
 //! Nested values stand behind the head of their container; a value without them is complete with its payload. References:
 //!

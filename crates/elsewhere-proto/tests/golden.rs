@@ -66,6 +66,7 @@ fn values() -> Vec<(&'static str, Value)> {
         ("reference_promise", ReferenceHead::Promise { call: CallId(5) }.into()),
         ("pickle", pickle()),
         ("instance", instance()),
+        ("instance_with_its_class", instance_with_its_class()),
     ]
 }
 
@@ -103,9 +104,17 @@ fn buffers() -> Vec<Value> {
 
 fn instance() -> Value {
     Value::Instance {
-        module: "kennel".to_owned(),
-        qualname: "Dog.Tag".to_owned(),
+        class: "kennel".to_owned(),
+        of: Box::new("Dog.Tag".into()),
         attributes: vec![("name".to_owned(), "rex".into()), ("number".to_owned(), 7_i64.into())],
+    }
+}
+
+fn instance_with_its_class() -> Value {
+    Value::Instance {
+        class: "6fb0a3".to_owned(),
+        of: Box::new(Value::Bytes(b"\x80\x05.".to_vec())),
+        attributes: vec![("name".to_owned(), "rex".into())],
     }
 }
 

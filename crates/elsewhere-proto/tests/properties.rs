@@ -77,7 +77,9 @@ fn value() -> impl Strategy<Value = Value> {
                 Value::Reference(head, vec![descriptor])
             }),
             ("[a-z.]{0,9}", "[A-Z]\\PC{0,40}", vec(("[a-z_]{0,40}", inner.clone()), 0..8))
-                .prop_map(|(module, qualname, attributes)| Value::Instance { module, qualname, attributes }),
+                .prop_map(|(class, name, attributes)| Value::Instance { class, of: Box::new(name.into()), attributes }),
+            ("[0-9a-f]{32}", vec(any::<u8>(), 0..400), vec(("[a-z_]{0,40}", inner.clone()), 0..8))
+                .prop_map(|(class, code, attributes)| Value::Instance { class, of: Box::new(code.into()), attributes }),
             (any::<u64>(), any::<u16>(), vec(inner, 0..6)).prop_map(|(object, steps, values)| {
                 let head = ReferenceHead::Place { object: ObjectId(object), steps, values: values.len() as u32 };
                 Value::Reference(head, values)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use elsewhere_engine::{BufferError, BufferName, Incoming};
 use elsewhere_proto::codec::{
-    BufferForm, BufferHead, BufferPlace, CodecError, Flavour, Limits, Reader, ReferenceHead, Token, ViewHead,
+    BufferForm, BufferHead, BufferPlace, ClassName, CodecError, Flavour, Limits, Reader, ReferenceHead, Token, ViewHead,
 };
 use elsewhere_proto::{CallId, ObjectId, codec};
 use pyo3::exceptions::{PyException, PyOSError, PyValueError};
@@ -212,20 +212,26 @@ impl<'r, 'py> Decoder<'r, 'py> {
 
     /// A plain instance with `len` attributes.
     fn instance(&mut self, len: usize) -> Result<Bound<'py, PyAny>, Undecodable> {
-        let class = (self.reader.read_str()?, self.reader.read_str()?);
-        match instances::find(self.py, class.0, class.1)? {
-            Found::Plain(kind) => {
-                let (made, attributes) = instances::make(&kind)?;
-                self.attributes(len, &attributes)?;
-                Ok(made)
+        let found = match self.reader.read_class()? {
+            ClassName::Imported { module, qualname } => instances::find(self.py, module, qualname)?,
+            ClassName::Defined { name, definition } => {
+                if let Some(known) = self.peer.definitions.known(self.py, name, definition) {
+                    instances::manner_of(known)?
+                } else {
+                    self.begun();
+                    instances::manner_of(self.peer.definitions.read(self.py, name, definition)?)?
+                }
             }
-            Found::Asked => {
-                let attributes = PyDict::new(self.py);
-                self.attributes(len, &attributes)?;
-                self.begun();
-                Ok(instances::make_as_asked(class, &attributes)?)
-            }
+        };
+        if let Found::Plain(kind) = found {
+            let (made, attributes) = instances::make(&kind)?;
+            self.attributes(len, &attributes)?;
+            return Ok(made);
         }
+        let attributes = PyDict::new(self.py);
+        self.attributes(len, &attributes)?;
+        self.begun();
+        Ok(instances::make_as_asked(&found, &attributes)?)
     }
 
     fn attributes(&mut self, len: usize, attributes: &Bound<'py, PyDict>) -> Result<(), Undecodable> {

@@ -20,12 +20,22 @@ const OWN_WAYS: [&str; 6] =
 
 /// A class whose instances have the layout of plain ones.
 pub(crate) struct Class {
-    module: Py<PyString>,
-    qualname: String,
-    /// The parts of the qualified name.
-    steps: Vec<Py<PyString>>,
+    origin: Origin,
     /// The names of the class and of its bases, all but `object`'s.
     namespaces: Vec<Py<PyMappingProxy>>,
+}
+
+/// Where a peer gets a class from.
+pub(crate) enum Origin {
+    /// It imports it.
+    Imported {
+        module: Py<PyString>,
+        qualname: String,
+        /// The parts of the qualified name.
+        steps: Vec<Py<PyString>>,
+    },
+    /// From us: it is of `__main__` or of a function.
+    Defined,
 }
 
 /// What was found out about a class. That it has another layout is final as well.
@@ -36,7 +46,7 @@ struct Known {
 
 static KNOWN: Mutex<[Option<Known>; SLOTS]> = Mutex::new([const { None }; SLOTS]);
 
-/// The class of `value`, if `value` is a plain instance and a peer finds the class under its name.
+/// The class of `value`, if `value` is a plain instance and a peer can have its class.
 pub(crate) fn class_of(value: &Bound<'_, PyAny>) -> Option<Arc<Class>> {
     let kind = value.get_type();
     let class = known(&kind)?;
@@ -44,14 +54,9 @@ pub(crate) fn class_of(value: &Bound<'_, PyAny>) -> Option<Arc<Class>> {
 }
 
 impl Class {
-    /// The name of its module, as a Python string that holds text.
-    pub(crate) fn module<'py>(&self, py: Python<'py>) -> &Bound<'py, PyString> {
-        self.module.bind(py)
-    }
-
-    /// Its qualified name.
-    pub(crate) fn qualname(&self) -> &str {
-        &self.qualname
+    /// Where a peer gets it from.
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// Whether neither the class nor a base has a way of its own of copying, also none that copyreg knows.
@@ -74,12 +79,12 @@ impl Class {
         Ok(!REGISTERED.import(py, "copyreg", "dispatch_table")?.contains(kind)?)
     }
 
-    /// Whether its name leads to this very class.
+    /// Whether its name leads to this very class, if that is how a peer gets it.
     fn is_found(&self, kind: &Bound<'_, PyType>) -> bool {
-        let py = kind.py();
-        let found = modules(py).and_then(|modules| modules.get_item(&self.module));
+        let Origin::Imported { module, steps, .. } = &self.origin else { return true };
+        let found = modules(kind.py()).and_then(|modules| modules.get_item(module));
         let Ok(Some(mut found)) = found else { return false };
-        for step in &self.steps {
+        for step in steps {
             let Ok(next) = found.getattr(step) else { return false };
             found = next;
         }
@@ -113,7 +118,7 @@ impl Class {
         let py = kind.py();
         let module = kind.getattr(intern!(py, "__module__"))?;
         let (Ok(module), qualname) = (module.cast_into_exact::<PyString>(), kind.qualname()?) else { return Ok(None) };
-        if module.to_str()? == "__main__" || !has_plain_layout(kind)? {
+        if !has_plain_layout(kind)? {
             return Ok(None);
         }
         let mut namespaces = Vec::new();
@@ -128,12 +133,13 @@ impl Class {
             return Ok(None);
         }
         let qualname = qualname.to_str()?.to_owned();
-        Ok(Some(Self {
-            module: module.unbind(),
-            steps: qualname.split('.').map(|step| PyString::intern(py, step).unbind()).collect(),
-            qualname,
-            namespaces: namespaces.into_iter().map(Bound::unbind).collect(),
-        }))
+        let origin = if module.to_str()? == "__main__" || qualname.contains("<locals>") {
+            Origin::Defined
+        } else {
+            let steps = qualname.split('.').map(|step| PyString::intern(py, step).unbind()).collect();
+            Origin::Imported { module: module.unbind(), qualname, steps }
+        };
+        Ok(Some(Self { origin, namespaces: namespaces.into_iter().map(Bound::unbind).collect() }))
     }
 }
 
@@ -189,28 +195,37 @@ fn modules(py: Python<'_>) -> PyResult<&Bound<'_, PyDict>> {
 }
 
 /// A class that a peer names, and how its instances are made.
-pub(crate) enum Found<'py> {
+pub(crate) enum Found<'a, 'py> {
     /// At once.
     Plain(Bound<'py, PyType>),
-    /// By code of the user's: the class is imported, or it has its own way.
-    Asked,
+    /// As the class says.
+    Asked(Bound<'py, PyType>),
+    /// As the class says, which has to be imported.
+    Named { module: &'a str, qualname: &'a str },
 }
 
 /// Looks for the class `qualname` of `module` without running anybody's code.
-pub(crate) fn find<'py>(py: Python<'py>, module: &str, qualname: &str) -> PyResult<Found<'py>> {
+pub(crate) fn find<'a, 'py>(py: Python<'py>, module: &'a str, qualname: &'a str) -> PyResult<Found<'a, 'py>> {
+    let unknown = Found::Named { module, qualname };
     let module = modules(py)?.get_item(crate::names::string(py, module))?;
-    let Some(mut found) = module.filter(PyAnyMethods::is_exact_instance_of::<PyModule>) else {
-        return Ok(Found::Asked);
-    };
+    let Some(mut found) = module.filter(PyAnyMethods::is_exact_instance_of::<PyModule>) else { return Ok(unknown) };
     for step in qualname.split('.') {
-        let Ok(next) = found.getattr(crate::names::string(py, step)) else { return Ok(Found::Asked) };
+        let Ok(next) = found.getattr(crate::names::string(py, step)) else { return Ok(unknown) };
         found = next;
     }
-    let Ok(kind) = found.cast_into::<PyType>() else { return Ok(Found::Asked) };
-    match known(&kind) {
-        Some(class) if class.is_plain(&kind)? => Ok(Found::Plain(kind)),
-        _ => Ok(Found::Asked),
+    match found.cast_into::<PyType>() {
+        Ok(kind) => manner_of(kind),
+        Err(_) => Ok(unknown),
     }
+}
+
+/// How instances of `kind` are made.
+pub(crate) fn manner_of<'py>(kind: Bound<'py, PyType>) -> PyResult<Found<'static, 'py>> {
+    let is_plain = match known(&kind) {
+        Some(class) => class.is_plain(&kind)?,
+        None => false,
+    };
+    Ok(if is_plain { Found::Plain(kind) } else { Found::Asked(kind) })
 }
 
 /// A new instance of a plain class, and its attributes.
@@ -223,10 +238,15 @@ pub(crate) fn make<'py>(kind: &Bound<'py, PyType>) -> PyResult<(Bound<'py, PyAny
     Ok((made, attributes))
 }
 
-/// An instance of the class `qualname` of `module` with these attributes, made as pickle makes it.
+/// An instance with these attributes, made as pickle makes it.
 pub(crate) fn make_as_asked<'py>(
-    (module, qualname): (&str, &str),
+    found: &Found<'_, 'py>,
     attributes: &Bound<'py, PyDict>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    attributes.py().import("elsewhere._pickle")?.getattr("make_instance")?.call1((module, qualname, attributes))
+    let module = attributes.py().import("elsewhere._pickle")?;
+    let kind = match found {
+        Found::Plain(kind) | Found::Asked(kind) => kind.clone().into_any(),
+        Found::Named { module: name, qualname } => module.getattr("find_class")?.call1((*name, *qualname))?,
+    };
+    module.getattr("make_instance")?.call1((kind, attributes))
 }

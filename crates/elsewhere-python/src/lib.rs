@@ -20,6 +20,7 @@ mod connecting;
 mod coroutines;
 mod deadline;
 mod decode;
+mod definitions;
 mod encode;
 mod errands;
 mod errors;

@@ -18,6 +18,7 @@ use pyo3::types::{PyDict, PyType};
 use crate::abilities::Abilities;
 use crate::class_info::ClassInfo;
 use crate::connecting::Reached;
+use crate::definitions::Definitions;
 use crate::home::Showing;
 use crate::ids::{IdMap, IdSet};
 use crate::promise::Promises;
@@ -54,6 +55,8 @@ pub(crate) struct Peer {
     abilities: OnceLock<Abilities>,
     /// Answers that later calls name before they are here.
     pub(crate) promises: Promises,
+    /// Classes that came with their instances.
+    pub(crate) definitions: Definitions,
     /// "host 4711", for texts.
     pub(crate) label: String,
     /// The server here that it has connected to, if it has.
@@ -213,6 +216,7 @@ impl Peer {
             hands_over: AtomicBool::new(false),
             abilities: OnceLock::new(),
             promises: Promises::default(),
+            definitions: Definitions::default(),
             label,
             server: OnceLock::new(),
             reached: OnceLock::new(),

@@ -12,7 +12,7 @@ mod writer;
 // A namespace of its own: those who write walkers over values import from here.
 pub use reader::{Limits, Reader};
 pub use references::{home_references, lent_buffers, offered_references};
-pub use token::{BufferForm, BufferHead, BufferPlace, Flavour, ReferenceHead, Token, ViewHead};
+pub use token::{BufferForm, BufferHead, BufferPlace, ClassName, Flavour, ReferenceHead, Token, ViewHead};
 pub use value::Value;
 pub use writer::Writer;
 

@@ -5,7 +5,7 @@
 use super::CodecError;
 use super::big_int;
 use super::format as f;
-use super::token::{BufferForm, BufferHead, BufferPlace, Flavour, ReferenceHead, Token, ViewHead};
+use super::token::{BufferForm, BufferHead, BufferPlace, ClassName, Flavour, ReferenceHead, Token, ViewHead};
 use crate::ids::{CallId, ObjectId};
 
 /// What a reader accepts.
@@ -300,6 +300,20 @@ impl<'a> Reader<'a> {
         match self.next_token()? {
             Token::Str(value) => Ok(value),
             _ => Err(CodecError::Unexpected("text")),
+        }
+    }
+
+    /// Reads which class an instance is of.
+    ///
+    /// # Errors
+    /// [`CodecError::Unexpected`] if that is not said.
+    #[inline]
+    pub fn read_class(&mut self) -> Result<ClassName<'a>, CodecError> {
+        let first = self.read_str()?;
+        match self.next_token()? {
+            Token::Str(qualname) => Ok(ClassName::Imported { module: first, qualname }),
+            Token::Bytes(definition) => Ok(ClassName::Defined { name: first, definition }),
+            _ => Err(CodecError::Unexpected("the name or the definition of a class")),
         }
     }
 

@@ -64,9 +64,28 @@ pub enum Token<'a> {
         /// How many buffers follow after them.
         buffers: usize,
     },
-    /// A plain instance of a class: the class's module and qualified name as texts, then this many pairs: name of the
-    /// attribute as text, value.
+    /// A plain instance of a class: two values that say which, see [`Reader::read_class`](super::Reader::read_class), then
+    /// this many pairs: name of the attribute as text, value.
     Instance(usize),
+}
+
+/// Which class an instance is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClassName<'a> {
+    /// One that the receiver imports.
+    Imported {
+        /// Its module.
+        module: &'a str,
+        /// Its qualified name there.
+        qualname: &'a str,
+    },
+    /// One that travels with its instance.
+    Defined {
+        /// The same for all definitions of the class.
+        name: &'a str,
+        /// Its definition: a pickle of the class by cloudpickle.
+        definition: &'a [u8],
+    },
 }
 
 impl Token<'_> {

@@ -1,7 +1,7 @@
 //! Whole values as a tree, for programs without Python.
 //! Owns: the tree and its way to bytes and back. Must not know: what a reference leads to.
 
-use super::token::{BufferHead, Flavour, ReferenceHead, Token, ViewHead};
+use super::token::{BufferHead, ClassName, Flavour, ReferenceHead, Token, ViewHead};
 use super::{CodecError, Limits, Reader, Writer};
 
 /// One value. Sets and maps keep the order in which they were written and may hold equal elements.
@@ -69,10 +69,10 @@ pub enum Value {
     },
     /// A plain instance of a class.
     Instance {
-        /// The module of the class.
-        module: String,
-        /// Its qualified name there.
-        qualname: String,
+        /// The module of the class, or what is the same for all definitions of it.
+        class: String,
+        /// Its qualified name there as text, or its definition as bytes.
+        of: Box<Self>,
         /// The attributes and their values, in the order of the sender.
         attributes: Vec<(String, Self)>,
     },
@@ -152,7 +152,7 @@ impl Value {
                 data: Box::new(Self::Nil),
             },
             Token::Instance(_) => {
-                Self::Instance { module: String::new(), qualname: String::new(), attributes: Vec::new() }
+                Self::Instance { class: String::new(), of: Box::new(Self::Nil), attributes: Vec::new() }
             }
         }
     }
@@ -181,12 +181,15 @@ impl Value {
                 Self::Pickle { flavour, references, buffers, data }
             }
             Token::Instance(len) => {
-                let (module, qualname) = (reader.read_str()?.to_owned(), reader.read_str()?.to_owned());
+                let (class, of) = match reader.read_class()? {
+                    ClassName::Imported { module, qualname } => (module, qualname.into()),
+                    ClassName::Defined { name, definition } => (name, definition.into()),
+                };
                 let mut attributes = Vec::new();
                 for _ in 0..len {
                     attributes.push((reader.read_str()?.to_owned(), Self::read(reader)?));
                 }
-                Self::Instance { module, qualname, attributes }
+                Self::Instance { class: class.to_owned(), of: Box::new(of), attributes }
             }
             ref leaf => Self::leaf(leaf),
         })
@@ -253,12 +256,15 @@ impl Value {
                 }
                 Self::write_all([&**data], out, levels, limits)?;
             }
-            Self::Instance { module, qualname, attributes } => {
+            Self::Instance { class, of, attributes } => {
                 out.begin_instance(attributes.len())?;
                 // Its texts are values inside of it, as those of a map are.
                 levels.checked_sub(1).ok_or(CodecError::TooDeep { max: limits.max_depth })?;
-                out.str(module)?;
-                out.str(qualname)?;
+                out.class(match &**of {
+                    Self::Str(qualname) => ClassName::Imported { module: class, qualname },
+                    Self::Bytes(definition) => ClassName::Defined { name: class, definition },
+                    _ => return Err(CodecError::Unexpected("the name or the definition of a class")),
+                })?;
                 for (name, value) in attributes {
                     out.str(name)?;
                     Self::write_all([value], out, levels, limits)?;

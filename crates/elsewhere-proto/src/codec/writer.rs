@@ -4,7 +4,7 @@
 use super::CodecError;
 use super::big_int;
 use super::format as f;
-use super::token::{BufferForm, BufferHead, BufferPlace, Flavour, ReferenceHead, ViewHead};
+use super::token::{BufferForm, BufferHead, BufferPlace, ClassName, Flavour, ReferenceHead, ViewHead};
 
 /// Appends values to a buffer. Each method writes one leaf, or the head of a container that its elements must follow.
 #[derive(Debug)]
@@ -305,14 +305,32 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// A plain instance; the class's module and qualified name as texts must follow, then `len` pairs of the name of an
-    /// attribute, as text, and its value.
+    /// A plain instance; its class must follow, see [`class`](Self::class), then `len` pairs of the name of an attribute, as
+    /// text, and its value.
     ///
     /// # Errors
     /// [`CodecError::TooLong`] beyond 2³² attributes.
     #[inline]
     pub fn begin_instance(&mut self, len: usize) -> Result<(), CodecError> {
         self.counted(f::INSTANCE, len)
+    }
+
+    /// The class of an instance.
+    ///
+    /// # Errors
+    /// [`CodecError::TooLong`] beyond 4 GiB.
+    #[inline]
+    pub fn class(&mut self, class: ClassName<'_>) -> Result<(), CodecError> {
+        match class {
+            ClassName::Imported { module, qualname } => {
+                self.str(module)?;
+                self.str(qualname)
+            }
+            ClassName::Defined { name, definition } => {
+                self.str(name)?;
+                self.bytes(definition)
+            }
+        }
     }
 
     #[inline]

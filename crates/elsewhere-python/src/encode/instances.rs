@@ -2,12 +2,14 @@
 //!
 //! Owns: their form. Must not know: which objects are plain.
 
+use elsewhere_proto::codec::ClassName;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use super::{Encoder, Stop};
-use crate::instances;
+use crate::definitions;
+use crate::instances::{self, Origin};
 use crate::pickling;
 
 impl<'py> Encoder<'_, 'py> {
@@ -24,8 +26,19 @@ impl<'py> Encoder<'_, 'py> {
         self.enter_container(value)?;
         let len = attributes.len();
         self.out.begin_instance(len)?;
-        self.out.str(class.module(py).to_str()?)?;
-        self.out.str(class.qualname())?;
+        match class.origin() {
+            Origin::Imported { module, qualname, .. } => {
+                self.out.class(ClassName::Imported { module: module.bind(py).to_str()?, qualname })?;
+            }
+            Origin::Defined if !self.takes_definitions() => return Err(Stop::Pickle),
+            Origin::Defined => match definitions::of(&value.get_type())? {
+                Some(known) => {
+                    let (name, definition) = (known.name(), known.bytes(py));
+                    self.out.class(ClassName::Defined { name, definition })?;
+                }
+                None => return Err(Stop::Pickle),
+            },
+        }
         for (name, value) in attributes.iter() {
             let Ok(name) = name.cast_exact::<PyString>() else { return Err(Stop::Pickle) };
             let Ok(text) = name.to_str() else { return Err(Stop::Pickle) };
@@ -39,5 +52,10 @@ impl<'py> Encoder<'_, 'py> {
             }
         }
         Ok(true)
+    }
+
+    /// Whether the peer may be sent code, and has not got its own copy of it by a fork.
+    fn takes_definitions(&self) -> bool {
+        !self.inherits && self.peer.abilities(self.py).takes_code
     }
 }
