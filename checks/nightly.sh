@@ -55,7 +55,7 @@ twins() {
 }
 
 kills() {
-  ELSEWHERE_KILLS=$KILLS .venv/bin/python -m pytest -q tests/test_memory_faults.py -k killed_at_any_instant
+  ELSEWHERE_KILLS=$KILLS .venv/bin/python -m pytest -q -o faulthandler_timeout=0 -k killed_at_any_instant tests/test_memory_faults.py
 }
 
 installation() {
