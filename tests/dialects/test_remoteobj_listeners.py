@@ -9,6 +9,7 @@ import pickle
 import signal
 import threading
 from multiprocessing import forkserver, resource_tracker
+from pathlib import Path
 
 import pytest
 
@@ -291,3 +292,56 @@ def test_waiting_for_a_listener_ends_with_its_process(dog):
 def test_waiting_for_a_listener_ends_in_time(dog, arguments):
     with pytest.raises(TimeoutError):
         dog.remote.wait_until_listening(**arguments)
+
+
+def wake_ups(pid):
+    """How often threads of a process have gone to sleep so far."""
+    statuses = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/status")]
+    return sum(int(text.partition("\nvoluntary_ctxt_switches:")[2].split()[0]) for text in statuses)
+
+
+@pytest.mark.parametrize("bg", [True, False])
+def test_listener_that_is_asked_nothing_sleeps(dog, bg):
+    with remoteobj.listener(dog, bg=bg) as process:
+        dog.remote.sound()
+        threading.Event().wait(0.1)  # who was just asked looks for more, for a moment
+        before = wake_ups(process.pid)
+        threading.Event().wait(0.5)
+
+        assert wake_ups(process.pid) - before < 20
+
+
+def test_client_that_waits_for_a_result_sleeps():
+    gate = mp.Event()
+
+    def work():
+        yield 1
+        gate.wait()
+        yield 2
+
+    def take():
+        with remoteobj.process(work) as one:
+            while one.result is None:
+                pass
+            items = one.result
+            next(items)
+            is_waiting.set()
+            answers.put(list(items))
+
+    is_waiting, answers = mp.Event(), mp.SimpleQueue()
+    with remoteobj.process(take, daemon_=False) as taker:
+        is_waiting.wait()
+        threading.Event().wait(0.1)
+        before = wake_ups(taker.pid)
+        threading.Event().wait(0.5)
+        after = wake_ups(taker.pid)
+        gate.set()
+        rest = answers.get()
+    answers.close()
+
+    assert (after - before < 20, rest) == (True, [2])
+
+
+def test_address_is_refused_to_a_second_listener(dog):
+    with remoteobj.listener(dog, bg=True), pytest.raises(OSError, match="served"):
+        dog.remote.listen_()
