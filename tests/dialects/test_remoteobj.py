@@ -13,6 +13,8 @@ from elsewhere.dialects import remoteobj
 from elsewhere.dialects.remoteobj import Proxy, View
 from remote_dog import Dog
 
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+
 
 class Numbers(list):
     """A list that can have attributes."""

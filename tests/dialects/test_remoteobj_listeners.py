@@ -17,6 +17,8 @@ from elsewhere.dialects import remoteobj
 from elsewhere.dialects.remoteobj import Proxy
 from remote_dog import Dog
 
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+
 
 @pytest.fixture
 def dog():

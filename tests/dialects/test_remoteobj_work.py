@@ -18,6 +18,8 @@ import elsewhere
 from elsewhere.dialects import remoteobj
 from elsewhere.dialects.remoteobj import Except, LocalExcept, RemoteException, job, process, thread
 
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+
 
 def add(a, b=1):
     return a + b
