@@ -53,6 +53,9 @@ class Dog(Animal):
     def stop(self):
         raise StopIteration
 
+    def interrupt(self):
+        raise KeyboardInterrupt
+
     def lock(self):
         return threading.Lock()
 

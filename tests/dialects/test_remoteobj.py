@@ -193,11 +193,13 @@ def test_exception_is_raised_here_with_its_traceback_as_the_cause(remote):
     assert remote.sound() == "woof"
 
 
-def test_exit_and_end_of_iteration_are_raised_here(remote):
+def test_what_is_no_exception_is_raised_here_too(remote):
     with pytest.raises(SystemExit) as exited:
         remote.quit()
     with pytest.raises(StopIteration):
         remote.stop()
+    with pytest.raises(KeyboardInterrupt):
+        remote.interrupt()
 
     assert exited.value.code == 4
     assert remote.sound() == "woof"

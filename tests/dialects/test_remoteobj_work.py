@@ -172,8 +172,11 @@ def test_items_of_a_process_that_is_killed_end():
     while one.result is None:
         pass
 
-    assert list(one.result) == [0, 1, 2]
+    items = one.result
+    kept = one.exc.get_result()
+    assert [next(items), next(items)] == [0, 1]
     one.join()
+    assert (list(items), list(kept)) == ([2], [])
 
 
 def test_items_that_are_taken_from_a_thread_that_failed_end():

@@ -90,7 +90,7 @@ class Desk:
                 result = result(*args, **kwargs)
         except StopIteration as error:
             return Raised(error)
-        except (Exception, KeyboardInterrupt):
+        except Exception:
             raise
         except BaseException as error:  # noqa: BLE001 - it is the caller's, as with remoteobj
             return Raised(error)

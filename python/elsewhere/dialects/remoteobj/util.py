@@ -50,6 +50,9 @@ class _Background:
     _closing: Callable[[], object] | None
     _timeout: float | None
     _raises: bool
+    _keeps_alone: bool
+    """Whether nobody else keeps anything in `exc`."""
+    is_alive: Callable[[], bool]
 
     def start(self) -> Self:
         """Start it. Gives it."""
@@ -71,6 +74,8 @@ class _Background:
         if self._closing is not None:
             self._closing()
         super().join(self._timeout if timeout is None else timeout)  # type: ignore[misc]
+        if self._keeps_alone and not self.is_alive():
+            self.exc._results.finish()
         if self._raises if raises is None else raises:
             self.exc.raise_any()
 
@@ -129,6 +134,7 @@ class process(_Background, mp.Process):  # type: ignore[misc]  # noqa: N801 - re
         """
         super().__init__(group=group_, name=name_, daemon=daemon_)
         self.exc: LocalExcept = Except() if exc_ is None else exc_
+        self._keeps_alone = exc_ is None
         self._closing, self._timeout, self._raises, self._wants_result = close_, timeout_, raises_, results_
         self._work = functools.partial(func, *args, **kwargs)
         if name_ is None:
@@ -181,6 +187,7 @@ class thread(_Background, threading.Thread):  # type: ignore[misc]  # noqa: N801
         name = _named(func, "thread", str(next(self._numbers))) if name_ is None else name_
         super().__init__(group=group_, name=name, daemon=daemon_)
         self.exc: LocalExcept = LocalExcept() if exc_ is None else exc_
+        self._keeps_alone = exc_ is None
         self._closing, self._timeout, self._raises = close_, timeout_, raises_
         self._work = functools.partial(self.exc.wrap(func, results_), *args, **kwargs)
 
