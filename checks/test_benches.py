@@ -193,7 +193,7 @@ def test_each_dialect_gives_figures_beside_plain_elsewhere(tmp_path: Path) -> No
     ended = subprocess.run(
         [sys.executable, "benches/run_seeds.py", "--effort", "smoke", "--json", str(path)],
         cwd=ROOT,
-        env={**os.environ, "PYTHONWARNINGS": "error", "NO_COLOR": "1"},
+        env={**os.environ, "PYTHONWARNINGS": "error,ignore:This process:DeprecationWarning", "NO_COLOR": "1"},  # forks
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -402,6 +402,7 @@ def test_daemon_ends_with_a_program_that_is_killed():
     assert programs.has_ended(int(printed.split()[-1]))
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_fork_that_drops_a_daemon_leaves_it_to_its_owner(capfd):
     there = ObjectDaemonProxy(Counter())
 
