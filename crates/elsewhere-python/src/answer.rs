@@ -18,7 +18,7 @@ use crate::peer::Peer;
 use crate::proxy::Proxy;
 use crate::reference::Ref;
 use crate::stream::import_of;
-use crate::{errors, lifecycle, verdicts};
+use crate::{errors, lifecycle, server, verdicts};
 
 /// A pickled exception beyond this many bytes stays where it was raised; its text travels.
 const EXCEPTION_MAX: usize = 1 << 20;
@@ -89,6 +89,30 @@ fn write_reference<'py>(encoder: &mut Encoder<'_, 'py>, value: &Bound<'py, PyAny
     let is_name = value.cast_exact::<Proxy>().is_ok_and(|proxy| matches!(proxy.get().place, Place::Root(_)))
         || value.is_exact_instance_of::<Ref>();
     if is_name { write_result(encoder, value) } else { encoder.offer(value) }
+}
+
+/// What the list of a server says of a result: an object of a class that has a list is shown through that, and no copy of it
+/// is made.
+///
+/// # Errors
+/// AttributeError where a copy is asked for, or items that nobody listed.
+pub(crate) fn show(peer: &Peer, found: &mut Found<'_>, want: Want) -> PyResult<()> {
+    let served = server::of(peer);
+    let Some(exposure) = served.as_ref().and_then(|served| served.exposure()) else { return Ok(()) };
+    match want {
+        Want::Stream => exposure.check_items(&found.value)?,
+        Want::Value => exposure.check_copy(&found.value)?,
+        Want::Auto => found.is_declared |= exposure.guards(&found.value)?,
+        Want::Reference | Want::Nothing => {}
+    }
+    Ok(())
+}
+
+/// Whether an item of a stream is an object of a class that has a list.
+pub(crate) fn is_guarded(peer: &Peer, item: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let served = server::of(peer);
+    let exposure = served.as_ref().and_then(|served| served.exposure());
+    exposure.map_or(Ok(false), |exposure| exposure.guards(item))
 }
 
 /// A result that was declared to go by reference: of a stream, its items.

@@ -231,9 +231,10 @@ fn respond<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingCall, eval
         peer.link.call_ended(incoming.call);
     }
     match evaluated {
-        Evaluated::Value(found) => match incoming.head.want {
-            Want::Stream => producing::produce(py, peer, incoming, &found.value, found.is_declared),
-            want => answer::value(py, peer, incoming, &found, want),
+        Evaluated::Value(mut found) => match (answer::show(peer, &mut found, incoming.head.want), incoming.head.want) {
+            (Err(error), _) => answer::raised(py, peer, incoming, ErrorKind::Raised, Outcome::Finished, &error),
+            (Ok(()), Want::Stream) => producing::produce(py, peer, incoming, &found.value, found.is_declared),
+            (Ok(()), want) => answer::value(py, peer, incoming, &found, want),
         },
         Evaluated::Raised { error, source: Source::Coroutine } => answer::coroutine_raised(py, peer, incoming, &error),
         Evaluated::Raised { error, source: Source::Path } => {

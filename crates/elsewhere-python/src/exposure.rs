@@ -131,6 +131,34 @@ impl Exposure {
     }
 }
 
+impl Exposure {
+    /// Whether objects like this one are shown by a list, and so by reference: a copy would show everything. With "__copy__"
+    /// in the list they are copied.
+    pub(crate) fn guards(&self, object: &Bound<'_, PyAny>) -> PyResult<bool> {
+        self.names(object)?.map_or(Ok(false), |names| names.contains("__copy__").map(|is_copied| !is_copied))
+    }
+
+    /// Whether a copy may be made of `object`.
+    ///
+    /// # Errors
+    /// AttributeError where it may not.
+    pub(crate) fn check_copy(&self, object: &Bound<'_, PyAny>) -> PyResult<()> {
+        if self.guards(object)? { Err(not_exposed(object, "__copy__")) } else { Ok(()) }
+    }
+
+    /// Whether the items of `object` may be sent, which nobody asked it for by name.
+    ///
+    /// # Errors
+    /// AttributeError where they may not.
+    pub(crate) fn check_items(&self, object: &Bound<'_, PyAny>) -> PyResult<()> {
+        let name = if object.hasattr("__iter__")? { "__iter__" } else { "__aiter__" };
+        match self.names(object)? {
+            Some(names) if !names.contains(name)? => Err(not_exposed(object, name)),
+            _ => Ok(()),
+        }
+    }
+}
+
 fn not_exposed(object: &Bound<'_, PyAny>, what: &str) -> PyErr {
     let kind = object.get_type().qualname().map_or_else(|_| "object".to_owned(), |name| name.to_string());
     PyAttributeError::new_err(format!("the server does not expose {what} of {kind}"))

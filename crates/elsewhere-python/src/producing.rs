@@ -433,8 +433,9 @@ impl StreamTurn {
     fn write_and_send(&self, body: &mut Vec<u8>, item: &Bound<'_, PyAny>, is_alone: bool) -> PyResult<()> {
         let py = item.py();
         body.clear();
+        let is_declared = self.is_declared || answer::is_guarded(&self.peer, item)?;
         let mut encoder = Encoder::new(py, &self.peer, body, false).enclosing();
-        if let Err(error) = answer::write_item(&mut encoder, item, self.is_declared) {
+        if let Err(error) = answer::write_item(&mut encoder, item, is_declared) {
             encoder.abandon();
             return Err(error);
         }
