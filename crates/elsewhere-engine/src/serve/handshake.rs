@@ -11,7 +11,7 @@ use rustix::net::{RecvFlags, SendFlags};
 #[cfg(feature = "net")]
 use super::noise::NoiseProof;
 use super::{Proof, Unproven};
-use crate::transport::Transport;
+use crate::transport::{Offer, Transport};
 
 /// The proof that a connection begins with.
 #[derive(Debug)]
@@ -77,6 +77,17 @@ pub(super) struct Knock {
     read: Vec<u8>,
     /// What is left to send.
     unsent: Vec<u8>,
+    memory: Memory,
+}
+
+/// What becomes of memory that both sides could share, once they are proven.
+#[derive(Debug)]
+enum Memory {
+    /// It is offered, where there is some on this way.
+    Offered,
+    /// The other side is to say whether it offers any.
+    Awaited,
+    Taken(Offer),
 }
 
 /// How far a proof has come.
@@ -93,7 +104,13 @@ pub(super) enum Progress {
 impl Knock {
     pub(super) fn new(id: u64, socket: OwnedFd, mut proof: Handshake, from: String, until: Timestamp) -> Self {
         let unsent = proof.take_output();
-        Self { id, socket, proof, from, until, read: Vec::new(), unsent }
+        Self { id, socket, proof, from, until, read: Vec::new(), unsent, memory: Memory::Offered }
+    }
+
+    /// The same for who listens: whoever connects has memory to offer.
+    pub(super) fn awaiting_memory(self) -> Self {
+        let is_local = matches!(self.proof, Handshake::Local(_));
+        Self { memory: if is_local { Memory::Awaited } else { Memory::Offered }, ..self }
     }
 
     pub(super) const fn id(&self) -> u64 {
@@ -131,7 +148,7 @@ impl Knock {
                 }
             }
             if self.proof.is_done() {
-                return Progress::Proven;
+                return self.look_for_memory();
             }
             // Not one byte more than this message: what follows it is for the connection.
             let wanted = self.proof.wanted();
@@ -156,10 +173,30 @@ impl Knock {
         }
     }
 
+    /// The other side is proven, and has one thing to say before the connection begins.
+    fn look_for_memory(&mut self) -> Progress {
+        if !matches!(self.memory, Memory::Awaited) {
+            return Progress::Proven;
+        }
+        match Offer::try_take(&self.socket) {
+            Ok(Some(offer)) => {
+                self.memory = Memory::Taken(offer);
+                Progress::Proven
+            }
+            Ok(None) => Progress::Left,
+            Err(Errno::AGAIN) => Progress::Waits,
+            Err(Errno::PROTO) => Progress::Unproven(Unproven::Stranger),
+            Err(_) => Progress::Left,
+        }
+    }
+
     /// The stream, whose other end is proven.
     pub(super) fn into_transport(self) -> Transport {
         match self.proof {
-            Handshake::Local(_) => Transport::over_socket(self.socket),
+            Handshake::Local(_) => match self.memory {
+                Memory::Taken(offer) => Transport::with_offer(self.socket, offer),
+                Memory::Offered | Memory::Awaited => Transport::offer_over(self.socket),
+            },
             #[cfg(feature = "net")]
             Handshake::Noise(proof) => {
                 Transport::encrypted(self.socket, proof.into_keys().expect("the handshake has been made"))

@@ -312,7 +312,7 @@ impl Porch {
             }
         };
         let until = Timestamp(clock::now().0 + PATIENCE);
-        let knock = Knock::new(watch::next_id(), socket, proof, from, until);
+        let knock = Knock::new(watch::next_id(), socket, proof, from, until).awaiting_memory();
         match epoll::add(epoll, knock.as_fd(), Token::Knock(knock.id()).into(), knock.interest()) {
             Ok(()) => state.knocks.push(knock),
             Err(error) => self.refuse(state, knock.from(), &no_room(&error.into())),

@@ -15,6 +15,7 @@ use rustix::io::Result;
 use crate::buffers::Buffers;
 use crate::socket;
 use elsewhere_shm::wake::Event;
+pub(crate) use ring::Offer;
 
 /// One end of an ordered stream of bytes in both directions.
 #[derive(Debug)]
@@ -104,6 +105,17 @@ impl Transport {
     /// Those of the system, and `PROTO` if something else is at the other end.
     pub(crate) fn answer(socket: OwnedFd) -> Result<Self> {
         Ok(ring::answer(socket)?.map_or_else(Self::Unix, Self::of_ring))
+    }
+
+    /// The end of a stream to a process that has proven itself over `socket`, and that calls
+    /// [`with_offer`](Self::with_offer).
+    pub(crate) fn offer_over(socket: OwnedFd) -> Self {
+        ring::offer_over(socket).map_or_else(Self::Unix, Self::of_ring)
+    }
+
+    /// The end that belongs to what [`offer_over`](Self::offer_over) made.
+    pub(crate) fn with_offer(socket: OwnedFd, offer: Offer) -> Self {
+        ring::accept(socket, offer).map_or_else(Self::Unix, Self::of_ring)
     }
 
     /// A transport over a connected stream socket.

@@ -7,7 +7,8 @@
 //! the memory; or [`REFUSED`], and both go on over the socket, as after [`NOTHING`]; or [`TABLES`] with one of two more connected
 //! sockets: then both send over the first one, and use of the memory the free tables alone, with the words of `buffers` going
 //! over the other. The maker sends nothing before it has
-//! the answer. In use, what comes over the socket is its end, and the words of `buffers`: of memory that is lent or shared,
+//! the answer. Between processes that have proven themselves to each other over a Unix socket the one that connected is the
+//! maker, and the offer is what it sends after the proof. In use, what comes over the socket is its end, and the words of `buffers`: of memory that is lent or shared,
 //! and one that only wakes who polls.
 //!
 //! What was sent through the memory before the end of the socket is there to read after it, so the end is told when the
@@ -124,23 +125,62 @@ fn send_preface(ours: &OwnedFd, preface: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// Our end of a stream to who has just proven itself over `socket`, which has room: both sides have read all.
+pub(super) fn offer_over(socket: OwnedFd) -> Shared {
+    if let Ok((channel, memory)) = Channel::create()
+        && socket::send_with(&socket, &[OFFER], &[memory.as_fd()]).is_ok()
+    {
+        return Ok(End::new(Stream::new(socket), channel, UNDECIDED));
+    }
+    let stream = Stream::new(socket);
+    send_word(&stream, NOTHING);
+    Err(stream)
+}
+
+/// What the maker said of memory. The first byte on the socket, and nothing of what follows it.
+#[derive(Debug)]
+pub(crate) struct Offer {
+    memory: Option<Result<OwnedFd>>,
+}
+
+impl Offer {
+    /// Takes it from the socket; None if that has ended instead.
+    ///
+    /// # Errors
+    /// AGAIN where nothing is there yet, PROTO where something else is.
+    pub(crate) fn try_take(socket: &OwnedFd) -> Result<Option<Self>> {
+        Self::read(socket::try_receive_with(socket, 1)?)
+    }
+
+    fn read((said, memory): (Vec<u8>, Vec<OwnedFd>)) -> Result<Option<Self>> {
+        match said.first() {
+            Some(&OFFER) => Ok(Some(Self { memory: Some(memory.into_iter().next().ok_or(Errno::BADF)) })),
+            Some(&NOTHING) => Ok(Some(Self { memory: None })),
+            Some(_) => Err(Errno::PROTO),
+            None => Ok(None),
+        }
+    }
+}
+
 /// The other end, over the socket that [`offer`] made. Waits for the offer, which was there first.
 pub(super) fn answer(socket: OwnedFd) -> Result<Shared> {
-    let (offered, memory) = socket::receive_with(&socket, 1)?;
+    let offer = Offer::read(socket::receive_with(&socket, 1)?)?;
+    let nothing = Offer { memory: None }; // its end is seen by whoever reads
+    Ok(accept(socket, offer.unwrap_or(nothing)))
+}
+
+/// The end that takes what was offered over `socket`, if it can.
+pub(super) fn accept(socket: OwnedFd, offer: Offer) -> Shared {
     let stream = Stream::new(socket);
-    let memory = match (offered.first(), memory.into_iter().next()) {
-        (Some(&OFFER), memory) => memory,
-        (Some(&NOTHING) | None, _) => return Ok(Err(stream)), // its end is seen by whoever reads
-        _ => return Err(Errno::PROTO),
-    };
-    match memory.ok_or(Errno::BADF).and_then(|memory| Channel::open(memory).map_err(|_| Errno::NOMEM)) {
+    let Some(memory) = offer.memory else { return Err(stream) };
+    match memory.and_then(|memory| Channel::open(memory).map_err(|_| Errno::NOMEM)) {
         Ok(channel) => {
             send_word(&stream, TAKEN);
-            Ok(Ok(End::new(stream, channel, MEMORY)))
+            Ok(End::new(stream, channel, MEMORY))
         }
         Err(_) => {
             send_word(&stream, REFUSED);
-            Ok(Err(stream))
+            Err(stream)
         }
     }
 }

@@ -107,6 +107,67 @@ fn socket_that_begins_with_something_else_is_refused() {
     assert_eq!(answer(there).unwrap_err(), Errno::PROTO);
 }
 
+/// Whoever connected, which offers memory, and the socket of whoever listens.
+fn connected() -> (Shared, OwnedFd) {
+    let (ours, theirs) = socket::pair().unwrap();
+    (offer_over(ours), theirs)
+}
+
+#[test]
+fn who_has_proven_itself_offers_memory_over_the_socket_of_the_proof() {
+    let (maker, socket) = connected();
+    let offer = Offer::try_take(&socket).unwrap().unwrap();
+
+    let (maker, opener) = (maker.unwrap(), accept(socket, offer).unwrap());
+    opener.send(b"first").unwrap();
+
+    assert_eq!(received(&maker).unwrap(), b"first");
+    assert!(maker.is_memory() && opener.is_memory());
+    let held = maker.buffers().lend(&[7; 100_000], elsewhere_shm::pool::Purpose::Own).unwrap().unwrap();
+    assert_eq!(opener.buffers().borrow(held.name(), 100_000).unwrap().bytes(), 100_000);
+}
+
+#[test]
+fn offer_that_is_not_there_yet_is_not_waited_for() {
+    let (ours, theirs) = socket::pair().unwrap();
+
+    assert_eq!(Offer::try_take(&theirs).unwrap_err(), Errno::AGAIN);
+    drop(ours);
+    assert!(Offer::try_take(&theirs).unwrap().is_none());
+}
+
+#[test]
+fn what_is_no_offer_is_refused_and_what_follows_one_is_left() {
+    let (ours, theirs) = socket::pair().unwrap();
+    let ours = Stream::new(ours);
+    ours.send(&[b'?', NOTHING, b'h']).unwrap();
+
+    assert_eq!(Offer::try_take(&theirs).unwrap_err(), Errno::PROTO);
+    let offer = Offer::try_take(&theirs).unwrap().unwrap();
+    let stream = accept(theirs, offer).unwrap_err();
+
+    let mut buffer = [0; 8];
+    assert_eq!(stream.receive(&mut buffer), Ok(1));
+    assert_eq!(buffer[0], b'h');
+}
+
+#[test]
+fn offer_without_memory_or_of_something_else_leaves_the_socket() {
+    let file = std::fs::File::open("/dev/null").unwrap();
+    for offered in [vec![], vec![file.as_fd()]] {
+        let (ours, theirs) = socket::pair().unwrap();
+        socket::send_with(&ours, &[OFFER], &offered).unwrap();
+
+        let offer = Offer::try_take(&theirs).unwrap().unwrap();
+        let stream = accept(theirs, offer).unwrap_err();
+
+        let (answer, _) = socket::receive_with(&ours, 8).unwrap();
+        assert_eq!(answer, [REFUSED]);
+        stream.send(b"goes on").unwrap();
+        assert_eq!(socket::receive_with(&ours, 8).unwrap().0, b"goes on");
+    }
+}
+
 #[test]
 fn what_was_sent_before_the_end_comes_before_it() {
     let (maker, socket) = offered();

@@ -14,6 +14,8 @@ use crate::sync::{AtomicU32, Ordering};
 #[derive(Debug)]
 pub(crate) struct Ledger {
     table: Place<AtomicU32>,
+    slots: usize,
+    /// As far as slots were looked at; the others are as fresh ones.
     entries: Vec<Entry>,
 }
 
@@ -31,14 +33,22 @@ struct Entry {
 impl Ledger {
     pub(crate) fn new(table: Place<AtomicU32>) -> Self {
         let slots = table.get().map_or(0, <[AtomicU32]>::len);
-        Self { table, entries: vec![Entry::default(); slots] }
+        Self { table, slots, entries: Vec::new() }
+    }
+
+    fn entry(&mut self, slot: u32) -> Option<&mut Entry> {
+        let slot = slot as usize;
+        if slot < self.slots && self.entries.len() <= slot {
+            self.entries.resize(slot.saturating_add(1), Entry::default());
+        }
+        self.entries.get_mut(slot)
     }
 
     /// Lends `slot`, which is not lent, and tells the generation.
     pub(crate) fn lend(&mut self, slot: u32) -> Result<u32, Violation> {
         self.has_returned(slot)?;
         let unknown = Violation::UnknownBuffer { slot };
-        let entry = self.entries.get_mut(slot as usize).filter(|entry| !entry.is_lent).ok_or(unknown)?;
+        let entry = self.entry(slot).filter(|entry| !entry.is_lent).ok_or(unknown)?;
         if !std::mem::take(&mut entry.is_forgone) {
             entry.before = entry.generation;
         }
@@ -49,9 +59,10 @@ impl Ledger {
 
     /// Whether `slot` is not lent (any more). The first answer of true for a loan ends it.
     pub(crate) fn has_returned(&mut self, slot: u32) -> Result<bool, Violation> {
-        let Some(entry) = self.entries.get_mut(slot as usize) else { return Err(Violation::UnknownBuffer { slot }) };
-        let Some(held) = self.table.get().and_then(|table| table.get(slot as usize)) else { return Ok(false) };
-        let found = held.load(Ordering::Acquire); // pairs with the Release in `give_back`
+        let held = self.table.get().and_then(|table| table.get(slot as usize));
+        let found = held.map(|held| held.load(Ordering::Acquire)); // pairs with the Release in `give_back`
+        let Some(entry) = self.entry(slot) else { return Err(Violation::UnknownBuffer { slot }) };
+        let Some(found) = found else { return Ok(false) };
         let lent = entry.generation;
         if found == lent {
             entry.is_lent = false;
@@ -181,7 +192,7 @@ mod tests {
     #[test]
     fn generations_skip_zero_when_they_come_round() {
         let mut ledger = ledger(1);
-        ledger.entries[0].generation = u32::MAX;
+        ledger.entry(0).unwrap().generation = u32::MAX;
         give_back(ledger.table(), 0, u32::MAX);
 
         assert_eq!(ledger.lend(0), Ok(1));

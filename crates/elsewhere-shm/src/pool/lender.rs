@@ -20,9 +20,12 @@ const KEPT_BYTES: usize = 256 << 20;
 #[derive(Debug)]
 pub struct Lender {
     ledger: Ledger,
+    /// As many as were ever in use: a quiet connection has none.
     slots: Vec<Option<Buffer>>,
-    /// Slots without a segment.
+    /// Those of them without a segment.
     vacant: Vec<u32>,
+    /// How many slots there may be.
+    most: usize,
     lent: Vec<u32>,
     /// The longest unused first.
     free: VecDeque<u32>,
@@ -62,11 +65,11 @@ pub struct Loan {
 
 impl Lender {
     pub(crate) fn new(table: Place<AtomicU32>) -> Self {
-        let slots = u32::try_from(SLOTS).unwrap_or(0);
         Self {
             ledger: Ledger::new(table),
-            slots: (0..slots).map(|_| None).collect(),
-            vacant: (0..slots).rev().collect(),
+            slots: Vec::new(),
+            vacant: Vec::new(),
+            most: SLOTS,
             lent: Vec::new(),
             free: VecDeque::new(),
             retired: Vec::new(),
@@ -165,7 +168,10 @@ impl Lender {
     /// # Errors
     /// [`Violation::UnknownBuffer`] for a slot that does not exist.
     pub fn lose(&mut self, name: BufferName) -> Result<(), Violation> {
-        let place = self.slots.get_mut(name.slot as usize).ok_or(Violation::UnknownBuffer { slot: name.slot })?;
+        if name.slot as usize >= SLOTS {
+            return Err(Violation::UnknownBuffer { slot: name.slot });
+        }
+        let Some(place) = self.slots.get_mut(name.slot as usize) else { return Ok(()) };
         if let Some(buffer) = place.as_mut().filter(|_| self.ledger.generation(name.slot) == name.generation) {
             buffer.is_lost = true;
             if let Some(index) = self.lent.iter().position(|slot| *slot == name.slot) {
@@ -225,6 +231,7 @@ impl Lender {
     pub fn end(&mut self) {
         self.slots.iter_mut().for_each(|place| *place = None);
         self.vacant.clear();
+        self.most = 0;
         self.lent.clear();
         self.free.clear();
         self.retired.clear();
@@ -274,14 +281,20 @@ impl Lender {
 
     /// Gives a new segment a slot.
     fn settle(&mut self, segment: Segment, fd: OwnedFd, purpose: Purpose) -> Result<u32, PoolError> {
-        if self.vacant.is_empty() {
+        if self.vacant.is_empty() && self.slots.len() >= self.most {
             self.retire_oldest();
         }
-        let slot = self.vacant.pop().ok_or(PoolError::AllLent)?;
+        let slot = self.vacant.pop().or_else(|| self.new_slot()).ok_or(PoolError::AllLent)?;
         if let Some(place) = self.slots.get_mut(slot as usize) {
             *place = Some(Buffer { segment: Arc::new(segment), fd: Some(Arc::new(fd)), purpose, is_lost: false });
         }
         Ok(slot)
+    }
+
+    fn new_slot(&mut self) -> Option<u32> {
+        let slot = u32::try_from(self.slots.len()).ok().filter(|_| self.slots.len() < self.most)?;
+        self.slots.push(None);
+        Some(slot)
     }
 
     /// Lends a slot that is in no list.
