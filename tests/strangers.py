@@ -17,6 +17,8 @@ HELLO, CALL, REPLY, ERROR, CANCEL, RELEASE, ITEMS, CREDIT, PING, PONG, GOAWAY, C
 CHUNKS = 1
 GREETING = b"ELSEAUT1" + bytes(24)
 """The client's first message, without the nonce at its end."""
+NO_MEMORY = b"N"
+"""What a client says after the proof that shares no memory."""
 NO_TEXTS = b"\x80"
 """A map without entries: a hello that tells nothing."""
 
@@ -112,14 +114,15 @@ class Stranger:
         """Read until the other side ends."""
         return self.hear(1 << 30)
 
-    def prove(self, key: bytes, name: str) -> None:
-        """Prove to the server `name` that this has the key, and have it prove the same."""
+    def prove(self, key: bytes, name: str, memory: bytes = NO_MEMORY) -> None:
+        """Prove to the server `name` that this has the key, have it prove the same, and say whether there is memory."""
         nonce = os.urandom(32)
         self.raw.sendall(GREETING + nonce)
         answer = self.hear(40)
         assert answer.startswith(b"ELSEAUT1")
         self.raw.sendall(proof_of(b"C", key, answer[8:], nonce, name.encode()))
         assert self.hear(32) == proof_of(b"S", key, answer[8:], nonce, name.encode())
+        self.raw.sendall(memory)
 
     def believe(self, key: bytes, name: str) -> None:
         """Do the same as the server `name`."""
@@ -128,6 +131,8 @@ class Stranger:
         self.raw.sendall(b"ELSEAUT1" + nonce)
         assert self.hear(32) == proof_of(b"C", key, nonce, greeting[32:], name.encode())
         self.raw.sendall(proof_of(b"S", key, nonce, greeting[32:], name.encode()))
+        assert self.hear(1) == b"M"
+        self.raw.sendall(b"R")
 
     def next_frame(self) -> Frame | None:
         """Read a frame; None at the end."""

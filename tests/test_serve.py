@@ -13,6 +13,7 @@ import threading
 from multiprocessing import forkserver, resource_tracker
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 import elsewhere
@@ -187,6 +188,31 @@ def test_client_is_heard_after_the_one_that_was_read_has_gone(server, keeper):
             gone.call("say", "I come often")
 
     assert keeper.call("say", "and I seldom") == "and I seldom"
+
+
+def test_shared_array_of_a_client_on_this_machine_is_the_same_memory_here(server, echo, keeper):
+    def play(echo: Any) -> None:
+        array = elsewhere.shared_array(5, "u1")
+        echo.say(array)
+        array[0] = 7
+
+    keeper.visit(server.address)
+    keeper.use(play)
+
+    assert echo.said[0][0] == 7
+
+
+def test_large_array_of_a_client_comes_back_as_it_was_and_can_be_written_to(server, keeper):
+    def play(echo: Any) -> tuple[bool, int]:
+        sent = np.arange(300_000)
+        back = echo.say(sent)
+        same = bool((back == sent).all())
+        back[0] = 5
+        return same, int(sent[0])
+
+    keeper.visit(server.address)
+
+    assert keeper.use(play) == (True, 0)
 
 
 def test_callback_runs_in_the_client_that_waits(server, keeper):

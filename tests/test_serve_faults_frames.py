@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import pickle
 import socket
@@ -230,6 +231,46 @@ def test_server_that_answers_what_was_not_asked_is_left_with_an_error(place):
         error = error_of(lambda: elsewhere.connect(place, authkey=KEY).bark())
 
     assert isinstance(error, elsewhere.ProtocolError)
+
+
+def test_whoever_is_proven_and_offers_no_memory_but_something_else_is_cut_off(server):
+    with Stranger.at(server.address) as peer:
+        peer.prove(KEY, name_of(server), memory=b"?" + hello() + call(1))
+
+        assert peer.hear_all() == b""
+
+
+def test_whoever_is_proven_and_says_no_more_has_no_connection(server):
+    before = server.stats()["connections"]
+    with Stranger.at(server.address) as peer:
+        peer.prove(KEY, name_of(server), memory=b"")
+        with proven(server) as other:
+            other.say(hello() + call(1))
+            assert [frame.kind for frame in (other.next_frame(), other.next_frame()) if frame] == [HELLO, REPLY]
+
+            assert server.stats()["half_open"] == 1
+            assert server.stats()["connections"] == before + 1
+
+
+@pytest.mark.parametrize("kind", ["no descriptor", "a file", "memory that may shrink", "memory of another size"])
+def test_memory_that_is_not_as_it_must_be_is_refused_and_the_socket_used(server, kind):
+    with Stranger.at(server.address) as peer, contextlib.ExitStack() as stack:
+        offered = []
+        if kind == "a file":
+            offered = [stack.enter_context(Path(__file__).open("rb")).fileno()]
+        elif kind != "no descriptor":
+            memory = os.memfd_create("offered", os.MFD_ALLOW_SEALING)
+            stack.callback(os.close, memory)
+            os.truncate(memory, 1 << 20)
+            if kind == "memory of another size":
+                fcntl.fcntl(memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+            offered = [memory]
+        peer.prove(KEY, name_of(server), memory=b"")
+        socket.send_fds(peer.raw, [b"M"], offered)
+
+        assert peer.hear(1) == b"R"
+        peer.say(hello() + call(1))
+        assert [frame.kind for frame in (peer.next_frame(), peer.next_frame()) if frame] == [HELLO, REPLY]
 
 
 def test_pickle_is_read_at_no_stage_of_the_proof(server, tmp_path):
