@@ -294,13 +294,27 @@ def test_message_for_which_there_is_no_memory_ends_its_connection_alone(place):
     with doomed(place, key=key, limits=LITTLE_MEMORY) as (server, address):
         client, other = own_connection(address, key), own_connection(address, key)
 
-        error = error_of(lambda: elsewhere.submit(client.dogs.append, b"x" * (300 << 20)).result())
+        error = error_of(lambda: elsewhere.submit(client.dogs.append, "x" * (300 << 20)).result())
         name = elsewhere.get(other.take().name)
 
         assert server.poll() is None
 
     assert isinstance(error, elsewhere.ConnectionLost)
     assert "no memory for a message" in str(error)
+    assert name == "dog 4"
+
+
+def test_memory_of_a_client_for_which_there_is_no_room_is_an_error_of_its_call_alone():
+    with doomed("", limits=LITTLE_MEMORY) as (server, address):
+        client = own_connection(address)
+
+        error = error_of(lambda: elsewhere.submit(client.dogs.append, b"x" * (300 << 20)).result())
+        name = elsewhere.get(client.take().name)
+
+        assert server.poll() is None
+
+    assert isinstance(error, elsewhere.ArgumentError)
+    assert "could not be mapped here" in str(error)
     assert name == "dog 4"
 
 

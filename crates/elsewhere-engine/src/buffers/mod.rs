@@ -56,9 +56,7 @@ pub enum BufferError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShareError {
     /// The connection does not go through shared memory.
-    #[error(
-        "memory can be shared only with hosts that this process started itself, on a connection through shared memory"
-    )]
+    #[error("memory can be shared only with processes of this machine, on a connection through shared memory")]
     NoWay,
     /// The system would not pass the descriptor on.
     #[error("its descriptor could not be passed on: {0}")]
