@@ -41,6 +41,9 @@ impl Company {
     pub fn add(&self, link: &Arc<Link>) {
         let transport = lock(&link.roles).transport().cloned();
         let Some(transport) = transport else { return };
+        if transport.ring().is_some() {
+            return; // its socket tells of news only to who has said that he polls it: the watch thread reads it
+        }
         let interest = Interest { read: true, ..Interest::default() };
         if transport.watch(self.epoll.as_fd(), watch::link_token(link.id()), interest).is_ok() {
             lock(&self.links).push(Arc::clone(link));
