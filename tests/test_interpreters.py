@@ -296,6 +296,32 @@ def test_code_does_not_travel_by_value_to_another_version(another_version):
         assert host.run(foreign.version)
 
 
+class Sealed(ValueError):
+    """Cannot be copied."""
+
+    def __init__(self) -> None:
+        super().__init__("sealed")
+        self.lock = threading.Lock()
+
+
+def test_context_of_another_version_is_left_after_an_exception_that_cannot_travel(another_version):
+    with elsewhere.Host(python=another_version) as host:
+        lock = host.module("threading").Lock()
+
+        with pytest.raises(Sealed), lock:
+            raise Sealed
+
+        assert not lock.locked()
+
+
+def test_generator_of_another_version_gets_an_exception_that_cannot_travel(another_version):
+    with elsewhere.Host(python=another_version, path=[TESTS]) as host:
+        echoes = host.module("foreign").echoing()
+        next(echoes)
+
+        assert echoes.throw(Sealed()) == "sealed"
+
+
 def test_text_that_names_main_travels_to_another_version(another_version):
     with elsewhere.Host(python=another_version) as host:
         assert host.run(repr, [range(2), "__main__"]) == "[range(0, 2), '__main__']"

@@ -106,12 +106,33 @@ def stand_in_for(error: BaseException) -> _errors.RemoteError:
     return rebuilt  # type: ignore[no-any-return]
 
 
+def plain_stand_in_for(error: BaseException) -> BaseException:
+    """The same for a process that takes no code: its nearest class of Python's own, with its class and text."""
+    kind = type(error)
+    text = f"{kind.__module__}.{kind.__qualname__}: {_text(error)}"
+    for base in kind.__mro__:
+        if base.__module__ == "builtins" and issubclass(base, BaseException):
+            try:
+                return base(text)
+            except TypeError:  # one that takes more, as UnicodeDecodeError does
+                continue
+    return Exception(text)
+
+
+def _text(error: BaseException) -> str:
+    from . import _raised
+
+    message: str = _raised.describe(error)[0][3]
+    return message
+
+
 def own_again(error: BaseException, thrown: BaseException) -> BaseException:
     """The exception that was thrown there, if `error` is what it came back as; else `error`."""
     from . import _raised
 
     if not isinstance(error, _errors.RemoteError):
-        return error
+        plain = plain_stand_in_for(thrown)
+        return thrown if (type(error), error.args) == (type(plain), plain.args) else error
     module, qualname, _, message, *_ = _raised.describe(thrown)[0]
     return thrown if (error.type_name, error.message) == (f"{module}.{qualname}", message) else error
 
@@ -129,7 +150,13 @@ async def leave_async(context: Any, kind: type[BaseException], error: BaseExcept
         if not could_not_travel(refused):
             raise
     stand_in = stand_in_for(error)
-    return await _core._operate_async(context, "aexit", type(stand_in), stand_in, None)
+    try:
+        return await _core._operate_async(context, "aexit", type(stand_in), stand_in, None)
+    except _errors.ArgumentError as refused:
+        if not could_not_travel(refused):
+            raise
+    plain = plain_stand_in_for(error)
+    return await _core._operate_async(context, "aexit", type(plain), plain, None)
 
 
 # ---------------------------------------------------------------- what is added to it

@@ -23,8 +23,7 @@ pub(crate) fn exit<'py>(
     };
     match exit(kind, error.clone()) {
         Err(refused) if !error.is_none() && could_not_travel(py, &refused)? => {
-            let stand_in = stand_in_for(error)?;
-            exit(stand_in.get_type().into_any(), stand_in)
+            in_its_place(error, |stand_in| exit(stand_in.get_type().into_any(), stand_in))
         }
         left => left,
     }
@@ -39,7 +38,7 @@ pub(crate) fn throw<'py>(
     let py = exception.py();
     let exception = if exception.is_instance_of::<PyType>() { exception.call0()? } else { exception };
     let thrown = match throw(exception.clone()) {
-        Err(refused) if could_not_travel(py, &refused)? => throw(stand_in_for(&exception)?),
+        Err(refused) if could_not_travel(py, &refused)? => in_its_place(&exception, throw),
         thrown => thrown,
     };
     thrown.map_err(|error| {
@@ -48,9 +47,18 @@ pub(crate) fn throw<'py>(
     })
 }
 
-/// What goes along for an exception that cannot travel.
-fn stand_in_for<'py>(error: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    error.py().import("elsewhere._rebuilt")?.getattr("stand_in_for")?.call1((error,))
+/// Gives what goes along for an exception that cannot travel: a class of its own by value, which tells all, or where the peer
+/// takes no code, one of Python's.
+fn in_its_place<'py>(
+    error: &Bound<'py, PyAny>,
+    give: impl Fn(Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = error.py();
+    let make = |name| py.import("elsewhere._rebuilt")?.getattr(name)?.call1((error,));
+    match give(make("stand_in_for")?) {
+        Err(refused) if could_not_travel(py, &refused)? => give(make("plain_stand_in_for")?),
+        given => given,
+    }
 }
 
 /// Whether the call was not made because of the exception that was to go along.
