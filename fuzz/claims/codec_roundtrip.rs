@@ -3,7 +3,7 @@
 //!
 //! Input: a program that builds one value on a stack, one byte a step.
 
-use elsewhere_proto::codec::{Flavour, Limits, ReferenceHead, Value};
+use elsewhere_proto::codec::{Flavour, Limits, ReferenceHead, Value, ViewHead};
 use elsewhere_proto::{CallId, ObjectId};
 
 struct Builder<'a> {
@@ -44,7 +44,7 @@ impl Builder<'_> {
     }
 
     fn step(&mut self, code: u8) {
-        let value = match code % 21 {
+        let value = match code % 22 {
             0 => Value::Nil,
             1 => Value::Bool(code > 128),
             2 => Value::Int(self.word() as i64),
@@ -79,6 +79,12 @@ impl Builder<'_> {
                 let described = self.children();
                 let head = ReferenceHead::Offer { object, class: 7, described: described.len() == 1 };
                 Value::Reference(head, if described.len() == 1 { described } else { vec![] })
+            }
+            21 => {
+                let data = self.bytes();
+                let shape = vec![data.len() as u64, 1];
+                let head = ViewHead { read_only: code < 128, format: "B".to_owned(), shape };
+                Value::Grid { head, fortran: code < 64, data }
             }
             20 => {
                 let children = self.children();

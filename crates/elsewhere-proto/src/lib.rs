@@ -96,7 +96,7 @@
 //! | 5 | HEARTBEAT | expects PINGs; reserved, unused until later |
 //! | 6 | PICKLE | accepts pickles; reserved, unused until later |
 //! | 7 | LANES | runs the calls of each lane one at a time, see section 9 |
-//! | 8 | INSTANCES | takes plain instances of classes that it can import, see section 10 |
+//! | 8 | INSTANCES | takes the types 12 and 13 of section 10, since it imports classes and has them made |
 //! | 9 | LANE_ENDS | wants to be told of the end of a lane, see section 9 |
 //!
 //! The body is one map with text keys: `pid` (integer), `python` (text, such as `3.11.7`; empty without an interpreter),
@@ -339,6 +339,7 @@
 //! | 10 | buffer | section 11 | 0 |
 //! | 11 | array | u8 type code of Python's `array`, then its items, little endian | 0 |
 //! | 12 | instance | as tuple | two that say which class, then for each attribute its name, a text, and the value |
+//! | 13 | array of numpy's kind | u8 order (0 the last index changes fastest, 1 the first), then as a memory view, its content in that order, little endian | 0 |
 //!
 //! The content of a view, also of one in a buffer, is empty where a dimension is 0, and else divisible by the product of its dimensions. Buffers of a
 //! pickle are those of pickle protocol 5 in their order: bytes where they are read-only, byte arrays where they are

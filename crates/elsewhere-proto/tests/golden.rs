@@ -65,6 +65,7 @@ fn values() -> Vec<(&'static str, Value)> {
         ("reference_receiver", ReferenceHead::Receiver.into()),
         ("reference_promise", ReferenceHead::Promise { call: CallId(5) }.into()),
         ("pickle", pickle()),
+        ("grid", grid()),
         ("instance", instance()),
         ("instance_with_its_class", instance_with_its_class()),
     ]
@@ -100,6 +101,11 @@ fn buffers() -> Vec<Value> {
     ]
     .map(|(place, read_only, form)| Value::Buffer(BufferHead { place, len: 131_072, read_only, form }))
     .to_vec()
+}
+
+fn grid() -> Value {
+    let head = ViewHead { read_only: false, format: "d".to_owned(), shape: vec![2, 1] };
+    Value::Grid { head, fortran: true, data: vec![7; 16] }
 }
 
 fn instance() -> Value {

@@ -42,6 +42,10 @@ fn leaf() -> impl Strategy<Value = Value> {
                 ViewHead { read_only: items[0] % 2 == 0, format: "H".to_owned(), shape: vec![items.len() as u64] };
             Value::View { head, data: items.iter().flat_map(|item| item.to_le_bytes()).collect() }
         }),
+        (any::<(bool, bool)>(), vec(any::<u16>(), 0..20)).prop_map(|((read_only, fortran), items)| {
+            let head = ViewHead { read_only, format: "H".to_owned(), shape: vec![1, items.len() as u64] };
+            Value::Grid { head, fortran, data: items.iter().flat_map(|item| item.to_le_bytes()).collect() }
+        }),
         reference(),
         buffer(),
     ]

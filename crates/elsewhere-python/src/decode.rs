@@ -156,6 +156,7 @@ impl<'r, 'py> Decoder<'r, 'py> {
             Token::ByteArray(data) => buffers::to_byte_array(py, data)?.into_any(),
             Token::Array { typecode, data } => array(py, typecode, data)?,
             Token::View { head, data } => view(py, &head, data)?,
+            Token::Grid { head, fortran, data } => grid(py, head, fortran, data)?,
             Token::Buffer(head) => self.buffer(&head)?,
             Token::Reference(head) => self.reference(&head)?,
             Token::Pickle { flavour, references, buffers } => self.pickle(flavour, references, buffers)?,
@@ -542,6 +543,18 @@ fn cast<'py>(flat: &Bound<'py, PyAny>, format: &str, shape: &[u64]) -> PyResult<
         return Ok(flat.clone());
     }
     flat.call_method1("cast", (format, PyTuple::new(flat.py(), shape)?))
+}
+
+/// An array of numpy's that stands in the message. What its import runs does not belong to the call: numpy is no code of the user's.
+fn grid<'py>(
+    py: Python<'py>,
+    ViewHead { read_only, format, shape }: ViewHead,
+    fortran: bool,
+    data: &[u8],
+) -> Result<Bound<'py, PyAny>, Undecodable> {
+    let content =
+        if read_only { buffers::to_bytes(py, data)?.into_any() } else { buffers::to_byte_array(py, data)?.into_any() };
+    shaped(&content, &BufferForm::Grid { fortran, format, shape })
 }
 
 fn view<'py>(py: Python<'py>, head: &ViewHead, data: &[u8]) -> PyResult<Bound<'py, PyAny>> {

@@ -47,6 +47,7 @@ pub(super) const PICKLE: u8 = 9;
 pub(super) const BUFFER: u8 = 10;
 pub(super) const ARRAY: u8 = 11;
 pub(super) const INSTANCE: u8 = 12;
+pub(super) const GRID: u8 = 13;
 
 pub(super) const OFFER: u8 = 0;
 pub(super) const HOME: u8 = 1;

@@ -209,6 +209,7 @@ impl<'a> Reader<'a> {
             f::BIG_INT => Err(malformed("integer")),
             f::COMPLEX => complex(payload).ok_or(malformed("complex")),
             f::BYTE_ARRAY => Ok(Token::ByteArray(payload)),
+            f::GRID => grid(payload).ok_or(malformed("array of several dimensions")),
             f::MEMORY_VIEW => view(payload).ok_or(malformed("memory view")),
             f::REFERENCE => {
                 let head = reference(payload).ok_or(malformed("reference"))?;
@@ -372,6 +373,14 @@ fn view(payload: &[u8]) -> Option<Token<'_>> {
     let (format, shape, data) = read_shape(rest)?;
     is_filled(&shape, u64::try_from(data.len()).ok()?).then_some(())?;
     Some(Token::View { head: ViewHead { read_only: read_only != 0, format, shape }, data })
+}
+
+fn grid(payload: &[u8]) -> Option<Token<'_>> {
+    let (&[fortran @ 0..=1], rest) = payload.split_first_chunk()? else { return None };
+    match view(rest)? {
+        Token::View { head, data } => Some(Token::Grid { head, fortran: fortran != 0, data }),
+        _ => None,
+    }
 }
 
 /// Format and lengths, and what stands behind them.

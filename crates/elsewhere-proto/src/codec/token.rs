@@ -41,6 +41,15 @@ pub enum Token<'a> {
         /// The items in the machine's own form, little endian.
         data: &'a [u8],
     },
+    /// An array of several dimensions, as numpy has it.
+    Grid {
+        /// Its form.
+        head: ViewHead,
+        /// Whether the first index changes fastest, not the last one.
+        fortran: bool,
+        /// Its content in this order, without gaps, little endian.
+        data: &'a [u8],
+    },
     /// Content that lies in memory that both sides share.
     Buffer(BufferHead),
     /// A list of this many values.
@@ -104,7 +113,7 @@ impl Token<'_> {
     }
 }
 
-/// The form of a memory view.
+/// The form of a memory view, or of an array of several dimensions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ViewHead {
     /// Whether its content may not be changed.

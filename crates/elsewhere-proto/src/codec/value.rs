@@ -42,6 +42,15 @@ pub enum Value {
         /// The items, little endian.
         data: Vec<u8>,
     },
+    /// An array of several dimensions.
+    Grid {
+        /// Its form.
+        head: ViewHead,
+        /// Whether the first index changes fastest, not the last one.
+        fortran: bool,
+        /// Its content in this order, without gaps, little endian.
+        data: Vec<u8>,
+    },
     /// Content in memory that both sides share; only its name.
     Buffer(BufferHead),
     /// A list.
@@ -137,6 +146,9 @@ impl Value {
             Token::Bytes(bytes) => Self::Bytes(bytes.to_vec()),
             Token::ByteArray(bytes) => Self::ByteArray(bytes.to_vec()),
             Token::View { head, data } => Self::View { head: head.clone(), data: data.to_vec() },
+            Token::Grid { head, fortran, data } => {
+                Self::Grid { head: head.clone(), fortran: *fortran, data: data.to_vec() }
+            }
             Token::Array { typecode, data } => Self::Array { typecode: *typecode, data: data.to_vec() },
             Token::Buffer(head) => Self::Buffer(head.clone()),
             Token::List(_) => Self::List(Vec::new()),
@@ -217,6 +229,7 @@ impl Value {
             Self::Bytes(bytes) => out.bytes(bytes)?,
             Self::ByteArray(bytes) => out.byte_array(bytes)?,
             Self::View { head, data } => out.memory_view(head, data)?,
+            Self::Grid { head, fortran, data } => out.grid(head, *fortran, data)?,
             Self::Array { typecode, data } => out.array(*typecode, data)?,
             Self::Buffer(head) => out.buffer(head)?,
             Self::List(values) => {

@@ -178,6 +178,17 @@ impl<'a> Writer<'a> {
         self.extension(f::MEMORY_VIEW, &payload, data)
     }
 
+    /// An array of several dimensions. `data` is its content in its order, without gaps.
+    ///
+    /// # Errors
+    /// As [`memory_view`](Self::memory_view).
+    pub fn grid(&mut self, head: &ViewHead, fortran: bool, data: &[u8]) -> Result<(), CodecError> {
+        let mut payload = Vec::with_capacity(32);
+        payload.extend_from_slice(&[u8::from(fortran), u8::from(head.read_only)]);
+        write_shape(&mut payload, &head.format, &head.shape)?;
+        self.extension(f::GRID, &payload, data)
+    }
+
     /// An array of machine values.
     ///
     /// # Errors

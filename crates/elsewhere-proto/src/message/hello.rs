@@ -39,7 +39,7 @@ impl Capabilities {
     /// the lane; only calls of a chain that it waits in come in between. Wants to be told when a lane has ended.
     pub const LANES: Self = Self(1 << 7);
 
-    /// Takes plain instances of classes that it can import.
+    /// Takes plain instances of classes and arrays in messages, whose classes it imports.
     pub const INSTANCES: Self = Self(1 << 8);
 
     /// Wants to be told when a lane has ended.

@@ -3,7 +3,7 @@
 //! Owns: what goes in memory of its own, and the names of it. Must not know: how memory gets to the peer.
 
 use elsewhere_engine::{Enclosed, Named, Purpose, pages};
-use elsewhere_proto::codec::{BufferForm, BufferHead, BufferPlace};
+use elsewhere_proto::codec::{BufferForm, BufferHead, BufferPlace, ViewHead};
 use pyo3::exceptions::{PyBufferError, PyOSError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -14,6 +14,9 @@ use crate::buffers::{Content, LARGE, room_for};
 
 /// Room for what stands around long content, which would otherwise have to be moved for it.
 const MARGIN: usize = 64 * 1024;
+
+/// How many arrays are compared for being one and the same before pickle takes over, where they are short.
+const ARRAYS_MAX: usize = 64;
 
 impl<'py> Encoder<'_, 'py> {
     /// Large content may go beside the message.
@@ -115,25 +118,33 @@ impl<'py> Encoder<'_, 'py> {
         self.lend(content, content.is_read_only(), form)
     }
 
-    /// Writes an array of numpy that is large or shared. False for any other, and for what only pickle can tell.
+    /// Writes an array of numpy. False for anything else, and for what only pickle can tell.
     pub(super) fn grid(&mut self, value: &Bound<'py, PyAny>) -> Result<bool, Stop> {
-        if !self.encloses || !is_of(value, "ndarray", "numpy", &NUMPY_ARRAY)? {
+        if !is_of(value, "ndarray", "numpy", &NUMPY_ARRAY)? {
             return Ok(false);
         }
         // Dates and the like have no buffer.
         let Ok(Some(content)) = Content::of(value) else { return Ok(false) };
         let Some(format) = content.format().filter(|format| is_plain(format)) else { return Ok(false) };
-        let is_worth_it = content.len() >= LARGE || content.shared(&self.peer.link).is_some();
-        if !is_worth_it {
+        let is_beside = self.encloses && (content.len() >= LARGE || content.shared(&self.peer.link).is_some());
+        let is_inside = self.peer.abilities(self.py).takes_instances;
+        if !is_beside && !is_inside {
             return Ok(false);
         }
         let address = value.as_ptr() as usize;
-        if self.arrays.contains(&address) {
-            return Err(Stop::Pickle); // it stands in two places, and is to be one there
+        if self.arrays.contains(&address) || (!is_beside && self.arrays.len() >= ARRAYS_MAX) {
+            return Err(Stop::Pickle); // it stands in two places, and is to be one there; or nobody looked whether it does
         }
-        let form =
-            BufferForm::Grid { fortran: content.is_fortran(), format: format.to_owned(), shape: content.shape() };
-        let is_written = self.share_or_lend(&content, form)?;
+        let (fortran, format, shape) = (content.is_fortran(), format.to_owned(), content.shape());
+        let form = BufferForm::Grid { fortran, format: format.clone(), shape: shape.clone() };
+        let mut is_written = is_beside && self.share_or_lend(&content, form)?;
+        if !is_written && is_inside {
+            self.make_room(content.len())?;
+            let head = ViewHead { read_only: content.is_read_only(), format, shape };
+            let out = &mut self.out;
+            content.read(|bytes| out.grid(&head, fortran, bytes))?;
+            is_written = true;
+        }
         self.arrays.push(address);
         Ok(is_written)
     }
