@@ -134,6 +134,10 @@ pub(crate) fn refused(py: Python<'_>, peer: &Peer, method: &str, error: &SubmitE
             );
             make(py, "MessageTooLarge", &text, not_started, Some(peer), Some(method))
         }
+        SubmitError::Closing if !peer.link.is_closing() => {
+            let text = format!("{} takes no more calls; {method} was not sent", peer.label);
+            make(py, "ConnectionLost", &text, not_started, Some(peer), Some(method))
+        }
         SubmitError::Closing => {
             let text = format!("{} was closed here; {method} was not sent", peer.label);
             make(py, "HostClosed", &text, not_started, Some(peer), Some(method))

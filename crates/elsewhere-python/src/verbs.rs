@@ -66,6 +66,8 @@ pub(crate) fn get<'py>(path: &Bound<'py, PyAny>, default: Fallback) -> PyResult<
 }
 
 /// Start a call and give its Future. With a plain function, it runs in the host of its first proxy argument.
+///
+/// With `host.run`, the function that comes next runs in that host.
 #[pyfunction]
 #[pyo3(signature = (target, /, *args, **kwargs))]
 pub(crate) fn submit<'py>(
