@@ -129,8 +129,8 @@ test-rust: build
 
 BARE_TESTS := $(addprefix tests/test_,$(addsuffix .py,calls values results arguments streams callbacks contexts))
 
-# Most of a test's time is waiting for a process, so two runs go beside each other, each with half of the time; the second has
-# a directory of its own for what lies at temporary places, and is shown at the end. What PYTEST picks is one run.
+# Most of a test's time is waiting for a process, so two runs go beside each other, each with half of the time; the second is
+# shown at the end. What PYTEST picks is one run.
 LATER_TESTS := $(wildcard tests/test_[i-z]*.py)
 EARLIER_TESTS := checks tests/docs tests/dialects $(filter-out $(LATER_TESTS),$(wildcard tests/test_*.py))
 LATER_LOG := $(STAMPS)/later-tests.log
@@ -142,11 +142,10 @@ test-python: build
 ifdef PYTEST
 	$(BIN)/python -m pytest $(PYTEST)
 else
-	@there=$$(mktemp -d); \
-	TMPDIR=$$there $(BIN)/python -m pytest $(LATER_TESTS) > $(LATER_LOG) 2>&1 & later=$$!; \
+	@$(BIN)/python -m pytest $(LATER_TESTS) > $(LATER_LOG) 2>&1 & later=$$!; \
 	$(BIN)/python -m pytest $(EARLIER_TESTS); status=$$?; \
 	wait $$later || status=1; \
-	cat $(LATER_LOG); rm -rf $$there; exit $$status
+	cat $(LATER_LOG); exit $$status
 endif
 	$(call say,what is central in hosts without the package)
 	$(BIN)/python -m pytest --quiet --transports bare -k bare $(BARE_TESTS)
