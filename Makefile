@@ -129,24 +129,12 @@ test-rust: build
 
 BARE_TESTS := $(addprefix tests/test_,$(addsuffix .py,calls values results arguments streams callbacks contexts))
 
-# Most of a test's time is waiting for a process, so two runs go beside each other, each with half of the time; the second is
-# shown at the end. What PYTEST picks is one run.
-LATER_TESTS := $(wildcard tests/test_[i-z]*.py)
-EARLIER_TESTS := checks tests/docs tests/dialects $(filter-out $(LATER_TESTS),$(wildcard tests/test_*.py))
-LATER_LOG := $(STAMPS)/later-tests.log
-
+# All of them as two halves beside each other, or in one run what PYTEST picks.
 .PHONY: test-python
 test-python: build
 	$(call say,Python tests and the code in the documents)
 	$(BIN)/python -m compileall -q python/elsewhere
-ifdef PYTEST
-	$(BIN)/python -m pytest $(PYTEST)
-else
-	@$(BIN)/python -m pytest $(LATER_TESTS) > $(LATER_LOG) 2>&1 & later=$$!; \
-	$(BIN)/python -m pytest $(EARLIER_TESTS); status=$$?; \
-	wait $$later || status=1; \
-	cat $(LATER_LOG); exit $$status
-endif
+	$(BIN)/python -m $(if $(PYTEST),pytest $(PYTEST),checks.two_halves)
 	$(call say,what is central in hosts without the package)
 	$(BIN)/python -m pytest --quiet --transports bare -k bare $(BARE_TESTS)
 

@@ -180,12 +180,12 @@ def submitting(dog: Dog, box: Box[int]) -> None:
 
 
 def posting(dog: Dog) -> None:
-    post()  # refused: call-arg, reportCallIssue
-    post(dog.bark, volume=3)  # refused: call-arg, reportCallIssue
-    post(dog.bark())  # refused: arg-type, reportCallIssue
-    post(dog.age)  # refused: arg-type, reportCallIssue
-    post(score, dog, "two")  # refused: arg-type, reportArgumentType
-    post(target=dog.bark)  # refused: call-arg, reportCallIssue
+    post()  # refused: call-overload, reportCallIssue
+    post(dog.bark, volume=3)  # refused: call-overload, reportCallIssue
+    post(dog.bark())  # refused: call-overload, reportCallIssue
+    post(dog.age)  # refused: call-overload, reportCallIssue
+    post(score, dog, "two")  # refused: call-overload, reportArgumentType
+    post(target=dog.bark)  # refused: call-overload, reportCallIssue
     answer: str = post(dog.bark)  # refused: assignment, reportAssignmentType
     print(answer)
 
@@ -317,7 +317,7 @@ async def awaiting(dog: Dog, host: Host) -> None:
     await host.run(score_later, dog)  # refused: misc, reportGeneralTypeIssues
     await spawn(adopt, "rex")  # refused: misc, reportGeneralTypeIssues
     await stream(dog.sniff, 3)  # refused: misc, reportGeneralTypeIssues
-    await post(dog.bark)  # refused: func-returns-value, reportGeneralTypeIssues
+    await post(dog.bark)  # refused: misc, reportGeneralTypeIssues
     dog.fetch("stick")  # refused: unused-coroutine, reportUnusedCoroutine
     async for hit in stream(dog.sniff):  # refused: call-arg, reportCallIssue
         print(hit)
