@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import signal
 import sys
 import sysconfig
 import threading
@@ -47,6 +48,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     transports = config.getoption("--transports").split(",")
+    # Ignored by who started this run in the background, or by nohup; programs of tests would inherit that.
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
     elsewhere._host.AUTO = "zygote" if "zygote" in transports else "exec"
     if "socket" in transports:
         elsewhere._core.share_memory(False)
