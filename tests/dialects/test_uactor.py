@@ -287,6 +287,7 @@ def test_calls_of_several_threads_run_at_the_same_time(worker):
     worker._callmethod("shutdown")
 
     waiting.join()
+    assert not waiting.is_alive()
 
 
 def test_actor_that_returns_itself_gives_a_proxy(worker):
