@@ -8,6 +8,7 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 import elsewhere
@@ -286,3 +287,60 @@ def test_connection_that_is_cut_in_a_call_says_that_it_may_have_run(server, ledg
 
     assert isinstance(error, elsewhere.ConnectionLost)
     assert error.outcome == "unknown"
+
+
+@pytest.mark.parametrize("kind", ["f8", "u1", "c16", "f4"])
+@pytest.mark.parametrize("length", [8_192, 100_003])
+def test_array_arrives_usable_where_it_lies(server, kind, length):
+    array = np.arange(length).astype(kind)
+    with Between(server.address) as between:
+        ledger = connect(between)
+
+        back = ledger.back(array)
+        back[0] += 1
+
+    assert back.flags.aligned
+    assert back.flags.writeable
+    assert np.array_equal(back[1:], array[1:])
+    assert array[0] == 0
+
+
+def test_read_only_array_arrives_read_only(server):
+    array = np.arange(100_000.0)
+    array.flags.writeable = False
+    with Between(server.address) as between:
+        back = connect(between).back(array)
+
+    assert not back.flags.writeable
+    assert np.array_equal(back, array)
+
+
+def test_arrays_of_one_message_are_not_of_one_memory(server):
+    arrays = [np.full(20_000, number) for number in range(3)]
+    with Between(server.address) as between:
+        first, second, third = connect(between).back(arrays)
+
+    first[:] = 7
+
+    assert [second[0], second[-1], third[0], third[-1]] == [1, 1, 2, 2]
+
+
+def test_array_with_much_around_it_arrives(server):
+    array = np.arange(50_000.0)
+    with Between(server.address) as between:
+        before, back, behind = connect(between).back((b"1" * 300_000, array, "2" * 300_000))
+
+    assert np.array_equal(back, array)
+    assert (before, behind) == (b"1" * 300_000, "2" * 300_000)
+
+
+def test_argument_of_a_large_array_may_be_kept_and_written_there(server, ledger):
+    array = np.ones(1_000_000)
+    with Between(server.address) as between:
+        remote = connect(between)
+        remote.write(array)
+
+        ledger.lines[0] += 1
+
+        assert np.array_equal(remote.back(array), array)
+    assert ledger.lines[0].sum() == 2_000_000

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use elsewhere_proto::{CallId, ChainId, IncomingCall, LaneId};
+use elsewhere_shm::Held;
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::chains::{self, Opening};
@@ -21,13 +22,18 @@ use crate::lock::lock;
 use crate::parker::{self, Parker};
 use crate::taker::{Lane, Rules, Taker};
 
+/// Steps of at least so many bytes may become values without a copy.
+const LONG: usize = 64 * 1024;
+
 /// A call of a peer, and the link to answer it on.
 #[derive(Debug)]
 pub struct Incoming {
     /// Where it came from and where its answer goes.
     pub link: Arc<Link>,
-    /// The call.
+    /// The call; its steps are to be had by [`steps`](Self::steps).
     pub call: IncomingCall,
+    /// The steps, if they are long.
+    long: Option<Arc<Held>>,
     /// Held until it has begun.
     pub(crate) opening: Mutex<Option<Opening>>,
 }
@@ -35,8 +41,22 @@ pub struct Incoming {
 impl Incoming {
     /// A call that came by `link`.
     #[must_use]
-    pub fn new(link: Arc<Link>, call: IncomingCall) -> Self {
-        Self { link, call, opening: Mutex::new(None) }
+    pub fn new(link: Arc<Link>, mut call: IncomingCall) -> Self {
+        let is_long = call.body.len() >= LONG;
+        let long = is_long.then(|| Arc::new(Held::new(std::mem::take(&mut call.body))));
+        Self { link, call, long, opening: Mutex::new(None) }
+    }
+
+    /// The steps of the call: codes and operands as values, one after another.
+    #[must_use]
+    pub fn steps(&self) -> &[u8] {
+        self.long.as_deref().map_or_else(|| self.call.steps(), Held::bytes)
+    }
+
+    /// What holds the steps, if they are long.
+    #[must_use]
+    pub fn held(&self) -> Option<&Arc<Held>> {
+        self.long.as_ref()
     }
 
     /// Everything that the call brought is rebuilt, and it begins now: later calls of its lane may begin after it. Said

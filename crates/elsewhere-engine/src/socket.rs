@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::io::{Errno, Result};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, Shutdown, SocketFlags, SocketType,
+    SendFlags, Shutdown, SocketFlags, SocketType, sockopt,
 };
 
 use crate::transport::{Half, Interest, PeerEnd};
@@ -44,6 +44,19 @@ impl Stream {
         }
     }
 
+    /// The same of two pieces, the second of which follows the first.
+    pub(crate) fn send_parts(&self, parts: [&[u8]; 2]) -> Result<usize> {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        let mut nothing_beside = SendAncillaryBuffer::default();
+        loop {
+            match rustix::net::sendmsg(&*self.socket, &parts.map(IoSlice::new), &mut nothing_beside, flags) {
+                Err(Errno::INTR) => {}
+                Err(Errno::NOBUFS | Errno::NOMEM) => return Err(Errno::AGAIN), // as above
+                done => return done,
+            }
+        }
+    }
+
     pub(crate) fn receive(&self, buffer: &mut [u8]) -> Result<usize> {
         loop {
             match rustix::net::recv(&*self.socket, &mut *buffer, RecvFlags::DONTWAIT) {
@@ -52,6 +65,17 @@ impl Stream {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Whether there is something to receive, if only the end.
+    pub(crate) fn is_readable(&self) -> bool {
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut [PollFd::new(&*self.socket, PollFlags::IN)], Some(&now)) != Ok(0)
+    }
+
+    /// The core that handled what came last: on one machine, that of the peer when it was sent.
+    pub(crate) fn incoming_core(&self) -> u32 {
+        sockopt::socket_incoming_cpu(&*self.socket).unwrap_or(u32::MAX)
     }
 
     pub(crate) fn shutdown(&self, half: Half) {

@@ -87,7 +87,7 @@ fn method(body: &[u8]) -> (String, Vec<Value>, Vec<(Value, Value)>) {
 }
 
 fn obey(link: &Arc<Link>, incoming: &Incoming, streams: &mut Vec<Stream>) {
-    let (name, arguments, keywords) = method(&incoming.call.body);
+    let (name, arguments, keywords) = method(incoming.steps());
     let (call, lane) = (incoming.call.call, incoming.call.lane);
     let mut body = match name.as_str() {
         "configure" => encoded(&Value::Nil),

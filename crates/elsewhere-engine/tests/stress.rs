@@ -109,7 +109,7 @@ fn death_at_any_instant_ends_every_call_once() {
             if count > calls_until_death {
                 dying.abandon();
             } else {
-                answer(incoming, bytes(&incoming.call.body));
+                answer(incoming, bytes(incoming.steps()));
             }
         });
         let lost = AtomicUsize::new(0);

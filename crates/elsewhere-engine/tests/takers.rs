@@ -25,7 +25,7 @@ fn with_calls(lanes: &[u32]) -> (Arc<Link>, Arc<Link>) {
 
 fn call(work: Option<Work>) -> Option<(u8, Incoming)> {
     match work {
-        Some(Work::Call(incoming)) => Some((bytes(&incoming.call.body)[0], incoming)),
+        Some(Work::Call(incoming)) => Some((bytes(incoming.steps())[0], incoming)),
         None => None,
         other => panic!("{other:?}"),
     }

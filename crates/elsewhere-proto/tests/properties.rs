@@ -4,7 +4,7 @@
 #![expect(clippy::disallowed_types, reason = "the wall is around the crate; proptest shares its strategies")]
 
 use elsewhere_proto::codec::{
-    BufferForm, BufferHead, BufferPlace, Flavour, Limits, Reader, ReferenceHead, Value, ViewHead,
+    BufferForm, BufferHead, BufferPlace, Flavour, Limits, Reader, ReferenceHead, Token, Value, ViewHead, Writer,
 };
 use elsewhere_proto::{
     CallHead, CallId, ChainId, Config, Connection, ErrorRecord, Event, Hello, LaneId, ObjectId, Timestamp, Want,
@@ -303,4 +303,21 @@ fn exchange(near: &mut Connection<u8>, far: &mut Connection<u8>) {
     bytes.clear();
     drain(far, &mut bytes);
     near.receive(&bytes, Timestamp::default()).unwrap();
+}
+
+proptest! {
+    #[test]
+    fn content_of_a_long_grid_lies_at_a_multiple_of_16(before in 0_usize..100, format in "[a-z]{1,9}", fortran: bool) {
+        let head = ViewHead { read_only: false, format, shape: vec![1, 70_000] };
+        let data = vec![7; 70_000];
+        let mut body = vec![0xc0; before];
+
+        Writer::new(&mut body).grid(&head, fortran, &data).unwrap();
+
+        let mut reader = Reader::new(&body[before..], Limits::default());
+        let token = reader.next_token().unwrap();
+        let Token::Grid { head: read, fortran: order, data: content } = token else { panic!("{token:?}") };
+        prop_assert!((content.as_ptr().addr() - body.as_ptr().addr()).is_multiple_of(16));
+        prop_assert_eq!((read, order, content), (head, fortran, &data[..]));
+    }
 }

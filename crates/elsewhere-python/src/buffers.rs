@@ -1,13 +1,14 @@
-//! Memory that a peer passed, or that is shared with peers, as an object with Python's buffer protocol.
+//! Memory that a peer passed, that is shared with peers or that a message lay in, as an object with Python's buffer protocol.
 //!
 //! Owns: the step from memory to that protocol, and from objects with it to their bytes. Must not know: messages, where
 //! memory comes from.
 //! All memory here may be written by another process, as that of any buffer may be by another thread.
 
 use std::ffi::c_int;
+use std::ptr::NonNull;
 use std::sync::Arc;
 
-use elsewhere_engine::{Borrowed, Frozen, Holding, Link, SharedMemory, pages};
+use elsewhere_engine::{Borrowed, Frozen, Held, Holding, Link, SharedMemory, pages};
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::ffi;
@@ -25,7 +26,10 @@ const SLOW: usize = 1 << 20;
 /// From this size on a copy asks for large pages.
 const HUGE: usize = pages::LARGE;
 
-/// Memory of another process, or shared with some: gives it back when the last view of it goes.
+/// What content in a message is aligned to, if it is; enough for any item.
+const ALIGNED: usize = 16;
+
+/// Memory of another process, shared with some, or of a message: gives it back when the last view of it goes.
 #[pyclass(frozen, module = "elsewhere._core")]
 pub(crate) struct Memory {
     place: Place,
@@ -36,9 +40,29 @@ enum Place {
     Lent(Borrowed),
     Frozen { frozen: Arc<Frozen>, offset: usize, len: usize },
     Shared { holding: Holding, offset: usize, len: usize },
+    Held { _held: Arc<Held>, start: Start, len: usize },
 }
 
+/// Where memory begins that lives as long as what is beside this.
+struct Start(NonNull<u8>);
+
+// SAFETY: it is only handed on, to whom the interpreter says that he may use it.
+unsafe impl Send for Start {}
+// SAFETY: as above.
+unsafe impl Sync for Start {}
+
 impl Memory {
+    /// The part `data` of what `held` holds. None if it is to be copied: where it is the lesser part, all of which would be
+    /// kept for it, or lies so that items could not be used.
+    pub(crate) fn held(held: &Arc<Held>, data: &[u8], is_read_only: bool) -> Option<Self> {
+        let is_worth_it = data.len() >= LARGE && data.len() >= held.bytes().len() / 2;
+        if !is_worth_it || !data.as_ptr().addr().is_multiple_of(ALIGNED) {
+            return None;
+        }
+        let start = Start(held.take(data)?);
+        Some(Self { place: Place::Held { _held: Arc::clone(held), start, len: data.len() }, is_read_only })
+    }
+
     pub(crate) fn lent(borrowed: Borrowed) -> Self {
         Self { place: Place::Lent(borrowed), is_read_only: false }
     }
@@ -69,7 +93,7 @@ impl Memory {
     /// Whether nobody writes it any more.
     fn is_frozen(&self) -> bool {
         match &self.place {
-            Place::Lent(_) => false,
+            Place::Lent(_) | Place::Held { .. } => false,
             Place::Frozen { .. } => true,
             Place::Shared { holding, .. } => holding.is_frozen(),
         }
@@ -81,6 +105,7 @@ impl Memory {
             // The offset is inside, as was seen when this was made.
             Place::Frozen { frozen, offset, len } => (frozen.start().as_ptr().wrapping_add(*offset), *len),
             Place::Shared { holding, offset, len } => (holding.start().as_ptr().wrapping_add(*offset), *len),
+            Place::Held { start, len, .. } => (start.0.as_ptr(), *len),
         }
     }
 

@@ -81,7 +81,7 @@ fn run_told(py: Python<'_>, incoming: &Incoming) -> Option<PyErr> {
     // Nobody waits for a post, so none comes too late.
     let limit = elsewhere_engine::expires(&incoming.call).filter(|_| incoming.call.head.want != Want::Nothing);
     if limit.is_some_and(|limit| limit <= Instant::now()) {
-        expired(py, &peer, &incoming.call);
+        expired(py, &peer, incoming);
         return None;
     }
     errands::run(py, || {
@@ -199,10 +199,10 @@ fn ended<'py>(origin: &Origin, end: End<'py>) -> Evaluated<'py> {
 }
 
 /// The caller has given the call up by now, or is about to: it is not begun.
-fn expired(py: Python<'_>, peer: &Arc<Peer>, incoming: &IncomingCall) {
+fn expired(py: Python<'_>, peer: &Arc<Peer>, incoming: &Incoming) {
     let text = "its deadline had passed before it could be begun";
     peer.link.discard(incoming.steps());
-    answer::fail(py, peer, incoming, ErrorKind::Expired, Outcome::NotStarted, text);
+    answer::fail(py, peer, &incoming.call, ErrorKind::Expired, Outcome::NotStarted, text);
 }
 
 impl Evaluated<'_> {
@@ -270,7 +270,7 @@ fn evaluate<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &Incoming) -> Eval
         object => peer.exported(py, object).map(Some),
     };
     let Some(start) = start else {
-        peer.link.discard(incoming.call.steps());
+        peer.link.discard(incoming.steps());
         return Evaluated::Gone(target);
     };
     let _passed_on = relays::enter(peer, incoming, start.as_ref());

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use elsewhere_engine::{BufferError, BufferName, Incoming};
+use elsewhere_engine::{BufferError, BufferName, Held, Incoming};
 use elsewhere_proto::codec::{
     BufferForm, BufferHead, BufferPlace, ClassName, CodecError, Flavour, Limits, Reader, ReferenceHead, Token, ViewHead,
 };
@@ -69,6 +69,8 @@ pub(crate) struct Decoder<'r, 'py> {
     pub(crate) py: Python<'py>,
     peer: &'r Arc<Peer>,
     body: &'r [u8],
+    /// What holds the body, if a value may be made of it without a copy.
+    held: Option<&'r Arc<Held>>,
     reader: Reader<'r>,
     /// The proxy that the call was made on, for results that are the receiver itself.
     receiver: Option<&'r Bound<'py, Proxy>>,
@@ -91,6 +93,7 @@ impl<'r, 'py> Decoder<'r, 'py> {
             py,
             peer,
             body,
+            held: None,
             reader: Reader::new(body, Limits::default()),
             receiver,
             incoming: None,
@@ -101,7 +104,17 @@ impl<'r, 'py> Decoder<'r, 'py> {
 
     /// Reads the steps of a call.
     pub(crate) fn of_call(py: Python<'py>, peer: &'r Arc<Peer>, incoming: &'r Incoming) -> Self {
-        Self { incoming: Some(incoming), ..Self::new(py, peer, incoming.call.steps(), None) }
+        Self { incoming: Some(incoming), held: incoming.held(), ..Self::new(py, peer, incoming.steps(), None) }
+    }
+
+    /// Reads what `held` holds, a part of which may become a value.
+    pub(crate) fn of_held(
+        py: Python<'py>,
+        peer: &'r Arc<Peer>,
+        held: &'r Arc<Held>,
+        receiver: Option<&'r Bound<'py, Proxy>>,
+    ) -> Self {
+        Self { held: Some(held), ..Self::new(py, peer, held.bytes(), receiver) }
     }
 
     /// Who sent them.
@@ -156,7 +169,7 @@ impl<'r, 'py> Decoder<'r, 'py> {
             Token::ByteArray(data) => buffers::to_byte_array(py, data)?.into_any(),
             Token::Array { typecode, data } => array(py, typecode, data)?,
             Token::View { head, data } => view(py, &head, data)?,
-            Token::Grid { head, fortran, data } => grid(py, head, fortran, data)?,
+            Token::Grid { head, fortran, data } => self.grid(head, fortran, data)?,
             Token::Buffer(head) => self.buffer(&head)?,
             Token::Reference(head) => self.reference(&head)?,
             Token::Pickle { flavour, references, buffers } => self.pickle(flavour, references, buffers)?,
@@ -172,6 +185,20 @@ impl<'r, 'py> Decoder<'r, 'py> {
                 container
             }
         })
+    }
+
+    /// An array of numpy's that stands in the message. What its import runs does not belong to the call: numpy is no code of
+    /// the user's.
+    fn grid(&self, head: ViewHead, fortran: bool, data: &'r [u8]) -> Result<Bound<'py, PyAny>, Undecodable> {
+        let (py, is_read_only) = (self.py, head.read_only);
+        let content = if let Some(memory) = self.held.and_then(|held| Memory::held(held, data, is_read_only)) {
+            Bound::new(py, memory)?.into_any()
+        } else if is_read_only {
+            buffers::to_bytes(py, data)?.into_any()
+        } else {
+            buffers::to_byte_array(py, data)?.into_any()
+        };
+        shaped(&content, &BufferForm::Grid { fortran, format: head.format, shape: head.shape })
     }
 
     fn container(&mut self, token: &Token<'r>) -> Result<Bound<'py, PyAny>, Undecodable> {
@@ -543,18 +570,6 @@ fn cast<'py>(flat: &Bound<'py, PyAny>, format: &str, shape: &[u64]) -> PyResult<
         return Ok(flat.clone());
     }
     flat.call_method1("cast", (format, PyTuple::new(flat.py(), shape)?))
-}
-
-/// An array of numpy's that stands in the message. What its import runs does not belong to the call: numpy is no code of the user's.
-fn grid<'py>(
-    py: Python<'py>,
-    ViewHead { read_only, format, shape }: ViewHead,
-    fortran: bool,
-    data: &[u8],
-) -> Result<Bound<'py, PyAny>, Undecodable> {
-    let content =
-        if read_only { buffers::to_bytes(py, data)?.into_any() } else { buffers::to_byte_array(py, data)?.into_any() };
-    shaped(&content, &BufferForm::Grid { fortran, format, shape })
 }
 
 fn view<'py>(py: Python<'py>, head: &ViewHead, data: &[u8]) -> PyResult<Bound<'py, PyAny>> {

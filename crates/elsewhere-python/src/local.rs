@@ -27,7 +27,7 @@ fn refuse(py: Python<'_>, near: &Arc<Link>, far: &Arc<Peer>, text: &str) {
     far.link.drain();
     while let Some(work) = far.link.inbox().try_pop() {
         if let Work::Call(incoming) = work {
-            far.link.discard(incoming.call.steps());
+            far.link.discard(incoming.steps());
             answer::fail(py, far, &incoming.call, ErrorKind::Closed, Outcome::NotStarted, text);
         }
     }

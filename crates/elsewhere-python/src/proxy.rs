@@ -80,7 +80,7 @@ pub(crate) fn operate<'py>(
 fn answer_of_call(py: Python<'_>, sent: Sent, arrival: Arrival) -> PyResult<Bound<'_, PyAny>> {
     match arrival {
         Arrival::Reply(body) => {
-            let (value, source) = sent.decode(py, &body)?;
+            let (value, source) = sent.decode(py, body)?;
             Ok(if source == Source::Coroutine { Future::finished(sent, &value)?.into_any() } else { value })
         }
         Arrival::Error(body) => {

@@ -7,10 +7,11 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use elsewhere_engine::{Arrival, ChainSeat, Link, Pending, Wake};
+use elsewhere_engine::{Arrival, ChainSeat, Held, Link, Pending, Wake};
 use elsewhere_proto::{ChainId, ErrorKind, LaneId, Outcome};
 use pyo3::prelude::*;
 
+use crate::buffers::LARGE;
 use crate::call::{TICK, is_main_thread};
 use crate::calls_in;
 use crate::decode::{Decoder, Undecodable};
@@ -269,7 +270,7 @@ impl Sent {
     fn value_here<'py>(&self, py: Python<'py>, arrival: Arrival) -> PyResult<Bound<'py, PyAny>> {
         let _decoded = self.decoding(py);
         match arrival {
-            Arrival::Reply(body) => self.decode(py, &body).map(|(value, _)| value),
+            Arrival::Reply(body) => self.decode(py, body).map(|(value, _)| value),
             Arrival::Error(body) => Err(errors::from_record(py, &self.peer, &body, &self.subject)),
             Arrival::Lost { loss, outcome } => {
                 Err(errors::lost(py, &self.peer, &loss, Some(outcome), Some(&self.subject.text(py))))
@@ -280,10 +281,17 @@ impl Sent {
     }
 
     /// Makes the body of a reply a value, and tells where it comes from: of a coroutine's a second value, nil, follows.
-    pub(crate) fn decode<'py>(&self, py: Python<'py>, body: &[u8]) -> PyResult<(Bound<'py, PyAny>, Source)> {
+    pub(crate) fn decode<'py>(&self, py: Python<'py>, body: Vec<u8>) -> PyResult<(Bound<'py, PyAny>, Source)> {
         let _decoded = self.decoding(py);
         let receiver = self.subject.receiver(py);
-        let mut decoder = Decoder::new(py, &self.peer, body, receiver.as_ref());
+        if body.len() < LARGE {
+            return self.read(py, Decoder::new(py, &self.peer, &body, receiver.as_ref()));
+        }
+        let held = Arc::new(Held::new(body));
+        self.read(py, Decoder::of_held(py, &self.peer, &held, receiver.as_ref()))
+    }
+
+    fn read<'py>(&self, py: Python<'py>, mut decoder: Decoder<'_, 'py>) -> PyResult<(Bound<'py, PyAny>, Source)> {
         let value = errands::run(py, || decoder.value()).map_err(|failure| self.unreadable(py, failure))?;
         Ok((value, if decoder.is_empty() { Source::Path } else { Source::Coroutine }))
     }

@@ -218,7 +218,7 @@ impl Served {
         while let Some(work) = self.inbox.try_pop() {
             let Work::Call(incoming) = work else { continue };
             let Some(peer) = peer::of_link(&incoming.link) else { continue };
-            incoming.link.discard(incoming.call.steps());
+            incoming.link.discard(incoming.steps());
             if incoming.call.head.want == Want::Nothing {
                 incoming.link.finish(incoming.call.call);
             } else {

@@ -27,6 +27,8 @@ mod fork;
 #[cfg(not(all(test, loom)))]
 mod groups;
 #[cfg(not(all(test, loom)))]
+mod held;
+#[cfg(not(all(test, loom)))]
 mod kept;
 #[cfg(not(all(test, loom)))]
 mod memory;
@@ -47,6 +49,8 @@ pub mod wake;
 #[cfg(not(all(test, loom)))]
 pub use channel::{Channel, ChannelNews, RING_BYTES, Receiver, Sender};
 pub use error::{SegmentError, Violation};
+#[cfg(not(all(test, loom)))]
+pub use held::Held;
 #[cfg(not(all(test, loom)))]
 pub use kept::KeptFd;
 #[cfg(not(all(test, loom)))]

@@ -137,7 +137,7 @@ impl Link {
             self.inbox.push(Work::Cancelled { link: Arc::clone(self), call, interrupt });
             return;
         };
-        self.discard(incoming.call.steps());
+        self.discard(incoming.steps());
         if incoming.call.head.want != Want::Nothing {
             let mut body = refusal::cancelled();
             // Refused only for a call that is not open, and this one is.

@@ -388,14 +388,14 @@ impl Link {
                 Left::NoTick => return Driven::Tick,
             };
             let stream = self.claim_stream(seat.key);
+            let want_write = self.attention.is_blocked();
             if patience.beside.is_none()
-                && let Some(ring) = stream.as_deref().and_then(Transport::ring)
-                && ring.spin(Duration::MAX, || ring.has_arrived() || seat.parker.is_woken())
+                && let Some(stream) = stream.as_deref()
+                && stream.spin(want_write, || seat.parker.is_woken())
             {
                 self.read();
                 continue;
             }
-            let want_write = self.attention.is_blocked();
             let watched = stream.as_ref().map(|transport| Watched { transport, want_write });
             let woken = seat.parker.sleep(watched, patience.beside, left);
             if woken.readable {

@@ -166,8 +166,8 @@ impl Link {
             wire.protocol.release(object, count);
         }
         let mut is_blocked = transport.flush() == Err(Errno::AGAIN);
-        while !is_blocked && let Some(bytes) = wire.protocol.poll_transmit() {
-            match transport.send(bytes) {
+        while !is_blocked && let Some(parts) = wire.protocol.poll_transmit_parts() {
+            match transport.send_parts(parts) {
                 Ok(count) => wire.protocol.transmitted(count),
                 Err(Errno::AGAIN) => {
                     is_blocked = true;

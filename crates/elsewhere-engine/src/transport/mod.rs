@@ -8,6 +8,7 @@ pub(crate) mod ring;
 
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::event::{PollFd, epoll};
 use rustix::io::Result;
@@ -184,6 +185,20 @@ impl Transport {
         }
     }
 
+    /// The same of two pieces, the second of which follows the first.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub(crate) fn send_parts(&self, [first, second]: [&[u8]; 2]) -> Result<usize> {
+        match self {
+            Self::Unix(stream) if !first.is_empty() && !second.is_empty() => stream.send_parts([first, second]),
+            #[cfg(feature = "net")]
+            Self::Noise(end) => end.send_parts([first, second]),
+            _ if first.is_empty() => self.send(second),
+            _ => self.send(first),
+        }
+    }
+
     /// Receives what is here into `buffer`; 0 is the end of the stream.
     ///
     /// # Errors
@@ -283,6 +298,17 @@ impl Transport {
         match self {
             Self::Ring(end) if end.is_memory() => Some(end),
             _ => None,
+        }
+    }
+
+    /// Looks for news of the peer, and whether `is_woken`, as long as that has been worth while of late. Returns whether there
+    /// is either. Who waits for room in a socket has better sleep.
+    pub(crate) fn spin(&self, want_write: bool, is_woken: impl Fn() -> bool) -> bool {
+        match self {
+            Self::Ring(end) if end.is_memory() => end.spin(Duration::MAX, || end.has_arrived() || is_woken()),
+            #[cfg(feature = "net")]
+            Self::Noise(end) if !want_write => end.spin(is_woken),
+            _ => false,
         }
     }
 

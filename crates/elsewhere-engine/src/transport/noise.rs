@@ -11,8 +11,12 @@
 
 use std::cell::RefCell;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use elsewhere_shm::cores;
+use elsewhere_shm::wake::{Budget, Outlook, Traffic};
 
 use rustix::event::{PollFd, epoll};
 use rustix::io::{Errno, Result};
@@ -26,11 +30,18 @@ use crate::socket;
 const PLAIN_MAX: usize = 65_535 - TAG;
 const TAG: usize = 16;
 const HEAD: usize = 2;
-/// Records that are sent, or read, at once: few system calls, and all of it stays in the cache of a core.
-const RECORDS_AT_ONCE: usize = 4;
+/// Records that are sent, or read, at once: few system calls, and all of it stays in the cache of a core. As many as a
+/// frame takes: its header, four full ones and the rest.
+const RECORDS_AT_ONCE: usize = 6;
 /// With room for the record that ends a direction.
 const BLOCK: usize = RECORDS_AT_ONCE * RECORD_MAX + HEAD + TAG;
 const RECORD_MAX: usize = HEAD + PLAIN_MAX + TAG;
+/// How long a wait looks for news before it sleeps, where that is worth while: about as long as it takes to wake two cores.
+const SPINS: Duration = Duration::from_micros(100);
+/// A look takes no longer unless something else ran on this core meanwhile, which has more to do than to look.
+const PREEMPTED: Duration = Duration::from_micros(25);
+/// One wait in so many asks whether the peer is still on the same core.
+const ASKED_EVERY: u32 = 16;
 /// Bytes of a direction after which its key is replaced.
 const REKEY_AFTER: u64 = 1 << 32;
 
@@ -103,6 +114,11 @@ pub struct End {
     /// Whether the stream ended without word of it.
     is_cut: AtomicBool,
     violation: OnceLock<String>,
+    budget: Budget,
+    /// Whether anything was sent or received since the last wait.
+    has_talked: AtomicBool,
+    /// Waits on the core of the peer until it is asked again which that is.
+    until_asked: AtomicU32,
 }
 
 #[derive(Debug)]
@@ -160,17 +176,26 @@ impl End {
             receiving: Mutex::new(Receiving { count: receiving, read: Block::default(), is_over: false }),
             is_cut: AtomicBool::new(false),
             violation: OnceLock::new(),
+            budget: Budget::new(SPINS, cores::usable()),
+            has_talked: AtomicBool::new(false),
+            until_asked: AtomicU32::new(0),
         }
     }
 
     pub(crate) fn send(&self, bytes: &[u8]) -> Result<usize> {
+        self.send_parts([bytes, &[]])
+    }
+
+    /// Sends of two pieces, the second of which follows the first.
+    pub(crate) fn send_parts(&self, parts: [&[u8]; 2]) -> Result<usize> {
         let mut sending = lock(&self.sending);
         self.flush_locked(&mut sending)?;
         if sending.is_over {
             return Err(Errno::PIPE);
         }
+        self.has_talked.store(true, Ordering::Relaxed); // Relaxed: a hint, in all places
         let mut count = 0;
-        for chunk in bytes.chunks(PLAIN_MAX).take(RECORDS_AT_ONCE) {
+        for chunk in parts.into_iter().flat_map(|part| part.chunks(PLAIN_MAX)).take(RECORDS_AT_ONCE) {
             self.seal(&mut sending, chunk)?;
             count += chunk.len();
         }
@@ -265,7 +290,10 @@ impl End {
         let read = &mut receiving.read;
         read.compact();
         let result = self.stream.receive(read.room());
-        read.add(result.unwrap_or(0));
+        if let Ok(count) = result {
+            read.add(count);
+            self.has_talked.store(true, Ordering::Relaxed);
+        }
         read.let_go_if_empty();
         result
     }
@@ -274,6 +302,42 @@ impl End {
     pub(crate) fn has_read(&self) -> bool {
         let receiving = lock(&self.receiving);
         !receiving.is_over && receiving.record().is_some()
+    }
+
+    /// Looks again and again whether something has come, or `is_woken`, at most as long as that has been worth while of late.
+    /// Returns whether it has. A quiet peer is looked for once.
+    pub(crate) fn spin(&self, is_woken: impl Fn() -> bool) -> bool {
+        if !self.has_talked.swap(false, Ordering::Relaxed) {
+            return false;
+        }
+        let most = self.budget.begin(self.outlook());
+        if most.is_zero() {
+            return false;
+        }
+        let begin = Instant::now();
+        let mut before = Duration::ZERO;
+        loop {
+            if is_woken() || self.stream.is_readable() {
+                self.budget.hit();
+                return true;
+            }
+            let spun = begin.elapsed();
+            if spun >= most || spun - before >= PREEMPTED {
+                self.budget.miss();
+                return false;
+            }
+            before = spun;
+        }
+    }
+
+    /// What is known at the beginning of a wait. As long as the peer is on this very core the system is seldom asked where it
+    /// is: that takes time from both.
+    fn outlook(&self) -> Outlook {
+        let (core, left) = (cores::current(), self.until_asked.load(Ordering::Relaxed));
+        let peer_core = if left > 0 { core } else { self.stream.incoming_core() };
+        let until_asked = if left > 0 { left - 1 } else { ASKED_EVERY * u32::from(peer_core == core) };
+        self.until_asked.store(until_asked, Ordering::Relaxed);
+        Outlook { core, peer_core, traffic: Traffic::Awake }
     }
 
     pub(crate) fn shutdown(&self, half: Half) {
@@ -378,6 +442,39 @@ mod tests {
 
         assert_eq!(pass(&here, &there, &long), long);
         assert_eq!(pass(&there, &here, &long), long);
+    }
+
+    #[test]
+    fn two_pieces_arrive_one_after_the_other() {
+        let (here, there) = pair(u64::MAX);
+        let long = vec![7; 3 * PLAIN_MAX];
+
+        let count = here.send_parts([b"head", &long]).unwrap();
+
+        let mut got = vec![0; 4 * PLAIN_MAX];
+        let first = there.receive(&mut got).unwrap();
+        assert!(count > 4 && got.starts_with(b"head"));
+        assert!(got[4..first].iter().all(|byte| *byte == 7));
+    }
+
+    #[test]
+    fn wait_sees_what_comes_while_it_looks() {
+        let (here, there) = pair(u64::MAX);
+        there.send(b"a word").unwrap();
+        here.receive(&mut [0; 100]).unwrap();
+        there.send(b"another").unwrap();
+
+        assert!(here.spin(|| false) || cores::usable() < 2, "it was there at the first look");
+    }
+
+    #[test]
+    fn wait_without_a_word_in_between_does_not_look() {
+        let (here, there) = pair(u64::MAX);
+        there.send(b"a word").unwrap();
+        here.receive(&mut [0; 100]).unwrap();
+        let _ = here.spin(|| true);
+
+        assert!(!here.spin(|| unreachable!("it looked at a peer that said nothing")));
     }
 
     #[test]

@@ -45,7 +45,7 @@ fn calls_of_a_lane_arrive_in_order(mechanism: Mechanism) {
     let (near, far) = links(mechanism);
     let (seen, order) = channel();
     let peer = serve(far, move |incoming| {
-        seen.send(bytes(&incoming.call.body).to_vec()).unwrap();
+        seen.send(bytes(incoming.steps()).to_vec()).unwrap();
         answer(incoming, b"");
     });
 

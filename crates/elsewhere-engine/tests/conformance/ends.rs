@@ -139,7 +139,7 @@ fn answer_after_a_cancel_comes_to_nobody(mechanism: Mechanism) {
     let peer = serve(far, move |incoming| {
         running.send(()).unwrap();
         gate.recv().unwrap();
-        answer(incoming, bytes(&incoming.call.body));
+        answer(incoming, bytes(incoming.steps()));
     });
     let pending = Call::new(b"given up").submit(&near);
     is_running.recv().unwrap();

@@ -121,7 +121,7 @@ fn call_of_the_chain_runs_in_the_waiting_thread(mechanism: Mechanism) {
     let Wake::Call(incoming) = near.wait(&pending, None, None, &near.sit(ChainId(chain))) else {
         panic!("a call of the chain came")
     };
-    assert_eq!(bytes(&incoming.call.body), b"back");
+    assert_eq!(bytes(incoming.steps()), b"back");
     answer(&incoming, b"back to you");
 
     assert!(matches!(near.wait(&pending, None, None, &near.sit(ChainId(chain))), Wake::Arrived));
@@ -189,7 +189,7 @@ fn next_in(seat: &ChainSeat, near: &Arc<Link>, pending: &Arc<Pending>) -> Option
     match near.wait(pending, None, Some(Duration::from_millis(1)), seat) {
         Wake::Call(incoming) => {
             answer(&incoming, b"");
-            Some(bytes(&incoming.call.body)[0])
+            Some(bytes(incoming.steps())[0])
         }
         _ => None,
     }
@@ -197,7 +197,7 @@ fn next_in(seat: &ChainSeat, near: &Arc<Link>, pending: &Arc<Pending>) -> Option
 
 fn next_of(inbox: &Inbox) -> Option<u8> {
     let Work::Call(incoming) = inbox.try_pop()? else { return None };
-    Some(bytes(&incoming.call.body)[0])
+    Some(bytes(incoming.steps())[0])
 }
 
 fn calls_that_come_while_one_of_their_chain_runs_wait_in_its_seat(mechanism: Mechanism) {
@@ -252,7 +252,7 @@ fn call_waits_in_its_seat_until_those_before_it_have_begun(mechanism: Mechanism)
     let beginner = std::thread::spawn(move || first.begun());
     let Wake::Call(second) = near.wait(&pending, None, None, &seat) else { panic!("the later call may begin") };
 
-    assert_eq!(bytes(&second.call.body), [0]);
+    assert_eq!(bytes(second.steps()), [0]);
     beginner.join().unwrap();
 }
 
@@ -270,7 +270,7 @@ fn pair_in_one_process_is_pumped_by_whoever_waits() {
             Wake::Pump => {
                 let Some(Work::Call(incoming)) = far_inbox.try_pop() else { panic!("a call is there") };
                 runs.fetch_add(1, Ordering::Relaxed);
-                answer(&incoming, bytes(&incoming.call.body));
+                answer(&incoming, bytes(incoming.steps()));
             }
             other => assert!(matches!(other, Wake::Arrived)),
         }
@@ -300,7 +300,7 @@ fn waiters_of_a_pair_find_work_that_others_submit() {
                         if matches!(near.wait(&pending, None, None, &ChainSeat::NONE), Wake::Pump)
                             && let Some(Work::Call(incoming)) = far_inbox.try_pop()
                         {
-                            answer(&incoming, bytes(&incoming.call.body));
+                            answer(&incoming, bytes(incoming.steps()));
                         }
                     }
                     assert_eq!(reply(near, &pending), [thread]);

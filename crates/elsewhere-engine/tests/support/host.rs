@@ -61,7 +61,7 @@ fn serve(is_stubborn: bool) -> ! {
     loop {
         match link.wait_inbox(None) {
             InboxWake::Work(Work::Call(incoming)) => {
-                let argument = String::from_utf8(bytes(&incoming.call.body).to_vec()).unwrap();
+                let argument = String::from_utf8(bytes(incoming.steps()).to_vec()).unwrap();
                 let said = obey(&argument, &mut hosts);
                 if incoming.call.head.want == Want::Nothing {
                     link.finish(incoming.call.call);

@@ -186,7 +186,7 @@ pub fn answer(incoming: &Incoming, bytes: &[u8]) {
 pub fn serve_echo(link: Arc<Link>) -> JoinHandle<usize> {
     serve(link, |incoming| {
         if incoming.call.head.want != Want::Nothing {
-            answer(incoming, bytes(&incoming.call.body));
+            answer(incoming, bytes(incoming.steps()));
         }
     })
 }

@@ -48,6 +48,10 @@ pub(super) const BUFFER: u8 = 10;
 pub(super) const ARRAY: u8 = 11;
 pub(super) const INSTANCE: u8 = 12;
 pub(super) const GRID: u8 = 13;
+/// The content of a long grid begins at a multiple of this in the message, behind so many zeros as that takes.
+pub(super) const GRID_ALIGNMENT: usize = 16;
+/// That of a shorter one follows at once.
+pub(super) const LONG_GRID: usize = 64 * 1024;
 
 pub(super) const OFFER: u8 = 0;
 pub(super) const HOME: u8 = 1;

@@ -376,11 +376,12 @@ fn view(payload: &[u8]) -> Option<Token<'_>> {
 }
 
 fn grid(payload: &[u8]) -> Option<Token<'_>> {
-    let (&[fortran @ 0..=1], rest) = payload.split_first_chunk()? else { return None };
-    match view(rest)? {
-        Token::View { head, data } => Some(Token::Grid { head, fortran: fortran != 0, data }),
-        _ => None,
-    }
+    let (&[fortran @ 0..=1, zeros, read_only @ 0..=1], rest) = payload.split_first_chunk()? else { return None };
+    let zeros = usize::from(zeros);
+    let (format, shape, behind) = read_shape(rest)?;
+    let (_, data) = behind.split_at_checked(zeros).filter(|_| zeros < f::GRID_ALIGNMENT)?;
+    is_filled(&shape, u64::try_from(data.len()).ok()?).then_some(())?;
+    Some(Token::Grid { head: ViewHead { read_only: read_only != 0, format, shape }, fortran: fortran != 0, data })
 }
 
 /// Format and lengths, and what stands behind them.

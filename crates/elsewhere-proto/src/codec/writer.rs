@@ -6,6 +6,9 @@ use super::big_int;
 use super::format as f;
 use super::token::{BufferForm, BufferHead, BufferPlace, ClassName, Flavour, ReferenceHead, ViewHead};
 
+/// What stands before the payload of a long extension: its format, length and code.
+const LONG_EXTENSION: usize = 6;
+
 /// Appends values to a buffer. Each method writes one leaf, or the head of a container that its elements must follow.
 #[derive(Debug)]
 pub struct Writer<'a> {
@@ -183,9 +186,17 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// As [`memory_view`](Self::memory_view).
     pub fn grid(&mut self, head: &ViewHead, fortran: bool, data: &[u8]) -> Result<(), CodecError> {
-        let mut payload = Vec::with_capacity(32);
-        payload.extend_from_slice(&[u8::from(fortran), u8::from(head.read_only)]);
+        let mut payload = Vec::with_capacity(64);
+        payload.extend_from_slice(&[u8::from(fortran), 0, u8::from(head.read_only)]);
         write_shape(&mut payload, &head.format, &head.shape)?;
+        if data.len() >= f::LONG_GRID {
+            let content = self.out.len().saturating_add(LONG_EXTENSION).saturating_add(payload.len());
+            let zeros = content.wrapping_neg() % f::GRID_ALIGNMENT;
+            payload.resize(payload.len().saturating_add(zeros), 0);
+            if let (Some(told), [zeros, ..]) = (payload.get_mut(1), zeros.to_le_bytes()) {
+                *told = zeros;
+            }
+        }
         self.extension(f::GRID, &payload, data)
     }
 

@@ -165,6 +165,14 @@ impl<T: Clone> Connection<T> {
     #[must_use]
     #[inline]
     pub fn poll_transmit(&mut self) -> Option<&[u8]> {
+        self.poll_transmit_parts().map(|[first, second]| if first.is_empty() { second } else { first })
+    }
+
+    /// The same with more behind it, for who can send two pieces at once. One of them may be empty; a long second one lies
+    /// in the message that it is of.
+    #[must_use]
+    #[inline]
+    pub fn poll_transmit_parts(&mut self) -> Option<[&[u8]; 2]> {
         if !self.is_over {
             self.report_posts();
             let max = self.peer_max_message();

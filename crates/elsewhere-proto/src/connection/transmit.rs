@@ -5,6 +5,8 @@
 //! bytes are left to send; so short messages pass them. What must not pass waits in the same line: calls of one lane,
 //! answers to calls of one lane. A release or a close passes nothing that was there before it, for it may take away
 //! what that names.
+//!
+//! What of a long message is sent next is not copied: it is lent to whoever sends, behind the bytes that go before it.
 
 use std::collections::VecDeque;
 
@@ -15,6 +17,8 @@ use crate::message::frame::{CHUNK_MAX, HEADER_LEN, Header, Kind};
 const SHORT_MAX: usize = 64 * 1024;
 /// A chunk is added when fewer bytes than this are left to send.
 const LOW_WATER: usize = 64 * 1024;
+/// A shorter chunk is copied behind what is there.
+const LENT_MIN: usize = 16 * 1024;
 /// What may be kept of a buffer that was larger once: room for a chunk behind what is left to send when it is added.
 const KEPT: usize = 512 * 1024;
 /// Entries of one RELEASE.
@@ -27,7 +31,11 @@ pub(super) struct Transmit {
     ready: Vec<u8>,
     /// How much of `ready` is sent.
     head: usize,
-    /// The frame of items at the end of `ready`, if nothing of it is sent.
+    /// The body of the frame whose header is the end of `ready`, if it was not copied there.
+    lent: Option<Lent>,
+    /// What is sent after that.
+    behind: Vec<u8>,
+    /// The frame of items at the end of what is ready, if nothing of it is sent.
     last_items: Option<ItemsFrame>,
     /// How much was ever sent.
     sent: u64,
@@ -41,6 +49,17 @@ pub(super) struct Transmit {
     passed: usize,
     next_turn: u64,
     releases: Vec<u8>,
+}
+
+/// A part of a message that is sent from where it is.
+#[derive(Debug)]
+struct Lent {
+    /// The turn of the message.
+    of: u64,
+    /// Its body, once it waits in no line any more.
+    body: Option<Vec<u8>>,
+    from: usize,
+    to: usize,
 }
 
 /// Messages that must not pass each other.
@@ -70,7 +89,7 @@ struct Message {
 /// A frame of items that more may be added to.
 #[derive(Clone, Copy, Debug)]
 struct ItemsFrame {
-    /// Where it begins and ends in `ready`.
+    /// Where it begins and ends in what ends there.
     at: usize,
     end: usize,
     header: Header,
@@ -96,8 +115,19 @@ impl Transmit {
         self.ready_len().saturating_add(self.waiting).saturating_add(self.releases.len()).saturating_add(barriers)
     }
 
+    #[inline]
     pub(super) fn ready_len(&self) -> usize {
-        self.ready.len().saturating_sub(self.head)
+        let rest = self.ready.len().saturating_sub(self.head);
+        match &self.lent {
+            None => rest,
+            Some(lent) => rest.saturating_add(lent.to.saturating_sub(lent.from)).saturating_add(self.behind.len()),
+        }
+    }
+
+    /// What is ready ends with these.
+    #[inline]
+    fn tail(&mut self) -> &mut Vec<u8> {
+        if self.lent.is_none() { &mut self.ready } else { &mut self.behind }
     }
 
     pub(super) fn sent(&self) -> u64 {
@@ -111,7 +141,7 @@ impl Transmit {
 
     /// Queues bytes that are a frame already.
     pub(super) fn push_bytes(&mut self, frame: impl FnOnce(&mut Vec<u8>)) {
-        frame(&mut self.ready);
+        frame(self.tail());
     }
 
     /// Queues a frame without a body.
@@ -123,8 +153,9 @@ impl Transmit {
     #[inline]
     pub(super) fn push_frame(&mut self, mut header: Header, body: &[u8]) {
         header.len = body.len();
-        self.ready.extend_from_slice(&header.to_bytes());
-        self.ready.extend_from_slice(body);
+        let tail = self.tail();
+        tail.extend_from_slice(&header.to_bytes());
+        tail.extend_from_slice(body);
     }
 
     /// Queues a message of calls or answers. Gives the position of its end, or None where it has to wait. A body that
@@ -147,20 +178,21 @@ impl Transmit {
         if self.extend_items(&header, body) {
             return;
         }
-        let at = self.ready.len();
+        let at = self.tail().len();
         if self.push_message(header, body).is_some() {
-            let end = self.ready.len();
+            let end = self.tail().len();
             self.last_items = Some(ItemsFrame { at, end, header: Header { len: body.len(), ..header } });
         }
     }
 
     fn extend_items(&mut self, header: &Header, body: &[u8]) -> bool {
         let must_wait = !self.lines.is_empty() && self.has_line(name(header));
+        let tail = if self.lent.is_none() { &mut self.ready } else { &mut self.behind };
         let Some(frame) = &mut self.last_items else { return false };
-        let is_last = frame.end == self.ready.len() && frame.header.id == header.id;
+        let is_last = frame.end == tail.len() && frame.header.id == header.id;
         let len = frame.header.len.saturating_add(body.len());
         let number = frame.header.number.checked_add(header.number);
-        let Some((number, place)) = number.zip(self.ready.get_mut(frame.at..).and_then(<[u8]>::first_chunk_mut)) else {
+        let Some((number, place)) = number.zip(tail.get_mut(frame.at..).and_then(<[u8]>::first_chunk_mut)) else {
             return false;
         };
         if must_wait || !is_last || len > SHORT_MAX {
@@ -168,8 +200,8 @@ impl Transmit {
         }
         frame.header = Header { len, number, ..frame.header };
         *place = frame.header.to_bytes();
-        self.ready.extend_from_slice(body);
-        frame.end = self.ready.len();
+        tail.extend_from_slice(body);
+        frame.end = tail.len();
         self.passed = self.passed.saturating_add(body.len());
         true
     }
@@ -258,7 +290,7 @@ impl Transmit {
     #[inline]
     pub(super) fn refill(&mut self, max_begun: usize) -> Option<Queued> {
         self.flush_releases();
-        while !self.lines.is_empty() && (self.ready_len() < LOW_WATER || self.passed > CHUNK_MAX) {
+        while !self.lines.is_empty() && (self.is_low() || self.passed > CHUNK_MAX) {
             self.passed = 0;
             let queued = self.push_chunk(max_begun);
             if queued.is_some() {
@@ -266,6 +298,10 @@ impl Transmit {
             }
         }
         None
+    }
+
+    fn is_low(&self) -> bool {
+        self.lent.is_none() && self.ready_len() < LOW_WATER
     }
 
     /// Sends one chunk of the next line that may go on. What is begun may always go on, so there is one.
@@ -278,18 +314,29 @@ impl Transmit {
                 self.lines.push_back(line);
                 continue;
             }
-            let is_finished = Self::push_part(&mut self.ready, &mut self.begun, &mut self.waiting, message);
-            let finished = if is_finished { line.queue.pop_front() } else { None };
+            let is_finished = Self::push_part(
+                (&mut self.ready, &mut self.lent, &mut self.behind),
+                &mut self.begun,
+                &mut self.waiting,
+                message,
+            );
+            self.last_items = None;
+            let mut finished = if is_finished { line.queue.pop_front() } else { None };
             if !line.queue.is_empty() {
                 self.lines.push_back(line);
             }
-            return finished.and_then(|message| self.finish(&message));
+            return finished.as_mut().and_then(|message| self.finish(message));
         }
         None
     }
 
     /// Appends the next chunk of a message; tells whether it was the last.
-    fn push_part(ready: &mut Vec<u8>, begun: &mut usize, waiting: &mut usize, message: &mut Message) -> bool {
+    fn push_part(
+        (ready, lent, behind): (&mut Vec<u8>, &mut Option<Lent>, &mut Vec<u8>),
+        begun: &mut usize,
+        waiting: &mut usize,
+        message: &mut Message,
+    ) -> bool {
         let rest = message.body.get(message.sent..).unwrap_or_default();
         let (chunk, rest) = rest.split_at_checked(CHUNK_MAX).unwrap_or((rest, &[]));
         let has_more = !rest.is_empty();
@@ -299,16 +346,26 @@ impl Transmit {
             *waiting = waiting.saturating_sub(HEADER_LEN);
         }
         let header = Header { len: chunk.len(), has_more, ..message.header };
-        ready.reserve_exact(HEADER_LEN.saturating_add(chunk.len())); // and not twice as much, to be given back soon
-        ready.extend_from_slice(&header.to_bytes());
-        ready.extend_from_slice(chunk);
+        let to = message.sent.saturating_add(chunk.len());
+        if lent.is_none() && chunk.len() >= LENT_MIN {
+            ready.extend_from_slice(&header.to_bytes());
+            *lent = Some(Lent { of: message.turn, body: None, from: message.sent, to });
+        } else {
+            let tail = if lent.is_none() { ready } else { behind };
+            tail.reserve_exact(HEADER_LEN.saturating_add(chunk.len())); // and not twice as much, to be given back soon
+            tail.extend_from_slice(&header.to_bytes());
+            tail.extend_from_slice(chunk);
+        }
         *waiting = waiting.saturating_sub(chunk.len());
-        message.sent = message.sent.saturating_add(chunk.len());
+        message.sent = to;
         !has_more
     }
 
-    fn finish(&mut self, message: &Message) -> Option<Queued> {
+    fn finish(&mut self, message: &mut Message) -> Option<Queued> {
         self.begun = self.begun.saturating_sub(message.body.len());
+        if let Some(lent) = self.lent.as_mut().filter(|lent| lent.of == message.turn) {
+            lent.body = Some(std::mem::take(&mut message.body));
+        }
         let end = self.end();
         for header in &message.after {
             self.push_bare(*header);
@@ -321,14 +378,23 @@ impl Transmit {
     fn pass_barriers(&mut self) {
         let oldest = self.lines.iter().filter_map(|line| line.queue.front()).map(|message| message.turn).min();
         while let Some(barrier) = self.barriers.pop_front_if(|barrier| oldest.is_none_or(|turn| turn > barrier.turn)) {
-            self.ready.extend_from_slice(&barrier.frame);
+            self.tail().extend_from_slice(&barrier.frame);
         }
     }
 
-    /// The bytes to send now.
+    /// The bytes to send now: those that are ready, and those behind them that are lent. None if there is neither.
     #[inline]
-    pub(super) fn ready(&self) -> Option<&[u8]> {
-        self.ready.get(self.head..).filter(|bytes| !bytes.is_empty())
+    pub(super) fn ready(&self) -> Option<[&[u8]; 2]> {
+        let first = self.ready.get(self.head..).unwrap_or_default();
+        let second = self.lent.as_ref().map_or(&[][..], |lent| self.bytes(lent));
+        (!first.is_empty() || !second.is_empty()).then_some([first, second])
+    }
+
+    fn bytes<'a>(&'a self, lent: &'a Lent) -> &'a [u8] {
+        let in_line =
+            || self.lines.iter().filter_map(|line| line.queue.front()).find(|message| message.turn == lent.of);
+        let body = lent.body.as_ref().or_else(|| in_line().map(|message| &message.body));
+        body.and_then(|body| body.get(lent.from..lent.to)).unwrap_or_default()
     }
 
     /// The stream took this many bytes.
@@ -337,15 +403,27 @@ impl Transmit {
         debug_assert!(count <= self.ready_len(), "more bytes sent than there were");
         let count = count.min(self.ready_len());
         self.last_items = None;
-        self.head = self.head.saturating_add(count);
         self.sent = self.sent.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+        let of_ready = count.min(self.ready.len().saturating_sub(self.head));
+        self.head = self.head.saturating_add(of_ready);
         if self.head == self.ready.len() {
             self.ready.clear();
             self.ready.shrink_to(KEPT);
             self.head = 0;
+            self.advance_lent(count.saturating_sub(of_ready));
         } else if self.head > LOW_WATER && self.head > self.ready.len() / 2 {
             self.ready.drain(..self.head);
             self.head = 0;
+        }
+    }
+
+    /// The stream took everything before what is lent, and this much of it.
+    fn advance_lent(&mut self, count: usize) {
+        let Some(lent) = &mut self.lent else { return };
+        lent.from = lent.from.saturating_add(count).min(lent.to);
+        if lent.from == lent.to {
+            self.lent = None;
+            std::mem::swap(&mut self.ready, &mut self.behind);
         }
     }
 
@@ -369,7 +447,12 @@ impl Transmit {
 
     /// Forgets what is not bytes yet; the stream ends after what is ready.
     pub(super) fn drop_waiting(&mut self) {
-        *self = Self { ready: std::mem::take(&mut self.ready), head: self.head, sent: self.sent, ..Self::default() };
+        let lent = self.lent.take().map(|lent| {
+            let (body, len) = (self.bytes(&lent).to_vec(), lent.to.saturating_sub(lent.from));
+            Lent { body: Some(body), from: 0, to: len, ..lent }
+        });
+        let (ready, behind) = (std::mem::take(&mut self.ready), std::mem::take(&mut self.behind));
+        *self = Self { ready, head: self.head, lent, behind, sent: self.sent, ..Self::default() };
     }
 
     /// Forgets everything; nothing can be sent any more.
