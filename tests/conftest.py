@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import importlib
 import os
 import signal
 import sys
@@ -12,7 +13,7 @@ import sysconfig
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -116,6 +117,21 @@ def process_host() -> Iterator[elsewhere.Host]:
     """A host in a process of its own."""
     with elsewhere.Host() as host:
         yield host
+
+
+@pytest.fixture(scope="module")
+def worker_of_all() -> Iterator[Any]:
+    """An actor of uactor's dialect, for all tests of a module."""
+    staff = importlib.import_module("uactor_staff")  # beside those tests, and needed by them alone
+    with staff.Worker() as worker:
+        yield worker
+
+
+@pytest.fixture
+def worker(worker_of_all: Any) -> Any:
+    """The same, which knows of nothing."""
+    worker_of_all.forget()
+    return worker_of_all
 
 
 @pytest.fixture

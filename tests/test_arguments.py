@@ -334,6 +334,8 @@ def test_argument_that_cannot_be_rebuilt_there_did_not_start_the_call(keeper):
         keeper.keep(Fragile())
 
     assert caught.value.outcome == "not_started"
+    assert type(caught.value.__cause__) is RuntimeError
+    assert str(caught.value.__cause__) == "I do not arrive"
     assert keeper.give() is None
 
 

@@ -51,6 +51,18 @@ def test_thread_of_the_host_belongs_to_the_thread_that_calls(gate) -> None:
     assert own.isdisjoint(other)
 
 
+def test_call_that_waits_for_one_of_another_caller_ends_after_any_number_of_short_ones(host) -> None:
+    for gate in [host.spawn(Gate) for _ in range(3)]:
+        for number in range(200):
+            gate.note(number)
+
+        with ThreadPoolExecutor(1) as pool:
+            other = pool.submit(gate.meet, 2)
+            own = gate.meet(2)
+
+        assert own != other.result()
+
+
 def test_lock_is_held_by_one_caller_at_a_time(shared) -> None:
     order: queue.SimpleQueue[str] = queue.SimpleQueue()
     waits = threading.Event()

@@ -263,6 +263,28 @@ def test_poll_runs_no_more_than_it_is_told(echo, keeper):
     server.close()
 
 
+def test_poll_and_the_descriptor_tell_of_a_client_that_was_waited_for_before(echo, keeper):
+    server = elsewhere.serve(echo)
+    asking = elsewhere.submit(
+        lambda keeper, address: (keeper.visit(address), [keeper.call("say", 1) for _ in range(20)]),
+        keeper,
+        server.address,
+    )
+    while not asking.done():
+        server.poll(timeout=0.05)
+
+    first = elsewhere.submit(keeper.call, "say", 2)
+    while not server.poll():
+        pass
+    second = elsewhere.submit(keeper.call, "say", 3)
+    select.select([server.fileno()], [], [])
+
+    assert server.poll() == 1
+    assert first.result() == 2
+    assert second.result() == 3
+    server.close()
+
+
 def test_poll_is_not_called_inside_itself(echo, keeper):
     server = elsewhere.serve(echo)
     echo.say = lambda _: server.poll()  # type: ignore[method-assign, assignment]

@@ -331,6 +331,37 @@ def test_recorded_server_is_not_believed(server, place):
     assert isinstance(error, elsewhere.AuthenticationError)
 
 
+def let_in(peer: Stranger) -> bytes:
+    """What a server does with who comes, up to the proof that it awaits then. Gives the nonce that it shows."""
+    peer.hear(64)
+    nonce = os.urandom(32)
+    peer.say(b"ELSEAUT1" + nonce)
+    return nonce
+
+
+WAYS_TO_GO = {
+    "before it reads": (lambda peer: None, elsewhere.ConnectionLost),
+    "before it answers": (lambda peer: peer.hear(64), elsewhere.ConnectionLost),
+    "before it reads the proof": (
+        lambda peer: (let_in(peer), peer.raw.recv(1, socket.MSG_PEEK)),
+        elsewhere.ConnectionLost,
+    ),
+    "because of the proof": (lambda peer: (let_in(peer), peer.hear(32)), elsewhere.AuthenticationError),
+}
+
+
+@pytest.mark.parametrize("key", [None, KEY], ids=["without a key", "with a key"])
+@pytest.mark.parametrize("way", WAYS_TO_GO)
+def test_server_that_goes_is_lost_and_one_that_has_read_the_proof_has_refused(place, way, key):
+    play, kind = WAYS_TO_GO[way]
+
+    with served_by(place, play):
+        error = error_of(lambda: elsewhere.connect(place, authkey=key))
+
+    assert type(error) is kind
+    assert error.outcome == "not_started"
+
+
 def test_server_that_reflects_is_not_believed(place):
     """It shows the client its own nonce, and then the client's own proof."""
 

@@ -1,7 +1,7 @@
 """Locks, queues, pools and other tools that processes share, as proxies: what uactor's typeids and managers do.
 
 They live in a host with a thread for each caller, or at home in a server with one; the owner, a worker and a third
-process use them. Long because each kind of tool has its tests here.
+process use them. Long because all kinds of tools are tried in the same processes, which are started once for this file.
 """
 
 from __future__ import annotations

@@ -38,6 +38,12 @@ def rebuild(told: list[Any], host: str, method: str) -> BaseException:
     return made[0]
 
 
+def cause(told: Any) -> Exception | None:
+    """What made an argument or a result impossible, if it could be rebuilt; its frames are told elsewhere."""
+    *parts, _ = told
+    return _original((*parts, (None, None, False, [])), [], None)
+
+
 def _members_first(entries: list[Entry]) -> list[int]:
     """The numbers of all entries, those of a group's members before that of the group."""
     order: dict[int, None] = {}

@@ -17,19 +17,6 @@ from elsewhere.dialects import uactor
 
 
 @pytest.fixture(scope="module")
-def worker_of_all():
-    with Worker() as worker:
-        yield worker
-
-
-@pytest.fixture
-def worker(worker_of_all):
-    """One that knows of nothing."""
-    worker_of_all.forget()
-    return worker_of_all
-
-
-@pytest.fixture(scope="module")
 def desk():
     with Desk() as desk:
         yield desk

@@ -15,19 +15,6 @@ from uactor_staff import KEY, Chief, Keyed, Recruit, Registry, Worker
 from elsewhere.dialects import uactor
 
 
-@pytest.fixture(scope="module")
-def worker_of_all():
-    with Worker() as worker:
-        yield worker
-
-
-@pytest.fixture
-def worker(worker_of_all):
-    """One that knows of nothing."""
-    worker_of_all.forget()
-    return worker_of_all
-
-
 def test_proxies_go_to_other_actors_and_come_back(worker):
     with Worker() as other:
         assert worker.call(other.pid) == other.pid()

@@ -204,6 +204,12 @@ impl Inbox {
         Ok(state.sign.as_ref().map_or(-1, |sign| sign.event.as_raw_fd()))
     }
 
+    /// Whether somebody polls for work.
+    #[must_use]
+    pub fn has_fd(&self) -> bool {
+        lock(&self.state).sign.is_some()
+    }
+
     /// Makes an inbox that came over a fork known again, empty.
     pub fn reopen(self: &Arc<Self>) {
         let mut state = lock(&self.state);
@@ -527,13 +533,14 @@ impl State {
         }
     }
 
-    /// Wakes a thread that may take `work`. Returns whether there is one.
+    /// Wakes a thread that may take `work`, unless the calling one is such a thread. Returns whether there is one.
     fn wake_for(&self, work: &Work) -> bool {
-        let waiter = self.waiters.iter().rev().find(|waiter| self.rules.allow(waiter.taker, work));
-        if let Some(waiter) = waiter {
-            waiter.parker.wake();
+        let mut allowed = self.waiters.iter().rev().filter(|waiter| self.rules.allow(waiter.taker, work));
+        let Some(last) = allowed.next() else { return false };
+        if !last.parker.is_own() && !allowed.any(|waiter| waiter.parker.is_own()) {
+            last.parker.wake();
         }
-        waiter.is_some()
+        true
     }
 
     /// Wakes a thread for the oldest work that any of those who wait may take.

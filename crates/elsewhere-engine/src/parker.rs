@@ -102,6 +102,11 @@ impl Parker {
         self.is_nudged.load(Ordering::SeqCst) && self.is_nudged.swap(false, Ordering::SeqCst)
     }
 
+    /// What tells it from the others that there are.
+    pub(crate) fn number(self: &Arc<Self>) -> usize {
+        Arc::as_ptr(self).addr()
+    }
+
     /// Whether it is the calling thread's.
     pub(crate) fn is_own(&self) -> bool {
         let is_self = |current: &Arc<Self>| std::ptr::eq(Arc::as_ptr(current), self);

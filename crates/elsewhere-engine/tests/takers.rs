@@ -175,6 +175,51 @@ fn worker(link: Arc<Link>, begun: Arc<std::sync::Mutex<Vec<u8>>>) -> std::thread
     })
 }
 
+/// A thread that was back from each call at once leaves the stream to nobody: see `link/pace.rs`.
+#[test]
+fn stream_that_a_thread_left_is_read_by_another_when_a_call_takes_long() {
+    const WAITS: u8 = 254;
+    const GOES: u8 = 255;
+    let _watchdog = Watchdog::new("stream_that_a_thread_left_is_read_by_another_when_a_call_takes_long");
+    let (near, far) = links(Transport::ring_pair);
+    far.serve();
+    let (tell, told) = std::sync::mpsc::channel();
+    let told = Arc::new(std::sync::Mutex::new(told));
+    let workers: Vec<_> = (0..2)
+        .map(|_| {
+            let (link, tell, told) = (Arc::clone(&far), tell.clone(), Arc::clone(&told));
+            std::thread::spawn(move || {
+                let mut taker = Taker::New;
+                while let InboxWake::Work(work) = link.wait_work(&mut taker, None, None) {
+                    let Some((number, incoming)) = call(Some(work)) else { continue };
+                    match number {
+                        WAITS => told.lock().unwrap().recv().unwrap(),
+                        GOES => tell.send(()).unwrap(),
+                        _ => {}
+                    }
+                    link.inbox().open_lane(Lane { link: link.id(), lane: incoming.call.lane });
+                    answer(&incoming, &[number]);
+                }
+            })
+        })
+        .collect();
+
+    let of_lane = |lane: u32, number: u8| Call { lane, ..Call::new(&[number]) }.submit(&near);
+    for _ in 0..3 {
+        for number in 0..100 {
+            assert_eq!(reply(&near, &of_lane(1, number)), [number]);
+        }
+        let waits = of_lane(1, WAITS);
+        let goes = of_lane(2, GOES);
+
+        assert_eq!(reply(&near, &goes), [GOES]);
+        assert_eq!(reply(&near, &waits), [WAITS]);
+    }
+
+    near.close();
+    workers.into_iter().for_each(|worker| worker.join().unwrap());
+}
+
 #[test]
 fn thread_that_takes_errands_hears_of_the_end_and_of_nothing_else() {
     let _watchdog = Watchdog::new("thread_that_takes_errands_hears_of_the_end_and_of_nothing_else");

@@ -393,6 +393,11 @@ impl<'py> Record<'py> {
             let note = format!("\nraised in {} by {method}:\n{}", peer.label, told.traceback.trim_end());
             let _ = error.value(py).call_method1("add_note", (note,));
         }
+        if matches!(self.kind, ErrorKind::Argument | ErrorKind::Result)
+            && let Some(told) = self.exceptions.into_iter().next()
+        {
+            error.set_cause(py, told.cause(py, peer));
+        }
         error
     }
 
@@ -421,6 +426,16 @@ impl<'py> Record<'py> {
 }
 
 impl<'py> Told<'py> {
+    /// The exception itself, where it could be rebuilt: for an error that tells its text and its frames.
+    fn cause(self, py: Python<'py>, peer: &Peer) -> Option<PyErr> {
+        let original = self.original.clone().filter(|original| original.is_instance_of::<PyException>())?;
+        if peer.hands_over() {
+            return Some(PyErr::from_value(original));
+        }
+        let build = || py.import("elsewhere._rebuilt")?.getattr("cause")?.call1((self.into_pyobject(py)?,));
+        build().ok().filter(|cause| !cause.is_none()).map(PyErr::from_value)
+    }
+
     fn into_pyobject(self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let Self { module, qualname, bases, message, traceback, original, notes, links } = self;
         (module, qualname, bases, message, traceback, original, notes, links).into_pyobject(py)

@@ -40,6 +40,11 @@ fn note_contention(winning_back: Duration) {
     }
 }
 
+/// Whether there is time to look for microseconds before anything else.
+fn is_late_enough(until: Instant) -> bool {
+    until.saturating_duration_since(Instant::now()) >= CONTENDED
+}
+
 /// Waits for an answer with the interpreter, if it was hard to win back of late. Whether the answer is there.
 fn keep_interpreter(link: &Arc<Link>, pending: &Pending) -> bool {
     let keeps = KEEPS.get();
@@ -173,7 +178,9 @@ impl Sent {
                 waits = Some(self.begin_to_wait(py, &twin)?);
                 continue;
             }
-            if seat.is_none() && until.is_none() && (link.spin(&self.pending) || keep_interpreter(link, &self.pending))
+            if seat.is_none()
+                && until.is_none_or(is_late_enough)
+                && (link.spin(&self.pending) || (until.is_none() && keep_interpreter(link, &self.pending)))
             {
                 running::check(py)?;
                 continue;

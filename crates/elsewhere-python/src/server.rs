@@ -53,6 +53,8 @@ pub(crate) struct Served {
     is_over: AtomicBool,
     /// Whether a thread polls.
     is_polled: AtomicBool,
+    /// What that thread knows from one time to the next.
+    attendant: Mutex<Option<Attendant>>,
     /// Threads that serve it.
     servers: AtomicUsize,
     workers: AtomicUsize,
@@ -115,6 +117,10 @@ impl Served {
 
     fn home(&self) -> MutexGuard<'_, Option<Py<PyAny>>> {
         self.home.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn attendant(&self) -> MutexGuard<'_, Option<Attendant>> {
+        self.attendant.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_over(&self) -> bool {
@@ -237,6 +243,8 @@ impl Served {
         }
         self.refuse_rest(py);
         self.inbox.wake_all();
+        let attendant = self.attendant().take();
+        drop(attendant); // after the lock
         let mut ended = Ok(());
         for client in clients(self.id) {
             py.detach(|| client.link.catch_up(LAST_PATIENCE));
@@ -354,6 +362,7 @@ impl ServerCore {
             key: refusals,
             is_over: AtomicBool::new(false),
             is_polled: AtomicBool::new(false),
+            attendant: Mutex::new(None),
             servers: AtomicUsize::new(0),
             workers: AtomicUsize::new(0),
         });
@@ -397,7 +406,11 @@ impl ServerCore {
 
     /// A descriptor that is readable while a request waits for `poll()`.
     fn fileno(&self) -> PyResult<i32> {
-        Ok(self.served()?.inbox.fd()?)
+        let served = self.served()?;
+        let fd = served.inbox.fd()?;
+        let kept = served.attendant().take();
+        drop(kept); // after the lock; what it read is the watch thread's now
+        Ok(fd)
     }
 
     /// So many more threads serve it, in a way of their own.
@@ -472,13 +485,35 @@ impl Drop for ServerCore {
 }
 
 fn poll(py: Python<'_>, served: &Arc<Served>, max: usize, until: Option<Instant>) -> PyResult<usize> {
+    // Whoever looks at a descriptor between two calls has the watch thread read everything, at once.
+    let kept = served.attendant().take();
+    let mut attendant = kept.filter(|_| !served.inbox.has_fd());
+    if let Some(attendant) = &attendant {
+        attendant.take_in();
+    }
+    let polled = poll_with(py, served, max, until, &mut attendant);
+    *served.attendant() = attendant.filter(|_| !served.inbox.has_fd() && !served.is_over());
+    polled
+}
+
+fn poll_with(
+    py: Python<'_>,
+    served: &Arc<Served>,
+    max: usize,
+    until: Option<Instant>,
+    attendant: &mut Option<Attendant>,
+) -> PyResult<usize> {
     let mut count = served.run_some(py, max);
     while count == 0 && max > 0 && !served.is_over() {
         let left = until.map_or(TICK, |until| until.saturating_duration_since(Instant::now()).min(TICK));
         if left.is_zero() {
             break;
         }
-        let work = py.detach(|| served.inbox.wait_as(&mut Taker::All, Some(left), &|| served.is_over()));
+        let is_over = || served.is_over();
+        let work = py.detach(|| match served.inbox.has_fd() {
+            true => served.inbox.wait_as(&mut Taker::All, Some(left), &is_over),
+            false => attendant.get_or_insert_with(|| Attendant::new(&served.inbox)).wait(left, &is_over),
+        });
         py.check_signals()?;
         let Some(work) = work else { continue };
         count += usize::from(matches!(work, Work::Call(_)));

@@ -282,7 +282,9 @@ fn work(py: Python<'_>, owner: &Arc<Peer>) {
     let mut taker = concurrency().of_worker();
     loop {
         let was_spare = !matches!(taker, Taker::Of(_));
-        let InboxWake::Work(work) = py.detach(|| owner.link.wait_work(&mut taker, None, None)) else { return };
+        let spun = if was_spare { None } else { owner.link.spin_for_work_again(&mut taker) };
+        let wake = spun.unwrap_or_else(|| py.detach(|| owner.link.wait_work(&mut taker, None, None)));
+        let InboxWake::Work(work) = wake else { return };
         if was_spare
             && let Err(error) = start_spare(py, owner)
             && let Taker::Of(lane) = taker

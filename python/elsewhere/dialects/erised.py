@@ -33,12 +33,13 @@ class Future:
         self._future = future
 
     def cancel(self) -> NoReturn:
-        """Not there: erised does not cancel.
+        """Refuse: a call of erised's cannot be cancelled.
 
         Raises:
-            NotImplementedError: always.
+            NotImplementedError: always, as with erised.
         """
-        text = "Cancelling is not implemented yet"
+        # What erised raises, and its users catch: with it a call always runs to its end.
+        text = "cancelling is not implemented by erised; elsewhere.submit gives futures that can be cancelled"
         raise NotImplementedError(text)
 
     def cancelled(self) -> bool:

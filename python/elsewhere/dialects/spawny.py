@@ -292,6 +292,8 @@ class DaemonProxy:
         if is_method:
             value = part.__dict__[name] = _caller(self, elsewhere.attribute(place, name))
             self._parts[id(part)] = part
+        elif not is_part:
+            part._values_[name] = elsewhere.attribute(place, name)
         return self.stand_in(None, [*names, name]) if is_part else value
 
     def stand_in(self, error: Exception | None, names: list[str]) -> Any:
@@ -366,6 +368,7 @@ class Part:
     a method is taken for one until it is set here.
     """
 
+    # A line for each, here and in ObjectProxy, and no loop over names: type checkers do not see what a loop sets.
     __eq__: Special = _there(operator.eq)
     __ne__: Special = _there(operator.ne)
     __lt__: Special = _there(operator.lt)
@@ -390,17 +393,28 @@ class Part:
     _daemon_: DaemonProxy
     _names_: tuple[str, ...]
     _place_: Any
+    _values_: dict[str, Any]
+    """By name, the places of what was a value when it was asked for."""
 
     def __init__(self, daemon: DaemonProxy, names: Iterable[str] = ()) -> None:
         place, path = daemon.place, tuple(names)
         for name in path:
             place = elsewhere.attribute(place, name)
-        self.__dict__.update(_daemon_=daemon, _names_=path, _place_=place)
+        self.__dict__.update(_daemon_=daemon, _names_=path, _place_=place, _values_={})
 
     def __getattr__(self, name: str) -> Any:
         if name in _OWN:
             raise AttributeError(name)  # there was no __init__ yet
-        return self._daemon_.find(self, name)
+        daemon = self._daemon_
+        value_there = self._values_.get(name)
+        if value_there is not None and daemon.started:  # it was a value the last time
+            try:
+                value = elsewhere.get(value_there)
+            except elsewhere.ResultError:
+                value = daemon.find  # it is something else by now
+            if not callable(value):
+                return value
+        return daemon.find(self, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _OWN or hasattr(type(self), name):
@@ -424,7 +438,7 @@ class Part:
         return str(_ask(self, _later(repr))) if self._daemon_.started else f"{type(self).__name__}<not started>"
 
 
-_OWN = frozenset({"_daemon_", "_names_", "_place_"})
+_OWN = frozenset({"_daemon_", "_names_", "_place_", "_values_"})
 
 
 def _forget(part: Part) -> None:

@@ -3,8 +3,9 @@
 Owns: what uactor's names mean in ours: its actors, and what is configured in their classes. Must not know: anything of
 elsewhere but its public names.
 
-`uactor_gates` has what a proxy is and how it reaches its object, `uactor_kinds` the nineteen kinds of proxies. Together
-they are longer than the other dialects, because uactor is `multiprocessing.managers` with classes in front.
+`uactor_gates` has what a proxy is and how it reaches its object, `uactor_kinds` the nineteen kinds of proxies,
+`uactor_words` errors, addresses and keys. Together they are longer than the other dialects, because uactor is
+`multiprocessing.managers` with classes in front.
 """
 
 from __future__ import annotations
@@ -15,16 +16,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import elsewhere
 from elsewhere.dialects import uactor_gates as gates
-from elsewhere.dialects.uactor_gates import (
+from elsewhere.dialects.uactor_gates import BaseProxy, ProxyAttribute, ProxyMethod
+from elsewhere.dialects.uactor_kinds import KINDS
+from elsewhere.dialects.uactor_words import (
     ActorGoneError,
     AuthkeyError,
-    BaseProxy,
-    ProxyAttribute,
     ProxyError,
-    ProxyMethod,
     UActorException,
+    checked_key,
+    place_of,
 )
-from elsewhere.dialects.uactor_kinds import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -175,7 +176,7 @@ class Actor:
             AuthkeyError: it has another key.
             ActorGoneError: nobody is there.
         """
-        link = gates.connect(gates.place_of(address), process.current_process().authkey if authkey is None else authkey)
+        link = gates.connect(place_of(address), process.current_process().authkey if authkey is None else authkey)
         return gates.make_proxy(cls.proxy_class, None, link, link.find(0), 0, "actor")
 
 
@@ -259,8 +260,8 @@ def _start(cls: type[Actor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> A
     if unknown := set(options) - {"address", "authkey", "shutdown_timeout", "serializer", "ctx"}:
         text = f"_options_ has {', '.join(sorted(unknown))}, which mean nothing"
         raise TypeError(text)
-    address, key = options["address"], gates.checked_key(options["authkey"])
-    place = str(elsewhere.reserve()) if address is None else gates.place_of(address)
+    address, key = options["address"], checked_key(options["authkey"])
+    place = str(elsewhere.reserve()) if address is None else place_of(address)
     inherited = bytes(process.current_process().authkey)
     name = f"{cls.__qualname__}.manager_class-{next(_numbers)}"
     host = elsewhere.Host(concurrency="caller", name=name, preload=[__name__])

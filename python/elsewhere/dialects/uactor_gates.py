@@ -10,7 +10,6 @@ is exposed.
 from __future__ import annotations
 
 import functools
-import hashlib
 import itertools
 import os
 import secrets
@@ -21,31 +20,13 @@ from multiprocessing import process
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import elsewhere
+from elsewhere.dialects.uactor_words import ActorGoneError, AuthkeyError, ProxyError, checked_key, secret, tell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 HELD = 60.0
 """Seconds that what stands in a pickle is kept for who loads it."""
-
-
-class UActorException(Exception):
-    """What all errors of this module are."""
-
-
-class ProxyError(UActorException):
-    """A proxy cannot be made, or cannot be used."""
-
-
-class AuthkeyError(ProxyError):
-    """An actor was reached without its key."""
-
-
-class ActorGoneError(ProxyError, BrokenPipeError, ConnectionRefusedError, FileNotFoundError, EOFError):
-    """The actor was shut down, has died, or was never there; its cause says more.
-
-    It is each of the errors that uactor raises then, depending on thread and moment.
-    """
 
 
 class ProxyMethod:
@@ -57,7 +38,7 @@ class ProxyMethod:
 
     def __get__(self, proxy: BaseProxy | None, cls: type[BaseProxy]) -> Any:
         """Give what calls it: a partial and no method, so that it is pickled with its proxy."""
-        return self if proxy is None else functools.partial(_call, proxy, self._name)
+        return self if proxy is None else functools.partial(cls._how, proxy, self._name)
 
 
 class ProxyAttribute:
@@ -69,7 +50,15 @@ class ProxyAttribute:
 
     def __get__(self, proxy: BaseProxy | None, cls: type[BaseProxy]) -> Any:
         """Read it."""
-        return self if proxy is None else proxy._get(self._name)
+        if proxy is None:
+            return self
+        if proxy._link.pid != _pid:
+            return proxy._get(self._name)
+        try:
+            result = proxy._gets(self._name)
+        except elsewhere.ElsewhereError as error:
+            tell(error)
+        return result if type(result) in COPIED else proxy._take(result)
 
     def __set__(self, proxy: BaseProxy, value: Any) -> None:
         """Set it."""
@@ -77,6 +66,17 @@ class ProxyAttribute:
 
 
 def _call(proxy: BaseProxy, name: str, /, *args: Any, **kwargs: Any) -> Any:
+    """What `_callmethod` does, in one step."""
+    if proxy._link.pid != _pid:
+        return proxy._callmethod(name, args, kwargs)
+    try:
+        result = proxy._calls(name, *args, **kwargs)
+    except elsewhere.ElsewhereError as error:
+        tell(error)
+    return result if type(result) in COPIED else proxy._take(result)
+
+
+def _call_as_written(proxy: BaseProxy, name: str, /, *args: Any, **kwargs: Any) -> Any:
     return proxy._callmethod(name, args, kwargs)
 
 
@@ -90,45 +90,54 @@ class BaseProxy:
     _method_to_typeid_: Mapping[str, str | None] = {}
     _names: tuple[str, ...] | None = None
     """What a dynamic proxy has found to be exposed."""
+    _how: Callable[..., Any] = _call
+    """What calls a method."""
     _link: Link | Home
     _gate: Any
+    _calls: Any
+    _gets: Any
     _ident: int
     _typeid: str
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Keep to a `_callmethod` of its own."""
+        super().__init_subclass__(**kwargs)
+        if cls._callmethod is not BaseProxy._callmethod:
+            cls._how = _call_as_written
+
     def _callmethod(self, methodname: str, args: Iterable[Any] = (), kwds: Mapping[str, Any] | None = None) -> Any:
         """Call a method of the object: its result, or a proxy of that where the actor says so."""
-        try:
-            gate = self._gate if self._link.pid == _pid else self._reach()
-            result = gate.call(methodname, *args, **(kwds or {}))
-        except elsewhere.ElsewhereError as error:
-            _tell(error)
-        return self._take(result) if isinstance(result, CARRIED) else result
+        return self._take(self._ask("call", methodname, *args, **(kwds or {})))
 
     def _getvalue(self) -> Any:
         """Give a copy of the object."""
         return self._ask("copy")
 
     def _get(self, name: str) -> Any:
-        result = self._ask("get", name)
-        return self._take(result) if isinstance(result, CARRIED) else result
+        return self._take(self._ask("get", name))
 
     def _set(self, name: str, value: Any) -> None:
         self._ask("set", name, value)
 
-    def _ask(self, what: str, /, *args: Any) -> Any:
+    def _ask(self, what: str, /, *args: Any, **kwargs: Any) -> Any:
         try:
-            return getattr(self._reach(), what)(*args)
+            return getattr(self._reach(), what)(*args, **kwargs)
         except elsewhere.ElsewhereError as error:
-            _tell(error)
+            tell(error)
 
     def _reach(self) -> Any:
         """The gate; in a fork of the process that had it one of a connection of its own."""
         if self._link.pid != _pid:
             self._link = _link_to(self._link.uid, self._link.place, self._link.key, is_explicit=True)
-            self._gate = self._link.find(self._ident)
+            self._set_gate(self._link.find(self._ident))
         return self._gate
 
+    def _set_gate(self, gate: Any) -> None:
+        self.__dict__.update(_gate=gate, _calls=gate.call, _gets=gate.get)
+
     def _take(self, result: Any) -> Any:
+        if not isinstance(result, CARRIED):
+            return result
         if type(result) is Sent:
             gate = elsewhere.options(result.gate, result="value") if elsewhere.is_proxy(result.gate) else result.gate
             return make_proxy(result.kind, result.names, self._link, gate, result.ident, result.typeid)
@@ -218,26 +227,30 @@ class Gate:
             self.names = exposed if kind is BaseProxy else None
         self._methods = frozenset(exposed)
         self._returns = kind._method_to_typeid_
+        self._plain = self._methods - ANY - self._returns.keys()
 
     def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
         """Call a method; a proxy of its result where that is declared."""
-        if name not in self._methods:
-            self._refuse(name)
-        if name in ANY and args[0].startswith("__"):
-            self._refuse(args[0])
+        if name not in self._plain:
+            self._check(name, args)
         try:
             result = getattr(self._obj, name)(*args, **kwargs)
         except StopIteration as end:
             return Stopped(end.value)
-        return self._give(name, result) if name in self._returns or isinstance(result, GIVEN) else result
+        return result if type(result) in COPIED and name in self._plain else self._give(name, result)
 
     def get(self, name: str) -> Any:
         """Read an attribute."""
-        return self._give(self._attribute(name), getattr(self._obj, name))
+        if name not in self._kind._attributes_:
+            self._refuse(name)
+        result = getattr(self._obj, name)
+        return result if type(result) in COPIED and name not in self._returns else self._give(name, result)
 
     def set(self, name: str, value: Any) -> None:
         """Set an attribute."""
-        setattr(self._obj, self._attribute(name), value)
+        if name not in self._kind._attributes_:
+            self._refuse(name)
+        setattr(self._obj, name, value)
 
     def copy(self) -> Any:
         """Give the object, which is copied on its way."""
@@ -257,10 +270,12 @@ class Gate:
     def __exit__(self, kind: object, error: object, traceback: object) -> Any:
         return self.call("__exit__", kind, error, traceback)
 
-    def _attribute(self, name: str) -> str:
-        if name not in self._kind._attributes_:
+    def _check(self, name: str, args: tuple[Any, ...]) -> None:
+        """Refuse what is not exposed."""
+        if name not in self._methods:
             self._refuse(name)
-        return name
+        if name in ANY and args[0].startswith("__"):
+            self._refuse(args[0])
 
     def _refuse(self, name: str) -> NoReturn:
         text = f"{self._kind.__name__!r} object has no attribute {name!r}"
@@ -309,7 +324,7 @@ class Home:
         self._known: weakref.WeakValueDictionary[tuple[int, str], Gate] = weakref.WeakValueDictionary()
         self._held: list[tuple[float, Gate]] = []
         self._is_tidied = False
-        address = elsewhere.Address(place, authkey=_secret(self.key))
+        address = elsewhere.Address(place, authkey=secret(self.key))
         self._server = elsewhere.serve(self, address, expose=REACHED, concurrency="caller").start()
         self.place = str(self._server.address)
         _home = self
@@ -403,8 +418,8 @@ VIEWS: Any = (type({}.keys()), type({}.values()), type({}.items()))
 CARRIED = (Sent, Stopped, BaseProxy)
 """Results that are not what the caller gets."""
 
-GIVEN = (*VIEWS, BaseProxy)
-"""Results that are not what goes to the caller."""
+COPIED = frozenset({bool, bytes, complex, dict, float, int, list, set, str, tuple, type(None)})
+"""Types whose values are what goes to the caller, and what the caller gets."""
 
 REACHED = {Home: ["about", "find"], Gate: ["call", "get", "set", "copy", "text", "hold", "__enter__", "__exit__"]}
 """What those may use who connect."""
@@ -479,7 +494,8 @@ def make_proxy(
 ) -> Any:
     """Make a proxy of an object, by what reaches it."""
     made = object.__new__(_dynamic(names) if names is not None else kind)
-    made.__dict__.update(_link=link, _gate=gate, _ident=ident, _typeid=typeid)
+    made.__dict__.update(_link=link, _ident=ident, _typeid=typeid)
+    made._set_gate(gate)
     return made
 
 
@@ -517,7 +533,7 @@ def _load(
         link = _link_to(uid, place, None, is_explicit=is_explicit)
         return make_proxy(kind, names, link, link.find(ident), ident, typeid)
     except elsewhere.ElsewhereError as error:
-        _tell(error)
+        tell(error)
 
 
 def _link_to(uid: str, place: str, key: bytes | None, *, is_explicit: bool) -> Link:
@@ -540,49 +556,11 @@ def keys_here() -> dict[str, bytes]:
 def connect(place: str, key: bytes) -> Link:
     """Connect to an actor."""
     try:
-        home = elsewhere.connect(place, authkey=_secret(checked_key(key)))
+        home = elsewhere.connect(place, authkey=secret(checked_key(key)))
         link = Link(home, key, is_explicit=key != process.current_process().authkey, place=place)
     except elsewhere.ElsewhereError as error:
-        _tell(error)
+        tell(error)
     known = links.get(link.uid)
     if known is None or known.pid != _pid:
         links[link.uid] = link
     return link
-
-
-def place_of(address: Any) -> str:
-    """What uactor calls an address, as ours."""
-    if not isinstance(address, tuple):
-        return str(address)
-    host, port = address
-    return f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
-
-
-def checked_key(key: Any) -> Any:
-    """A key as plain bytes, or None."""
-    if key is not None and not isinstance(key, bytes):
-        text = f"authkey must be bytes, not {type(key).__name__}"
-        raise TypeError(text)
-    return None if key is None else bytes(key)
-
-
-@functools.lru_cache
-def _secret(key: bytes) -> bytes:
-    """The key that both sides prove to have: a short one is made costly to try out."""
-    return key if len(key) >= 16 else hashlib.scrypt(key, salt=b"uactor", n=1 << 14, r=8, p=1, dklen=32)
-
-
-def _tell(error: elsewhere.ElsewhereError) -> NoReturn:
-    """Raise what users of uactor expect."""
-    if error.remote:
-        raise error  # the method's own
-    if isinstance(error.__cause__, UActorException):
-        raise error.__cause__
-    if isinstance(error, elsewhere.ArgumentError) and "AuthkeyError: " in str(error):
-        raise AuthkeyError(str(error)) from error  # of a proxy among the arguments, over there
-    if isinstance(error, elsewhere.AuthenticationError):
-        text = "Actor process rejected provided authkey"
-        raise AuthkeyError(text) from error
-    if isinstance(error, elsewhere.HostClosed | elsewhere.HostDied | elsewhere.ConnectionLost):
-        raise ActorGoneError(str(error)) from error
-    raise error

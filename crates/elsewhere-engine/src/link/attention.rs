@@ -75,6 +75,11 @@ impl Flags {
         }
     }
 
+    /// Whether the peer may call at any time.
+    pub(super) fn is_serving(&self) -> bool {
+        self.is_serving.load(Ordering::SeqCst)
+    }
+
     /// Whether the peer was ever given an object of ours.
     pub(super) fn has_exported(&self) -> bool {
         self.has_exported.load(Ordering::SeqCst)
@@ -222,9 +227,20 @@ impl Link {
     pub(crate) fn settle(self: &Arc<Self>) {
         self.attention.is_ticking.store(false, Ordering::SeqCst); // before the drivers are read; see above
         self.send_held(); // likewise: whoever holds bytes back and still found us ticking is seen here
-        if !self.is_driven() && self.attention.is_needed() {
+        if self.is_driven() {
+            self.rouse(); // likewise: whoever left the stream to nobody and still found us ticking
+        } else if self.attention.is_needed() {
             self.arm();
         }
+    }
+
+    /// At a tick: has a stream read that was left to nobody before the last one, of which this gives what that found.
+    pub(crate) fn look_after(&self, before: Option<u64>) -> Option<u64> {
+        let left = self.left();
+        if left.is_some() && left == before {
+            self.rouse();
+        }
+        left
     }
 
     /// Has epoll tell of the stream.
@@ -287,6 +303,7 @@ impl Link {
             if !self.is_driven() {
                 self.arm(); // the driver left meanwhile and still found it armed
             }
+            self.rouse();
             return;
         }
         let transport = lock(&self.watched).transport.clone();

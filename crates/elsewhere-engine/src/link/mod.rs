@@ -12,6 +12,7 @@ mod company;
 mod end;
 mod life;
 mod objects;
+mod pace;
 mod record;
 mod route;
 mod spin;

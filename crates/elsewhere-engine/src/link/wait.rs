@@ -12,6 +12,8 @@
 //!   sleeper wakes one of them, and each waiter tries to take the free part after each wake and before each sleep. A
 //!   woken waiter that is on its way out passes the wake on by the same rule, as it leaves too. So while threads wait,
 //!   either one of them has the part, or one of them has been woken and has not yet looked.
+//!   One case is left out: a thread that goes to work and is expected back at once wakes nobody (`pace`). It counts as a use
+//!   of the link, so the watch thread looks at its ticks whether the part is still free, and wakes one of them then.
 //! * Bytes. The poll of the sleeper tells by level, so bytes that came before it are told at once. If another thread
 //!   reads them first (the watch thread, a `drain`), that thread routes what they mean.
 //! * Room to write. Whoever leaves bytes behind says so (`ask_for_writer`) after it has set the flag, and wakes the
@@ -28,6 +30,7 @@ use std::time::{Duration, Instant};
 use elsewhere_proto::ChainId;
 
 use super::Link;
+use super::pace::Pace;
 use crate::chains::{self, ChainSeat, Waker};
 use crate::exit;
 use crate::inbox::{Incoming, Work};
@@ -74,9 +77,10 @@ pub enum InboxWake {
 #[derive(Debug)]
 pub(super) struct Roles {
     transport: Option<Arc<Transport>>,
-    sleeper: Option<u64>,
+    pub(super) sleeper: Option<u64>,
     waiters: Vec<Waiter>,
     next_key: u64,
+    pub(super) pace: Pace,
 }
 
 #[derive(Debug)]
@@ -95,6 +99,8 @@ struct Patience<'a> {
     tick: Option<Instant>,
     /// Whether a signal ends the wait.
     heeds_signals: bool,
+    /// Whether this is one of several threads that serve the link.
+    is_one_of_several: bool,
 }
 
 enum Driven<T> {
@@ -109,11 +115,27 @@ enum Driven<T> {
 
 impl Roles {
     pub(super) fn new(transport: Arc<Transport>) -> Self {
-        Self { transport: Some(transport), sleeper: None, waiters: Vec::new(), next_key: 0 }
+        Self { transport: Some(transport), sleeper: None, waiters: Vec::new(), next_key: 0, pace: Pace::new() }
     }
 
     pub(super) fn transport(&self) -> Option<&Arc<Transport>> {
         self.transport.as_ref()
+    }
+
+    /// Who sleeps on the stream, or could.
+    pub(super) fn sleeper_or_next(&self) -> Option<&Arc<Parker>> {
+        let sleeper = self.waiters.iter().find(|waiter| Some(waiter.key) == self.sleeper);
+        sleeper.or(self.waiters.first()).map(|waiter| &waiter.parker)
+    }
+
+    /// Has the waiter `key` sleep on the stream, instead of a thread that waits there for work.
+    fn take_stream(&mut self, key: u64) {
+        let Some(sleeper) = self.sleeper else { return };
+        let Some(waiter) = self.waiters.iter().find(|waiter| waiter.key == sleeper) else { return };
+        if waiter.pending.is_none() {
+            self.sleeper = Some(key);
+            waiter.parker.wake();
+        }
     }
 
     /// After the end nobody sleeps on the stream any more.
@@ -222,7 +244,8 @@ impl Link {
             self.read();
         }
         let seat = self.inbox.sit(parker::current(), *taker);
-        let patience = Patience { beside, ..Patience::new(None, tick) };
+        let is_one_of_several = *taker != Taker::All && self.attention.is_serving();
+        let patience = Patience { beside, is_one_of_several, ..Patience::new(None, tick) };
         let mut look = || if self.attention.is_congested() && !self.end.is_over() { None } else { self.look(taker) };
         let driven = self.drive(None, &ChainSeat::NONE, patience, &mut look);
         drop(seat);
@@ -322,13 +345,14 @@ impl Link {
         mut look: impl FnMut() -> Option<T>,
     ) -> Driven<T> {
         self.send_held();
-        let seat = Seat::take(self, pending);
+        let mut seat = Seat::take(self, pending, patience.is_one_of_several);
         let pumped = self.far.get().and_then(|far| far.pumped.as_deref());
         let pump_seat = pumped.map(|inbox| inbox.sit(Arc::clone(&seat.parker), Taker::All));
         let streams: Vec<_> = chain.streams().map_or_else(Vec::new, |streams| {
             streams.inboxes.iter().map(|inbox| inbox.sit(Arc::clone(&seat.parker), streams.taker)).collect()
         });
         let driven = self.drive_seated(&seat, chain, pending, patience, &mut look);
+        seat.goes_to_work = patience.is_one_of_several && matches!(driven, Driven::Done(_));
         drop((streams, pump_seat, seat));
         let comes_back = matches!(driven, Driven::Call(_) | Driven::Home | Driven::Pump | Driven::Stream);
         let takes_answer = pending.is_some() && matches!(driven, Driven::Done(_));
@@ -440,9 +464,8 @@ impl Link {
     /// Wakes the sleeper, unless that is this thread, so that it looks at the news. Returns whether anybody waits.
     pub(crate) fn wake_for_news(&self) -> bool {
         let roles = lock(&self.roles);
-        let sleeper = roles.waiters.iter().find(|waiter| Some(waiter.key) == roles.sleeper);
-        if let Some(waiter) = sleeper.filter(|waiter| !waiter.parker.is_own()) {
-            waiter.parker.wake();
+        if let Some(parker) = roles.sleeper_or_next().filter(|parker| !parker.is_own()) {
+            parker.wake();
         }
         !roles.waiters.is_empty()
     }
@@ -450,9 +473,8 @@ impl Link {
     /// Wakes the sleeper, so that it polls for what is wanted now. Returns whether anybody waits.
     pub(super) fn wake_sleeper(&self) -> bool {
         let roles = lock(&self.roles);
-        let sleeper = roles.waiters.iter().find(|waiter| Some(waiter.key) == roles.sleeper);
-        if let Some(waiter) = sleeper {
-            waiter.parker.wake();
+        if let Some(parker) = roles.sleeper_or_next() {
+            parker.wake();
         }
         !roles.waiters.is_empty()
     }
@@ -478,15 +500,20 @@ struct Seat<'a> {
     key: u64,
     parker: Arc<Parker>,
     pending: Option<&'a Arc<Pending>>,
+    /// Whether it leaves with something to do, to come back.
+    goes_to_work: bool,
 }
 
 impl<'a> Seat<'a> {
-    fn take(link: &'a Arc<Link>, pending: Option<&'a Arc<Pending>>) -> Self {
+    fn take(link: &'a Arc<Link>, pending: Option<&'a Arc<Pending>>, is_one_of_several: bool) -> Self {
         let parker = parker::current();
         let key = {
             let mut roles = lock(&link.roles);
             let key = roles.next_key;
             roles.next_key += 1;
+            if is_one_of_several && roles.pace.come(parker.number()) {
+                roles.take_stream(key);
+            }
             roles.waiters.push(Waiter { key, parker: Arc::clone(&parker), pending: pending.cloned() });
             roles.sleeper.get_or_insert(key);
             key
@@ -495,7 +522,7 @@ impl<'a> Seat<'a> {
         if let Some(pending) = pending {
             pending.begin_wait();
         }
-        Self { link, key, parker, pending }
+        Self { link, key, parker, pending, goes_to_work: false }
     }
 }
 
@@ -510,7 +537,8 @@ impl Drop for Seat<'_> {
             if roles.sleeper == Some(self.key) {
                 roles.sleeper = None;
             }
-            let is_free = roles.sleeper.is_none();
+            let is_left = self.goes_to_work && roles.pace.leave(self.parker.number());
+            let is_free = roles.sleeper.is_none() && !is_left;
             roles.waiters.first().filter(|_| is_free).map(|waiter| Arc::clone(&waiter.parker))
         };
         if let Some(next) = next {
@@ -531,7 +559,7 @@ impl Patience<'_> {
     fn new(until: Option<Instant>, tick: Option<Duration>) -> Self {
         // No clock is read or set for a tick that is far away: such a wait is one that only signals end.
         let tick_at = tick.filter(|tick| *tick < FAR).and_then(|tick| Instant::now().checked_add(tick));
-        Self { beside: None, until, tick: tick_at, heeds_signals: tick.is_some() }
+        Self { beside: None, until, tick: tick_at, heeds_signals: tick.is_some(), is_one_of_several: false }
     }
 
     /// `deadline` only shortens the sleep; what it means is not the caller's patience.

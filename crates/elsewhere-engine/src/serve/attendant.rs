@@ -4,7 +4,8 @@
 //! The watch thread reads all connections that nobody waits on, which costs each request a hand-over to another thread. So
 //! the thread that serves waits on one of them by itself, beside its inbox: the one that asked last. Every other is the watch
 //! thread's, and stays so while this one goes on asking; it changes places with one that asked several times in a row. A
-//! connection that loses its place is given to the watch thread at once: it would otherwise wait for its next tick.
+//! connection that loses its place is given to the watch thread at once: it would otherwise wait for its next tick. One that
+//! nobody waits on for longer, because the thread does something else between two waits, is the watch thread's after a tick.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +49,13 @@ impl Attendant {
                 self.link = None;
                 None
             }
+        }
+    }
+
+    /// Takes in what the connection that is read here has brought, without waiting.
+    pub fn take_in(&self) {
+        if let Some(link) = &self.link {
+            link.drain();
         }
     }
 

@@ -196,7 +196,10 @@ fn prove(mut knock: Knock, until: Instant, goes_on: &mut dyn FnMut() -> bool) ->
                 return Err(ConnectError::Stranger(format!("what serves at {shown} does not speak this protocol")));
             }
             // A server that refuses says nothing: the stream ends.
-            Progress::Unproven(Unproven::Wrong) | Progress::Left => return Err(ConnectError::Unproven(shown)),
+            Progress::Unproven(Unproven::Wrong) | Progress::Refused => return Err(ConnectError::Unproven(shown)),
+            Progress::Left => {
+                return Err(ConnectError::Unreachable(format!("the server at {shown} went away before it answered")));
+            }
             Progress::Waits => {
                 let flags = if knock.has_unsent() { PollFlags::OUT } else { PollFlags::IN };
                 wait(Some((knock.as_fd(), flags)), TICK, until, &shown, goes_on)?;

@@ -40,6 +40,15 @@ impl Handshake {
         }
     }
 
+    /// Whether the other side can judge this one by what it was sent. Between machines that is the first message.
+    fn is_shown(&self) -> bool {
+        match self {
+            Self::Local(proof) => proof.is_shown(),
+            #[cfg(feature = "net")]
+            Self::Noise(_) => true,
+        }
+    }
+
     fn take_output(&mut self) -> Vec<u8> {
         match self {
             Self::Local(proof) => proof.take_output(),
@@ -97,8 +106,10 @@ pub(super) enum Progress {
     Waits,
     Proven,
     Unproven(Unproven),
-    /// The other side has gone.
+    /// The other side has gone, and had not read all that it was sent, or not enough of it to judge by.
     Left,
+    /// The other side has ended the stream when it had read how this one proves itself.
+    Refused,
 }
 
 impl Knock {
@@ -154,7 +165,8 @@ impl Knock {
             let wanted = self.proof.wanted();
             let mut buffer = vec![0; wanted - self.read.len()];
             match rustix::net::recv(&self.socket, &mut buffer[..], RecvFlags::DONTWAIT) {
-                Ok((0, _)) => return Progress::Left,
+                // Where something had not been read it would be an error.
+                Ok((0, _)) => return if self.proof.is_shown() { Progress::Refused } else { Progress::Left },
                 Ok((count, _)) => self.read.extend_from_slice(&buffer[..count]),
                 Err(Errno::INTR) => continue,
                 Err(Errno::AGAIN) => return Progress::Waits,

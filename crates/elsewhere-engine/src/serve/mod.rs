@@ -329,7 +329,7 @@ impl Porch {
                 let knock = &state.knocks[at];
                 let _ = epoll::modify(epoll, knock.as_fd(), Token::Knock(id).into(), knock.interest());
             }
-            Progress::Left => drop(state.knocks.remove(at)),
+            Progress::Left | Progress::Refused => drop(state.knocks.remove(at)),
             Progress::Unproven(why) => {
                 let knock = state.knocks.remove(at);
                 self.refuse(&mut state, knock.from(), &why.to_string());

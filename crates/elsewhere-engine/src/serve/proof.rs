@@ -146,6 +146,12 @@ impl Proof {
         matches!(self.stage, Stage::Done)
     }
 
+    /// Whether the other side has what this one proves itself by, if it has read that.
+    #[must_use]
+    pub const fn is_shown(&self) -> bool {
+        !matches!(self.stage, Stage::ServerGreeted | Stage::ClientGreeted { .. })
+    }
+
     /// What the client has shown.
     #[must_use]
     pub const fn ticket(&self) -> Ticket {

@@ -87,6 +87,8 @@ pub(super) struct Watcher {
 struct Ticking {
     link: Weak<Link>,
     activity: u64,
+    /// See [`Link::look_after`].
+    left: Option<u64>,
 }
 
 impl Watcher {
@@ -275,7 +277,7 @@ impl Watcher {
 
     fn begin_ticking(&mut self, link: Weak<Link>) {
         let Some(activity) = link.upgrade().map(|link| link.activity()) else { return };
-        self.ticking.push(Ticking { link, activity });
+        self.ticking.push(Ticking { link, activity, left: None });
         self.next_tick.get_or_insert_with(|| Timestamp(clock::now().0 + TICK));
     }
 
@@ -288,6 +290,7 @@ impl Watcher {
         self.ticking.retain_mut(|ticking| {
             let Some(link) = ticking.link.upgrade() else { return false };
             link.send_held();
+            ticking.left = link.look_after(ticking.left);
             let activity = link.activity();
             if std::mem::replace(&mut ticking.activity, activity) != activity {
                 return true;

@@ -51,9 +51,7 @@ class ProxyListener:
         self._desk = _Desk(obj)
         self._server = elsewhere.serve(self._desk)
         self._address = self._server.address
-        self._look = select.poll()
-        self._look.register(self._server.fileno(), select.POLLIN)
-        self._look.register(self._desk.bell, select.POLLIN)
+        self._look: select.poll | None = None
         self._end = weakref.finalize(self, _close, self._server, self._desk)
         _here[self._address] = self
 
@@ -70,14 +68,26 @@ class ProxyListener:
             Exception: what the method raised; likewise.
         """
         desk, count = self._desk, self._desk.count
+        if not desk.is_rung:
+            while self._server.poll(max=1, timeout=LISTEN_TIMEOUT) and desk.count == count:
+                pass  # somebody came in, and is about to ask
+        if desk.is_rung and desk.count == count:
+            self._listen_to_both(desk, count)
+        if desk.errors:
+            raise desk.errors.popleft()
+
+    def _listen_to_both(self, desk: _Desk, count: int) -> None:
+        """Listen to other processes and to this one, which takes a look at two descriptors for each call."""
+        if self._look is None:
+            self._look = select.poll()
+            self._look.register(self._server.fileno(), select.POLLIN)
+            self._look.register(desk.bell, select.POLLIN)
         end = time.monotonic() + LISTEN_TIMEOUT
         while desk.count == count and self._look.poll(max(0.0, end - time.monotonic()) * 1000):
             if desk.requests:
                 desk.answer()
             elif self._server.poll(max=1) and desk.count == count:
                 end = time.monotonic() + LISTEN_TIMEOUT  # somebody came in, and is about to ask
-        if desk.errors:
-            raise desk.errors.popleft()
 
 
 class ObjectProxy:
@@ -165,10 +175,13 @@ class _Desk:
         self.requests: deque[tuple[concurrent.futures.Future[Any], bytes]] = deque()
         self.errors: deque[Exception] = deque()
         self.count = 0
+        self.is_rung = False
+        """Whether somebody in this process ever asked for something. Before that, nobody looks at the bell."""
 
     def request(self, name: str, args: Any, kwargs: Any) -> concurrent.futures.Future[Any]:
         future: concurrent.futures.Future[Any] = concurrent.futures.Future()
         self.requests.append((future, pickle.dumps((name, args, kwargs))))
+        self.is_rung = True
         os.eventfd_write(self.bell, 1)
         return future
 

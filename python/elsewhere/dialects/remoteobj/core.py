@@ -11,7 +11,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 import elsewhere
-from elsewhere.dialects.remoteobj.home import ABSENT, Home, NotListeningError, home_at, listening
+from elsewhere.dialects.remoteobj.home import ABSENT, PLAIN, Home, NotListeningError, home_at, listening
 from elsewhere.dialects.remoteobj.view import Step, View, all_sent, sent, take
 
 if TYPE_CHECKING:
@@ -61,6 +61,9 @@ class Proxy(View):
         self._home = Home(instance, default=default, is_eager=eager_proxy and proxy_call, fulfills=fulfill_final)
         self._home.root = weakref.ref(self)
 
+    _name: str | None = None
+    """Where the steps are to one attribute, its name, once they were taken."""
+
     # ------------------------------------------------------------ what is asked
     def _evaluate(self, default: Any = ABSENT, *, default_local: bool = False) -> Any:
         home, keys = self._home, self._keys
@@ -69,10 +72,9 @@ class Proxy(View):
             result = take(here.obj, keys)
             return self._root() if result is here.obj else result
         try:
-            result = home.ask("resolve", all_sent(keys))
+            return self._received(home.ask("resolve", self._all_sent()))
         except NotListeningError as error:
             return self._without_listener(error, default, default_local=default_local)
-        return self._root() if result is home else result
 
     def _without_listener(self, error: NotListeningError, default: Any, *, default_local: bool = False) -> Any:
         home = self._home
@@ -94,7 +96,19 @@ class Proxy(View):
         Raises:
             RuntimeError: nobody listens, and there is no default.
         """
-        return self._evaluate(default, default_local=default_local)
+        home = self._home
+        line, name = home.line, self._name
+        if line is None or name is None:
+            return self._evaluate(default, default_local=default_local)
+        try:
+            result = line.resolve(name)
+        except Exception as error:  # noqa: BLE001 - raised again, if this may not be done again
+            try:
+                home.pass_on(error)
+            except NotListeningError as nobody:
+                return self._without_listener(nobody, default, default_local=default_local)
+            return self._evaluate(default, default_local=default_local)
+        return result if type(result) in PLAIN else self._received(home.taken(result, line))
 
     @property
     def __(self) -> Any:
@@ -103,14 +117,33 @@ class Proxy(View):
 
     def __call__(self, *args: Any, _default: Any = ABSENT, _proxy: bool | None = None, **kwargs: Any) -> Any:
         """Call what is here; with `_proxy=False` only note that down, and give the proxy of what it will give."""
-        home, keys = self._home, self._keys
-        if (home.is_eager if _proxy is None else _proxy) and not self._frozen and home.place not in listening:
+        home = self._home
+        line, name = home.line, self._name
+        is_eager = home.is_eager if _proxy is None else _proxy
+        if is_eager and not self._frozen and (line is not None or home.place not in listening):
             try:  # at once, as most calls are made; whatever else may be, is found below
-                result = home.ask("call", all_sent(keys), *map(sent, args), **kwargs)
+                given = args if PLAIN.issuperset(map(type, args)) else map(sent, args)
+                if line is None or name is None:
+                    return self._received(home.ask("call", self._all_sent(), *given, **kwargs))
+                try:
+                    result = line.call(name, *given, **kwargs)
+                except Exception as error:  # noqa: BLE001 - raised again, if this may not be done again
+                    home.pass_on(error)
+                    return self._received(home.ask("call", name, *map(sent, args), **kwargs))
+                return result if type(result) in PLAIN else self._received(home.taken(result, line))
             except NotListeningError as error:
                 return self._extend(("()", (args, kwargs)))._without_listener(error, _default)
-            return self._root() if result is home else result
         return self._step("()", (args, kwargs), _default, is_eager=_proxy)
+
+    def _received(self, result: Any) -> Any:
+        return self._root() if result is self._home else result
+
+    def _all_sent(self) -> tuple[Step, ...] | str:
+        """The steps as they travel. A name is noted."""
+        steps = all_sent(self._keys)
+        if isinstance(steps, str):
+            self.__dict__["_name"] = steps
+        return steps
 
     def passto(
         self, func: Callable[..., Any], *args: Any, _default: Any = ABSENT, _proxy: bool | None = None, **kwargs: Any
@@ -132,7 +165,8 @@ class Proxy(View):
             return _OLD_NAMES[name](self)
         if name[:1] == "_":
             raise AttributeError(name)
-        return self._extend((".", name))
+        part = self.__dict__[name] = self._extend((".", name))  # a name stands for the same steps for ever
+        return part
 
     def _extend(self, *keys: Step, frozen: bool = False) -> Self:
         if self._frozen:
@@ -309,6 +343,10 @@ class Proxy(View):
 
     def _in_transit(self) -> Any:
         return _Name(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the parts that have names here."""
+        return {name: self.__dict__[name] for name in ("_home", "_keys", "_frozen")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Arrive in another process."""

@@ -281,8 +281,7 @@ class LocalExcept:
         latest: bool = True,
     ) -> None:
         """Log all exceptions with their tracebacks, or with `all=False` the one that `get` gives."""
-        for error in self._chosen(name, every=all, latest=latest):
-            logger.error("%s", error, exc_info=error)
+        self._log_each(name, logger, every=all, latest=latest, with_traceback=True)
 
     def log_error(
         self,
@@ -292,14 +291,24 @@ class LocalExcept:
         latest: bool = True,
     ) -> None:
         """Log all exceptions in a line each, or with `all=False` the one that `get` gives."""
-        for error in self._chosen(name, every=all, latest=latest):
-            logger.error("(%s) %s", type(error).__name__, error)
+        self._log_each(name, logger, every=all, latest=latest, with_traceback=False)
 
-    def _chosen(self, name: str | EllipsisType | None, *, every: bool, latest: bool) -> list[BaseException]:
-        if not every:
+    def _log_each(
+        self,
+        name: str | EllipsisType | None,
+        logger: logging.Logger,
+        *,
+        every: bool,
+        latest: bool,
+        with_traceback: bool,
+    ) -> None:
+        if every:
+            errors = self.group(name) if isinstance(name, str) or name is None else self.all()
+        else:
             error = self.get(name, latest)
-            return [] if error is None else [error]
-        return self.group(name) if isinstance(name, str) or name is None else self.all()
+            errors = [] if error is None else [error]
+        for error in errors:
+            _log_one(error, logger, with_traceback=with_traceback)
 
     # ------------------------------------------------------------ results
     def set_result(self, x: Any) -> None:
@@ -360,6 +369,13 @@ def _logger(own: bool | logging.Logger | None, general: bool | logging.Logger) -
     return chosen if isinstance(chosen, logging.Logger) else _log if chosen or own else None
 
 
+def _log_one(error: BaseException, logger: logging.Logger, *, with_traceback: bool) -> None:
+    if with_traceback:
+        logger.error("%s", error, exc_info=error)
+    else:
+        logger.error("(%s) %s", type(error).__name__, error)
+
+
 class _Block:
     """One block, and what becomes of what it raises."""
 
@@ -391,10 +407,8 @@ class _Block:
         if error is None or not isinstance(error, self._types):
             return False
         self._book.set(error, self._name, self._catches_once)
-        if self._logger is not None and self._logs_traceback:
-            self._logger.error("%s", error, exc_info=error)
-        elif self._logger is not None:
-            self._logger.error("(%s) %s", type(error).__name__, error)
+        if self._logger is not None:
+            _log_one(error, self._logger, with_traceback=self._logs_traceback)
         return not self._raises
 
 
@@ -537,11 +551,7 @@ class Except(LocalExcept):
     def _home(self) -> Any:
         desk = _desks.get(self._address)
         if desk is None:
-            try:
-                desk = elsewhere.connect(self._address)
-            except elsewhere.AuthenticationError as error:
-                raise elsewhere.ConnectionLost(*error.args, outcome="not_started") from None  # it ended meanwhile
-            _desks[self._address] = desk
+            desk = _desks[self._address] = elsewhere.connect(self._address)
         return desk
 
 

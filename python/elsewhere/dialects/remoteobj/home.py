@@ -64,11 +64,28 @@ class Desk:
 
     def call(self, steps: tuple[Step, ...] | str, /, *args: Any, **kwargs: Any) -> Any:
         """Call what the steps lead to. The object itself is answered by this desk, which the caller has a name for."""
-        return self._answer(steps, (args, kwargs))
+        self._begin()
+        self.is_busy = True
+        try:
+            found = getattr(self._obj, steps) if type(steps) is str else take(self._obj, steps)
+            result = found(*args, **kwargs)
+        except BaseException as error:  # noqa: BLE001 - it is the caller's, as with remoteobj
+            return _raised(error)
+        finally:
+            self.is_busy = False
+        return result if type(result) in PLAIN else self._given(result)
 
     def resolve(self, steps: tuple[Step, ...] | str) -> Any:
         """Give what the steps lead to."""
-        return self._answer(steps, None)
+        self._begin()
+        self.is_busy = True
+        try:
+            result = getattr(self._obj, steps) if type(steps) is str else take(self._obj, steps)
+        except BaseException as error:  # noqa: BLE001 - likewise
+            return _raised(error)
+        finally:
+            self.is_busy = False
+        return result if type(result) in PLAIN else self._given(result)
 
     def iterate(self, steps: tuple[Step, ...] | str) -> Iterator[Any]:
         """Give the items of what the steps lead to."""
@@ -80,24 +97,28 @@ class Desk:
         if self.is_cancelling:
             raise CancelledError
 
-    def _answer(self, steps: tuple[Step, ...] | str, call: tuple[tuple[Any, ...], dict[str, Any]] | None) -> Any:
-        self._begin()
-        self.is_busy = True
-        try:
-            result = take(self._obj, steps)
-            if call is not None:
-                args, kwargs = call
-                result = result(*args, **kwargs)
-        except StopIteration as error:
-            return Raised(error)
-        except Exception:
-            raise
-        except BaseException as error:  # noqa: BLE001 - it is the caller's, as with remoteobj
-            return Raised(error)
-        finally:
-            self.is_busy = False
+    def _given(self, result: Any) -> Any:
         return self if result is self._obj else sent(result)
 
+
+def _raised(error: BaseException) -> Raised:
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        raise error
+    return Raised(error)
+
+
+class Line:
+    """The way to a desk, and its methods."""
+
+    def __init__(self, desk: Any) -> None:
+        self.desk: Any = desk
+        self.call: Any = desk.call
+        self.resolve: Any = desk.resolve
+        self.iterate: Any = desk.iterate
+
+
+PLAIN = frozenset({bool, bytes, complex, dict, float, int, list, set, str, type(None)})
+"""Types whose values are what they are, on both sides."""
 
 listening: dict[str, Home] = {}
 """Who listens in this process, by their places."""
@@ -124,7 +145,7 @@ class Home:
 
     def _begin(self) -> None:
         self.place: str = str(self.address)
-        self._line: tuple[Any, dict[str, Any]] | None = None
+        self.line: Line | None = None
         self._here: Desk | None = None
         self._server: elsewhere.Server | None = None
         self.is_background: bool = False
@@ -155,37 +176,42 @@ class Home:
             NotListeningError: nobody does.
             Exception: what was raised there.
         """
-        line = self._line
+        line = self.line
         is_new = line is None
         try:
-            desk, ways = line or self._connect()
-            result = ways[verb](steps, *args, **kwargs)
-        except elsewhere.ConnectionLost as lost:
-            if lost.remote:
-                raise
-            self._line = None
-            if is_new or lost.outcome != "not_started":
-                raise NotListeningError(*lost.args) from None
-        except CancelledError:
-            text = "the listener stopped before it came to this"
-            raise NotListeningError(text) from None
-        except Exception as error:
-            with_cause(error)
-            raise
+            line = line or self._connect()
+            result = getattr(line, verb)(steps, *args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - most are raised again
+            self.pass_on(error, is_new=is_new)
         else:
-            if type(result) is Raised:
-                raise result.error
-            return self if result is desk else result
+            return result if type(result) in PLAIN else self.taken(result, line)
         return self.ask(verb, steps, *args, **kwargs)  # another one may listen by now
 
-    def _connect(self) -> tuple[Any, dict[str, Any]]:
-        """Give the listener's desk, and its methods."""
-        try:
-            desk = elsewhere.connect(self.address, timeout=PATIENCE)
-        except elsewhere.AuthenticationError as error:
-            raise NotListeningError(*error.args) from None  # it ended while it was asked who it is
-        self._line = line = desk, {verb: getattr(desk, verb) for verb in ("call", "resolve", "iterate")}
-        return line
+    def pass_on(self, error: Exception, *, is_new: bool = False) -> None:
+        """Raise what was met while something was asked for. Returns where it may be asked for once more."""
+        if isinstance(error, elsewhere.ConnectionLost) and not error.remote:
+            self.line = None
+            if not is_new and error.outcome == "not_started":
+                return
+            raise NotListeningError(*error.args) from None
+        if isinstance(error, CancelledError):
+            text = "the listener stopped before it came to this"
+            raise NotListeningError(text) from None
+        if not isinstance(error, elsewhere.ConnectionLost):
+            with_cause(error)
+        raise error
+
+    def taken(self, result: Any, line: Line) -> Any:
+        """What a result stands for: the object itself is this home."""
+        if type(result) is Raised:
+            raise result.error
+        return self if result is line.desk else result
+
+    def _connect(self) -> Line:
+        """Give the way to the listener's desk."""
+        desk = elsewhere.connect(self.address, timeout=PATIENCE)
+        self.line = Line(desk)
+        return self.line
 
     def items(self, steps: tuple[Step, ...] | str) -> Iterator[Any]:
         """Give the items of what the steps lead to, each when it is asked for."""
@@ -231,6 +257,7 @@ class Home:
             self._here = Desk(self.obj)
             self._server = elsewhere.serve(self._here, self.address)
             listening[self.place] = self
+            self.line = None  # from now on things are done at once
             self.is_background = False
         if in_background and not self.is_background:
             self.is_background = True

@@ -5,6 +5,7 @@ Owns: starting and joining them, what they are called. Must not know: how result
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import ctypes
 import faulthandler
@@ -42,17 +43,58 @@ CALLBACK_DELAY = 0.001
 """Seconds between two calls of a listener's callback."""
 
 
-class _Background:
-    """What processes and threads have in common."""
+class _Background(abc.ABC):
+    """What processes and threads have in common: a base beside `mp.Process` or `threading.Thread`."""
 
-    exc: LocalExcept
-    """What the function raised, returned and yielded."""
-    _closing: Callable[[], object] | None
-    _timeout: float | None
-    _raises: bool
-    _keeps_alone: bool
-    """Whether nobody else keeps anything in `exc`."""
     is_alive: Callable[[], bool]
+    name: str
+    _book: type[LocalExcept]
+    """What keeps exceptions and results, where nobody says."""
+
+    def __init__(
+        self,
+        func: Callable[..., Any],
+        *args: Any,
+        results_: bool = True,
+        timeout_: float | None = None,
+        raises_: bool = True,
+        name_: str | None = None,
+        group_: None = None,
+        daemon_: bool = True,
+        exc_: LocalExcept | None = None,
+        close_: Callable[[], object] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Name a function, its arguments, and how it is run.
+
+        Args:
+            func: The function.
+            args: Its arguments.
+            results_: Whether what it returns or yields is sent home.
+            timeout_: Seconds that joining waits at most.
+            raises_: Whether joining raises what it raised.
+            name_: The name of the process or thread: that of the function and a number, if there is none.
+            group_: None.
+            daemon_: Whether it ends with this process.
+            exc_: What keeps its exceptions and results.
+            close_: Called before it is waited for.
+            kwargs: The function's other arguments.
+        """
+        super().__init__(group=group_, name=name_, daemon=daemon_)  # type: ignore[call-arg]
+        self.exc: LocalExcept = self._book() if exc_ is None else exc_
+        self._keeps_alone = exc_ is None  # whether nobody else keeps anything in `exc`
+        self._closing, self._timeout, self._raises, self._wants_result = close_, timeout_, raises_, results_
+        self._work = functools.partial(func, *args, **kwargs)
+        if name_ is None:
+            self.name = "-".join(part for part in (getattr(func, "__name__", None), *self._numbered()) if part)
+
+    @abc.abstractmethod
+    def _numbered(self) -> tuple[str, str]:
+        """What it is, and which one."""
+
+    @abc.abstractmethod
+    def _wait(self) -> bool:
+        """Wait for an item, or for the end. Gives whether there is an item, or the end of the function."""
 
     def start(self) -> Self:
         """Start it. Gives it."""
@@ -89,13 +131,6 @@ class _Background:
         results = self.exc._results
         return results.stream(self._wait) if results.is_stream else results.value
 
-    def _wait(self) -> bool:
-        raise NotImplementedError
-
-
-def _named(func: Callable[..., Any], kind: str, number: str) -> str:
-    return "-".join(part for part in (getattr(func, "__name__", None), kind, number) if part)
-
 
 class process(_Background, mp.Process):  # type: ignore[misc]  # noqa: N801 - remoteobj's name
     """A function in a process of its own, which is joined at the end of a `with`.
@@ -103,42 +138,10 @@ class process(_Background, mp.Process):  # type: ignore[misc]  # noqa: N801 - re
     What it raises is raised by `join`; what it returns or yields is `result`. It ends with the process that started it.
     """
 
-    def __init__(
-        self,
-        func: Callable[..., Any],
-        *args: Any,
-        results_: bool = True,
-        timeout_: float | None = None,
-        raises_: bool = True,
-        name_: str | None = None,
-        group_: None = None,
-        daemon_: bool = True,
-        exc_: LocalExcept | None = None,
-        close_: Callable[[], object] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Name a function, its arguments, and how it is run.
+    _book = Except
 
-        Args:
-            func: The function.
-            args: Its arguments.
-            results_: Whether what it returns or yields is sent home.
-            timeout_: Seconds that joining waits at most.
-            raises_: Whether joining raises what it raised.
-            name_: The name of the process: that of the function and a number, if there is none.
-            group_: None.
-            daemon_: Whether it ends with this process.
-            exc_: What keeps its exceptions and results.
-            close_: Called before it is waited for.
-            kwargs: The function's other arguments.
-        """
-        super().__init__(group=group_, name=name_, daemon=daemon_)
-        self.exc: LocalExcept = Except() if exc_ is None else exc_
-        self._keeps_alone = exc_ is None
-        self._closing, self._timeout, self._raises, self._wants_result = close_, timeout_, raises_, results_
-        self._work = functools.partial(func, *args, **kwargs)
-        if name_ is None:
-            self.name: str = _named(func, "process", ":".join(map(str, self._identity)))
+    def _numbered(self) -> tuple[str, str]:
+        return "process", ":".join(map(str, self._identity))
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave here what is only for who joins."""
@@ -167,34 +170,16 @@ class process(_Background, mp.Process):  # type: ignore[misc]  # noqa: N801 - re
 class thread(_Background, threading.Thread):  # type: ignore[misc]  # noqa: N801 - remoteobj's name
     """A function in a thread of its own, as `process` is in a process."""
 
+    _book = LocalExcept
     _numbers = itertools.count(1)
 
-    def __init__(
-        self,
-        func: Callable[..., Any],
-        *args: Any,
-        results_: bool = True,
-        timeout_: float | None = None,
-        raises_: bool = True,
-        name_: str | None = None,
-        group_: None = None,
-        daemon_: bool = True,
-        exc_: LocalExcept | None = None,
-        close_: Callable[[], object] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Name a function, its arguments, and how it is run: see `process`."""
-        name = _named(func, "thread", str(next(self._numbers))) if name_ is None else name_
-        super().__init__(group=group_, name=name, daemon=daemon_)
-        self.exc: LocalExcept = LocalExcept() if exc_ is None else exc_
-        self._keeps_alone = exc_ is None
-        self._closing, self._timeout, self._raises = close_, timeout_, raises_
-        self._work = functools.partial(self.exc.wrap(func, results_), *args, **kwargs)
+    def _numbered(self) -> tuple[str, str]:
+        return "thread", str(next(self._numbers))
 
     def run(self) -> None:
         """Run the function, in the thread."""
         try:
-            self._work()
+            self.exc.wrap(self._work, self._wants_result)()
         finally:
             self.exc._results.finish()
 

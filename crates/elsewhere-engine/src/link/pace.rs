@@ -1,0 +1,227 @@
+//! Whether a thread that goes to work leaves the stream to nobody until it is back.
+//! Owns: that rule, and what was learned of late. Must not know: what work is, how threads wait.
+//!
+//! Of several threads that serve a link one sleeps on the stream. When it leaves to run a call, another has to take its
+//! place. For each call that is one switch of threads, and a second one for the next call, which the other one reads and
+//! hands over. So a thread that took the last calls all by itself, and was back from each within microseconds, leaves the
+//! stream as it is, and takes it back from a thread that sleeps there for want of a better one.
+//!
+//! What it leaves is not forgotten: if it is not back, the watch thread wakes another at its next tick or the one after
+//! that. What came meanwhile was late then, as where this thread waits for a lock that a call of another one gives back. So
+//! each time something had come it takes many more calls in a row before the stream is left again.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{InboxWake, Link};
+use crate::lock::lock;
+use crate::parker;
+use crate::taker::Taker;
+
+/// Who is back within this time is back soon.
+const SOON: Duration = Duration::from_micros(50);
+/// So many calls in a row make a habit, at first and at most.
+const FIRST: u32 = 8;
+const MOST: u32 = 1 << 14;
+
+/// What is known of those who take the work of a link.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// Who took the last of it.
+    worker: usize,
+    /// How often in a row that one was back soon.
+    count: u32,
+    needed: u32,
+    left_at: Option<Instant>,
+    /// Which time it is that somebody left the stream to nobody, while that lasts.
+    left: Option<u64>,
+    times: u64,
+}
+
+impl Pace {
+    pub(super) const fn new() -> Self {
+        Self { worker: 0, count: 0, needed: FIRST, left_at: None, left: None, times: 0 }
+    }
+
+    /// `worker` waits for work. Returns whether it should sleep on the stream, whoever does so now.
+    pub(super) fn come(&mut self, worker: usize) -> bool {
+        if worker != self.worker {
+            return false;
+        }
+        if let Some(left_at) = self.left_at.take() {
+            // One that is away for longer now and then, since the machine does something else, goes on; not twice in a row.
+            let is_soon = left_at.elapsed() <= SOON;
+            self.count = if is_soon { self.count.saturating_add(1).min(2 * self.needed) } else { self.count / 2 };
+            self.left = None;
+        }
+        self.is_habit()
+    }
+
+    /// There was something to read while the stream was left to nobody for long.
+    fn miss(&mut self) {
+        self.count = 0;
+        self.needed = self.needed.saturating_mul(8).min(MOST);
+        self.left = None;
+        self.left_at = None;
+    }
+
+    /// `worker` leaves with work. Returns whether it leaves the stream to nobody.
+    pub(super) fn leave(&mut self, worker: usize) -> bool {
+        if worker != self.worker {
+            self.worker = worker;
+            self.count = 0;
+        }
+        self.left_at = Some(Instant::now());
+        let is_left = self.is_habit();
+        self.times += u64::from(is_left);
+        self.left = is_left.then_some(self.times);
+        is_left
+    }
+
+    /// Which time it is that the stream is left to nobody, if it is.
+    pub(super) const fn left(&self) -> Option<u64> {
+        self.left
+    }
+
+    const fn is_habit(&self) -> bool {
+        self.count >= self.needed
+    }
+}
+
+impl Link {
+    /// [`spin_for_work`](Self::spin_for_work) for one of several threads, if it is the one that reads the stream.
+    #[must_use]
+    pub fn spin_for_work_again(self: &Arc<Self>, taker: &mut Taker) -> Option<InboxWake> {
+        if !self.begin_to_look() {
+            return None;
+        }
+        let found = self.spin_for_work(taker);
+        if found.is_some() {
+            self.end_look();
+        }
+        found
+    }
+
+    /// Has a thread that waits sleep on the stream, if none does.
+    pub(super) fn rouse(&self) {
+        let mut roles = lock(&self.roles);
+        if roles.sleeper.is_some() {
+            return;
+        }
+        // A stream without memory does not say what has come.
+        let has_come = || roles.transport().is_some_and(|stream| stream.ring().is_none_or(|ring| ring.has_arrived()));
+        let was_missed = roles.pace.left().is_some() && has_come();
+        if let Some(parker) = roles.sleeper_or_next() {
+            parker.wake();
+        }
+        if was_missed {
+            roles.pace.miss();
+        }
+    }
+
+    /// Which time it is that the stream was left to nobody, while it is.
+    pub(crate) fn left(&self) -> Option<u64> {
+        let roles = lock(&self.roles);
+        roles.pace.left().filter(|_| roles.sleeper.is_none())
+    }
+
+    /// One of several threads that serve wants to look for work. Returns whether it is the one that reads the stream.
+    fn begin_to_look(&self) -> bool {
+        let worker = parker::current().number();
+        let mut roles = lock(&self.roles);
+        roles.pace.come(worker) && roles.sleeper.is_none()
+    }
+
+    /// It goes to work, without having taken a seat.
+    fn end_look(self: &Arc<Self>) {
+        let is_left = lock(&self.roles).pace.leave(parker::current().number());
+        self.touch();
+        if !is_left {
+            self.rouse();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: usize = 1;
+    const OTHER: usize = 2;
+
+    /// As if `worker` had been away for so long, so many times.
+    fn away(pace: &mut Pace, worker: usize, time: Duration, times: u32) {
+        for _ in 0..times {
+            pace.come(worker);
+            pace.leave(worker);
+            pace.left_at = Instant::now().checked_sub(time);
+        }
+    }
+
+    #[test]
+    fn stream_is_left_by_who_was_back_soon_each_time() {
+        let mut pace = Pace::new();
+
+        away(&mut pace, ONE, Duration::ZERO, FIRST);
+
+        assert_eq!(pace.left(), None);
+        assert!(pace.come(ONE));
+        assert!(pace.leave(ONE));
+        assert_eq!(pace.left(), Some(1));
+    }
+
+    #[test]
+    fn who_shares_the_work_with_another_leaves_nothing() {
+        let mut pace = Pace::new();
+
+        for _ in 0..FIRST {
+            away(&mut pace, ONE, Duration::ZERO, FIRST - 1);
+            away(&mut pace, OTHER, Duration::ZERO, 1);
+        }
+
+        assert!(!pace.leave(ONE));
+        assert!(!pace.leave(OTHER));
+    }
+
+    #[test]
+    fn who_takes_long_once_goes_on_and_who_always_does_leaves_nothing() {
+        let mut pace = Pace::new();
+        away(&mut pace, ONE, Duration::ZERO, 3 * FIRST);
+
+        away(&mut pace, ONE, 2 * SOON, 1);
+        pace.come(ONE);
+
+        assert!(pace.leave(ONE));
+        away(&mut pace, ONE, 2 * SOON, 2);
+        pace.come(ONE);
+        assert!(!pace.leave(ONE));
+    }
+
+    #[test]
+    fn who_was_missed_needs_many_more_times_to_be_trusted_again() {
+        let mut pace = Pace::new();
+        away(&mut pace, ONE, Duration::ZERO, FIRST + 1);
+
+        pace.miss();
+
+        assert!(!pace.come(ONE));
+        assert_eq!(pace.left(), None);
+        away(&mut pace, ONE, Duration::ZERO, 7 * FIRST);
+        assert!(!pace.leave(ONE));
+        away(&mut pace, ONE, Duration::ZERO, 2 * FIRST);
+        assert!(pace.leave(ONE));
+    }
+
+    #[test]
+    fn trust_can_be_won_back_however_often_it_was_lost() {
+        let mut pace = Pace::new();
+
+        for _ in 0..20 {
+            away(&mut pace, ONE, Duration::ZERO, MOST + 1);
+            pace.miss();
+        }
+
+        away(&mut pace, ONE, Duration::ZERO, MOST + 1);
+        assert!(pace.leave(ONE));
+    }
+}
