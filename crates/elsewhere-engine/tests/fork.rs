@@ -4,21 +4,11 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::fs;
 
 use elsewhere_engine::transport::Transport;
 use elsewhere_engine::{Arrival, SubmitError, fork};
 
 use support::*;
-
-/// A thread names itself after it began, and the kernel lists it for a moment after it was joined.
-fn wait_for_watch_threads(count: usize) {
-    let name = |task: fs::DirEntry| fs::read_to_string(task.path().join("comm")).unwrap_or_default();
-    let tasks = || fs::read_dir("/proc/self/task").unwrap().filter_map(Result::ok);
-    while tasks().map(name).filter(|name| name.trim() == "elsewhere-watch").count() != count {
-        std::thread::yield_now();
-    }
-}
 
 /// One test, because the hooks concern the whole process.
 #[test]

@@ -1,6 +1,7 @@
 //! What the tests of the engine share: calls with plain bytes, peers that serve, a watchdog.
 #![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
 
+use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -33,6 +34,15 @@ impl Watchdog {
             }
         });
         Self { _alive: alive }
+    }
+}
+
+/// A thread names itself after it began, and the kernel lists it for a moment after it was joined.
+pub fn wait_for_watch_threads(count: usize) {
+    let name = |task: fs::DirEntry| fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+    let tasks = || fs::read_dir("/proc/self/task").unwrap().filter_map(Result::ok);
+    while tasks().map(name).filter(|name| name.trim() == "elsewhere-watch").count() != count {
+        std::thread::yield_now();
     }
 }
 
