@@ -126,7 +126,8 @@ pub enum Work {
 #[derive(Debug)]
 pub struct Inbox {
     state: Mutex<State>,
-    /// Whether the queue held something when it was last changed. May say so wrongly.
+    /// Whether the queue held something when it was last changed. May say so wrongly. Whoever is woken for work finds it
+    /// set: it is set before the wake.
     has_some: AtomicBool,
     /// Whether calls may come to other threads than the one that serves it, because threads wait in chains.
     is_shared: bool,
@@ -225,10 +226,10 @@ impl Inbox {
         if matches!(work, Work::Call(_)) {
             chains::count_queued(1);
         }
+        self.has_some.store(true, Ordering::Relaxed); // before the wake; see `has_some`; so everywhere
         state.wake_for(&work);
         state.queue.push_back(work);
         state.show();
-        self.has_some.store(true, Ordering::Relaxed); // see `has_some`; so everywhere
     }
 
     /// Adds a call that was taken from another inbox and has not begun.
@@ -242,10 +243,10 @@ impl Inbox {
     pub fn push_next(&self, work: Work) {
         let mut state = lock(&self.state);
         debug_assert!(!matches!(work, Work::Call(_)), "calls keep their order");
+        self.has_some.store(true, Ordering::Relaxed);
         state.wake_for(&work);
         state.queue.push_front(work);
         state.show();
-        self.has_some.store(true, Ordering::Relaxed);
     }
 
     /// Puts calls back at the front, the first of them first.

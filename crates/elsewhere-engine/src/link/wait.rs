@@ -239,14 +239,20 @@ impl Link {
         tick: Option<Duration>,
         beside: Option<BorrowedFd<'_>>,
     ) -> InboxWake {
-        if !self.inbox.is_empty() {
-            // While the last call ran more may have come, such as a cancel of the next.
-            self.read();
-        }
         let seat = self.inbox.sit(parker::current(), *taker);
         let is_one_of_several = *taker != Taker::All && self.attention.is_serving();
         let patience = Patience { beside, is_one_of_several, ..Patience::new(None, tick) };
-        let mut look = || if self.attention.is_congested() && !self.end.is_over() { None } else { self.look(taker) };
+        let mut look = || {
+            if self.attention.is_congested() && !self.end.is_over() {
+                return None;
+            }
+            if !self.inbox.has_some() {
+                return self.is_all_done().then_some(InboxWake::Ended);
+            }
+            // Another thread brought it, and may have been interrupted before what came behind it, such as a cancel.
+            self.read_rest();
+            self.look(taker)
+        };
         let driven = self.drive(None, &ChainSeat::NONE, patience, &mut look);
         drop(seat);
         if matches!(driven, Driven::Done(InboxWake::Ended)) {
@@ -319,6 +325,10 @@ impl Link {
             Some(work) => Some(InboxWake::Work(work)),
             None => self.has_nothing_left().then_some(InboxWake::Ended),
         }
+    }
+
+    fn is_all_done(&self) -> bool {
+        self.end.is_over() || self.has_nothing_left()
     }
 
     /// Has the calls of `chain` run by an event loop that waits in it: `queue` is told [`LoopQueue::CALLS`] for each, to be

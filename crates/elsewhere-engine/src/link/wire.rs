@@ -162,7 +162,10 @@ impl Link {
     /// Writes until nothing is left or the stream takes no more; tells whether it takes no more since now.
     fn transmit(&self, wire: &mut Wire) -> bool {
         let Some(transport) = &wire.transport else { return false };
-        while let Some((object, count)) = self.releases.pop() {
+        // Looked at first: `pop` of an empty queue costs a fence.
+        while !self.releases.is_empty()
+            && let Some((object, count)) = self.releases.pop()
+        {
             wire.protocol.release(object, count);
         }
         let mut is_blocked = transport.flush() == Err(Errno::AGAIN);
@@ -191,6 +194,15 @@ impl Link {
     /// Reads and routes what is here. Waits for another reader to finish, which never takes long.
     pub(super) fn read(self: &Arc<Self>) {
         self.read_with(lock(&self.reader), CHUNKS_IN_A_ROW);
+    }
+
+    /// The same where most likely there is nothing, and that can be seen: then it only waits for another reader.
+    pub(super) fn read_rest(self: &Arc<Self>) {
+        let reader = lock(&self.reader);
+        let ring = reader.transport.as_deref().and_then(Transport::ring);
+        if ring.is_none_or(|ring| ring.has_arrived()) {
+            self.read_with(reader, CHUNKS_IN_A_ROW);
+        }
     }
 
     /// Reads and routes what is here unless somebody else does so right now.

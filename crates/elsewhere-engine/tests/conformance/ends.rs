@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,7 @@ conformance! {
     use_after_the_loss_tells_the_loss
     answer_after_a_cancel_comes_to_nobody
     cancel_of_a_queued_call_never_runs
+    cancel_is_heard_by_who_asks_for_work_after_it_was_sent
     cancel_of_a_running_call_is_told_to_it
     deadline_ends_a_call_and_the_next_is_right
     deadline_ends_a_call_that_nobody_waits_for
@@ -172,6 +174,36 @@ fn cancel_of_a_queued_call_never_runs(mechanism: Mechanism) {
         assert!(matches!((at % 2, arrival), (0, Arrival::Reply(_)) | (1, Arrival::Cancelled)));
     }
     assert_eq!(ran.join().unwrap(), 50);
+}
+
+/// Another thread may be reading all the while, and be interrupted between a call and the cancel behind it.
+fn cancel_is_heard_by_who_asks_for_work_after_it_was_sent(mechanism: Mechanism) {
+    const ROUNDS: u32 = 3_000;
+    let _watchdog = Watchdog::new("cancel_is_heard_by_who_asks_for_work_after_it_was_sent");
+    let (near, far) = links(mechanism);
+    far.serve();
+    let is_over = AtomicBool::new(false);
+
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                far.drain();
+            }
+        });
+        for round in 0..ROUNDS {
+            let given_up = Call { number: 2 * round, ..Call::new(b"given up") }.submit(&near);
+            assert!(near.cancel(&given_up, false));
+            let wanted = Call { number: 2 * round + 1, ..Call::new(b"wanted") }.submit(&near);
+            let work = std::iter::repeat_with(|| far.wait_inbox(None)).find_map(|wake| match wake {
+                InboxWake::Work(Work::Call(incoming)) => Some(incoming),
+                _ => None,
+            });
+            let ran = work.inspect(|incoming| answer(incoming, b"done")).map(|it| bytes(&it.call.body).to_vec());
+            is_over.store(round + 1 == ROUNDS || ran.as_deref() != Some(b"wanted"), Ordering::Relaxed);
+            assert_eq!(ran.as_deref(), Some(&b"wanted"[..]), "in round {round}");
+            assert_eq!(reply(&near, &wanted), b"done");
+        }
+    });
 }
 
 fn cancel_of_a_running_call_is_told_to_it(mechanism: Mechanism) {
