@@ -22,7 +22,8 @@ pub struct Pending {
     deadline: Option<Instant>,
     /// Whether whoever gives the call up wants it broken off there.
     is_broken_off: AtomicBool,
-    /// Whether there is something to take, for whoever looks all the time. Set after the fact, under the lock.
+    /// Whether there is something to take, for whoever looks all the time. Set after the fact, under the lock, and before
+    /// anybody is told.
     is_told: AtomicBool,
     state: Mutex<State>,
 }
@@ -133,6 +134,9 @@ impl Pending {
     /// Takes the end of the call. None while it runs, and after the end was taken.
     #[must_use]
     pub fn take(&self) -> Option<Arrival> {
+        if !self.is_told() {
+            return None; // whoever knows of the end has seen this set before it
+        }
         lock(&self.state).arrival.take()
     }
 

@@ -44,7 +44,7 @@ pub(crate) fn value<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingC
             let enclosed = encoder.take_enclosed();
             let granted = encoder.into_granted();
             if !peer.is_owned() {
-                peer.promises.keep(incoming.call, incoming.head.target, &body);
+                peer.promises.keep(py, incoming.call, incoming.head.target, &body);
             }
             reply(py, peer, incoming, body, (granted, enclosed));
         }

@@ -370,9 +370,9 @@ fn transmit<'py>(
     match result {
         Ok(transmitted) => {
             enclosed.sent();
-            peer.promises.let_go();
+            peer.promises.let_go(py);
             if let Some(pending) = &transmitted.pending {
-                promised.into_iter().for_each(|(call, future)| peer.promises.pin(call, future, pending));
+                promised.into_iter().for_each(|(call, future)| peer.promises.pin(py, call, future, pending));
             }
             run_in_pair(py, peer, transmitted.call);
             Ok(transmitted)

@@ -433,7 +433,7 @@ impl<'r, 'py> Decoder<'r, 'py> {
 
     /// The answer that we gave to an earlier call: kept here, or else the caller has it.
     fn promised(&mut self, call: CallId) -> Result<Bound<'py, PyAny>, Undecodable> {
-        if let Some(answer) = self.peer.promises.answer(call) {
+        if let Some(answer) = self.peer.promises.answer(self.py, call) {
             match answer.object {
                 None => return Decoder::new(self.py, self.peer, &answer.body, None).value(),
                 Some(object) => {

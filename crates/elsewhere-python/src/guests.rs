@@ -13,16 +13,17 @@ use elsewhere_proto::{CallId, Capabilities, ChainId, ObjectId};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
+use crate::guarded::Guarded;
 use crate::peer::{self, Peer};
 use crate::{chain, connecting, host, lifecycle, server, service, serving};
 
 static LISTENER: Mutex<Option<Listener>> = Mutex::new(None);
 /// Guests whose streams the main thread reads while it waits for the owner. Made with the listener.
-static COMPANY: Mutex<Option<Arc<Company>>> = Mutex::new(None);
+static COMPANY: Guarded<Option<Arc<Company>>> = Guarded::new(None);
 
 /// What the main thread reads beside its owner, once there may be any.
-pub(crate) fn company() -> Option<Arc<Company>> {
-    COMPANY.lock().unwrap_or_else(PoisonError::into_inner).clone()
+pub(crate) fn company(py: Python<'_>) -> Option<Arc<Company>> {
+    COMPANY.with(py, |company| company.clone())
 }
 
 fn owner() -> PyResult<Arc<Peer>> {
@@ -40,7 +41,7 @@ pub(crate) fn door(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
 pub(crate) fn _listen_for_guests(py: Python<'_>, place: &str) -> PyResult<()> {
     let owner = owner()?;
     let company = Arc::new(Company::new()?);
-    *COMPANY.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&company));
+    COMPANY.with(py, |now| *now = Some(Arc::clone(&company)));
     let inbox = Arc::clone(owner.link.inbox());
     let arrivals = Arc::clone(&inbox);
     let welcome = Welcome {
@@ -71,7 +72,7 @@ pub(crate) fn _listen_for_guests(py: Python<'_>, place: &str) -> PyResult<()> {
 /// A guest is gone.
 pub(crate) fn left(py: Python<'_>, guest: &Arc<Peer>) {
     peer::sweep(py);
-    if let Some(company) = company() {
+    if let Some(company) = company(py) {
         company.remove(&guest.link);
     }
     let Some(owner) = lifecycle::owner() else { return };
@@ -94,9 +95,9 @@ pub(crate) fn _dismiss_guests(py: Python<'_>) {
 }
 
 /// In a fork of a host: its parent listens.
-pub(crate) fn forget() {
+pub(crate) fn forget(py: Python<'_>) {
     std::mem::forget(LISTENER.lock().unwrap_or_else(PoisonError::into_inner).take());
-    std::mem::forget(COMPANY.lock().unwrap_or_else(PoisonError::into_inner).take());
+    std::mem::forget(COMPANY.with(py, Option::take));
 }
 
 /// This host is to go on when its owner is done with it, until `_remove_guest` is called as often.

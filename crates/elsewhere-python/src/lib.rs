@@ -27,6 +27,7 @@ mod errors;
 mod exposure;
 mod forked;
 mod future;
+mod guarded;
 mod guests;
 mod home;
 mod host;

@@ -130,11 +130,11 @@ pub(crate) fn _after_fork_in_child(py: Python<'_>) -> PyResult<()> {
 
 /// In a fork that becomes a host: forget the owner that its parent may have, and what ran for it.
 #[pyfunction]
-pub(crate) fn _forget_owner() {
+pub(crate) fn _forget_owner(py: Python<'_>) {
     std::mem::forget(own_owner().take());
     chain::forget();
     serving::forget();
-    guests::forget();
+    guests::forget(py);
     coroutines::forget();
     producing::forget();
 }

@@ -5,10 +5,10 @@
 //! method is looked up in a third of the time. The cache is small and is not asked for long names, so a peer that never
 //! writes the same name twice costs a slot.
 
-use std::sync::{Mutex, PoisonError};
-
 use pyo3::prelude::*;
 use pyo3::types::PyString;
+
+use crate::guarded::Guarded;
 
 const SLOTS: usize = 256;
 /// Python's own cache of methods takes no longer names.
@@ -16,27 +16,37 @@ const LONGEST: usize = 100;
 
 type Slot = Option<(Box<str>, Py<PyString>)>;
 
-static CACHE: Mutex<[Slot; SLOTS]> = Mutex::new([const { None }; SLOTS]);
+static CACHE: Guarded<[Slot; SLOTS]> = Guarded::new([const { None }; SLOTS]);
 
 /// The string of `name`.
 pub(crate) fn string<'py>(py: Python<'py>, name: &str) -> Bound<'py, PyString> {
     if name.len() > LONGEST {
         return PyString::new(py, name);
     }
-    let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
-    let slot = &mut cache[slot_of(name)];
-    match slot {
-        Some((known, string)) if **known == *name => string.bind(py).clone(),
-        _ => {
-            let string = PyString::new(py, name);
-            *slot = Some((name.into(), string.clone().unbind()));
-            string
-        }
+    let slot = slot_of(name);
+    let known = CACHE.with(py, |cache| {
+        let (known, string) = cache[slot].as_ref()?;
+        (**known == *name).then(|| string.clone_ref(py))
+    });
+    if let Some(string) = known {
+        return string.into_bound(py);
     }
+    let string = PyString::new(py, name);
+    let now = Some((name.into(), string.clone().unbind()));
+    let before = CACHE.with(py, |cache| std::mem::replace(&mut cache[slot], now));
+    drop(before);
+    string
 }
 
-/// FNV-1a, folded to a byte.
+/// By its length, its beginning and its end: to look at each byte would take longer than all the rest.
 fn slot_of(name: &str) -> usize {
-    let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    (hash ^ (hash >> 16)) as usize % SLOTS
+    let bytes = name.as_bytes();
+    let word = |bytes: &[u8]| bytes.iter().fold(0_u64, |word, byte| word << 8 | u64::from(*byte));
+    let (first, last) = match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+        (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+        _ => (word(bytes), 0),
+    };
+    // The multiplier is 2^64 by the golden ratio: Knuth, The Art of Computer Programming 3, 6.4.
+    let mixed = (first ^ last.rotate_left(29) ^ bytes.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> 56) as usize % SLOTS
 }

@@ -564,7 +564,7 @@ impl Peer {
     /// Lets go of everything that is held for a peer that is gone; but what a local host handed over as it is stays, for
     /// answers that nobody has looked at yet.
     pub(crate) fn clear(&self, py: Python<'_>) {
-        self.promises.clear();
+        self.promises.clear(py);
         let mut tables = std::mem::take(&mut *self.tables());
         if self.hands_over() && self.near.get().is_some() {
             let offered: HashSet<u64> = tables.ids.values().copied().collect();

@@ -4,7 +4,7 @@
 //! may be asked for. Must not know: how values are written, how a future is settled.
 //! What an answer is does not depend on when it is used: a reference stands for the object, everything else for a copy.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use elsewhere_engine::Pending;
 use elsewhere_proto::codec::{self, Limits, Reader, ReferenceHead, Token};
@@ -12,6 +12,7 @@ use elsewhere_proto::{CallId, ObjectId};
 use pyo3::prelude::*;
 
 use crate::future::Future;
+use crate::guarded::Guarded;
 
 /// Longer answers are not kept; the caller is asked for them.
 const SHORT: usize = 512;
@@ -22,8 +23,8 @@ const KEPT: u64 = 64;
 /// What one peer is promised, and what it promised.
 #[derive(Default)]
 pub(crate) struct Promises {
-    answers: Mutex<Vec<Answer>>,
-    pinned: Mutex<Vec<Pinned>>,
+    answers: Guarded<Vec<Answer>>,
+    pinned: Guarded<Vec<Pinned>>,
 }
 
 /// An answer that was given.
@@ -43,63 +44,58 @@ struct Pinned {
     named_by: Arc<Pending>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Promises {
     /// Keeps the answer to `call`, which was made on `target`, if it can stand for itself later.
-    pub(crate) fn keep(&self, call: CallId, target: ObjectId, body: &[u8]) {
+    pub(crate) fn keep(&self, py: Python<'_>, call: CallId, target: ObjectId, body: &[u8]) {
         if body.len() > SHORT {
             return;
         }
         let Some(object) = meaning(body, target) else { return };
         let at = usize::try_from(call.0 % KEPT).unwrap_or_default();
-        let mut answers = lock(&self.answers);
-        if answers.len() <= at {
-            answers.resize(at + 1, Answer::default());
-        }
-        let answer = &mut answers[at];
-        answer.call = call;
-        answer.object = object;
-        answer.body.clear();
-        if object.is_none() {
-            answer.body.extend_from_slice(body);
-        }
+        self.answers.with(py, |answers| {
+            if answers.len() <= at {
+                answers.resize(at + 1, Answer::default());
+            }
+            let answer = &mut answers[at];
+            answer.call = call;
+            answer.object = object;
+            answer.body.clear();
+            if object.is_none() {
+                answer.body.extend_from_slice(body);
+            }
+        });
     }
 
     /// The answer that was given to `call`, if it was kept.
-    pub(crate) fn answer(&self, call: CallId) -> Option<Answer> {
+    pub(crate) fn answer(&self, py: Python<'_>, call: CallId) -> Option<Answer> {
         let at = usize::try_from(call.0 % KEPT).unwrap_or_default();
-        lock(&self.answers).get(at).filter(|answer| answer.call == call).cloned()
+        self.answers.with(py, |answers| answers.get(at).filter(|answer| answer.call == call).cloned())
     }
 
     /// Keeps `future`, whose call is `call`, until `named_by` is answered.
-    pub(crate) fn pin(&self, call: CallId, future: Py<Future>, named_by: &Arc<Pending>) {
-        lock(&self.pinned).push(Pinned { call, future, named_by: Arc::clone(named_by) });
+    pub(crate) fn pin(&self, py: Python<'_>, call: CallId, future: Py<Future>, named_by: &Arc<Pending>) {
+        self.pinned.with(py, |pinned| pinned.push(Pinned { call, future, named_by: Arc::clone(named_by) }));
     }
 
     /// Lets go of futures that nobody will ask for any more. To be called with each call: the next one may name none.
-    pub(crate) fn let_go(&self) {
-        let mut pinned = lock(&self.pinned);
-        if pinned.is_empty() {
-            return;
-        }
-        let over: Vec<_> = pinned.extract_if(.., |entry| entry.named_by.is_done()).collect();
-        drop(pinned);
-        drop(over); // after the lock
+    pub(crate) fn let_go(&self, py: Python<'_>) {
+        let over: Vec<_> = self.pinned.with(py, |pinned| {
+            pinned.extract_if(.., |entry| entry.named_by.is_done()).collect() // allocates for what it finds alone
+        });
+        drop(over); // futures, whose drop may come back here
     }
 
     /// The future of `call`, if it was promised and is still wanted.
     pub(crate) fn pinned(&self, py: Python<'_>, call: CallId) -> Option<Py<Future>> {
-        lock(&self.pinned).iter().find(|entry| entry.call == call).map(|entry| entry.future.clone_ref(py))
+        let is_it = |entry: &&Pinned| entry.call == call;
+        self.pinned.with(py, |pinned| pinned.iter().find(is_it).map(|entry| entry.future.clone_ref(py)))
     }
 
     /// Lets go of everything: the peer is gone.
-    pub(crate) fn clear(&self) {
-        let pinned = std::mem::take(&mut *lock(&self.pinned));
-        lock(&self.answers).clear();
-        drop(pinned); // after the locks
+    pub(crate) fn clear(&self, py: Python<'_>) {
+        let pinned = self.pinned.with(py, std::mem::take);
+        self.answers.with(py, Vec::clear);
+        drop(pinned); // futures, whose drop may come back here
     }
 }
 

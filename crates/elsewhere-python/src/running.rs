@@ -16,6 +16,7 @@ use elsewhere_proto::{CallId, Outcome};
 use pyo3::prelude::*;
 
 use crate::errors;
+use crate::guarded::Guarded;
 
 /// How far the interrupt of a call is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,7 +43,7 @@ struct Runner {
     /// Whether it waits in the engine, for a call that it made.
     is_waiting: AtomicBool,
     /// The innermost last.
-    calls: Mutex<Vec<Running>>,
+    calls: Guarded<Vec<Running>>,
 }
 
 thread_local! {
@@ -63,39 +64,36 @@ impl Runner {
     fn enlist(py: Python<'_>) -> PyResult<Arc<Self>> {
         let thread = py.import("_thread")?.call_method0("get_ident")?.extract()?;
         let sleeper = Sleeper::current();
-        let runner = Arc::new(Self { thread, sleeper, is_waiting: AtomicBool::new(false), calls: Mutex::default() });
+        let runner = Arc::new(Self { thread, sleeper, is_waiting: AtomicBool::new(false), calls: Guarded::default() });
         let mut all = runners();
         all.retain(|other| other.strong_count() > 0);
         all.push(Arc::downgrade(&runner));
         Ok(runner)
     }
 
-    fn calls(&self) -> MutexGuard<'_, Vec<Running>> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Takes note that the call is to be broken off; whether it runs here and is the innermost one.
-    fn mark(&self, interrupt: Interrupt) -> Marked {
-        let mut calls = self.calls();
-        let innermost = calls.len().wrapping_sub(1);
-        let is_it = |running: &Running| running.link == interrupt.link && running.call == interrupt.call;
-        let Some(at) = calls.iter().position(is_it) else { return Marked::NotHere };
-        if calls[at].stage != Stage::NotAsked {
-            return Marked::Before;
-        }
-        calls[at].stage = Stage::Due;
-        if at == innermost { Marked::Innermost } else { Marked::Outer }
+    fn mark(&self, py: Python<'_>, interrupt: Interrupt) -> Marked {
+        self.calls.with(py, |calls| {
+            let innermost = calls.len().wrapping_sub(1);
+            let is_it = |running: &Running| running.link == interrupt.link && running.call == interrupt.call;
+            let Some(at) = calls.iter().position(is_it) else { return Marked::NotHere };
+            if calls[at].stage != Stage::NotAsked {
+                return Marked::Before;
+            }
+            calls[at].stage = Stage::Due;
+            if at == innermost { Marked::Innermost } else { Marked::Outer }
+        })
     }
 
     /// Whether the innermost call is to be broken off now. If so it is at `stage` from then on.
-    fn take_due(&self, stage: Stage) -> bool {
-        match self.calls().last_mut() {
+    fn take_due(&self, py: Python<'_>, stage: Stage) -> bool {
+        self.calls.with(py, |calls| match calls.last_mut() {
             Some(running) if running.stage == Stage::Due => {
                 running.stage = stage;
                 true
             }
             _ => false,
-        }
+        })
     }
 
     fn is_own(&self) -> bool {
@@ -115,13 +113,13 @@ enum Marked {
 /// Runs `body`, which is what the call does. Tells also whether it was broken off.
 pub(crate) fn run<T>(py: Python<'_>, link: &Link, call: CallId, body: impl FnOnce() -> T) -> (T, bool) {
     let running = Running { link: link.id(), call, stage: Stage::NotAsked };
-    if own(|runner| runner.calls().push(running)).is_none() {
+    if own(|runner| runner.calls.with(py, |calls| calls.push(running))).is_none() {
         let Ok(runner) = Runner::enlist(py) else { return (body(), false) };
-        runner.calls().push(Running { link: link.id(), call, stage: Stage::NotAsked });
+        runner.calls.with(py, |calls| calls.push(Running { link: link.id(), call, stage: Stage::NotAsked }));
         OWN.set(Some(runner));
     }
     let result = body();
-    let ended = own(|runner| runner.calls().pop());
+    let ended = own(|runner| runner.calls.with(py, Vec::pop));
     let stage = ended.flatten().map_or(Stage::NotAsked, |running| running.stage);
     if stage == Stage::Sent {
         catch_up(py);
@@ -152,7 +150,7 @@ pub(crate) fn waiting<T>(py: Python<'_>, wait: impl FnOnce() -> T) -> T {
 /// # Errors
 /// CallCancelled, once, if the call that this thread runs is to be broken off.
 pub(crate) fn check(py: Python<'_>) -> PyResult<()> {
-    let is_due = own(|runner| runner.take_due(Stage::Raised)).unwrap_or(false);
+    let is_due = own(|runner| runner.take_due(py, Stage::Raised)).unwrap_or(false);
     if is_due { Err(interrupted(py)) } else { Ok(()) }
 }
 
@@ -172,12 +170,12 @@ pub(crate) fn heed(py: Python<'_>) {
 fn break_off(py: Python<'_>, interrupt: Interrupt) {
     let all: Vec<_> = runners().iter().filter_map(Weak::upgrade).collect();
     for runner in all {
-        match runner.mark(interrupt) {
+        match runner.mark(py, interrupt) {
             Marked::NotHere => {}
             Marked::Innermost if !runner.is_own() => {
                 if runner.is_waiting.load(Ordering::Relaxed) {
                     runner.sleeper.nudge(); // Relaxed: see `waiting`
-                } else if runner.take_due(Stage::Sent) {
+                } else if runner.take_due(py, Stage::Sent) {
                     raise_in(py, &runner);
                 }
                 return;

@@ -68,7 +68,8 @@ fn all() -> MutexGuard<'static, HashMap<u64, Arc<Served>>> {
 
 /// What `peer` has connected to, if it has.
 pub(crate) fn of(peer: &Peer) -> Option<Arc<Served>> {
-    all().get(peer.server.get()?).cloned()
+    let server = peer.server.get()?; // before the lock: nearly no peer has any
+    all().get(server).cloned()
 }
 
 /// The peers that have connected to the server `id`.

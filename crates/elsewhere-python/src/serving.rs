@@ -39,7 +39,8 @@ pub(crate) enum Concurrency {
     Caller,
 }
 
-static CONCURRENCY: Mutex<Concurrency> = Mutex::new(Concurrency::Serial);
+/// See [`Concurrency::to_word`]. An atomic, since each call asks.
+static CONCURRENCY: AtomicUsize = AtomicUsize::new(0);
 /// Whether a coroutine was started, and with it the loop that the main thread is to wait in.
 static IS_LOOP_WANTED: AtomicBool = AtomicBool::new(false);
 /// How many worker threads there are.
@@ -55,6 +56,25 @@ thread_local! {
 }
 
 impl Concurrency {
+    /// A number for it: that of the threads, where there is one.
+    const fn to_word(self) -> usize {
+        match self {
+            Self::Serial => 0,
+            Self::Threads(threads) => threads,
+            Self::Caller => usize::MAX - 1,
+            Self::Async => usize::MAX,
+        }
+    }
+
+    const fn of_word(word: usize) -> Self {
+        match word {
+            0 => Self::Serial,
+            usize::MAX => Self::Async,
+            word if word == usize::MAX - 1 => Self::Caller,
+            threads => Self::Threads(threads),
+        }
+    }
+
     /// What the owner is told of it.
     pub(crate) fn capabilities(self) -> Capabilities {
         match self {
@@ -104,12 +124,12 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Concurrency {
 
 /// How this process runs the calls of its owner.
 pub(crate) fn concurrency() -> Concurrency {
-    *CONCURRENCY.lock().unwrap_or_else(PoisonError::into_inner)
+    Concurrency::of_word(CONCURRENCY.load(Ordering::Relaxed)) // Relaxed: it stands for itself
 }
 
 /// Says once how this process runs the calls of its owner.
 pub(crate) fn set_concurrency(concurrency: Concurrency) {
-    *CONCURRENCY.lock().unwrap_or_else(PoisonError::into_inner) = concurrency;
+    CONCURRENCY.store(concurrency.to_word(), Ordering::Relaxed); // Relaxed: before there is a second thread
 }
 
 /// In a fork that becomes a host: it has one thread, and no loop yet.
@@ -235,7 +255,7 @@ fn wait_on_main(py: Python<'_>, owner: &Arc<Peer>, patience: Duration, beside: O
     {
         return wake;
     }
-    let company = if concurrency.has_workers() || beside.is_some() { None } else { guests::company() };
+    let company = if concurrency.has_workers() || beside.is_some() { None } else { guests::company(py) };
     py.detach(|| {
         if let Some(company) = company {
             let attending = company.attend();

@@ -89,8 +89,9 @@ impl Flags {
         self.is_closing.store(true, Ordering::SeqCst);
     }
 
+    /// That it changes is what counts, so two threads may count as one.
     pub(super) fn add_activity(&self) {
-        self.activity.fetch_add(1, Ordering::SeqCst);
+        self.activity.store(self.activity.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
     }
 
     /// Whether bytes wait for the stream to take more.
@@ -152,7 +153,9 @@ impl Link {
 
     /// So many observers have been told or dropped.
     pub(super) fn attention_lost(&self, observers: usize) {
-        self.attention.observers.fetch_sub(observers, Ordering::SeqCst);
+        if observers > 0 {
+            self.attention.observers.fetch_sub(observers, Ordering::SeqCst);
+        }
     }
 
     /// Counts a use; asks the watch thread to look after the link unless it does or need not.

@@ -60,6 +60,8 @@ pub struct Link {
     releases: SegQueue<(ObjectId, u32)>,
     /// Answers on their way to be decoded, and own objects that the peer let go of.
     undecoded: Mutex<undecoded::Undecoded>,
+    /// Whether it has something that the peer let go of.
+    has_released: AtomicBool,
     /// Whether the inbox was told of the latter.
     is_release_told: AtomicBool,
     hello: OnceLock<Hello>,
@@ -140,6 +142,7 @@ impl Link {
             attention: attention::Flags::default(),
             releases: SegQueue::new(),
             undecoded: Mutex::default(),
+            has_released: AtomicBool::new(false),
             is_release_told: AtomicBool::new(false),
             hello: OnceLock::new(),
             end: end::State::new(kind),

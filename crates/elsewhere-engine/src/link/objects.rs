@@ -78,7 +78,14 @@ impl Link {
     /// dropped by the caller. Objects that have to wait are handed out later; see [`Self::decoded`].
     #[must_use]
     pub fn take_released(&self) -> Vec<ObjectId> {
-        lock(&self.undecoded).take()
+        // Whoever was told of one has seen this set.
+        if !self.has_released.load(Ordering::Acquire) {
+            return Vec::new();
+        }
+        let mut undecoded = lock(&self.undecoded);
+        let released = undecoded.take();
+        self.has_released.store(undecoded.has_released(), Ordering::Release);
+        released
     }
 
     /// The end of `pending` was made a value, or an error, so it names objects of ours no more. To be called after each
@@ -116,7 +123,11 @@ impl Link {
     }
 
     pub(super) fn on_released(self: &Arc<Self>, object: ObjectId) {
-        lock(&self.undecoded).release(object);
+        {
+            let mut undecoded = lock(&self.undecoded);
+            undecoded.release(object);
+            self.has_released.store(true, Ordering::Release); // under the lock, as it is taken back
+        }
         {
             let wire = lock(&self.wire);
             self.attention.set_exporting(wire.protocol.stats().exports > 0);

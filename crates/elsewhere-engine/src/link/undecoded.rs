@@ -40,6 +40,11 @@ impl Undecoded {
         self.released.push((self.next, object));
     }
 
+    /// Whether there is something that the peer let go of.
+    pub(super) fn has_released(&self) -> bool {
+        !self.released.is_empty()
+    }
+
     /// What no open answer can name any more.
     pub(super) fn take(&mut self) -> Vec<ObjectId> {
         let first_open = self.open.first().copied().unwrap_or(u64::MAX);
