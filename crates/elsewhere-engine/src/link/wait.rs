@@ -247,7 +247,7 @@ impl Link {
                 return None;
             }
             if !self.inbox.has_some() {
-                return self.is_all_done().then_some(InboxWake::Ended);
+                return (self.end.is_over() || self.has_nothing_left()).then_some(InboxWake::Ended);
             }
             // Another thread brought it, and may have been interrupted before what came behind it, such as a cancel.
             self.read_rest();
@@ -325,10 +325,6 @@ impl Link {
             Some(work) => Some(InboxWake::Work(work)),
             None => self.has_nothing_left().then_some(InboxWake::Ended),
         }
-    }
-
-    fn is_all_done(&self) -> bool {
-        self.end.is_over() || self.has_nothing_left()
     }
 
     /// Has the calls of `chain` run by an event loop that waits in it: `queue` is told [`LoopQueue::CALLS`] for each, to be
