@@ -162,8 +162,8 @@ fn reach_host(
     let unreachable = |error: io::Error| ConnectError::Unreachable(format!("{endpoint}: {error}"));
     let mut failed = ConnectError::Unreachable(format!("{endpoint}: no such host"));
     for address in resolve(endpoint, host, port, until, goes_on)? {
-        let socket =
-            tcp::socket(&address).and_then(|socket| tcp::prepare(&socket).map(|()| socket)).map_err(unreachable)?;
+        let socket = tcp::socket(&address).map_err(unreachable)?;
+        tcp::prepare(&socket, &address).map_err(unreachable)?;
         let begun = rustix::net::connect(&socket, &address);
         let reached = match begun {
             Err(Errno::INPROGRESS | Errno::INTR) => loop {

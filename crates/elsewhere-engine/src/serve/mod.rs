@@ -294,7 +294,7 @@ impl Porch {
                 Err(_) => return,
             },
             Endpoint::Tcp(..) => match rustix::net::getpeername(&socket).map(|found| found.map(SocketAddr::try_from)) {
-                Ok(Some(Ok(address))) if tcp::prepare(&socket).is_ok() => address.to_string(),
+                Ok(Some(Ok(address))) if tcp::prepare(&socket, &address).is_ok() => address.to_string(),
                 _ => return,
             },
         };
