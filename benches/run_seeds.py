@@ -6,7 +6,6 @@ Owns: what is done with each library, in which rounds, and the table of it. Must
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
 from contextlib import ExitStack, contextmanager
@@ -24,7 +23,8 @@ from measure import EFFORTS, FULL, Effort, Spread, calls, interleave
 from placement import Placement, available, placed
 from rows import OURS, Row, figure, medians_and_tails
 from seeds.beside import DIALECT, LIMIT, PUBLISHED, beside
-from seeds.libraries import DIALECTS, LIBRARIES, PLAIN, WHY_NOT, missing
+from seeds.first import first_start
+from seeds.libraries import DIALECTS, LIBRARIES, PLAIN, WHY_NOT, missing, quiet
 from workloads.w5_start import milliseconds
 
 if TYPE_CHECKING:
@@ -34,9 +34,10 @@ if TYPE_CHECKING:
     from measure import Operation
 
 ARRAY = 16 << 20
+FIRST = "first start in a program to its first answer"
+LATER = "later start to the first answer"
 LONG = "16 MiB array as an argument"
 """Some milliseconds a call, and hundreds of them where it is pickled through a pipe."""
-LOGGERS = ("pyoad", "spawny")
 MARKS = {True: "[green]met[/green]", False: "[red]missed[/red]", None: ""}
 
 
@@ -69,8 +70,7 @@ def ways_of(name: str) -> tuple[dict[str, Callable[[], Contender]], str]:
     kind = LIBRARIES[name]
     modules = {DIALECT: DIALECTS + name, PUBLISHED: name}
     lacking = {way: why for way, module in modules.items() if (why := missing(module)) is not None}
-    for logger in LOGGERS:  # the libraries set levels when they are imported
-        logging.getLogger(logger).setLevel(logging.WARNING)
+    quiet()
     said = "; ".join(
         f"{'the dialect' if way == DIALECT else 'as published'} it is not here "
         f"({WHY_NOT.get(name, why) if way == PUBLISHED else why})"
@@ -84,10 +84,13 @@ def measure(name: str, ways: Mapping[str, Callable[[], Contender]], effort: Effo
     """Starts first, with nothing else open; then one of each, for calls."""
     plain = PLAIN[name]
     with placed(Placement.UNPINNED):
+        modules = {OURS: "", **{way: {DIALECT: DIALECTS + name, PUBLISHED: name}[way] for way in ways}}
+        firsts = {way: partial(first_start, name, module) for way, module in modules.items()}
+        yield Row(name, FIRST, "ms", interleave(firsts, effort.starts), Placement.UNPINNED)
         samples = {way: partial(milliseconds, start) for way, start in {OURS: plain, **ways}.items()}
         for sample in samples.values():
-            sample()  # the first of a zygote starts that, which is once in the life of a program
-        yield Row(name, "start to the first answer", "ms", interleave(samples, effort.starts), Placement.UNPINNED)
+            sample()  # the first, which has had its row
+        yield Row(name, LATER, "ms", interleave(samples, effort.starts), Placement.UNPINNED)
     with ExitStack() as stack:
         opened = {way: stack.enter_context(start()) for way, start in {OURS: plain, **ways}.items()}
         far_ends = [pid for one in opened.values() for pid in one.pids]

@@ -7,14 +7,13 @@ published knows nothing else.
 from __future__ import annotations
 
 import importlib
+import logging
 import multiprocessing
 import time
 from typing import TYPE_CHECKING, Any
 
 import elsewhere
 from contenders.contender import Contender
-from contenders.ours import Ours
-from rows import OURS
 from seeds.placed import Holder, Placed
 
 if TYPE_CHECKING:
@@ -34,6 +33,11 @@ class Seed(Contender):
     note = ""
     target: Any
 
+    @classmethod
+    def load(cls, module: str) -> None:
+        """Import what a program that uses it has imported before it starts anything."""
+        importlib.import_module(module)
+
     @property
     def pids(self) -> list[int]:
         return [self.target.pid()]
@@ -49,6 +53,21 @@ class Seed(Contender):
     def take(self, array: Bytes) -> Operation:
         target = self.target
         return lambda: target.take(array)
+
+
+class Hosted(Seed):
+    """Plain elsewhere: a host as it is by default. No dialect preloads the class of the object, and nor does this."""
+
+    def __init__(self) -> None:
+        self._host = elsewhere.Host()
+        self.target = self._host.spawn(Placed)
+
+    def close(self) -> None:
+        self._host.close()
+
+    def attribute(self) -> Operation:
+        target = self.target
+        return lambda: elsewhere.get(target.value)
 
 
 class Served(Seed):
@@ -177,15 +196,22 @@ class Uactor(Seed):
     """An actor."""
 
     def __init__(self, module: str) -> None:
+        self.target = self._actors(module).TargetActor()
+
+    @classmethod
+    def load(cls, module: str) -> None:
         importlib.import_module(module)
-        kind = "dialect" if module.startswith(DIALECTS) else "published"
-        self.target = importlib.import_module(f"seeds.actor_{kind}").TargetActor()
+        cls._actors(module)
+
+    @staticmethod
+    def _actors(module: str) -> Any:
+        return importlib.import_module(f"seeds.actor_{'dialect' if module.startswith(DIALECTS) else 'published'}")
 
     def close(self) -> None:
         self.target.shutdown()
 
 
-LIBRARIES: dict[str, Callable[[str], Contender]] = {
+LIBRARIES: dict[str, Any] = {
     "erised": Erised,
     "remoteobj": Remoteobj,
     "pyoad": Pyoad,
@@ -194,7 +220,7 @@ LIBRARIES: dict[str, Callable[[str], Contender]] = {
     "uactor": Uactor,
 }
 PLAIN: dict[str, Callable[[], Contender]] = {
-    name: Served if name in {"remoteobj", "pipeproxy"} else Ours.ways_to_start()[OURS] for name in LIBRARIES
+    name: Served if name in {"remoteobj", "pipeproxy"} else Hosted for name in LIBRARIES
 }
 """What each is compared with: a host, or where the object is in a process of the user's own, a server."""
 WHY_NOT = {
@@ -202,6 +228,12 @@ WHY_NOT = {
     "pipeproxy": "its code is for Python 2",
 }
 """What is known of those that are not published for this Python."""
+
+
+def quiet() -> None:
+    """Have loggers say little, whose levels libraries set when they are imported."""
+    for logger in ("pyoad", "spawny"):
+        logging.getLogger(logger).setLevel(logging.WARNING)
 
 
 def missing(module: str) -> str | None:

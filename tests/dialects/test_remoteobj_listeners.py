@@ -217,6 +217,32 @@ def test_listening_is_set_and_seen(dog):
     assert remote.stop_listen_() is remote
 
 
+def listen_as_long_as_it_is_wanted(dog):
+    with dog.remote.listen_(bg=True):
+        while dog.remote.listening_:
+            threading.Event().wait(0.001)
+
+
+def poll_as_long_as_it_is_wanted(dog):
+    with dog.remote.listen_():
+        while dog.remote.listening_:
+            dog.remote.process_requests(0.01)
+
+
+@pytest.mark.parametrize("listen", [listen_as_long_as_it_is_wanted, poll_as_long_as_it_is_wanted])
+def test_listener_is_stopped_by_another_process(dog, listen):
+    with remoteobj.process(listen, dog) as process:
+        dog.remote.wait_until_listening(process)
+        answer = dog.remote.add(1, 2)
+
+        dog.remote.stop_listen_()
+
+    assert answer == 3
+    assert process.exitcode == 0
+    assert dog.remote.listening_ is False
+    assert dog.remote.stop_listen_() is dog.remote
+
+
 def test_block_that_is_already_listening_ends_it(dog):
     with dog.remote as remote:
         assert remote.listening_

@@ -214,7 +214,7 @@ class DaemonProxy:
         except Exception as error:  # noqa: BLE001 - it is raised again
             self.pass_on(error)
         self.place: Any = elsewhere.options(self._namespace, result="value")
-        self._look = elsewhere.options(self._host.spawn(eval, self.look), result="value")
+        self._look: Any = None  # made when a name is looked up
         self.started = True
         self.tell(f"spawning child process... DONE. PID={self._host.pid}")
 
@@ -282,6 +282,8 @@ class DaemonProxy:
         """Give what a name stands for, there: a method, which the part keeps, a value or a proxy."""
         self.check()
         place, names = part._place_, part._names_
+        if self._look is None:
+            self._look = elsewhere.options(self._host.spawn(eval, self.look), result="value")
         try:
             is_method, is_part, value = self._look(place, name, self.is_multi_object and not names)
         except elsewhere.ResultError as error:

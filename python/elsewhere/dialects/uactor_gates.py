@@ -12,7 +12,6 @@ from __future__ import annotations
 import functools
 import itertools
 import os
-import secrets
 import threading
 import time
 import weakref
@@ -52,7 +51,7 @@ class ProxyAttribute:
         """Read it."""
         if proxy is None:
             return self
-        if proxy._link.pid != _pid:
+        if _is_fork:
             return proxy._get(self._name)
         try:
             result = proxy._gets(self._name)
@@ -67,10 +66,10 @@ class ProxyAttribute:
 
 def _call(proxy: BaseProxy, name: str, /, *args: Any, **kwargs: Any) -> Any:
     """What `_callmethod` does, in one step."""
-    if proxy._link.pid != _pid:
+    if _is_fork:
         return proxy._callmethod(name, args, kwargs)
     try:
-        result = proxy._calls(name, *args, **kwargs)
+        result = proxy._calls(name, *args, **kwargs) if kwargs else proxy._calls(name, *args)
     except elsewhere.ElsewhereError as error:
         tell(error)
     return result if type(result) in COPIED else proxy._take(result)
@@ -231,13 +230,15 @@ class Gate:
 
     def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
         """Call a method; a proxy of its result where that is declared."""
-        if name not in self._plain:
+        is_plain = name in self._plain
+        if not is_plain:
             self._check(name, args)
         try:
-            result = getattr(self._obj, name)(*args, **kwargs)
+            method = getattr(self._obj, name)
+            result = method(*args, **kwargs) if kwargs else method(*args)
         except StopIteration as end:
             return Stopped(end.value)
-        return result if type(result) in COPIED and name in self._plain else self._give(name, result)
+        return result if is_plain and type(result) in COPIED else self._give(name, result)
 
     def get(self, name: str) -> Any:
         """Read an attribute."""
@@ -307,12 +308,13 @@ class Home:
     def __init__(
         self, name: str, place: str, inherited: bytes, authkey: bytes | None, keys: Mapping[str, bytes]
     ) -> None:
-        global _home
+        global _home, _is_fork
         this = process.current_process()
         this.name, this.authkey = name, inherited  # as in every child of multiprocessing
         known_keys.update(keys)
+        _is_fork = False  # where it is one, of a process that had no proxies
         self.pid = _pid
-        self.uid = secrets.token_hex(16)
+        self.uid = os.urandom(16).hex()
         self.key = authkey or inherited
         self.is_explicit = authkey is not None
         self.kinds: Mapping[str, type[BaseProxy]] = {}
@@ -428,9 +430,13 @@ _home: Home | None = None
 _pid = os.getpid()
 
 
+_is_fork = False
+"""Whether a proxy here may be one of the process that this is a fork of."""
+
+
 def _note_process() -> None:
-    global _pid
-    _pid = os.getpid()
+    global _pid, _is_fork
+    _pid, _is_fork = os.getpid(), True
 
 
 os.register_at_fork(after_in_child=_note_process)

@@ -6,7 +6,6 @@ Owns: those words. Must not know: proxies, actors, connections.
 from __future__ import annotations
 
 import functools
-import hashlib
 from typing import Any, NoReturn
 
 import elsewhere
@@ -64,4 +63,8 @@ def checked_key(key: Any) -> Any:
 @functools.lru_cache
 def secret(key: bytes) -> bytes:
     """The key that both sides prove to have: a short one is made costly to try out."""
-    return key if len(key) >= 16 else hashlib.scrypt(key, salt=b"uactor", n=1 << 14, r=8, p=1, dklen=32)
+    if len(key) >= 16:
+        return key
+    import hashlib  # which loads OpenSSL, and few need it
+
+    return hashlib.scrypt(key, salt=b"uactor", n=1 << 14, r=8, p=1, dklen=32)

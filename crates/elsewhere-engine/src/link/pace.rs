@@ -8,7 +8,7 @@
 //!
 //! What it leaves is not forgotten: if it is not back, the watch thread wakes another at its next tick or the one after
 //! that. What came meanwhile was late then, as where this thread waits for a lock that a call of another one gives back. So
-//! each time something had come it takes many more calls in a row before the stream is left again.
+//! each time something had come the stream is not left for a while, and for longer if that happens again.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,9 +20,13 @@ use crate::taker::Taker;
 
 /// Who is back within this time is back soon.
 const SOON: Duration = Duration::from_micros(50);
-/// So many calls in a row make a habit, at first and at most.
-const FIRST: u32 = 8;
-const MOST: u32 = 1 << 14;
+/// So many calls in a row make a habit.
+const HABIT: u32 = 8;
+/// How long the stream is not left after something came late, the first time and at most.
+const PENALTY: Duration = Duration::from_millis(100);
+const LONGEST_PENALTY: Duration = Duration::from_millis(3_200);
+/// What happened so many penalties ago is forgotten.
+const FORGOTTEN: u32 = 8;
 
 /// What is known of those who take the work of a link.
 #[derive(Debug)]
@@ -31,7 +35,9 @@ pub(super) struct Pace {
     worker: usize,
     /// How often in a row that one was back soon.
     count: u32,
-    needed: u32,
+    /// When the stream may be left again, and how long it may not the next time.
+    not_before: Option<Instant>,
+    penalty: Duration,
     left_at: Option<Instant>,
     /// Which time it is that somebody left the stream to nobody, while that lasts.
     left: Option<u64>,
@@ -40,7 +46,7 @@ pub(super) struct Pace {
 
 impl Pace {
     pub(super) const fn new() -> Self {
-        Self { worker: 0, count: 0, needed: FIRST, left_at: None, left: None, times: 0 }
+        Self { worker: 0, count: 0, not_before: None, penalty: PENALTY, left_at: None, left: None, times: 0 }
     }
 
     /// `worker` waits for work. Returns whether it should sleep on the stream, whoever does so now.
@@ -48,19 +54,24 @@ impl Pace {
         if worker != self.worker {
             return false;
         }
+        let now = Instant::now();
         if let Some(left_at) = self.left_at.take() {
             // One that is away for longer now and then, since the machine does something else, goes on; not twice in a row.
-            let is_soon = left_at.elapsed() <= SOON;
-            self.count = if is_soon { self.count.saturating_add(1).min(2 * self.needed) } else { self.count / 2 };
+            let is_soon = now.saturating_duration_since(left_at) <= SOON;
+            self.count = if is_soon { self.count.saturating_add(1).min(2 * HABIT) } else { self.count / 2 };
             self.left = None;
         }
-        self.is_habit()
+        self.is_habit(now)
     }
 
     /// There was something to read while the stream was left to nobody for long.
-    fn miss(&mut self) {
+    fn miss(&mut self, now: Instant) {
+        if self.not_before.is_some_and(|at| now.saturating_duration_since(at) >= self.penalty * FORGOTTEN) {
+            self.penalty = PENALTY;
+        }
+        self.not_before = now.checked_add(self.penalty);
+        self.penalty = (self.penalty * 2).min(LONGEST_PENALTY);
         self.count = 0;
-        self.needed = self.needed.saturating_mul(8).min(MOST);
         self.left = None;
         self.left_at = None;
     }
@@ -71,8 +82,9 @@ impl Pace {
             self.worker = worker;
             self.count = 0;
         }
-        self.left_at = Some(Instant::now());
-        let is_left = self.is_habit();
+        let now = Instant::now();
+        self.left_at = Some(now);
+        let is_left = self.is_habit(now);
         self.times += u64::from(is_left);
         self.left = is_left.then_some(self.times);
         is_left
@@ -83,8 +95,8 @@ impl Pace {
         self.left
     }
 
-    const fn is_habit(&self) -> bool {
-        self.count >= self.needed
+    fn is_habit(&self, now: Instant) -> bool {
+        self.count >= HABIT && self.not_before.is_none_or(|at| at <= now)
     }
 }
 
@@ -115,7 +127,7 @@ impl Link {
             parker.wake();
         }
         if was_missed {
-            roles.pace.miss();
+            roles.pace.miss(Instant::now());
         }
     }
 
@@ -162,7 +174,7 @@ mod tests {
     fn stream_is_left_by_who_was_back_soon_each_time() {
         let mut pace = Pace::new();
 
-        away(&mut pace, ONE, Duration::ZERO, FIRST);
+        away(&mut pace, ONE, Duration::ZERO, HABIT);
 
         assert_eq!(pace.left(), None);
         assert!(pace.come(ONE));
@@ -174,8 +186,8 @@ mod tests {
     fn who_shares_the_work_with_another_leaves_nothing() {
         let mut pace = Pace::new();
 
-        for _ in 0..FIRST {
-            away(&mut pace, ONE, Duration::ZERO, FIRST - 1);
+        for _ in 0..HABIT {
+            away(&mut pace, ONE, Duration::ZERO, HABIT - 1);
             away(&mut pace, OTHER, Duration::ZERO, 1);
         }
 
@@ -186,7 +198,7 @@ mod tests {
     #[test]
     fn who_takes_long_once_goes_on_and_who_always_does_leaves_nothing() {
         let mut pace = Pace::new();
-        away(&mut pace, ONE, Duration::ZERO, 3 * FIRST);
+        away(&mut pace, ONE, Duration::ZERO, 3 * HABIT);
 
         away(&mut pace, ONE, 2 * SOON, 1);
         pace.come(ONE);
@@ -198,30 +210,33 @@ mod tests {
     }
 
     #[test]
-    fn who_was_missed_needs_many_more_times_to_be_trusted_again() {
+    fn who_was_missed_leaves_nothing_for_a_while() {
         let mut pace = Pace::new();
-        away(&mut pace, ONE, Duration::ZERO, FIRST + 1);
+        away(&mut pace, ONE, Duration::ZERO, HABIT + 1);
 
-        pace.miss();
+        pace.miss(Instant::now());
 
-        assert!(!pace.come(ONE));
         assert_eq!(pace.left(), None);
-        away(&mut pace, ONE, Duration::ZERO, 7 * FIRST);
-        assert!(!pace.leave(ONE));
-        away(&mut pace, ONE, Duration::ZERO, 2 * FIRST);
+        away(&mut pace, ONE, Duration::ZERO, 2 * HABIT);
+        assert!(!pace.come(ONE));
+        pace.not_before = Some(Instant::now());
+        assert!(pace.come(ONE));
         assert!(pace.leave(ONE));
     }
 
     #[test]
-    fn trust_can_be_won_back_however_often_it_was_lost() {
+    fn who_is_missed_again_and_again_leaves_nothing_for_longer_each_time_until_that_is_forgotten() {
         let mut pace = Pace::new();
+        let mut now = Instant::now();
 
         for _ in 0..20 {
-            away(&mut pace, ONE, Duration::ZERO, MOST + 1);
-            pace.miss();
+            pace.miss(now);
+            now = pace.not_before.unwrap();
         }
+        assert_eq!(pace.penalty, LONGEST_PENALTY);
+        now += LONGEST_PENALTY * FORGOTTEN;
+        pace.miss(now);
 
-        away(&mut pace, ONE, Duration::ZERO, MOST + 1);
-        assert!(pace.leave(ONE));
+        assert_eq!(pace.not_before.unwrap() - now, PENALTY);
     }
 }

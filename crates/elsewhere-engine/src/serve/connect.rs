@@ -33,6 +33,10 @@ const CROWD: Duration = Duration::from_millis(2);
 const PROBE: Duration = Duration::from_secs(1);
 /// How long to wait between two looks where the system tells of no change.
 const GLANCE: Duration = Duration::from_millis(10);
+/// The same at first, and for how long. To have the system tell of changes, and to end that, takes milliseconds, as long as a
+/// process that was just forked takes until it serves.
+const FIRST_GLANCE: Duration = Duration::from_micros(500);
+const FIRST_GLANCES: Duration = Duration::from_millis(20);
 
 /// Why there is no connection. Nothing was asked of anybody.
 #[derive(Debug, thiserror::Error)]
@@ -292,10 +296,8 @@ pub fn wait_served(
     until: Option<Instant>,
     goes_on: &mut dyn FnMut() -> bool,
 ) -> Result<bool, ConnectError> {
-    let changes = match endpoint {
-        Endpoint::Unix(path) => watch_directory(path),
-        Endpoint::Tcp(..) => None,
-    };
+    let begin = Instant::now();
+    let mut changes = None;
     loop {
         if is_served(endpoint, until, goes_on) {
             return Ok(true);
@@ -304,7 +306,16 @@ pub fn wait_served(
         if left.is_zero() {
             return Ok(false);
         }
-        let step = left.min(if changes.is_some() { TICK } else { GLANCE });
+        let step = match endpoint {
+            Endpoint::Unix(_) if begin.elapsed() < FIRST_GLANCES => FIRST_GLANCE,
+            Endpoint::Unix(path) if changes.is_none() => {
+                changes = watch_directory(path);
+                if changes.is_some() { Duration::ZERO } else { GLANCE } // what came before is not told
+            }
+            Endpoint::Unix(_) => TICK,
+            Endpoint::Tcp(..) => GLANCE,
+        };
+        let step = left.min(step);
         let timeout = Timespec::try_from(step).expect("a step is short");
         let mut fds: Vec<PollFd<'_>> = [changes.as_ref().map(AsFd::as_fd), end]
             .into_iter()

@@ -93,14 +93,14 @@ class ProxyListener:
 class ObjectProxy:
     """The methods of an object that lives in another process, or in another thread of this one."""
 
-    __slots__ = ("_address", "_desk", "_names", "_pid")
+    __slots__ = ("_address", "_calls", "_names", "_pid")
 
     def __init__(self, address: elsewhere.Address, names: frozenset[str]) -> None:
         """Name the methods `names` of what is listened for at `address`; `createProxy` does that."""
         self._address = address
         self._names = names
-        self._desk: Any = None
-        self._pid = 0
+        self._calls: Any = None  # the way to the listener's process
+        self._pid = 0  # the process that it is the way from
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         """Give a method of the object. Costs no I/O."""
@@ -118,15 +118,19 @@ class ObjectProxy:
 
     def _ask(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
         """Call a method; None, and a printed warning, where no answer comes within 2 s or the method raises."""
-        end = time.monotonic() + REPLY_TIMEOUT
-        why = ""
+        left, why = REPLY_TIMEOUT, ""
         try:
-            future = self._send(name, args, kwargs)
+            if self._pid == _pid:
+                future = elsewhere.submit(self._calls, name, args, kwargs)
+            else:
+                end = time.monotonic() + REPLY_TIMEOUT
+                future = self._begin(name, args, kwargs)
+                left = max(0.0, end - time.monotonic())
         except elsewhere.CallTimeout:
             future = None  # nobody has listened since this process began to connect
         try:
             if future is not None:
-                return future.result(max(0.0, end - time.monotonic()))
+                return future.result(left)
         except elsewhere.ConnectionLost:
             raise
         except TimeoutError:
@@ -136,14 +140,14 @@ class ObjectProxy:
         print(f"Warning: no reply received for request ({name}, {args}){why}")
         return None
 
-    def _send(self, name: str, args: Any, kwargs: Any) -> Any:
+    def _begin(self, name: str, args: Any, kwargs: Any) -> Any:
+        """Ask in this process, or for the first time from it."""
         listener = _here.get(self._address)
-        if listener is not None and listener._desk.pid == os.getpid():
+        if listener is not None and listener._desk.pid == _pid:
             return listener._desk.request(name, args, kwargs)
-        if self._desk is None or self._pid != os.getpid():
-            self._desk = elsewhere.connect(self._address, timeout=REPLY_TIMEOUT)
-            self._pid = os.getpid()
-        return elsewhere.submit(self._desk.call, name, args, kwargs)
+        self._calls = elsewhere.connect(self._address, timeout=REPLY_TIMEOUT).call
+        self._pid = _pid
+        return elsewhere.submit(self._calls, name, args, kwargs)
 
 
 def createProxy(obj: object) -> tuple[Any, ProxyListener]:  # noqa: N802 - pipe-proxy's name
@@ -170,7 +174,7 @@ class _Desk:
 
     def __init__(self, obj: object) -> None:
         self.obj = obj
-        self.pid = os.getpid()
+        self.pid = _pid
         self.bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_SEMAPHORE)
         self.requests: deque[tuple[concurrent.futures.Future[Any], bytes]] = deque()
         self.errors: deque[Exception] = deque()
@@ -227,9 +231,19 @@ def _check_arguments(method: Any, args: Any, kwargs: Any, error: TypeError) -> N
 
 
 def _close(server: elsewhere.Server, desk: _Desk) -> None:
-    if desk.pid == os.getpid():
+    if desk.pid == _pid:
         server.close()
         os.close(desk.bell)
 
+
+_pid = os.getpid()
+
+
+def _note_process() -> None:
+    global _pid
+    _pid = os.getpid()
+
+
+os.register_at_fork(after_in_child=_note_process)
 
 _here: weakref.WeakValueDictionary[elsewhere.Address, ProxyListener] = weakref.WeakValueDictionary()

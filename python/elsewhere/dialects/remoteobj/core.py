@@ -277,8 +277,14 @@ class Proxy(View):
         return self
 
     def stop_listen_(self) -> Self:
-        """End that. What was asked before is answered, or cancelled with `fulfill_final=False`."""
-        self._home.stop()
+        """End that, in whatever process. What was asked before is answered, or cancelled with `fulfill_final=False`.
+
+        Another process is told, and not waited for.
+        """
+        if self._is_here:
+            self._home.stop()
+        else:
+            self._home.stop_there()
         return self
 
     def __enter__(self) -> Self:
@@ -289,7 +295,7 @@ class Proxy(View):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Stop."""
-        self.stop_listen_()
+        self._home.stop()
 
     def _run_listener(self) -> None:
         with self.listen_():

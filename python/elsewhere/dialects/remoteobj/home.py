@@ -56,8 +56,9 @@ class Raised:
 class Desk:
     """What is served for an object: it takes the steps that clients ask for."""
 
-    def __init__(self, obj: Any) -> None:
+    def __init__(self, obj: Any, stop: Callable[[], None]) -> None:
         self._obj = obj
+        self._stop = stop
         self.is_cancelling: bool = False
         self.is_busy: bool = False
         self.count: int = 0
@@ -91,6 +92,14 @@ class Desk:
         """Give the items of what the steps lead to."""
         self._begin()
         yield from take(self._obj, steps)
+
+    def stop(self) -> None:
+        """Listen no more, because another process wants that."""
+        self.is_busy = True
+        try:
+            self._stop()
+        finally:
+            self.is_busy = False
 
     def _begin(self) -> None:
         self.count += 1
@@ -254,7 +263,7 @@ class Home:
             OSError: another process listens.
         """
         if self._server is None or listening.get(self.place) is not self:
-            self._here = Desk(self.obj)
+            self._here = Desk(self.obj, self.stop)
             self._server = elsewhere.serve(self._here, self.address)
             listening[self.place] = self
             self.line = None  # from now on things are done at once
@@ -279,6 +288,15 @@ class Home:
         finally:
             if listening.get(self.place) is self:
                 del listening[self.place]
+
+    def stop_there(self) -> None:
+        """Have whoever listens in another process listen no more, when it has done what it was asked before."""
+        if self.place in listening or not self.is_listening():
+            return
+        try:
+            elsewhere.post((self.line or self._connect()).desk.stop)
+        except elsewhere.ConnectionLost:
+            self.line = None  # it has stopped meanwhile
 
     def run(self) -> None:
         """Answer in this thread until another one stops it."""
