@@ -16,20 +16,27 @@ UP, DOWN = "to the server", "to the client"
 class Between:
     """Passes each connection on to the server at `address`, and does what it is told to the bytes of one direction.
 
-    `cut` ends the connection behind that byte of the direction, `flip` changes one bit of that byte. What went through
-    is in `seen`.
+    `cut` ends the connection behind that byte of the direction, `flip` changes one bit of that byte, and `hold` passes
+    nothing on behind it before `resume` is set; `is_held` says that it came so far. What went through is in `seen`.
     """
 
     def __init__(
-        self, address: object, direction: str = UP, *, cut: int | None = None, flip: int | None = None
+        self,
+        address: object,
+        direction: str = UP,
+        *,
+        cut: int | None = None,
+        flip: int | None = None,
+        hold: int | None = None,
     ) -> None:
         host, _, port = str(address).removeprefix("tcp://").rpartition(":")
         self._server = (host, int(port))
-        self._direction, self._cut, self._flip = direction, cut, flip
+        self._direction, self._cut, self._flip, self._hold = direction, cut, flip, hold
+        self.is_held, self.resume = threading.Event(), threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._sockets: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
-        self.seen = {UP: b"", DOWN: b""}
+        self.seen = {UP: bytearray(), DOWN: bytearray()}
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
 
     def __enter__(self) -> Self:
@@ -39,6 +46,7 @@ class Between:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.resume.set()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -68,6 +76,9 @@ class Between:
         with contextlib.suppress(OSError):
             while not is_cut and (data := source.recv(65536)):
                 if direction == self._direction:
+                    if self._hold is not None and passed >= self._hold:
+                        self.is_held.set()
+                        self.resume.wait()
                     data, is_cut = self._spoil(data, passed)
                 passed += len(data)
                 with pair:

@@ -344,3 +344,94 @@ def test_argument_of_a_large_array_may_be_kept_and_written_there(server, ledger)
 
         assert np.array_equal(remote.back(array), array)
     assert ledger.lines[0].sum() == 2_000_000
+
+
+LARGE = np.arange(4_000_000.0)
+
+
+def test_large_array_to_a_peer_that_reads_no_more_is_given_up_in_time(server):
+    with Between(server.address, UP, hold=1_000_000) as between:
+        ledger = connect(between)
+
+        with pytest.raises(elsewhere.CallTimeout):
+            elsewhere.options(ledger, timeout=0.3).write(LARGE)
+
+        between.resume.set()
+        assert ledger.back(5) == 5
+
+
+def test_large_array_arrives_whole_by_a_peer_that_stopped_reading_for_a_while(server, ledger):
+    array = LARGE.copy()
+    with Between(server.address, UP, hold=1_000_000) as between:
+        remote = connect(between)
+        sender = threading.Thread(target=remote.write, args=(array,))
+        sender.start()
+        between.is_held.wait()
+        between.resume.set()
+        sender.join()
+
+    assert np.array_equal(ledger.lines[0], array)
+
+
+def test_small_calls_are_answered_beside_large_arrays(server):
+    with Between(server.address) as between:
+        ledger = connect(between)
+        results: list[bool] = []
+
+        def send(what: np.ndarray[Any, Any], times: int) -> None:
+            results.extend(np.array_equal(ledger.back(what), what) for _ in range(times))
+
+        threads = [threading.Thread(target=send, args=(LARGE[: 500_000 + number], 4)) for number in range(3)]
+        threads.append(threading.Thread(target=send, args=(LARGE[:3], 100)))
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert results == [True] * 112
+
+
+@pytest.mark.parametrize("cut", [200_000, 300_000, 1_000_000, 7_999_000])
+def test_large_array_that_is_cut_off_on_its_way_runs_nothing(server, ledger, cut):
+    with Between(server.address, UP, cut=cut) as between:
+        remote = connect(between)
+
+        with pytest.raises(LOST):
+            remote.write(LARGE[:1_000_000])
+
+    assert ledger.lines == []
+
+
+def test_array_may_be_changed_as_soon_as_its_call_is_over(server, ledger):
+    array = LARGE.copy()
+    with Between(server.address) as between:
+        remote = connect(between)
+
+        remote.write(array)
+        array[:] = -1
+
+    assert np.array_equal(ledger.lines[0], LARGE)
+
+
+def test_large_array_among_other_arguments_arrives_where_it_stands(server):
+    with Between(server.address) as between:
+        ledger = connect(between)
+
+        first, array, last, other = ledger.back(["first", LARGE, b"last" * 100_000, LARGE[::-1].copy()])
+
+    assert (first, last) == ("first", b"last" * 100_000)
+    assert np.array_equal(array, LARGE)
+    assert np.array_equal(other, LARGE[::-1])
+
+
+def test_large_array_beside_what_only_pickle_can_write_arrives(server):
+    with Between(server.address) as between:
+        ledger = connect(between)
+
+        array, more = ledger.back((LARGE, {"a", 1, frozenset([2.5])}))
+
+        again, same = ledger.back([LARGE, LARGE])
+
+    assert np.array_equal(array, LARGE)
+    assert more == {"a", 1, frozenset([2.5])}
+    assert again is same

@@ -339,7 +339,7 @@
 //! | 10 | buffer | section 11 | 0 |
 //! | 11 | array | u8 type code of Python's `array`, then its items, little endian | 0 |
 //! | 12 | instance | as tuple | two that say which class, then for each attribute its name, a text, and the value |
-//! | 13 | array of numpy's kind | u8 order (0 the last index changes fastest, 1 the first), then as a memory view, its content in that order, little endian | 0 |
+//! | 13 | array of numpy's kind | u8 order (0 the last index changes fastest, 1 the first), u8 zeros (below 16), then as a memory view, but so many zeros before its content, which is in that order, little endian. A sender has long content begin at a multiple of 16 in the body of the message, head of the call included | 0 |
 //!
 //! The content of a view, also of one in a buffer, is empty where a dimension is 0, and else divisible by the product of its dimensions. Buffers of a
 //! pickle are those of pickle protocol 5 in their order: bytes where they are read-only, byte arrays where they are
