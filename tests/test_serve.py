@@ -231,6 +231,20 @@ def test_function_of_a_client_runs_where_the_object_is(server, keeper):
     assert where == os.getpid()
 
 
+def test_server_that_nobody_started_says_so_to_who_connects(echo):
+    script = "import sys, elsewhere; elsewhere.connect(sys.argv[1], timeout=0.2)"
+    server = elsewhere.serve(echo)
+
+    # Not a host of ours: who waits for one runs what belongs to that call.
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(server.address)], capture_output=True, text=True, check=False
+    )
+
+    assert "CallTimeout" in done.stderr
+    assert "is it started (`with server:`, `start()`, `run()`) or polled" in done.stderr
+    server.close()
+
+
 def test_poll_runs_what_was_asked_for_on_the_calling_thread(echo, keeper):
     server = elsewhere.serve(echo)
     asking = elsewhere.submit(keeper.visit, server.address)

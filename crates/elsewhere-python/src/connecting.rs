@@ -222,7 +222,8 @@ fn ask_door<'py>(
 
 fn connect_by<'py>(py: Python<'py>, place: &(String, Vec<u8>), until: Instant) -> PyResult<Bound<'py, PyAny>> {
     let (peer, _lease) = reach(py, place, Kind::Server, until)?;
-    let root = ask_door(py, &peer, "root", &PyTuple::empty(py), Want::Reference, until)?;
+    let root = ask_door(py, &peer, "root", &PyTuple::empty(py), Want::Reference, until)
+        .map_err(|error| if errors::is_own(py, &error, "CallTimeout") { errors::unserved(py, &peer) } else { error })?;
     if let (Ok(proxy), Some(reached)) = (root.cast_exact::<Proxy>(), peer.reached.get()) {
         let _ = reached.root.set(path::root(proxy.get()).object);
     }

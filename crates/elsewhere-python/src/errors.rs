@@ -179,6 +179,16 @@ pub(crate) fn timed_out(py: Python<'_>, peer: &Peer, method: &str) -> PyErr {
     make(py, "CallTimeout", &text, Some(Outcome::Unknown), Some(peer), Some(method))
 }
 
+/// A server took the connection, and did not say in time what it serves.
+pub(crate) fn unserved(py: Python<'_>, peer: &Peer) -> PyErr {
+    let text = format!(
+        "{} took the connection but ran nothing in time: is it started (`with server:`, `start()`, `run()`) or polled, and \
+         does no call keep it busy?",
+        peer.label
+    );
+    make(py, "CallTimeout", &text, Some(Outcome::Unknown), Some(peer), Some("connect"))
+}
+
 /// The deadline of a call had passed before it was made.
 pub(crate) fn expired(py: Python<'_>, peer: &Peer, method: &str) -> PyErr {
     let text = format!("the time for {method} in {} was over before it was made; it was not sent", peer.label);
