@@ -7,8 +7,8 @@
 //! stream as it is, and takes it back from a thread that sleeps there for want of a better one.
 //!
 //! What it leaves is not forgotten: if it is not back, the watch thread wakes another at its next tick or the one after
-//! that. What came meanwhile was late then, as where this thread waits for a lock that a call of another one gives back. So
-//! each time something had come the stream is not left for a while, and for longer if that happens again.
+//! that. If what that one finds is work of its own, it was late, as where this thread waits for a lock that a call of another
+//! one gives back. So each time that happens the stream is not left for a while, and for longer if it happens again.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -42,11 +42,22 @@ pub(super) struct Pace {
     /// Which time it is that somebody left the stream to nobody, while that lasts.
     left: Option<u64>,
     times: u64,
+    /// Whether another thread was woken since, which may find work.
+    is_roused: bool,
 }
 
 impl Pace {
     pub(super) const fn new() -> Self {
-        Self { worker: 0, count: 0, not_before: None, penalty: PENALTY, left_at: None, left: None, times: 0 }
+        Self {
+            worker: 0,
+            count: 0,
+            not_before: None,
+            penalty: PENALTY,
+            left_at: None,
+            left: None,
+            times: 0,
+            is_roused: false,
+        }
     }
 
     /// `worker` waits for work. Returns whether it should sleep on the stream, whoever does so now.
@@ -60,29 +71,31 @@ impl Pace {
             let is_soon = now.saturating_duration_since(left_at) <= SOON;
             self.count = if is_soon { self.count.saturating_add(1).min(2 * HABIT) } else { self.count / 2 };
             self.left = None;
+            self.is_roused = false;
         }
         self.is_habit(now)
     }
 
-    /// There was something to read while the stream was left to nobody for long.
+    /// There was work for another thread while the stream was left to nobody for long.
     fn miss(&mut self, now: Instant) {
         if self.not_before.is_some_and(|at| now.saturating_duration_since(at) >= self.penalty * FORGOTTEN) {
             self.penalty = PENALTY;
         }
         self.not_before = now.checked_add(self.penalty);
         self.penalty = (self.penalty * 2).min(LONGEST_PENALTY);
-        self.count = 0;
-        self.left = None;
-        self.left_at = None;
     }
 
     /// `worker` leaves with work. Returns whether it leaves the stream to nobody.
     pub(super) fn leave(&mut self, worker: usize) -> bool {
+        let now = Instant::now();
         if worker != self.worker {
             self.worker = worker;
             self.count = 0;
+            if self.is_roused {
+                self.miss(now);
+            }
         }
-        let now = Instant::now();
+        self.is_roused = false;
         self.left_at = Some(now);
         let is_left = self.is_habit(now);
         self.times += u64::from(is_left);
@@ -120,14 +133,9 @@ impl Link {
         if roles.sleeper.is_some() {
             return;
         }
-        // A stream without memory does not say what has come.
-        let has_come = || roles.transport().is_some_and(|stream| stream.ring().is_none_or(|ring| ring.has_arrived()));
-        let was_missed = roles.pace.left().is_some() && has_come();
+        roles.pace.is_roused = roles.pace.left().is_some();
         if let Some(parker) = roles.sleeper_or_next() {
             parker.wake();
-        }
-        if was_missed {
-            roles.pace.miss(Instant::now());
         }
     }
 
@@ -214,13 +222,25 @@ mod tests {
         let mut pace = Pace::new();
         away(&mut pace, ONE, Duration::ZERO, HABIT + 1);
 
-        pace.miss(Instant::now());
+        pace.is_roused = true;
+        assert!(!pace.leave(OTHER));
 
         assert_eq!(pace.left(), None);
         away(&mut pace, ONE, Duration::ZERO, 2 * HABIT);
         assert!(!pace.come(ONE));
         pace.not_before = Some(Instant::now());
         assert!(pace.come(ONE));
+        assert!(pace.leave(ONE));
+    }
+
+    #[test]
+    fn who_is_back_before_anybody_else_found_work_goes_on() {
+        let mut pace = Pace::new();
+        away(&mut pace, ONE, Duration::ZERO, 2 * HABIT + 1);
+
+        pace.is_roused = true;
+        assert!(pace.come(ONE));
+
         assert!(pace.leave(ONE));
     }
 
