@@ -238,6 +238,9 @@ def _warm_up() -> None:
 def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
     """After each test descriptors, children, threads and shared memory are what they were before."""
     gc.collect()
+    for thread in threading.enumerate():
+        if thread.name.startswith("elsewhere-relay"):
+            thread.join(PATIENCE)  # of the test before; it stays a moment for the next call
     before = _footprint()
     yield
     deadline = time.monotonic() + PATIENCE

@@ -67,7 +67,7 @@ def use_other_host_in_fork() -> tuple[str, str, str]:
         with elsewhere.Host(start="fork") as host:
             forwarded = host.run(lambda dog: dog.bark(), dog)
             kept = str(error_of(lambda: elsewhere.Host(start="fork", inherit=[dog])))
-        holder = [dog]
+        holder = [elsewhere.Host().spawn(Dog, "bello")]  # in a host that does not listen
         with elsewhere.Host(start="fork", inherit=[holder]) as host:
             dead = str(error_of(lambda: host.run(lambda held: held[0].bark(), holder)))
         assert dog.bark() == "woof"

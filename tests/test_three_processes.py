@@ -301,11 +301,10 @@ class Reader:
         return list(elsewhere.stream(third.numbers, count))
 
 
-def test_async_generator_of_the_third_process_is_iterated_and_not_read_ahead(process_host):
+def test_async_generator_of_the_third_process_is_iterated_and_read_ahead(process_host):
     with elsewhere.Host() as other:
         reader, third = process_host.spawn(Reader), other.spawn(Third)
 
         assert reader.iterate(third, 3).result() == [0, 1, 2]
-        with pytest.raises(RuntimeError, match="no loop to run on"):
-            reader.read_ahead(third, 3)
+        assert reader.read_ahead(third, 3) == [0, 1, 2]
         assert list(elsewhere.stream(third.numbers, 3)) == [0, 1, 2]

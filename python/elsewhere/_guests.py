@@ -67,9 +67,12 @@ class Guests:
         return held
 
     def dismiss(self) -> None:
-        """Let nobody in any more, and end the connections of those who are here."""
+        """Let nobody in any more, and end the connections of those who are here, once their calls are answered."""
         if self.place is not None:
-            _core._dismiss_guests()
+            if _core._dismiss_guests():
+                import threading
+
+                threading.Thread(target=_see_off, name="elsewhere-guests", daemon=True).start()
             self._grants.close()
 
 
@@ -80,6 +83,12 @@ class Door:
         """Give what was granted under a word, once."""
         obj = GUESTS.redeem(token)
         GUESTS.admit(secret)
+        return obj
+
+    def meet(self, token: bytes) -> object:
+        """Give another host of the owner what was granted under a word, once. References go by way of the owner."""
+        obj = GUESTS.redeem(token)
+        _core._note_sibling()
         return obj
 
     def revive(self, secret: bytes, number: int) -> object:
@@ -111,6 +120,14 @@ class Door:
         if not GUESTS.is_admitted():
             text = "who connects to a host has to show a grant first: load the pickle of a proxy"
             raise AttributeError(text)
+
+
+def _see_off() -> None:
+    """Wait for the last answers to guests. Whoever ends this host decides how long that may take."""
+    import time
+
+    while _core._dismiss_guests():
+        time.sleep(0.001)
 
 
 def _stay(change: int) -> None:

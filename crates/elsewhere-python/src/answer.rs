@@ -30,6 +30,9 @@ const RELATED_MAX: usize = 1 << 16;
 pub(crate) fn value<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingCall, found: &Found<'py>, want: Want) {
     let mut body = Vec::with_capacity(64);
     let mut encoder = Encoder::new(py, peer, &mut body, false).enclosing();
+    if incoming.head.target == ObjectId::BOOTSTRAP {
+        encoder.give_itself();
+    }
     let written = match want {
         Want::Value => write_result(&mut encoder, &found.value),
         Want::Reference if found.is_declared => write_declared(&mut encoder, &found.value, found.receiver),
@@ -41,6 +44,8 @@ pub(crate) fn value<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingC
             if found.source == Source::Coroutine {
                 encoder.nil(); // a second value behind the first is the mark of a coroutine, see `Sent::decode`
             }
+            // Not handed over only if the owner is gone, and then so are we.
+            let _ = encoder.hand_over_given();
             let enclosed = encoder.take_enclosed();
             let granted = encoder.into_granted();
             if !peer.is_owned() {
@@ -379,7 +384,8 @@ fn record(
     };
     let written = described.and_then(|described| {
         let described = described.unwrap_or_default();
-        write_record(&mut encoder, (kind, outcome), text, &described, source)
+        write_record(&mut encoder, (kind, outcome), text, &described, source)?;
+        encoder.hand_over_given()
     });
     if let Err(failure) = written {
         encoder.abandon();

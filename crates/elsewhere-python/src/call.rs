@@ -85,6 +85,8 @@ struct Terms {
     expect: Expect,
     /// Whether whoever makes it waits for it at once.
     waits: bool,
+    /// Whether it has no order with the calls of this thread, and is in no chain.
+    is_beside: bool,
 }
 
 /// What was sent.
@@ -189,7 +191,7 @@ pub(crate) fn send<'py>(
     want: Want,
     expect: Expect,
 ) -> Result<Sent, Unsent> {
-    send_on(proxy, last, Terms { want, expect, waits: false }).map(|(sent, _)| sent)
+    send_on(proxy, last, Terms { want, expect, waits: false, is_beside: false }).map(|(sent, _)| sent)
 }
 
 /// Sends a call on `proxy` that is waited for at once, in the seat that comes along.
@@ -198,7 +200,7 @@ pub(crate) fn ask<'py>(
     last: &Last<'_, 'py>,
     want: Want,
 ) -> Result<(Sent, Option<ChainSeat>), Unsent> {
-    send_on(proxy, last, Terms { want, expect: Expect::Answer, waits: true })
+    send_on(proxy, last, Terms { want, expect: Expect::Answer, waits: true, is_beside: false })
 }
 
 fn send_on<'py>(
@@ -206,10 +208,10 @@ fn send_on<'py>(
     last: &Last<'_, 'py>,
     terms: Terms,
 ) -> Result<(Sent, Option<ChainSeat>), Unsent> {
-    connecting::revive(proxy.py(), path::root(proxy.get()))?;
-    let peer = &path::root(proxy.get()).peer;
+    let limit = find(proxy, terms.waits)?;
+    let peer = &path::root(proxy.get()).target().peer;
     let subject = || Subject::Proxy { proxy: proxy.clone().unbind(), suffix: last.suffix() };
-    let mut transmitted = write_and_submit(proxy, last, terms).map_err(|failure| failure.of(peer, subject))?;
+    let mut transmitted = write_and_submit(proxy, last, terms, limit).map_err(|failure| failure.of(peer, subject))?;
     let seat = transmitted.seat.take();
     let pending = Arc::clone(transmitted.pending.as_ref().expect("an answer is expected"));
     if proxy.get().options.interrupt {
@@ -220,23 +222,33 @@ fn send_on<'py>(
 
 /// Sends a call on `proxy` that nobody wants an answer of.
 pub(crate) fn post<'py>(proxy: &Bound<'py, Proxy>, last: &Last<'_, 'py>) -> PyResult<()> {
-    connecting::revive(proxy.py(), path::root(proxy.get()))?;
-    let terms = Terms { want: Want::Nothing, expect: Expect::Nothing, waits: false };
-    Ok(write_and_submit(proxy, last, terms).map(drop)?)
+    let limit = find(proxy, false)?;
+    let terms = Terms { want: Want::Nothing, expect: Expect::Nothing, waits: false, is_beside: false };
+    Ok(write_and_submit(proxy, last, terms, limit).map(drop)?)
+}
+
+/// Sees to it that the object of `proxy` can be called. Gives when a call that is made now has to be over.
+fn find(proxy: &Bound<'_, Proxy>, waits: bool) -> PyResult<Option<Instant>> {
+    let (py, inner) = (proxy.py(), proxy.get());
+    let limit = deadline::of_call(py, inner.options.timeout)?;
+    connecting::revive(py, path::root(inner))?;
+    connecting::find_way(py, path::root(inner), waits, limit).map(|()| limit)
 }
 
 fn write_and_submit<'py>(
     proxy: &Bound<'py, Proxy>,
     last: &Last<'_, 'py>,
     terms: Terms,
+    limit: Option<Instant>,
 ) -> Result<Transmitted, Untransmitted> {
     let inner = proxy.get();
-    let peer = &path::root(inner).peer;
-    let limit = deadline::of_call(proxy.py(), inner.options.timeout)?;
+    let (root, target) = (path::root(inner), path::root(inner).target());
+    let peer = &target.peer;
     let want = if terms.want == Want::Auto { inner.options.want } else { terms.want };
     let describe = |py: Python<'py>| format!("{}{}", path::text(py, inner), last.suffix());
     transmit(proxy.py(), peer, Terms { want, ..terms }, limit, &describe, |encoder| {
         let (object, steps) = path::write(encoder, inner)?;
+        let object = if Arc::ptr_eq(target, root) { object } else { target.object };
         Ok((object, steps + last.write(encoder)?))
     })
 }
@@ -253,7 +265,7 @@ pub(crate) fn send_to_host<'py>(
 ) -> Result<Option<Sent>, Unsent> {
     let subject = host_subject(method, first);
     let limit = deadline::of_call(py, timeout)?;
-    let terms = Terms { want, expect, waits: false };
+    let terms = Terms { want, expect, waits: false, is_beside: false };
     let transmitted = transmit(py, peer, terms, limit, &|_| subject.clone(), |encoder| {
         encoder.op(Op::Attribute);
         encoder.name(&PyString::new(py, method))?;
@@ -275,17 +287,40 @@ pub(crate) fn send_named<'py>(
     subject: String,
     want: Want,
 ) -> PyResult<Sent> {
+    let terms = Terms { want, expect: Expect::Answer, waits: false, is_beside: false };
+    send_word(py, peer, method, args, subject, terms).map(|sent| sent.expect("an answer is expected"))
+}
+
+/// The same beside the calls of this thread; of a post, nothing comes back.
+pub(crate) fn send_beside<'py>(
+    py: Python<'py>,
+    peer: &Arc<Peer>,
+    method: &'static str,
+    args: &Bound<'py, PyTuple>,
+    want: Want,
+) -> PyResult<Option<Sent>> {
+    let expect = if want == Want::Nothing { Expect::Nothing } else { Expect::Answer };
+    let terms = Terms { want, expect, waits: false, is_beside: true };
+    send_word(py, peer, method, args, "a reference".to_owned(), terms)
+}
+
+fn send_word<'py>(
+    py: Python<'py>,
+    peer: &Arc<Peer>,
+    method: &'static str,
+    args: &Bound<'py, PyTuple>,
+    subject: String,
+    terms: Terms,
+) -> PyResult<Option<Sent>> {
     let limit = deadline::of_call(py, None)?;
-    let terms = Terms { want, expect: Expect::Answer, waits: false };
     let transmitted = transmit(py, peer, terms, limit, &|_| subject.clone(), |encoder| {
         encoder.op(Op::Attribute);
-        encoder.name(&PyString::new(py, method))?;
+        encoder.text(method)?;
         encoder.op(Op::Call);
-        encoder.arguments(args, None)?;
-        Ok((ObjectId::BOOTSTRAP, 2))
+        encoder.arguments(args, None).map(|()| (ObjectId::BOOTSTRAP, 2))
     })?;
-    let pending = Arc::clone(transmitted.pending.as_ref().expect("an answer is expected"));
-    Ok(transmitted.sent(peer, pending, Subject::Host(subject)))
+    let pending = transmitted.pending.clone();
+    Ok(pending.map(|pending| transmitted.sent(peer, pending, Subject::Host(subject))))
 }
 
 /// Asks the peer for the answer that it got to its call `call`.
@@ -295,7 +330,7 @@ pub(crate) fn send_named<'py>(
 pub(crate) fn ask_answer<'py>(py: Python<'py>, peer: &Arc<Peer>, call: CallId) -> PyResult<Bound<'py, PyAny>> {
     let limit = deadline::of_call(py, None)?;
     let subject = "the answer to an earlier call".to_owned();
-    let terms = Terms { want: Want::Auto, expect: Expect::Answer, waits: false };
+    let terms = Terms { want: Want::Auto, expect: Expect::Answer, waits: false, is_beside: false };
     let transmitted = transmit(py, peer, terms, limit, &|_| subject.clone(), |encoder| {
         encoder.op(Op::Answer);
         encoder.int(i64::try_from(call.0).unwrap_or(i64::MAX));
@@ -340,7 +375,10 @@ fn transmit<'py>(
     let head = CallHead { target: ObjectId::BOOTSTRAP, deadline: None, want, steps: 0 };
     head.write(&mut body);
     let mut encoder = Encoder::of_call(py, peer, &mut body, expect != Expect::Nothing, limit);
-    let written = errands::run(py, || write(&mut encoder));
+    let written = errands::run(py, || {
+        let written = write(&mut encoder)?;
+        encoder.hand_over_given().map(|()| written)
+    });
     let is_late = encoder.is_late() || is_over();
     let (granted, promised, enclosed) = match written {
         Ok((target, steps)) if !is_late => {
@@ -411,8 +449,10 @@ fn submit(
     body: &mut Vec<u8>,
 ) -> Result<Transmitted, Refusal> {
     // Nested is the call whichever link its chain came in by: the peer may be the one that waits for us through a third.
-    let (chain, nested) = chain::of_call(py);
-    let (lane, number) = lane::next(py, &peer.link);
+    let ((chain, nested), (lane, number)) = match terms.is_beside {
+        false => (chain::of_call(py), lane::next(py, &peer.link)),
+        true => ((chain::next(), false), lane::next_beside(&peer.link)),
+    };
     let mut seat = (terms.waits && peer.link.may_be_called()).then(|| peer.link.sit(chain));
     loop {
         let request = Request { lane, number, chain, nested, deadline, weight, body, expect: terms.expect };

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use elsewhere_engine::{Incoming, exit};
 use elsewhere_proto::{ErrorKind, IncomingCall, ObjectId, Op, Operation, Outcome, Want};
-use pyo3::exceptions::{PyAttributeError, PyIndexError, PyKeyError, PyKeyboardInterrupt, PyRuntimeError};
+use pyo3::exceptions::{PyAttributeError, PyIndexError, PyKeyError, PyKeyboardInterrupt, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
@@ -21,8 +21,8 @@ use crate::peer::{self, Peer};
 use crate::proxy::{self, Proxy};
 use crate::server::{self, Served};
 use crate::{
-    answer, call, chain, class_info, deadline, errands, errors, home, lifecycle, operate, producing, relays, returns,
-    running, serving,
+    answer, call, chain, class_info, deadline, errands, errors, handing, home, lifecycle, operate, producing, relays,
+    returns, running, serving,
 };
 
 /// How the evaluation of a call ended.
@@ -405,9 +405,7 @@ impl<'py> Walk<'py> {
             self.remaining -= 1;
             let code = decoder.code().map_err(unreadable)?;
             let Some(op) = Op::from_code(code) else {
-                return Err(StepFailure::Argument(pyo3::exceptions::PyValueError::new_err(format!(
-                    "unknown step {code}"
-                ))));
+                return Err(StepFailure::Argument(PyValueError::new_err(format!("unknown step {code}"))));
             };
             self.step(decoder, op)?;
         }
@@ -503,12 +501,11 @@ impl<'py> Walk<'py> {
     /// This process has no object number 0 for the hosts that it owns. All that they find in its place is what runs a
     /// function with objects that live here.
     fn begin_at_home(&mut self, decoder: &mut Decoder<'_, 'py>, op: Op) -> Result<(), StepFailure> {
-        if op != Op::Attribute || decoder.name().map_err(unreadable)? != "run" {
-            let error = pyo3::exceptions::PyValueError::new_err("a path that begins nowhere");
-            return Err(StepFailure::Argument(error));
-        }
-        let run = decoder.py.import("operator").and_then(|operator| operator.getattr("call"));
-        self.current = run.map_err(StepFailure::Raised)?;
+        let name = if op == Op::Attribute { Some(decoder.name().map_err(unreadable)?) } else { None };
+        let found = name.map(|name| handing::at_home(decoder.py, decoder.peer(), &name, self.is_at_door));
+        let nowhere = || PyValueError::new_err("a path that begins nowhere");
+        let found = found.transpose().map_err(StepFailure::Raised)?.flatten();
+        self.current = found.ok_or_else(|| StepFailure::Argument(nowhere()))?;
         self.is_started = true;
         Ok(())
     }
@@ -592,8 +589,6 @@ fn unreadable(failure: Undecodable) -> StepFailure {
         Undecodable::Raised(error) => StepFailure::Argument(error),
         Undecodable::Poisoned(error) => StepFailure::Poisoned(error),
         Undecodable::Evaluated(error) => StepFailure::Raised(error),
-        Undecodable::Malformed(error) => {
-            StepFailure::Argument(pyo3::exceptions::PyValueError::new_err(error.to_string()))
-        }
+        Undecodable::Malformed(error) => StepFailure::Argument(PyValueError::new_err(error.to_string())),
     }
 }

@@ -34,7 +34,7 @@ struct Inside {
 }
 
 /// A chain that no other process uses: 64 random bits to start from, counted up.
-fn next_chain() -> ChainId {
+pub(crate) fn next() -> ChainId {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let mut next = NEXT.fetch_add(1, Ordering::Relaxed); // Relaxed: only uniqueness matters
     if next == 0 {
@@ -47,7 +47,7 @@ fn next_chain() -> ChainId {
 
 /// The chain of a call that is made now, and whether it came in from outside.
 pub(crate) fn of_call(py: Python<'_>) -> (ChainId, bool) {
-    current(py).map_or_else(|| (next_chain(), false), |(chain, _)| (chain, true))
+    current(py).map_or_else(|| (next(), false), |(chain, _)| (chain, true))
 }
 
 /// Runs `body` as part of a call in `chain`, which came by the link `link`.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use elsewhere_engine::{ConnectError, Endpoint, Expect, Key, connect, wait_served};
 use elsewhere_proto::{Capabilities, ObjectId, Outcome, Want};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
@@ -19,7 +19,7 @@ use crate::host::HostCore;
 use crate::path;
 use crate::peer::{self, Import, Lease, Peer};
 use crate::proxy::Proxy;
-use crate::{call, deadline, encode, errands, errors, host, service};
+use crate::{call, deadline, encode, errands, errors, handing, host, relays, service};
 
 /// The place that `_serve.py` wrote down.
 pub(crate) fn endpoint(place: &str) -> PyResult<Endpoint> {
@@ -55,7 +55,8 @@ pub(crate) fn _wait_served(py: Python<'_>, place: &str, timeout: Option<f64>, en
 }
 
 /// The connections of this process by where they lead and with which key, so that whoever connects again has the same one.
-type Connections = HashMap<(String, Vec<u8>), Weak<Peer>>;
+/// Those to siblings, which nobody else may use, are told apart.
+type Connections = HashMap<(String, Vec<u8>, bool), Weak<Peer>>;
 
 fn connections() -> MutexGuard<'static, Connections> {
     static CONNECTIONS: OnceLock<Mutex<Connections>> = OnceLock::new();
@@ -201,7 +202,7 @@ pub(crate) fn _is_relayed(proxy: &Bound<'_, Proxy>) -> bool {
 #[pyo3(signature = (place, /))]
 pub(crate) fn _known_key<'py>(py: Python<'py>, place: &str) -> Option<Bound<'py, PyBytes>> {
     let connections = connections();
-    let mut known = connections.iter().filter(|((known, _), _)| known == place);
+    let mut known = connections.iter().filter(|((known, ..), _)| known == place);
     let key = known.find(|(_, peer)| peer.upgrade().is_some_and(|peer| !peer.link.is_lost()))?.0.1.clone();
     drop(connections);
     Some(PyBytes::new(py, &key))
@@ -234,10 +235,11 @@ fn connect_by<'py>(py: Python<'py>, place: &(String, Vec<u8>), until: Instant) -
 fn reach(
     py: Python<'_>,
     place: &(String, Vec<u8>),
-    kind: Kind,
+    kind: Kind<'_>,
     until: Instant,
 ) -> PyResult<(Arc<Peer>, Option<Arc<Lease>>)> {
-    let known = connections().get(place).and_then(Weak::upgrade);
+    let (to, key) = place.clone();
+    let known = connections().get(&(to, key, matches!(kind, Kind::Sibling(_)))).and_then(Weak::upgrade);
     let peer = match known.filter(is_usable) {
         Some(peer) => peer,
         None => connect_anew(py, place, kind, until)?,
@@ -251,12 +253,14 @@ fn is_usable(peer: &Arc<Peer>) -> bool {
 }
 
 /// What is at the other end of a connection.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+#[derive(Clone, Copy)]
+enum Kind<'a> {
     /// It serves one object.
     Server,
     /// It is a host, which gives what was granted.
     Host,
+    /// It is another host of our owner's, which calls it so.
+    Sibling(&'a str),
 }
 
 /// Where a connection leads, and what is there.
@@ -273,6 +277,74 @@ const SECRET: usize = 16;
 
 /// How long it may take to connect anew.
 const REVIVAL: Duration = Duration::from_secs(10);
+
+/// How long a call that is not waited for may wait for its way.
+const UNWAITED: Duration = Duration::from_millis(250);
+
+/// Before the first call of `import`, where that is a proxy of our owner's: connects to the host where the object lives, if
+/// that can be. The way that is found is kept, so that calls keep their order. `waits`: whether the call is waited for.
+///
+/// # Errors
+/// What a signal handler raises, and what breaks off the call that this one is made in.
+pub(crate) fn find_way(py: Python<'_>, import: &Arc<Import>, waits: bool, limit: Option<Instant>) -> PyResult<()> {
+    if import.class.flags & class_flag::PROXY == 0 || import.way.get().is_some() || !handing::is_of_owner(import) {
+        return Ok(());
+    }
+    if import.peer.link.is_inherited() {
+        return Ok(());
+    }
+    let found = if waits || !call::is_loop_running(py) {
+        let until = Instant::now() + if waits { REVIVAL } else { UNWAITED };
+        go_straight(py, import, limit.map_or(until, |limit| limit.min(until)))
+    } else {
+        Ok(None) // a loop is not kept waiting
+    };
+    match found {
+        Err(error) if is_fatal(py, &error) => return Err(error),
+        Err(_) if limit.is_some_and(|limit| limit <= Instant::now()) => {} // nor is the call made
+        found => {
+            let _ = import.way.set(found.unwrap_or(None)); // another thread may have been faster
+        }
+    }
+    Ok(())
+}
+
+/// Whether `error` is meant for the code that runs, and not for an attempt that it makes beside.
+pub(crate) fn is_fatal(py: Python<'_>, error: &PyErr) -> bool {
+    !error.is_instance_of::<PyException>(py) || errors::is_own(py, error, "CallCancelled")
+}
+
+/// Has our owner say where the object of `import` lives, and connects to that host. What that one knows it by.
+fn go_straight(py: Python<'_>, import: &Arc<Import>, until: Instant) -> PyResult<Option<Arc<Import>>> {
+    let proxy = Bound::new(py, Proxy::root(Arc::clone(import)))?;
+    let told = ask_door(py, &import.peer, "way", &PyTuple::new(py, [proxy])?, Want::Value, until)?;
+    let Some((place, token, label)) = told.extract::<Option<(String, Bound<'_, PyAny>, String)>>()? else {
+        return Ok(None);
+    };
+    let (peer, _lease) = reach(py, &(place, Vec::new()), Kind::Sibling(&label), until)?;
+    let found = ask_door(py, &peer, "meet", &PyTuple::new(py, [token])?, Want::Reference, until)?;
+    let Ok(found) = found.cast_exact::<Proxy>() else { return Ok(None) };
+    let mut led_here = peer.led_here.lock().unwrap_or_else(PoisonError::into_inner);
+    led_here.retain(|import| import.strong_count() > 0);
+    led_here.push(Arc::downgrade(import));
+    Ok(Some(Arc::clone(path::root(found.get()))))
+}
+
+/// What the host of `proxy` is called, where it is one that others of our hosts may call straight; None where it is not.
+///
+/// Not where each caller has a thread, which holds locks: that is to outlive connections that come and go.
+#[pyfunction]
+#[pyo3(signature = (proxy, /))]
+pub(crate) fn _may_go_straight(proxy: &Bound<'_, Proxy>) -> PyResult<Option<String>> {
+    let peer = &path::root(proxy.get()).peer;
+    let has_lanes = peer.link.peer().is_none_or(|hello| hello.capabilities.has(Capabilities::LANES));
+    if has_lanes || !relays::is_of_host(peer) {
+        return Ok(None);
+    }
+    service::ensure(proxy.py())?;
+    peer.link.serve(); // from now on it may hand something over at any time
+    Ok(Some(peer.label.clone()))
+}
 
 /// In a forked child, connects anew for the object that `import` names, if it is what is served itself or lives in a host
 /// that listens: the connection is the parent's. Nothing to do otherwise.
@@ -300,7 +372,7 @@ pub(crate) fn revive(py: Python<'_>, import: &Arc<Import>) -> PyResult<()> {
     Ok(())
 }
 
-fn connect_anew(py: Python<'_>, place: &(String, Vec<u8>), kind: Kind, until: Instant) -> PyResult<Arc<Peer>> {
+fn connect_anew(py: Python<'_>, place: &(String, Vec<u8>), kind: Kind<'_>, until: Instant) -> PyResult<Arc<Peer>> {
     let (endpoint, key) = (endpoint(&place.0)?, Key::new(&place.1));
     let config = host::config(Capabilities::CHUNKS, py);
     let inbox = service::process_inbox();
@@ -311,14 +383,19 @@ fn connect_anew(py: Python<'_>, place: &(String, Vec<u8>), kind: Kind, until: In
     }
     let link = made.map_err(|error| connect_error(py, &error))?;
     let (label, secret) = match (kind, link.peer()) {
+        (Kind::Sibling(label), _) => (label.to_owned(), None),
         (Kind::Host, Some(hello)) => (format!("host {}", hello.pid), Some(new_secret(py)?)),
         _ => (format!("the server at {endpoint}"), None),
     };
     let peer = Peer::new(link, None, label, true);
+    let is_sibling = matches!(kind, Kind::Sibling(_));
+    if is_sibling {
+        let _ = peer.is_sibling.set(());
+    }
     let _ = peer.reached.set(Reached { place: place.clone(), root: OnceLock::new(), secret });
     let mut connections = connections();
     connections.retain(|_, peer| peer.strong_count() > 0);
-    connections.insert(place.clone(), Arc::downgrade(&peer));
+    connections.insert((place.0.clone(), place.1.clone(), is_sibling), Arc::downgrade(&peer));
     Ok(peer)
 }
 

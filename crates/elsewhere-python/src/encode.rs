@@ -23,7 +23,9 @@ use pyo3::types::{
 
 use crate::buffers::room_for;
 use crate::future::Future;
+use crate::handing::{self, Given};
 use crate::kinds::{goes_by_name, goes_by_reference};
+use crate::lifecycle;
 use crate::path::{self, Place};
 use crate::peer::{HANDED_OVER, Peer, Reason};
 use crate::pickling;
@@ -65,6 +67,7 @@ pub(crate) struct Mark {
     containers: usize,
     enclosed: (usize, usize),
     arrays: usize,
+    given: usize,
 }
 
 /// Writes values for one peer. What it granted is taken back if the message is never sent.
@@ -77,6 +80,10 @@ pub(crate) struct Encoder<'w, 'py> {
     /// Whether the peer has objects of ours by a fork.
     inherits: bool,
     granted: Vec<ObjectId>,
+    /// Whether references go by way of the owner that the peer and we have in common.
+    gives_by_owner: bool,
+    /// Those that were written so, for the owner to have before the message is sent.
+    given: Vec<Given>,
     /// Whether content may go beside the message.
     encloses: bool,
     enclosed: Enclosed,
@@ -106,6 +113,8 @@ impl<'w, 'py> Encoder<'w, 'py> {
             is_argument,
             inherits: is_argument && peer.inherited(py).is_some(),
             granted: Vec::new(),
+            gives_by_owner: peer.is_sibling.get().is_some(),
+            given: Vec::new(),
             encloses: false,
             enclosed: Enclosed::default(),
             arrays: Vec::new(),
@@ -191,7 +200,23 @@ impl<'w, 'py> Encoder<'w, 'py> {
 
     /// Whether the peer holds this very object.
     pub(crate) fn holds(&self, value: &Bound<'_, PyAny>) -> bool {
-        self.peer.is_exported(value)
+        match lifecycle::owner().filter(|_| self.gives_by_owner) {
+            Some(owner) => owner.is_exported(value),
+            None => self.peer.is_exported(value),
+        }
+    }
+
+    /// Hands the owner what was written of it by a word. To be called before the message is sent.
+    ///
+    /// # Errors
+    /// Those of a post to the owner.
+    pub(crate) fn hand_over_given(&mut self) -> PyResult<()> {
+        self.given.drain(..).try_for_each(|given| given.hand_over(self.py))
+    }
+
+    /// References are those of this connection, whoever the peer is.
+    pub(crate) fn give_itself(&mut self) {
+        self.gives_by_owner = false;
     }
 
     /// Writes one argument that stands alone (a key, a value to set).
@@ -284,10 +309,13 @@ impl<'w, 'py> Encoder<'w, 'py> {
             containers: self.container_count,
             enclosed: self.enclosed.mark(),
             arrays: self.arrays.len(),
+            given: self.given.len(),
         }
     }
 
-    pub(crate) fn roll_back(&mut self, Mark { position, granted, promised, containers, enclosed, arrays }: Mark) {
+    pub(crate) fn roll_back(&mut self, mark: Mark) {
+        let Mark { position, granted, promised, containers, enclosed, arrays, given } = mark;
+        self.given.truncate(given);
         self.arrays.truncate(arrays);
         self.enclosed.truncate(enclosed);
         self.out.truncate(position);
@@ -478,6 +506,13 @@ impl<'w, 'py> Encoder<'w, 'py> {
         if Arc::ptr_eq(&import.peer, self.peer) {
             return self.coming_home(proxy);
         }
+        if self.gives_by_owner && handing::is_of_owner(import) {
+            if matches!(inner.place, Place::Root(_)) && Arc::ptr_eq(&import.target().peer, self.peer) {
+                self.out.reference(&ReferenceHead::Home { object: import.target().object });
+                return Ok(());
+            }
+            return Ok(self.give_by_owner(proxy.as_any(), false)?);
+        }
         if matches!(inner.place, Place::Root(_)) {
             return Ok(self.offer(proxy.as_any())?);
         }
@@ -518,6 +553,9 @@ impl<'w, 'py> Encoder<'w, 'py> {
 
     /// Writes a stream whose items go by reference, too.
     pub(crate) fn offer_stream_of_references(&mut self, stream: &Bound<'py, PyAny>) -> PyResult<()> {
+        if self.gives_by_owner {
+            return self.give_by_owner(stream, true);
+        }
         self.offer(stream)?;
         if let Some(object) = self.granted.last() {
             self.peer.give_references(*object);
@@ -531,6 +569,9 @@ impl<'w, 'py> Encoder<'w, 'py> {
     }
 
     fn offer_because(&mut self, object: &Bound<'py, PyAny>, reason: Reason) -> PyResult<()> {
+        if self.gives_by_owner {
+            return self.give_by_owner(object, false);
+        }
         let offer = self.peer.export(object, reason)?;
         self.granted.push(offer.object);
         self.out.reference(&ReferenceHead::Offer {
@@ -586,6 +627,7 @@ impl<'w, 'py> Encoder<'w, 'py> {
                 self.lazy_coming_home(proxy.get(), ObjectId::BOOTSTRAP)
             }
             Ok(proxy) if Arc::ptr_eq(&path::root(proxy.get()).peer, self.peer) => self.proxy(proxy),
+            Ok(proxy) if self.gives_by_owner && handing::is_of_owner(path::root(proxy.get())) => self.proxy(proxy),
             Ok(proxy) => {
                 let value = self.elsewhere(proxy)?;
                 self.place(ObjectId::BOOTSTRAP, 1, |nested| {

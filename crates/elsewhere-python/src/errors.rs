@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::decode::Decoder;
+use crate::handing;
 use crate::peer::Peer;
 use crate::sent::Subject;
 use std::sync::Arc;
@@ -68,14 +69,23 @@ pub(crate) fn lost(py: Python<'_>, peer: &Peer, loss: &Loss, outcome: Option<Out
         _ => text.to_owned(),
     };
     let label = &peer.label;
+    let told = match handing::end_of(py, peer) {
+        Ok(told) => told,
+        Err(interrupt) => return interrupt,
+    };
+    let loss = told.map_or(loss, |told| &told.loss);
     match loss {
         Loss::Died { pid, exit_code, signal, stderr_tail, is_untold } => factory(py, "_host_died", |py| {
             let tail = String::from_utf8_lossy(stderr_tail);
-            let is_killed_here = peer.is_killed_here.load(Ordering::SeqCst);
+            let is_killed_here = told.map_or_else(|| peer.is_killed_here.load(Ordering::SeqCst), |told| told.is_killed);
             let known_of_end = (is_killed_here, *is_untold);
             let arguments = (*pid, *exit_code, *signal, tail, outcome.map(word), label.as_str(), method, known_of_end);
             arguments.into_pyobject(py)
         }),
+        Loss::Closed if told.is_some() => {
+            let text = known(&format!("{label} was closed by the process that started it"));
+            make(py, "HostClosed", &text, outcome, Some(peer), method)
+        }
         Loss::Closed => {
             make(py, "HostClosed", &known(&format!("{label} was closed here")), outcome, Some(peer), method)
         }
@@ -135,6 +145,11 @@ pub(crate) fn refused(py: Python<'_>, peer: &Peer, method: &str, error: &SubmitE
             make(py, "MessageTooLarge", &text, not_started, Some(peer), Some(method))
         }
         SubmitError::Closing if !peer.link.is_closing() => {
+            match handing::end_of(py, peer) {
+                Ok(Some(told)) => return lost(py, peer, &told.loss, not_started, Some(method)),
+                Ok(None) => {}
+                Err(interrupt) => return interrupt,
+            }
             let text = format!("{} takes no more calls; {method} was not sent", peer.label);
             make(py, "ConnectionLost", &text, not_started, Some(peer), Some(method))
         }

@@ -9,7 +9,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use elsewhere_engine::{Company, Key, Listener, Observer, Welcome, Work};
-use elsewhere_proto::{CallId, Capabilities, ChainId, ObjectId};
+use elsewhere_proto::{CallId, Capabilities, ChainId, ObjectId, Reason};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
@@ -85,13 +85,26 @@ pub(crate) fn left(py: Python<'_>, guest: &Arc<Peer>) {
 }
 
 /// Let no guest in any more, and end the connections of those who are here.
+///
+/// Those whose calls are not answered yet are told to make no further ones. Gives whether there are any: call it again then.
 #[pyfunction]
-pub(crate) fn _dismiss_guests(py: Python<'_>) {
+pub(crate) fn _dismiss_guests(py: Python<'_>) -> bool {
     let listener = LISTENER.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let is_first = listener.is_some();
     py.detach(|| drop(listener));
-    for guest in peer::all().into_iter().filter(|peer| peer.is_guest.get().is_some()) {
-        guest.link.abandon();
+    let mut is_any_left = false;
+    for guest in peer::all().into_iter().filter(|peer| peer.is_guest.get().is_some() && !peer.link.is_lost()) {
+        guest.link.drain();
+        if is_first {
+            guest.link.go_away(Reason::SHUTDOWN, "its owner has it end");
+        }
+        if guest.link.stats().answers > 0 || guest.link.is_behind() {
+            is_any_left = true;
+        } else {
+            guest.link.abandon();
+        }
     }
+    is_any_left
 }
 
 /// In a fork of a host: its parent listens.
@@ -118,6 +131,15 @@ pub(crate) fn _remove_guest() -> PyResult<()> {
 #[pyfunction]
 pub(crate) fn _calling_link(py: Python<'_>) -> Option<u64> {
     chain::current(py).map(|(_, link)| link)
+}
+
+/// Whoever makes the call that runs is a host of the same owner.
+#[pyfunction]
+pub(crate) fn _note_sibling(py: Python<'_>) {
+    let Some((_, link)) = chain::current(py) else { return };
+    if let Some(peer) = peer::all().into_iter().find(|peer| peer.link.id() == link) {
+        let _ = peer.is_sibling.set(());
+    }
 }
 
 /// What the peer at the other end of the connection `link` holds under `number`; None where it holds nothing so.

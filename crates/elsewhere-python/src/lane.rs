@@ -24,6 +24,8 @@ pub(crate) struct Lane {
 
 thread_local! {
     static OF_THREAD: Lane = Lane::new();
+    /// The lane of what this thread says beside its calls, which is in no order with them.
+    static BESIDE: Lane = Lane::new();
     /// The lane of the call that this thread passes on.
     static PASSED_ON: RefCell<Option<Arc<Lane>>> = const { RefCell::new(None) };
 }
@@ -31,6 +33,11 @@ thread_local! {
 /// From now on this thread makes its calls in `lane`, or in its own again. Gives what was before.
 pub(crate) fn stand_in(lane: Option<Arc<Lane>>) -> Option<Arc<Lane>> {
     PASSED_ON.replace(lane)
+}
+
+/// The lane and number of what is in no order with the calls of this thread.
+pub(crate) fn next_beside(link: &Arc<Link>) -> (LaneId, u32) {
+    BESIDE.with(|lane| lane.next(link))
 }
 
 /// The lane of one task. It ends with the task's context.

@@ -29,6 +29,7 @@ mod forked;
 mod future;
 mod guarded;
 mod guests;
+mod handing;
 mod home;
 mod host;
 mod ids;
@@ -75,14 +76,17 @@ mod _core {
     use crate::{
         buffers::{_shared_span, _shares, shared_memory},
         connecting::{
-            _ask_to_listen, _connect, _forget_connections, _grant, _is_relayed, _known_key, _redeem, _redeem_at_host,
-            _wait_served,
+            _ask_to_listen, _connect, _forget_connections, _grant, _is_relayed, _known_key, _may_go_straight, _redeem,
+            _redeem_at_host, _wait_served,
         },
         coroutines::Running,
         deadline::Deadline,
         forked::{HostFork, start_forked_host},
         future::Future,
-        guests::{_add_guest, _calling_link, _dismiss_guests, _held_by, _listen_for_guests, _remove_guest},
+        guests::{
+            _add_guest, _calling_link, _dismiss_guests, _held_by, _listen_for_guests, _note_sibling, _remove_guest,
+        },
+        handing::{_end_of, _take, _take_back},
         home::{_flush_after_calls, _tell_owner, HomeQueue},
         host::{HostCore, adopt_owner, start_host, start_local_host},
         lane::TaskLane,

@@ -152,7 +152,7 @@ fn write_attribute(encoder: &mut Encoder<'_, '_>, name: &Py<PyString>) -> PyResu
 
 /// `dog.friends[0].name` with the class name for the root: for texts, so it never fails and never does I/O.
 pub(crate) fn text(py: Python<'_>, proxy: &Proxy) -> String {
-    let mut text = root(proxy).class.qualname.clone();
+    let mut text = root(proxy).target().class.qualname.clone();
     for step in steps(proxy) {
         match step {
             Step::Attribute(name) => {

@@ -19,6 +19,7 @@ use crate::abilities::Abilities;
 use crate::class_info::ClassInfo;
 use crate::connecting::Reached;
 use crate::definitions::Definitions;
+use crate::handing::{self, ToldEnd};
 use crate::home::Showing;
 use crate::ids::{IdMap, IdSet};
 use crate::promise::Promises;
@@ -69,6 +70,12 @@ pub(crate) struct Peer {
     pub(crate) listens: OnceLock<Reached>,
     /// Set of who has come to this host without being its owner.
     pub(crate) is_guest: OnceLock<()>,
+    /// Set where both ends are hosts of one owner, by way of whom they pass references.
+    pub(crate) is_sibling: OnceLock<()>,
+    /// Those whose calls go straight to it, of a sibling.
+    pub(crate) led_here: Mutex<Vec<Weak<Import>>>,
+    /// How it ended, of a sibling that has.
+    pub(crate) told_end: OnceLock<Option<ToldEnd>>,
     /// What its owner wants of it.
     pub(crate) traits: OnceLock<host::Traits>,
     /// Whether the host ends with our last handle.
@@ -175,6 +182,9 @@ pub(crate) struct Import {
     pub(crate) hash: OnceLock<isize>,
     /// What stands for it in a process that was forked since, which has connected anew.
     pub(crate) heir: OnceLock<Arc<Self>>,
+    /// Of a proxy of our owner's: how it is called, found at its first use: straight, under the number that the process
+    /// where its object lives has given us, or by way of the owner.
+    pub(crate) way: OnceLock<Option<Arc<Self>>>,
     _lease: Option<Arc<Lease>>,
 }
 
@@ -184,8 +194,17 @@ impl Import {
         self.heir.get().map_or(self, Self::latest)
     }
 
+    /// What calls of it name: itself, or what the process where its object lives has given us.
+    pub(crate) fn target(self: &Arc<Self>) -> &Arc<Self> {
+        let straight = self.way.get().and_then(Option::as_ref);
+        straight.filter(|straight| !straight.peer.link.is_inherited()).unwrap_or(self)
+    }
+
     /// Gives the references back now; what is called through this import afterwards finds the object gone.
     pub(crate) fn give_back(&self) {
+        if let Some(Some(straight)) = self.way.get() {
+            straight.give_back();
+        }
         self.peer.forget(self.object);
         let count = self.count.swap(0, Ordering::Relaxed); // Relaxed: a count that stands for itself
         if count > 0 {
@@ -223,6 +242,9 @@ impl Peer {
             returns: OnceLock::new(),
             listens: OnceLock::new(),
             is_guest: OnceLock::new(),
+            is_sibling: OnceLock::new(),
+            led_here: Mutex::default(),
+            told_end: OnceLock::new(),
             traits: OnceLock::new(),
             owned,
             tables: Mutex::default(),
@@ -453,6 +475,7 @@ impl Peer {
             count: AtomicU32::new(1),
             hash: OnceLock::new(),
             heir: OnceLock::new(),
+            way: OnceLock::new(),
             _lease: lease,
         });
         tables.imports.insert(object.0, Arc::downgrade(&import));
@@ -469,6 +492,7 @@ impl Peer {
             count: AtomicU32::new(0),
             hash: OnceLock::new(),
             heir: OnceLock::new(),
+            way: OnceLock::new(),
             _lease: self.lease(),
         })
     }
@@ -476,7 +500,9 @@ impl Peer {
     /// Whether a call of this thread may name an earlier one whose answer is not here: see the protocol's promises.
     pub(crate) fn takes_promises(&self) -> bool {
         let is_serial = self.link.peer().is_some_and(|hello| hello.capabilities.has(Capabilities::SERIAL));
-        is_serial && self.far.get().is_none() && self.near.get().is_none() && self.owned
+        // What a sibling has answered may name what it has handed to the owner, which is asked for once.
+        let is_near = self.far.get().is_some() || self.near.get().is_some() || self.is_sibling.get().is_some();
+        is_serial && !is_near && self.owned
     }
 
     /// A later offer of the object begins a new import.
@@ -608,6 +634,7 @@ pub(crate) fn sweep(py: Python<'_>) {
         home::show_last(py, &peer);
         producing::forget_link(peer.link.id());
         relays::forget_link(peer.link.id());
+        handing::forget_link(py, peer.link.id());
         peer.clear(py);
     }
 }

@@ -439,6 +439,7 @@ impl StreamTurn {
             encoder.abandon();
             return Err(error);
         }
+        encoder.hand_over_given()?;
         let enclosed = encoder.take_enclosed();
         let granted = encoder.into_granted();
         let link = &self.peer.link;

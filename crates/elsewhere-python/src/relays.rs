@@ -21,7 +21,7 @@ use crate::lane::{self, Lane};
 use crate::peer::{self, Peer};
 use crate::proxy::Proxy;
 use crate::serving::{self, Concurrency};
-use crate::{lifecycle, service, stream};
+use crate::{handing, lifecycle, service, stream};
 
 /// How long a thread waits for its next call.
 const LINGER: Duration = Duration::from_millis(200);
@@ -44,10 +44,14 @@ fn lanes() -> MutexGuard<'static, Lanes> {
     LANES.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether it is a host of ours.
+pub(crate) fn is_of_host(peer: &Peer) -> bool {
+    peer.is_owned() && peer.process.is_some()
+}
+
 /// Whether calls of `object` by `peer` are passed on.
 fn is_relayed(peer: &Peer, object: &Bound<'_, PyAny>) -> bool {
-    let is_of_host = peer.is_owned() && peer.process.is_some();
-    is_of_host && (object.is_exact_instance_of::<Proxy>() || stream::import_of(object).is_some())
+    is_of_host(peer) && (object.is_exact_instance_of::<Proxy>() || stream::import_of(object).is_some())
 }
 
 /// Leaves `work` to a thread of its own if it is a call that is passed on; gives it back otherwise.
@@ -60,6 +64,7 @@ pub(crate) fn take(py: Python<'_>, work: Work) -> Option<Work> {
         return None;
     }
     let is_relayed = is_last_word
+        || handing::is_beside(&incoming.call) && peer::of_link(&incoming.link).is_some_and(|peer| is_of_host(&peer))
         || target != ObjectId::BOOTSTRAP
             && peer::of_link(&incoming.link)
                 .is_some_and(|peer| peer.exported_unseen(py, target).is_some_and(|object| is_relayed(&peer, &object)));
@@ -108,10 +113,19 @@ pub(crate) fn _pass_on(py: Python<'_>) {
             }
             // What was pushed while this thread still counted as one that waits is left to it.
             None if inbox().has_work_for(Taker::Any) => {}
+            None if stays(py) => {}
             None => break,
         }
     }
     THREADS.fetch_sub(1, Ordering::SeqCst);
+}
+
+/// Whether this thread, which has nothing to do, is the one that sees to what nobody has asked for.
+fn stays(py: Python<'_>) -> bool {
+    if ARE_TO_END.load(Ordering::SeqCst) || THREADS.load(Ordering::SeqCst) > 1 {
+        return false;
+    }
+    handing::let_go(py)
 }
 
 fn run(py: Python<'_>, work: Work) {
@@ -146,7 +160,10 @@ pub(crate) struct PassedOn {
 
 /// Takes note that this thread runs a call that `object` may pass on.
 pub(crate) fn enter(peer: &Peer, incoming: &Incoming, object: Option<&Bound<'_, PyAny>>) -> Option<PassedOn> {
-    object.filter(|object| is_relayed(peer, object))?;
+    let is_asked_for_way = is_of_host(peer) && handing::is_for_way(&incoming.call);
+    if !is_asked_for_way {
+        object.filter(|object| is_relayed(peer, object))?;
+    }
     let origin = (incoming.link.id(), incoming.call.lane);
     let lane = Arc::clone(lanes().entry(origin).or_insert_with(|| Arc::new(Lane::new())));
     Some(PassedOn { before: lane::stand_in(Some(lane)) })

@@ -13,6 +13,7 @@ use pyo3::prelude::*;
 
 use super::{Encoder, Stop};
 use crate::future::Future;
+use crate::handing::Given;
 use crate::peer::Peer;
 use crate::proxy::Proxy;
 use crate::{call, chain, lane, path, service};
@@ -104,6 +105,7 @@ impl<'py> Encoder<'_, 'py> {
         self.promised.append(&mut nested.promised);
         self.poison = self.poison.take().or(nested.poison.take());
         self.enclosed.append(nested.take_enclosed());
+        self.given.append(&mut nested.given);
         let granted = nested.into_granted();
         self.granted.extend(granted);
         result?;
@@ -116,6 +118,25 @@ impl<'py> Encoder<'_, 'py> {
         self.out.reference(&ReferenceHead::Place { object, steps, values });
         self.out.encoded(&written);
         Ok(())
+    }
+
+    /// Writes where `object` is to be had once the owner has it. `is_declared`: it is a stream of references.
+    pub(super) fn give_by_owner(&mut self, object: &Bound<'py, PyAny>, is_declared: bool) -> PyResult<()> {
+        let given = Given::new(object, is_declared)?;
+        let parts = given.parts(self.py)?;
+        self.given.push(given);
+        let written = self.place(ObjectId::BOOTSTRAP, 2, |nested| {
+            nested.op(Op::Attribute);
+            nested.text("take")?;
+            nested.op(Op::Call);
+            nested.give_itself();
+            nested.arguments(&parts, None)
+        });
+        match written {
+            Ok(()) => Ok(()),
+            Err(Stop::Failed(error)) => Err(error),
+            Err(Stop::Pickle) => unreachable!("a few bytes need no pickle"),
+        }
     }
 
     /// Reads a path on another host beforehand, by the rule for results. What that raises is why nothing is sent.
