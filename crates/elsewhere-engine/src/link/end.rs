@@ -292,7 +292,8 @@ impl Link {
         lock(&self.end.failure).clone()
     }
 
-    fn plain_loss(&self) -> Loss {
+    /// How the link ends, or would end now, as far as it is known here.
+    pub(super) fn plain_loss(&self) -> Loss {
         if let Some(text) = self.violation() {
             return Loss::Violated { text };
         }

@@ -8,7 +8,7 @@ use elsewhere_proto::{CallId, Event, IncomingCall, Outcome, Want};
 
 use super::Link;
 use crate::chains;
-use crate::error::{Arrival, Loss};
+use crate::error::Arrival;
 use crate::home::Home;
 use crate::inbox::{Incoming, Work};
 use crate::interrupts::{self, Interrupt};
@@ -41,7 +41,8 @@ impl Link {
             Event::Lost { call, token, outcome } => {
                 let outcome =
                     if outcome == Outcome::Unknown && self.is_peer_dead() { self.recorded(call) } else { outcome };
-                let loss = self.loss().unwrap_or_else(|| Arc::new(Loss::Closed));
+                // Before the end the peer has said that it will not begin this one.
+                let loss = self.loss().unwrap_or_else(|| Arc::new(self.plain_loss()));
                 self.complete(&token, Arrival::Lost { loss, outcome });
             }
             Event::Items { token, count, body, .. } => {

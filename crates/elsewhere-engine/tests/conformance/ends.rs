@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use elsewhere_engine::transport::Half;
 use elsewhere_engine::{Arrival, Inbox, InboxWake, Loss, Observer, SubmitError, Work};
-use elsewhere_proto::{Outcome, Want};
+use elsewhere_proto::{Outcome, Reason, Want};
 
 use crate::raw::*;
 use crate::support::*;
@@ -17,6 +17,7 @@ conformance! {
     end_in_the_middle_of_a_frame_loses_the_call
     garbage_ends_the_link
     close_finishes_what_was_accepted
+    call_that_meets_a_peer_which_went_away_is_told_why
     loss_tells_every_call_and_observer_once
     use_after_the_loss_tells_the_loss
     answer_after_a_cancel_comes_to_nobody
@@ -78,6 +79,21 @@ fn close_finishes_what_was_accepted(mechanism: Mechanism) {
     }
     end.send(near.loss()).unwrap();
     assert_eq!(ended.recv().unwrap().as_deref(), Some(&Loss::Closed));
+}
+
+fn call_that_meets_a_peer_which_went_away_is_told_why(mechanism: Mechanism) {
+    let _watchdog = Watchdog::new("call_that_meets_a_peer_which_went_away_is_told_why");
+    let (near, far) = links(mechanism);
+    far.go_away(Reason::SHUTDOWN, "it is closed");
+
+    let pending = Call::new(b"late").submit(&near);
+
+    match arrival(&near, &pending) {
+        Arrival::Lost { loss, outcome: Outcome::NotStarted } => {
+            assert_eq!(*loss, Loss::Refused { text: "it is closed".to_owned() });
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 fn loss_tells_every_call_and_observer_once(mechanism: Mechanism) {

@@ -106,7 +106,7 @@ pub enum Event<T> {
         /// What the ping carried.
         token: u64,
     },
-    /// The peer goes away. Calls of ours above `last` are told as [`Lost`](Self::Lost), not started.
+    /// The peer goes away. Calls of ours above `last` are told behind it as [`Lost`](Self::Lost), not started.
     GoAway {
         /// The last call that it accepts.
         last: CallId,

@@ -247,6 +247,7 @@ impl<T: Clone> Connection<T> {
         let last = CallId(header.id);
         self.is_closing = true;
         self.output.drop_calls_after(last);
+        self.events.push_back(Event::GoAway { last, reason: Reason(header.number), text }); // why they are lost, first
         let lost: Vec<_> = self.calls.iter().map(|call| call.id).filter(|id| *id > last).collect();
         for call in lost {
             let Some(entry) = self.calls.remove(call) else { continue };
@@ -254,7 +255,6 @@ impl<T: Clone> Connection<T> {
                 self.events.push_back(Event::Lost { call, token, outcome: Outcome::NotStarted });
             }
         }
-        self.events.push_back(Event::GoAway { last, reason: Reason(header.number), text });
         Ok(())
     }
 

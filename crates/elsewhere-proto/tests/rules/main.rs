@@ -452,8 +452,8 @@ fn go_away_tells_which_calls_have_not_started() {
     carry(&mut far, &mut near);
 
     let told = events(&mut near);
-    assert_eq!(told[0], Event::Lost { call: late, token: 2, outcome: Outcome::NotStarted });
-    assert!(matches!(&told[1], Event::GoAway { last: CallId(1), text, .. } if text == "updating"));
+    assert!(matches!(&told[0], Event::GoAway { last: CallId(1), text, .. } if text == "updating"));
+    assert_eq!(told[1], Event::Lost { call: late, token: 2, outcome: Outcome::NotStarted });
     assert_eq!(Make::default().try_on(&mut near), Err(CallRefused::Closing));
     assert_eq!((near.state(), far.state()), (State::Closing, State::Closing));
 
