@@ -199,7 +199,7 @@ def threads() -> set[str]:
 
 def shared_memory() -> set[str]:
     """What lies in shared memory, but for what multiprocessing makes, perhaps of another program of this machine."""
-    return {name for name in os.listdir("/dev/shm") if not name.startswith(("sem.mp-", "psm_"))}
+    return {name for name in os.listdir("/dev/shm") if not name.startswith(("sem.", "psm_"))}
 
 
 def _footprint() -> dict[str, object]:

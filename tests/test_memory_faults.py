@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import elsewhere
+from conftest import shared_memory
 from heaps import LARGE, Box, Heap, footprint
 
 HERE = Path(__file__).parent
@@ -180,17 +181,12 @@ def test_so_many_arrays_are_kept_that_the_rest_is_copied(far_heap):
         assert (elsewhere.get(kept[number]) == number % 251).all()
 
 
-def named() -> list[str]:
-    """What lies in /dev/shm, but for what multiprocessing names there, in other programs that run beside this one."""
-    return sorted(name for name in os.listdir("/dev/shm") if not name.startswith(("sem.", "psm_")))
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(150 + KILLS)
 @pytest.mark.usefixtures("shares_memory")
 def test_hosts_killed_at_any_instant_leave_no_memory():
     instants = random.Random(51)
-    names = named()
+    names = shared_memory()
     value = np.zeros(LARGE, "u1")
     read_only = np.frombuffer(bytes(LARGE), "u1")
     kept = []
@@ -213,13 +209,14 @@ def test_hosts_killed_at_any_instant_leave_no_memory():
     gc.collect()
     while footprint()[1]:
         threading.Event().wait(0.05)  # the test's time limit ends it
-    assert named() == names
+    assert shared_memory() == names
 
 
 OWNER = """
 import os, sys
 import numpy as np
 import elsewhere
+from conftest import shared_memory
 from heaps import LARGE, Heap
 with elsewhere.Host(start="exec") as host:
     heap = host.spawn(Heap)
@@ -237,7 +234,7 @@ with elsewhere.Host(start="exec") as host:
 @pytest.mark.timeout(150 + KILLS)
 def test_owners_killed_at_any_instant_leave_neither_hosts_nor_memory():
     instants = random.Random(52)
-    names = named()
+    names = shared_memory()
 
     for _ in range(KILLS // 5):
         owner = subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, text=True, cwd=HERE)
@@ -250,7 +247,7 @@ def test_owners_killed_at_any_instant_leave_neither_hosts_nor_memory():
 
         while Path(f"/proc/{host}/maps").exists() and "memfd:elsewhere" in maps_of(host):
             threading.Event().wait(0.02)  # the test's time limit ends it
-    assert named() == names
+    assert shared_memory() == names
 
 
 def maps_of(pid: int) -> str:
