@@ -35,7 +35,8 @@ impl Held {
         Self { start, len: bytes.len(), capacity: bytes.capacity(), is_taken: AtomicBool::new(false) }
     }
 
-    /// All of them. A part that was taken is its owner's, and not to be read any more.
+    /// All of them. A part that was taken is its owner's, who may change it: nothing is to depend on what it reads there. Who
+    /// looks for references that a failed call leaves passes over it.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: that many bytes of the vector, which lives as long as this, and is not changed but for the part taken.
