@@ -15,6 +15,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 LOCKED := $(if $(CI),--locked)
+PROFILING := PATH="$(CURDIR)/.tools/llvm/bin:$$PATH"
 
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -33,6 +34,7 @@ help:
 	@echo 'make demo     build, then run the demo (examples/demo.py)'
 	@echo 'make test     build, then run every check and every test'
 	@echo 'make build    only build and install into .venv'
+	@echo 'make wheel    build the wheel as it is published: dist/elsewhere-*.whl'
 	@echo 'make lint     only the checks that run nothing: formatting, clippy, ruff, types, walls'
 	@echo 'make bench    measure beside the standard library and the limits of the machine (QUICK=1: in less than a minute)'
 	@echo 'make bench-peers   the same beside RPyC, Pyro5, uactor and Ray, which it installs in .venv-peers'
@@ -67,14 +69,22 @@ $(STAMPS)/build: $(RUST_SOURCES) $(STAMPS)/requirements
 	$(BIN)/maturin develop --release --quiet $(LOCKED)
 	touch $@
 
-# The same as a wheel has it: what is measured is what users get.
-$(STAMPS)/build-optimised: $(RUST_SOURCES) $(STAMPS)/requirements
+# The same as a wheel has it: what is measured is what users get. It is built twice, first to see what runs when
+# training/train.py does what users do, then by what was seen; where LLVM's tool for that is not to be had, only once.
+$(STAMPS)/build-optimised: $(RUST_SOURCES) $(wildcard training/*) $(STAMPS)/requirements
 	rm -f $(STAMPS)/build
-	$(BIN)/maturin develop --profile wheel --quiet $(LOCKED)
+	profile=; if ./training/llvm_profdata.sh; then profile=--pgo; else echo 'building without a profile: slower' >&2; fi; \
+		$(PROFILING) $(BIN)/maturin develop --profile wheel $$profile --quiet $(LOCKED)
 	touch $@
 
 .PHONY: build
 build: $(STAMPS)/build
+
+# What is published: dist/elsewhere-*.whl.
+.PHONY: wheel
+wheel: $(STAMPS)/requirements
+	./training/llvm_profdata.sh
+	$(PROFILING) $(BIN)/maturin build --profile wheel --pgo --quiet $(LOCKED) --out dist
 
 # ---------------------------------------------------------------- the two commands
 .PHONY: demo
@@ -102,7 +112,7 @@ lint-python: build
 	$(BIN)/ruff check .
 	$(call say,types)
 	$(BIN)/mypy
-	$(BIN)/mypy examples benches checks docs $(wildcard tests/typing)
+	$(BIN)/mypy examples benches training checks docs $(wildcard tests/typing)
 	$(BIN)/python -m mypy.stubtest elsewhere._core --mypy-config-file pyproject.toml
 	$(BIN)/basedpyright
 	$(BIN)/python -m checks.complete_types

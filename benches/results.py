@@ -43,6 +43,8 @@ class Results:
 
 def machine(load_before: float) -> dict[str, Any]:
     """Where figures of now come from; the load of before shows whether the machine was quiet."""
+    from elsewhere._core import IS_PROFILED  # noqa: PLC0415 - who only reads a file need not have the package
+
     return {
         "date": dt.datetime.now(dt.UTC).isoformat(timespec="minutes"),
         "processor": _field("/proc/cpuinfo", "model name") or platform.machine(),
@@ -53,6 +55,7 @@ def machine(load_before: float) -> dict[str, Any]:
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "elsewhere": version("elsewhere"),
         "revision": _revision(),
+        "is_profiled": IS_PROFILED,
         "load_before": load_before,
         "load_after": os.getloadavg()[0],
     }

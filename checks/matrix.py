@@ -38,8 +38,7 @@ def version_of(interpreter: str) -> str | None:
 def build_wheel() -> Path:
     """Build the one wheel."""
     shutil.rmtree(WHEELS, ignore_errors=True)
-    maturin = Path(sys.executable).parent / "maturin"
-    subprocess.run([str(maturin), "build", "--profile", "wheel", "--quiet", "--out", str(WHEELS)], cwd=ROOT, check=True)
+    subprocess.run(["make", "wheel"], cwd=ROOT, check=True)
     (wheel,) = WHEELS.glob("*.whl")
     return wheel
 

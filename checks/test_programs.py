@@ -1,4 +1,4 @@
-"""The demo runs to its end; what it shows is for people to judge."""
+"""The demo runs to its end, what it shows is for people to judge; and so does what the compiler learns from."""
 
 from __future__ import annotations
 
@@ -32,3 +32,10 @@ def test_demo_runs_to_its_table() -> None:
     assert ended.stderr == ""
     assert "elsewhere.HostDied: host 'database'" in ended.stdout
     assert "files indexed" in ended.stdout
+
+
+def test_what_the_compiler_learns_from_runs_to_its_end() -> None:
+    ended = run("training/train.py", "0.05")
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert ended.stdout + ended.stderr == ""

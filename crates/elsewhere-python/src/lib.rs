@@ -86,7 +86,7 @@ mod _core {
         guests::{
             _add_guest, _calling_link, _dismiss_guests, _held_by, _listen_for_guests, _note_sibling, _remove_guest,
         },
-        handing::{_end_of, _take, _take_back},
+        handing::{_end_of, _grant_by_owner, _is_known_link, _take, _take_back},
         home::{_flush_after_calls, _tell_owner, HomeQueue},
         host::{HostCore, adopt_owner, start_host, start_local_host},
         lane::TaskLane,
@@ -121,6 +121,7 @@ mod _core {
         let py = module.py();
         crate::lifecycle::refuse_sub_interpreter(py)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        module.add("IS_PROFILED", env!("ELSEWHERE_IS_PROFILED") == "true")?;
         module.delattr("__all__")?; // PyO3 makes one; nobody imports a private module's names by `*`
         crate::lifecycle::install_hooks(module)?;
         if matches!(env!("ELSEWHERE_OPT_LEVEL"), "0" | "1") {
