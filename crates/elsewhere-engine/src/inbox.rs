@@ -131,6 +131,8 @@ pub struct Inbox {
     has_some: AtomicBool,
     /// Whether calls may come to other threads than the one that serves it, because threads wait in chains.
     is_shared: bool,
+    /// Whether there is a sign.
+    has_fd: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -178,7 +180,8 @@ impl Inbox {
     }
 
     fn create(is_shared: bool) -> Arc<Self> {
-        let inbox = Arc::new(Self { state: Mutex::default(), has_some: AtomicBool::new(false), is_shared });
+        let has_some = AtomicBool::new(false);
+        let inbox = Arc::new(Self { state: Mutex::default(), has_some, is_shared, has_fd: AtomicBool::new(false) });
         chains::add_inbox(&inbox);
         inbox
     }
@@ -201,6 +204,7 @@ impl Inbox {
             let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
             state.sign = Some(Sign { event, is_up: false });
             state.show();
+            self.has_fd.store(true, Ordering::SeqCst); // SeqCst: made once, and asked by whoever polls
         }
         Ok(state.sign.as_ref().map_or(-1, |sign| sign.event.as_raw_fd()))
     }
@@ -208,7 +212,7 @@ impl Inbox {
     /// Whether somebody polls for work.
     #[must_use]
     pub fn has_fd(&self) -> bool {
-        lock(&self.state).sign.is_some()
+        self.has_fd.load(Ordering::SeqCst)
     }
 
     /// Makes an inbox that came over a fork known again, empty.

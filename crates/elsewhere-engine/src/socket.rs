@@ -5,6 +5,7 @@ use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rustix::cmsg_space;
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
@@ -71,6 +72,19 @@ impl Stream {
     pub(crate) fn is_readable(&self) -> bool {
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         poll(&mut [PollFd::new(&*self.socket, PollFlags::IN)], Some(&now)) != Ok(0)
+    }
+
+    /// Waits until there is room to send again; whether there was in time.
+    pub(crate) fn wait_for_room(&self, timeout: Duration) -> bool {
+        let until = Instant::now() + timeout;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let Ok(left) = Timespec::try_from(left) else { return false };
+            match poll(&mut [PollFd::new(&*self.socket, PollFlags::OUT)], Some(&left)) {
+                Err(Errno::INTR) => {}
+                found => return found.is_ok_and(|count| count > 0),
+            }
+        }
     }
 
     /// The core that handled what came last: on one machine, that of the peer when it was sent.

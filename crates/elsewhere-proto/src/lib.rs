@@ -419,7 +419,8 @@
 //! | 3 | your number | we could not map this shared memory of yours; hand it over again to name it again |
 //!
 //! After 0 and 1 the receiver keeps what it uses, and lets go of what it kept for the case that it is named again. An entry 1
-//! passes nothing that was there before it. FORGET to a side without BUFFERS is a violation, as is an unknown what.
+//! passes nothing that was there before it, and by it the receiver takes all that was handed over: memory has no number 0, so
+//! an entry 1 of that has it do this and nothing else. FORGET to a side without BUFFERS is a violation, as is an unknown what.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(

@@ -235,14 +235,17 @@ fn has_elements(value: &Bound<'_, PyAny>) -> bool {
 /// An exact list, tuple or dict gets proxies for those of its elements that cannot be copied.
 fn write_elements<'py>(encoder: &mut Encoder<'_, 'py>, value: &Bound<'py, PyAny>) -> PyResult<()> {
     if let Ok(list) = value.cast_exact::<PyList>() {
-        encoder.begin_list(list.len())?;
-        list.iter().try_for_each(|element| write_element(encoder, &element))
+        let elements = list.to_tuple(); // what pickling an element runs may change the list
+        encoder.begin_list(elements.len())?;
+        elements.iter().try_for_each(|element| write_element(encoder, &element))
     } else if let Ok(tuple) = value.cast_exact::<PyTuple>() {
         encoder.begin_tuple(tuple.len())?;
         tuple.iter().try_for_each(|element| write_element(encoder, &element))
     } else if let Ok(dict) = value.cast_exact::<PyDict>() {
-        encoder.begin_map(dict.len())?;
-        dict.iter().try_for_each(|(key, element)| {
+        let items = dict.items(); // as above
+        encoder.begin_map(items.len())?;
+        items.iter().try_for_each(|item| {
+            let (key, element) = item.extract::<(Bound<'py, PyAny>, Bound<'py, PyAny>)>()?;
             write_result(encoder, &key)?;
             write_element(encoder, &element)
         })

@@ -216,7 +216,7 @@ fn ask_door<'py>(
     want: Want,
     until: Instant,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let _carried = deadline::carry(py, Some(until))?;
+    let _carried = deadline::carry_shorter(py, until)?;
     let subject = if method == "root" { "connect" } else { "pickle" };
     call::send_named(py, peer, method, arguments, subject.to_owned(), want)?.wait(py)
 }

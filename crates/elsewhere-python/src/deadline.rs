@@ -126,7 +126,16 @@ pub(crate) fn carry(py: Python<'_>, limit: Option<Instant>) -> PyResult<Option<C
     Ok(Some(Carried { token, moment }))
 }
 
-/// The same inside the running task, whose context is its own. What it gives is to be ended with the task.
+/// The same for what is made beside the calls of this thread, and has a limit of its own: the shorter of both holds.
+///
+/// # Errors
+/// As [`carry`].
+pub(crate) fn carry_shorter(py: Python<'_>, limit: Instant) -> PyResult<Option<Carried<'_>>> {
+    let limit = block_limit(py)?.map_or(limit, |block| block.min(limit));
+    carry(py, Some(limit))
+}
+
+/// The same as [`carry`] inside the running task, whose context is its own. What it gives is to be ended with the task.
 ///
 /// # Errors
 /// As [`carry`].

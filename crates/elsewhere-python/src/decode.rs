@@ -205,7 +205,7 @@ impl<'r, 'py> Decoder<'r, 'py> {
         let py = self.py;
         Ok(match *token {
             Token::List(len) => PyList::new(py, self.elements(len)?)?.into_any(),
-            Token::Tuple(len) => self.tuple(len)?.into_any(),
+            Token::Tuple(len) => self.tuple(len, Self::next)?.into_any(),
             Token::Set(len) => PySet::new(py, self.elements(len)?)?.into_any(),
             Token::FrozenSet(len) => PyFrozenSet::new(py, self.elements(len)?)?.into_any(),
             Token::Map(len) => self.map(len)?.into_any(),
@@ -219,13 +219,29 @@ impl<'r, 'py> Decoder<'r, 'py> {
     }
 
     /// Most argument lists are short, and need no vector between.
-    fn tuple(&mut self, len: usize) -> Result<Bound<'py, PyTuple>, Undecodable> {
+    fn tuple(
+        &mut self,
+        len: usize,
+        first: impl FnOnce(&mut Self) -> Result<Bound<'py, PyAny>, Undecodable>,
+    ) -> Result<Bound<'py, PyTuple>, Undecodable> {
         Ok(match len {
             0 => PyTuple::empty(self.py),
-            1 => PyTuple::new(self.py, [self.next()?])?,
-            2 => PyTuple::new(self.py, [self.next()?, self.next()?])?,
-            len => PyTuple::new(self.py, self.elements(len)?)?,
+            1 => PyTuple::new(self.py, [first(self)?])?,
+            2 => PyTuple::new(self.py, [first(self)?, self.next()?])?,
+            len => {
+                let mut all = vec![first(self)?];
+                all.extend(self.elements(len - 1)?);
+                PyTuple::new(self.py, all)?
+            }
         })
+    }
+
+    /// The next value; a word is most often a name that was told before.
+    fn word(&mut self) -> Result<Bound<'py, PyAny>, Undecodable> {
+        match self.reader.next_token()? {
+            Token::Str(text) if names::is_likely(text) => Ok(names::string(self.py, text).into_any()),
+            token => self.make(token),
+        }
     }
 
     fn map(&mut self, len: usize) -> Result<Bound<'py, PyDict>, Undecodable> {
@@ -275,7 +291,7 @@ impl<'r, 'py> Decoder<'r, 'py> {
     pub(crate) fn arguments(&mut self) -> Result<(Bound<'py, PyTuple>, Option<Bound<'py, PyDict>>), Undecodable> {
         match self.reader.next_token()? {
             Token::List(len) => {
-                let args = self.tuple(len)?;
+                let args = self.tuple(len, Self::word)?;
                 let Token::Map(len) = self.reader.next_token()? else {
                     return Err(Undecodable::Malformed(CodecError::Unexpected("a map of keyword arguments")));
                 };

@@ -21,7 +21,7 @@ use pyo3::types::{
     PyTuple,
 };
 
-use crate::buffers::room_for;
+use crate::buffers::{LARGE, room_for};
 use crate::future::Future;
 use crate::handing::{self, Given};
 use crate::kinds::{goes_by_name, goes_by_reference};
@@ -34,6 +34,10 @@ use crate::reference::Ref;
 
 /// How many mutable containers are compared for aliasing before pickle takes over (ENGINE rule: a scan, no table).
 const CONTAINERS_MAX: usize = 16;
+
+/// How many tuples and frozensets within others are written before pickle takes over, which writes what stands in several
+/// places once: what nests so, and is written at each place, can become as long as no memory is.
+const NESTED_MAX: usize = 1000;
 
 /// How deep containers nest before pickle takes over; the codec's own limit.
 const DEPTH_MAX: usize = 60;
@@ -87,11 +91,15 @@ pub(crate) struct Encoder<'w, 'py> {
     /// Whether content may go beside the message.
     encloses: bool,
     enclosed: Enclosed,
-    /// The arrays of numpy that were written: each must be one there.
+    /// The arrays of numpy that were written, and long texts and bytes: each must be one there.
     arrays: Vec<usize>,
     containers: [usize; CONTAINERS_MAX],
     container_count: usize,
     depth: usize,
+    /// Whether what is written stands in a tuple or a frozenset.
+    is_in_tuple: bool,
+    /// How many of these stood in another one.
+    nested: usize,
     /// Whether futures that are not settled may be named instead of waited for.
     may_promise: bool,
     /// Those that were.
@@ -121,6 +129,8 @@ impl<'w, 'py> Encoder<'w, 'py> {
             containers: [0; CONTAINERS_MAX],
             container_count: 0,
             depth: 0,
+            is_in_tuple: false,
+            nested: 0,
             may_promise: false,
             promised: Vec::new(),
             poison: None,
@@ -268,14 +278,17 @@ impl<'w, 'py> Encoder<'w, 'py> {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> Result<(), Stop> {
-        let goes_by_name = first.is_none_or(|first| self.peer.hands_over() || goes_by_name(first));
-        if !goes_by_name || (self.inherits && first.is_some()) {
+        if self.inherits && first.is_some() {
             return Err(Stop::Pickle);
         }
         self.out.begin_list(args.len() + usize::from(first.is_some()))?;
         match first {
             Some(first) if self.peer.hands_over() => self.value(first)?,
-            Some(first) => self.pickle(first, Some(first)).map_err(|_| Stop::Pickle)?, // the whole says what is wrong
+            Some(first) if goes_by_name(first) => {
+                self.pickle(first, Some(first)).map_err(|_| Stop::Pickle)?; // the whole says what is wrong
+            }
+            Some(first) if goes_by_reference(self.py, first, self.is_argument)? => return Err(Stop::Pickle), // as a copy
+            Some(first) => self.value(first)?,
             None => {}
         }
         for value in args.iter_borrowed() {
@@ -322,7 +335,7 @@ impl<'w, 'py> Encoder<'w, 'py> {
         self.roll_back_grants(granted);
         self.promised.truncate(promised);
         self.container_count = containers;
-        self.depth = 0;
+        (self.depth, self.is_in_tuple, self.nested) = (0, false, 0);
     }
 
     /// Writes one value.
@@ -336,6 +349,7 @@ impl<'w, 'py> Encoder<'w, 'py> {
         if let Ok(text) = value.cast_exact::<PyString>() {
             let text = text.to_str().map_err(|_| Stop::Pickle)?; // lone surrogates are pickle's business
             room_for(text.len())?;
+            self.enter_long(value, text.len())?;
             return Ok(self.out.str(text)?);
         }
         if let Ok(number) = value.cast_exact::<PyInt>() {
@@ -348,6 +362,7 @@ impl<'w, 'py> Encoder<'w, 'py> {
         } else if let Ok(truth) = value.cast_exact::<PyBool>() {
             self.out.bool(truth.is_true());
         } else if let Ok(bytes) = value.cast_exact::<PyBytes>() {
+            self.enter_long(value, bytes.as_bytes().len())?;
             self.bytes(bytes)?;
         } else if let Ok(proxy) = value.cast_exact::<Proxy>() {
             return self.proxy(proxy);
@@ -418,30 +433,28 @@ impl<'w, 'py> Encoder<'w, 'py> {
         }
         self.depth += 1;
         if let Ok(tuple) = value.cast_exact::<PyTuple>() {
+            let outer = self.enter_tuple()?;
             self.out.begin_tuple(tuple.len())?;
             for element in tuple.iter_borrowed() {
                 self.value(&element)?;
             }
+            self.is_in_tuple = outer;
         } else if let Ok(list) = value.cast_exact::<PyList>() {
             self.enter_container(value)?;
-            self.out.begin_list(list.len())?;
-            for element in list.iter() {
-                self.value(&element)?;
-            }
+            self.elements(list)?;
         } else if let Ok(dict) = value.cast_exact::<PyDict>() {
             self.enter_container(value)?;
             self.items(dict)?;
         } else if let Ok(set) = value.cast_exact::<PySet>() {
             self.enter_container(value)?;
-            self.out.begin_set(set.len())?;
-            for element in set.iter() {
-                self.value(&element)?;
-            }
+            self.members(set)?;
         } else if let Ok(set) = value.cast_exact::<PyFrozenSet>() {
+            let outer = self.enter_tuple()?;
             self.out.begin_frozen_set(set.len())?;
             for element in set.iter() {
                 self.value(&element)?;
             }
+            self.is_in_tuple = outer;
         } else {
             self.leaf(value)?;
         }
@@ -474,11 +487,37 @@ impl<'w, 'py> Encoder<'w, 'py> {
         Ok(())
     }
 
+    /// The elements of a list. Others may change it while one of them is written: then pickle takes over, whose rules these
+    /// are for lists, dicts and sets.
+    fn elements(&mut self, list: &Bound<'py, PyList>) -> Result<(), Stop> {
+        let len = list.len();
+        self.out.begin_list(len)?;
+        for index in 0..len {
+            let Ok(element) = list.get_item(index) else { return Err(Stop::Pickle) };
+            self.value(&element)?;
+        }
+        Ok(())
+    }
+
     fn items(&mut self, dict: &Bound<'py, PyDict>) -> Result<(), Stop> {
-        self.out.begin_map(dict.len())?;
-        for (key, value) in dict.iter() {
+        let len = dict.len();
+        self.out.begin_map(len)?;
+        let mut items = dict.iter();
+        for _ in 0..len {
+            let (key, value) = next_of(&mut items, dict.len() == len)?;
             self.value(&key)?;
             self.value(&value)?;
+        }
+        Ok(())
+    }
+
+    fn members(&mut self, set: &Bound<'py, PySet>) -> Result<(), Stop> {
+        let len = set.len();
+        self.out.begin_set(len)?;
+        let mut members = set.iter();
+        for _ in 0..len {
+            let member = next_of(&mut members, set.len() == len)?;
+            self.value(&member)?;
         }
         Ok(())
     }
@@ -494,6 +533,26 @@ impl<'w, 'py> Encoder<'w, 'py> {
             *slot = pointer;
         }
         self.container_count += 1;
+        Ok(())
+    }
+
+    /// Notes a tuple or a frozenset, of which many in each other are a case for pickle. Whether this one stands in another.
+    fn enter_tuple(&mut self) -> Result<bool, Stop> {
+        let outer = std::mem::replace(&mut self.is_in_tuple, true);
+        self.nested += usize::from(outer);
+        if self.nested > NESTED_MAX { Err(Stop::Pickle) } else { Ok(outer) }
+    }
+
+    /// Notes a text or bytes of `len` bytes; the same one twice is a case for pickle, where it is long.
+    fn enter_long(&mut self, value: &Bound<'py, PyAny>, len: usize) -> Result<(), Stop> {
+        if len < LARGE {
+            return Ok(());
+        }
+        let address = value.as_ptr() as usize;
+        if self.arrays.contains(&address) {
+            return Err(Stop::Pickle);
+        }
+        self.arrays.push(address);
         Ok(())
     }
 
@@ -649,6 +708,11 @@ impl<'w, 'py> Encoder<'w, 'py> {
             Err(Stop::Pickle) => unreachable!("a reference never asks to be pickled"),
         }
     }
+}
+
+/// What comes next in a container, which an iterator of these may be asked for as long as it `is_whole`.
+fn next_of<T>(items: &mut impl Iterator<Item = T>, is_whole: bool) -> Result<T, Stop> {
+    if is_whole { items.next().ok_or(Stop::Pickle) } else { Err(Stop::Pickle) }
 }
 
 /// A value that is larger than the format allows.

@@ -18,13 +18,13 @@ use elsewhere_proto::{IncomingCall, ObjectId, Op, Want};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 
-use crate::peer::{Import, Peer, Reason};
+use crate::peer::{self, Import, Peer, Reason};
 use crate::proxy::Proxy;
 use crate::reference::Ref;
 use crate::{call, connecting, deadline, encode, errors, lifecycle, path, relays, stream};
 
 /// What a host may ask its owner for beside calls: the functions of `_handing.py`.
-const WORDS: [&str; 5] = ["keep", "fetch", "drop", WAY, "end"];
+const WORDS: [&str; 6] = ["keep", "fetch", "drop", WAY, "end", "grant"];
 const WAY: &str = "way";
 
 /// How long the owner may take to hand over what it has, or soon will.
@@ -45,7 +45,7 @@ fn beginning(word: &str) -> Vec<u8> {
 
 /// Whether a call of a host of ours is one of these, each of which has a thread of its own.
 pub(crate) fn is_beside(call: &IncomingCall) -> bool {
-    static BEGINNINGS: OnceLock<[Vec<u8>; 5]> = OnceLock::new();
+    static BEGINNINGS: OnceLock<[Vec<u8>; 6]> = OnceLock::new();
     let beginnings = BEGINNINGS.get_or_init(|| WORDS.map(beginning));
     call.head.target == ObjectId::BOOTSTRAP && beginnings.iter().any(|beginning| call.steps().starts_with(beginning))
 }
@@ -161,10 +161,37 @@ pub(crate) fn _take<'py>(
     _handle: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let owner = owner(py)?;
-    let _carried = deadline::carry(py, Some(Instant::now() + PATIENCE))?;
+    let _carried = deadline::carry_shorter(py, Instant::now() + PATIENCE)?;
     let parts = PyTuple::new(py, [token])?;
     let sent = call::send_beside(py, &owner, "fetch", &parts, Want::Auto)?;
     sent.expect("an answer is expected").wait(py)
+}
+
+/// Have our owner grant the object of `proxy`, beside all calls: its host may be busy.
+///
+/// Gives what a pickle of it consists of, None where nobody could use one; an empty tuple where it is not from our owner.
+#[pyfunction]
+#[pyo3(signature = (proxy, timeout, /))]
+pub(crate) fn _grant_by_owner<'py>(
+    py: Python<'py>,
+    proxy: &Bound<'py, Proxy>,
+    timeout: f64,
+) -> PyResult<Bound<'py, PyAny>> {
+    let import = path::root(proxy.get());
+    if !is_of_owner(import) {
+        return Ok(PyTuple::empty(py).into_any());
+    }
+    let _carried = deadline::carry_shorter(py, Instant::now() + deadline::duration(deadline::checked(timeout)?))?;
+    let parts = PyTuple::new(py, [proxy])?;
+    let sent = call::send_beside(py, &import.peer, "grant", &parts, Want::Value)?;
+    sent.expect("an answer is expected").wait(py)
+}
+
+/// Whether the connection with the number `link` is still known here: if not, `give_time` was told of its end.
+#[pyfunction]
+#[pyo3(signature = (link, /))]
+pub(crate) fn _is_known_link(link: u64) -> bool {
+    peer::is_known(link)
 }
 
 /// What of `_handing.py` has anything to do, once it is imported.
@@ -217,7 +244,7 @@ pub(crate) fn end_of<'p>(py: Python<'_>, peer: &'p Peer) -> PyResult<Option<&'p 
 fn ask_end(py: Python<'_>, peer: &Peer) -> PyResult<Option<ToldEnd>> {
     let known = peer.led_here.lock().unwrap_or_else(PoisonError::into_inner).iter().find_map(Weak::upgrade);
     let Some(import) = known else { return Ok(None) };
-    let _carried = deadline::carry(py, Some(Instant::now() + END_PATIENCE))?;
+    let _carried = deadline::carry_shorter(py, Instant::now() + END_PATIENCE)?;
     let owner = Arc::clone(&import.peer);
     let parts = PyTuple::new(py, [Bound::new(py, Proxy::root(import))?])?;
     let sent = call::send_beside(py, &owner, "end", &parts, Want::Value)?;

@@ -11,9 +11,10 @@ use elsewhere_engine::{Expect, HostCommand, HostProcess, Inbox, Link, Observer, 
 use elsewhere_proto::{Capabilities, Config, Hello, Want};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyDict, PyModule, PyString, PyTuple};
 
 use crate::call::{self, TICK};
+use crate::kinds::is_main;
 use crate::path;
 use crate::peer::{self, Lease, Peer};
 use crate::proxy::Proxy;
@@ -301,7 +302,9 @@ fn importable_name(factory: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
     let (Ok(module), Ok(qualname)) = (module.extract::<String>(), qualname.extract::<String>()) else {
         return Ok(None);
     };
-    if module == "__main__" || factory.getattr_opt("__self__")?.is_some() {
+    // A built-in function has its module there.
+    let is_bound = factory.getattr_opt("__self__")?.is_some_and(|owner| !owner.is_instance_of::<PyModule>());
+    if is_main(&module) || is_bound {
         return Ok(None);
     }
     let modules = factory.py().import("sys")?.getattr("modules")?;

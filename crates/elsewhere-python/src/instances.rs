@@ -11,6 +11,8 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyMappingProxy, PyModule, PyString, PyTuple, PyType, PyWeakrefReference};
 use pyo3::{ffi, intern};
 
+use crate::kinds::is_main;
+
 /// How many classes are remembered. A program that sends objects of more of them asks some of them again.
 const SLOTS: usize = 128;
 
@@ -133,7 +135,7 @@ impl Class {
             return Ok(None);
         }
         let qualname = qualname.to_str()?.to_owned();
-        let origin = if module.to_str()? == "__main__" || qualname.contains("<locals>") {
+        let origin = if is_main(module.to_str()?) || qualname.contains("<locals>") {
             Origin::Defined
         } else {
             let steps = qualname.split('.').map(|step| PyString::intern(py, step).unbind()).collect();
@@ -243,7 +245,7 @@ pub(crate) fn make_as_asked<'py>(
     found: &Found<'_, 'py>,
     attributes: &Bound<'py, PyDict>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let module = attributes.py().import("elsewhere._pickle")?;
+    let module = attributes.py().import("elsewhere._instances")?;
     let kind = match found {
         Found::Plain(kind) | Found::Asked(kind) => kind.clone().into_any(),
         Found::Named { module: name, qualname } => module.getattr("find_class")?.call1((*name, *qualname))?,

@@ -95,5 +95,11 @@ impl Kinds {
 pub(crate) fn goes_by_name(first: &Bound<'_, PyAny>) -> bool {
     let is_named = first.is_exact_instance_of::<PyFunction>() || first.is_exact_instance_of::<PyType>();
     let text = |name| first.getattr(name).and_then(|text| text.extract::<String>()).unwrap_or_default();
-    is_named && text("__module__") != "__main__" && !text("__qualname__").contains('<')
+    is_named && !is_main(&text("__module__")) && !text("__qualname__").contains('<')
+}
+
+/// Whether a module is the program itself, which no other process can import. In the children that multiprocessing spawns it
+/// has another name.
+pub(crate) fn is_main(module: &str) -> bool {
+    matches!(module, "__main__" | "__mp_main__")
 }

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyMappingProxy, PyString, PyType};
 
 use crate::class_info::ClassInfo;
+use crate::kinds::is_main;
 use crate::path::{self, Place, Step};
 use crate::proxy::Proxy;
 use crate::view::View;
@@ -126,7 +127,7 @@ pub(crate) fn signature<'py>(proxy: &Bound<'py, Proxy>) -> PyResult<Bound<'py, P
 
 /// The class, where a module that is imported here has it. `__main__` over there is another module.
 fn loaded<'py>(py: Python<'py>, info: &ClassInfo) -> PyResult<Option<Bound<'py, PyType>>> {
-    if info.module == "__main__" {
+    if is_main(&info.module) {
         return Ok(None);
     }
     let modules = py.import("sys")?.getattr("modules")?;

@@ -13,6 +13,8 @@ use crate::guarded::Guarded;
 const SLOTS: usize = 256;
 /// Python's own cache of methods takes no longer names.
 const LONGEST: usize = 100;
+/// Text that is longer is most often no name.
+const LIKELY: usize = 24;
 
 type Slot = Option<(Box<str>, Py<PyString>)>;
 
@@ -36,6 +38,12 @@ pub(crate) fn string<'py>(py: Python<'py>, name: &str) -> Bound<'py, PyString> {
     let before = CACHE.with(py, |cache| std::mem::replace(&mut cache[slot], now));
     drop(before);
     string
+}
+
+/// Whether a first argument may be a name, as where a function calls a method by its name. Others would only take the
+/// places of names.
+pub(crate) fn is_likely(text: &str) -> bool {
+    text.len() <= LIKELY && text.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_')
 }
 
 /// By its length, its beginning and its end: to look at each byte would take longer than all the rest.

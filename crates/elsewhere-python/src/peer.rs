@@ -618,6 +618,11 @@ pub(crate) fn of_link(link: &Link) -> Option<Arc<Peer>> {
     registry().get(&link.id()).cloned()
 }
 
+/// Whether `link` is the number of a connection that was not swept yet.
+pub(crate) fn is_known(link: u64) -> bool {
+    registry().contains_key(&link)
+}
+
 /// All peers of this process.
 pub(crate) fn all() -> Vec<Arc<Peer>> {
     registry().values().cloned().collect()

@@ -159,13 +159,13 @@ fn is_uncopyable(py: Python<'_>, error: &PyErr) -> bool {
     error.is_instance_of::<PyTypeError>(py)
 }
 
-/// A name of `__main__` means another module in the peer.
+/// A name of `__main__` means another module in the peer. See [`is_main`](crate::kinds::is_main).
 fn names_main(data: &[u8]) -> bool {
-    const MAIN: &[u8] = b"__main__";
+    const MAIN: [&[u8]; 2] = [b"__main__", b"__mp_main__"];
     let mut rest = data;
     while let Some(at) = rest.iter().position(|&byte| byte == b'_') {
         rest = &rest[at..];
-        if rest.starts_with(MAIN) {
+        if MAIN.iter().any(|name| rest.starts_with(name)) {
             return true;
         }
         rest = &rest[1..];

@@ -138,9 +138,12 @@ impl Served {
         let mut attendant = Attendant::new(&self.inbox);
         while !self.is_over() {
             let is_over = || self.is_over();
-            let work = py.detach(|| match has_workers {
-                true => self.inbox.wait_as(&mut Taker::Errands, Some(DAY), &is_over),
-                false => attendant.wait(DAY, &is_over),
+            let spun = if has_workers { None } else { attendant.spin() };
+            let work = spun.or_else(|| {
+                py.detach(|| match has_workers {
+                    true => self.inbox.wait_as(&mut Taker::Errands, Some(DAY), &is_over),
+                    false => attendant.wait(DAY, &is_over),
+                })
             });
             match work {
                 Some(work) => service::handle(py, work),
@@ -388,7 +391,7 @@ impl ServerCore {
     /// Waits for the first at most `timeout` seconds. Gives how many were run; 0 too where the server is closed.
     #[pyo3(signature = (max=None, timeout=0.0), text_signature = "($self, max=None, timeout=0.0)")]
     fn poll(&self, py: Python<'_>, max: Option<usize>, timeout: Option<f64>) -> PyResult<usize> {
-        let until = deadline::until(timeout)?;
+        timeout.map(deadline::checked).transpose()?;
         let Ok(served) = self.served() else { return Ok(0) };
         if served.concurrency.has_workers() {
             return Err(PyRuntimeError::new_err(
@@ -400,7 +403,7 @@ impl ServerCore {
                 "this server is polled already; poll() is not to be called inside itself",
             ));
         }
-        let result = poll(py, &served, max.unwrap_or(usize::MAX), until);
+        let result = poll(py, &served, max.unwrap_or(usize::MAX), timeout);
         served.is_polled.store(false, Ordering::SeqCst);
         result
     }
@@ -485,25 +488,36 @@ impl Drop for ServerCore {
     }
 }
 
-fn poll(py: Python<'_>, served: &Arc<Served>, max: usize, until: Option<Instant>) -> PyResult<usize> {
+fn poll(py: Python<'_>, served: &Arc<Served>, max: usize, timeout: Option<f64>) -> PyResult<usize> {
     // Whoever looks at a descriptor between two calls has the watch thread read everything, at once.
     let kept = served.attendant().take();
     let mut attendant = kept.filter(|_| !served.inbox.has_fd());
-    if let Some(attendant) = &attendant {
-        attendant.take_in();
-    }
-    let polled = poll_with(py, served, max, until, &mut attendant);
+    let may_look = max > 0 && timeout.is_none_or(|timeout| timeout > 0.0);
+    let spun = if may_look { attendant.as_mut().and_then(Attendant::spin) } else { None };
+    let count = spun.map_or(0, |work| run_first(py, served, max, work));
+    let polled = if count > 0 { Ok(count) } else { poll_with(py, served, max, timeout, &mut attendant) };
     *served.attendant() = attendant.filter(|_| !served.inbox.has_fd() && !served.is_over());
     polled
+}
+
+/// Runs `work`, and what is there then, at most `max` calls. Returns how many calls.
+fn run_first(py: Python<'_>, served: &Served, max: usize, work: Work) -> usize {
+    let count = usize::from(matches!(work, Work::Call(_)));
+    service::handle(py, work);
+    count + served.run_some(py, max - count)
 }
 
 fn poll_with(
     py: Python<'_>,
     served: &Arc<Served>,
     max: usize,
-    until: Option<Instant>,
+    timeout: Option<f64>,
     attendant: &mut Option<Attendant>,
 ) -> PyResult<usize> {
+    let until = deadline::until(timeout)?;
+    if let Some(attendant) = attendant.as_ref() {
+        attendant.take_in();
+    }
     let mut count = served.run_some(py, max);
     while count == 0 && max > 0 && !served.is_over() {
         let left = until.map_or(TICK, |until| until.saturating_duration_since(Instant::now()).min(TICK));
@@ -517,9 +531,7 @@ fn poll_with(
         });
         py.check_signals()?;
         let Some(work) = work else { continue };
-        count += usize::from(matches!(work, Work::Call(_)));
-        service::handle(py, work);
-        count += served.run_some(py, max - count);
+        count = run_first(py, served, max, work);
     }
     Ok(count)
 }

@@ -12,7 +12,7 @@
 //! Coroutines always run on the loop of the main thread. With threads it takes no calls, and leaves the stream to them.
 
 use std::cell::{Cell, RefCell};
-use std::os::fd::{AsFd, BorrowedFd, RawFd};
+use std::os::fd::{BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -249,22 +249,20 @@ pub(crate) fn serve_once(py: Python<'_>, fd: i32, timeout: Option<f64>) -> PyRes
 
 fn wait_on_main(py: Python<'_>, owner: &Arc<Peer>, patience: Duration, beside: Option<BorrowedFd<'_>>) -> InboxWake {
     let concurrency = concurrency();
-    if !concurrency.has_workers()
-        && !patience.is_zero()
-        && let Some(wake) = owner.link.spin_for_work(&mut concurrency.of_main())
-    {
-        return wake;
-    }
     let company = if concurrency.has_workers() || beside.is_some() { None } else { guests::company(py) };
+    if !concurrency.has_workers() && !patience.is_zero() {
+        let mut taker = concurrency.of_main();
+        let spun = match &company {
+            Some(company) => company.spin_for_work(&owner.link, &mut taker),
+            None => owner.link.spin_for_work(&mut taker),
+        };
+        if let Some(wake) = spun {
+            return wake;
+        }
+    }
     py.detach(|| {
         if let Some(company) = company {
-            let attending = company.attend();
-            let wake = owner.link.wait_work(&mut concurrency.of_main(), Some(patience), Some(company.as_fd()));
-            if matches!(wake, InboxWake::Tick) {
-                company.take_in();
-            }
-            drop(attending);
-            wake
+            company.wait_work(&owner.link, &mut concurrency.of_main(), Some(patience))
         } else if concurrency.has_workers() {
             owner.link.wait_errands(Some(patience), beside)
         } else {

@@ -63,6 +63,14 @@ pub enum ShareError {
     Unsent(rustix::io::Errno),
 }
 
+impl ShareError {
+    /// Whether the peer has to read what it was told of before.
+    #[must_use]
+    pub fn is_for_want_of_room(&self) -> bool {
+        *self == Self::Unsent(rustix::io::Errno::AGAIN)
+    }
+}
+
 /// Memory that is lent for a message. Given back by its drop, unless the message was sent.
 #[derive(Debug)]
 pub struct Lent {
@@ -272,7 +280,7 @@ impl Buffers {
         let found = lock(&self.lender).reuse(bytes, purpose)?;
         if let Some(loan) = found {
             let is_written = loan.write(0, content);
-            return Ok(is_written.then_some(Lent { loan, bytes }));
+            return Ok(if is_written { self.hand_over(loan, bytes) } else { None });
         }
         if self.socket().is_none() || lock(&self.lender).lent_bytes() > LENT_MAX {
             return Ok(None);
@@ -282,26 +290,34 @@ impl Buffers {
             Err(PoolError::Violated(violation)) => return Err(violation.into()),
             Err(_) => return Ok(None),
         };
-        let mut lender = lock(&self.lender);
-        let mut loan = match lender.lend_new(segment, fd, purpose) {
-            Ok(loan) => loan,
-            Err(PoolError::Violated(violation)) => return Err(violation.into()),
-            Err(_) => return Ok(None),
-        };
-        let BufferName { slot, generation } = loan.name();
-        let word = Word::Lent { slot, generation, bytes: loan.bytes() as u64, purpose };
-        // A loan that is not handed over comes back with its descriptor.
-        let is_sent = loan.fd().is_some_and(|fd| self.tell(word, fd).is_ok());
-        if !is_sent {
-            return Ok(None);
+        let made = lock(&self.lender).lend_new(segment, fd, purpose);
+        match made {
+            Ok(loan) => Ok(self.hand_over(loan, bytes)),
+            Err(PoolError::Violated(violation)) => Err(violation.into()),
+            Err(_) => Ok(None),
         }
-        lender.handed_over(&mut loan);
-        Ok(Some(Lent { loan, bytes }))
+    }
+
+    /// Has the peer know of what is lent, unless it does. Where the socket has no room the loan comes back with its
+    /// descriptor, which goes to the peer when the same is lent again.
+    fn hand_over(&self, mut loan: Loan, bytes: usize) -> Option<Lent> {
+        if let Some(fd) = loan.fd() {
+            let BufferName { slot, generation } = loan.name();
+            let word = Word::Lent { slot, generation, bytes: loan.bytes() as u64, purpose: loan.purpose() };
+            self.tell(word, fd).ok()?;
+            lock(&self.lender).handed_over(&mut loan);
+        }
+        Some(Lent { loan, bytes })
     }
 
     fn tell(&self, word: Word, fd: impl AsFd) -> rustix::io::Result<()> {
         let socket = self.socket().ok_or(rustix::io::Errno::PIPE)?;
         socket::send_with(&socket, &word.to_bytes(), &[fd.as_fd()])
+    }
+
+    /// Waits until the peer has read so much of the socket that there is room for more; whether it has in time.
+    pub(crate) fn wait_for_room(&self, timeout: Duration) -> bool {
+        self.socket().is_some_and(|socket| socket.wait_for_room(timeout))
     }
 
     /// The number by which the peer knows `holding`'s memory from now on.
@@ -374,7 +390,13 @@ impl Buffers {
             }
             Forgotten::Withheld { slot, generation } => Ok(lock(&self.lender).lose(BufferName { slot, generation })?),
             Forgotten::Shared { number } => {
-                let gone = lock(&self.incoming).shared.remove(&number);
+                let gone = {
+                    let mut incoming = lock(&self.incoming);
+                    if !incoming.shared.contains_key(&number) {
+                        self.take_words_of(&mut incoming)?; // it was told, and no message named it
+                    }
+                    incoming.shared.remove(&number)
+                };
                 drop(gone); // after the lock
                 Ok(())
             }

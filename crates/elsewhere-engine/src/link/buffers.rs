@@ -3,6 +3,7 @@
 //! what lies in it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use elsewhere_proto::codec::{BufferPlace, lent_buffers};
 use elsewhere_proto::{Capabilities, Forgotten, Timestamp};
@@ -15,6 +16,12 @@ use crate::lock::lock;
 
 /// No value that names memory takes fewer bytes.
 const SHORTEST_NAME: usize = 29;
+
+/// No memory has this number. Who is told to forget it reads what else it was told.
+const NOTHING: u64 = 0;
+
+/// How long a peer may take to read what it was told.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Link {
     /// Whether the peer takes what is lent and shared.
@@ -64,6 +71,12 @@ impl Link {
         holding.tell(self);
         self.look_at_memory_soon();
         Ok(Named::new(number, holding, None))
+    }
+
+    /// Has the peer read what it was told of memory, so that it can be told of more; whether it did in time.
+    pub fn make_room_for_names(self: &Arc<Self>) -> bool {
+        self.tell_forgotten(vec![Forgotten::Shared { number: NOTHING }]);
+        self.passing().is_some_and(|buffers| buffers.wait_for_room(PATIENCE))
     }
 
     /// Takes back memory that was to be named in a message to this end of a pair.

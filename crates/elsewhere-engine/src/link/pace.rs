@@ -22,6 +22,8 @@ use crate::taker::Taker;
 const SOON: Duration = Duration::from_micros(50);
 /// So many calls in a row make a habit.
 const HABIT: u32 = 8;
+/// Of a worker with the habit one absence in so many is timed: to read the clock takes longer than the rest of this.
+const TIMED: u64 = 4;
 /// How long the stream is not left after something came late, the first time and at most.
 const PENALTY: Duration = Duration::from_millis(100);
 const LONGEST_PENALTY: Duration = Duration::from_millis(3_200);
@@ -38,6 +40,10 @@ pub(super) struct Pace {
     /// When the stream may be left again, and how long it may not the next time.
     not_before: Option<Instant>,
     penalty: Duration,
+    /// Whether that time has not come yet, for all that is known.
+    is_barred: bool,
+    is_away: bool,
+    /// Since when it is away, if that is timed.
     left_at: Option<Instant>,
     /// Which time it is that somebody left the stream to nobody, while that lasts.
     left: Option<u64>,
@@ -53,6 +59,8 @@ impl Pace {
             count: 0,
             not_before: None,
             penalty: PENALTY,
+            is_barred: false,
+            is_away: false,
             left_at: None,
             left: None,
             times: 0,
@@ -65,15 +73,16 @@ impl Pace {
         if worker != self.worker {
             return false;
         }
-        let now = Instant::now();
         if let Some(left_at) = self.left_at.take() {
             // One that is away for longer now and then, since the machine does something else, goes on; not twice in a row.
-            let is_soon = now.saturating_duration_since(left_at) <= SOON;
+            let is_soon = left_at.elapsed() <= SOON;
             self.count = if is_soon { self.count.saturating_add(1).min(2 * HABIT) } else { self.count / 2 };
+        }
+        if std::mem::take(&mut self.is_away) {
             self.left = None;
             self.is_roused = false;
         }
-        self.is_habit(now)
+        self.is_habit()
     }
 
     /// There was work for another thread while the stream was left to nobody for long.
@@ -82,24 +91,26 @@ impl Pace {
             self.penalty = PENALTY;
         }
         self.not_before = now.checked_add(self.penalty);
+        self.is_barred = true;
         self.penalty = (self.penalty * 2).min(LONGEST_PENALTY);
     }
 
     /// `worker` leaves with work. Returns whether it leaves the stream to nobody.
     pub(super) fn leave(&mut self, worker: usize) -> bool {
-        let now = Instant::now();
         if worker != self.worker {
             self.worker = worker;
             self.count = 0;
             if self.is_roused {
-                self.miss(now);
+                self.miss(Instant::now());
             }
         }
         self.is_roused = false;
-        self.left_at = Some(now);
-        let is_left = self.is_habit(now);
+        self.is_away = true;
+        let is_left = self.is_habit();
         self.times += u64::from(is_left);
         self.left = is_left.then_some(self.times);
+        let is_timed = !is_left || self.times.is_multiple_of(TIMED);
+        self.left_at = is_timed.then(Instant::now);
         is_left
     }
 
@@ -108,8 +119,12 @@ impl Pace {
         self.left
     }
 
-    fn is_habit(&self, now: Instant) -> bool {
-        self.count >= HABIT && self.not_before.is_none_or(|at| at <= now)
+    fn is_habit(&mut self) -> bool {
+        if self.count < HABIT {
+            return false;
+        }
+        self.is_barred = self.is_barred && self.not_before.is_some_and(|at| Instant::now() < at);
+        !self.is_barred
     }
 }
 
@@ -215,6 +230,16 @@ mod tests {
         away(&mut pace, ONE, 2 * SOON, 2);
         pace.come(ONE);
         assert!(!pace.leave(ONE));
+    }
+
+    #[test]
+    fn one_absence_in_four_is_timed_of_who_has_the_habit() {
+        let mut pace = Pace::new();
+        away(&mut pace, ONE, Duration::ZERO, HABIT + 1);
+
+        let timed = (0..3 * TIMED).filter(|_| pace.come(ONE) && pace.leave(ONE) && pace.left_at.is_some()).count();
+
+        assert_eq!(timed, 3);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::transport::Transport;
 
 /// How long a thread may keep an interpreter that others want. A thread that waits for it gets it within a millisecond
 /// anyway: this is short beside the switch interval.
-const KEPT: Duration = Duration::from_micros(20);
+pub(super) const KEPT: Duration = Duration::from_micros(20);
 
 impl Link {
     /// Looks for the end of `pending`, as long as that has been worth while of late. Returns whether it is there. If not,

@@ -128,6 +128,22 @@ fn who_has_proven_itself_offers_memory_over_the_socket_of_the_proof() {
 }
 
 #[test]
+fn memory_that_the_socket_had_no_room_for_is_handed_over_when_it_is_lent_again() {
+    let (maker, opener) = pair().unwrap();
+    let lend = || maker.buffers().lend(&[7; 70_000], elsewhere_shm::pool::Purpose::Own).unwrap();
+    let sent: Vec<_> = std::iter::from_fn(lend).collect(); // until the socket is full
+
+    let again = lend();
+    let known: Vec<_> =
+        sent.iter().map(|lent| opener.buffers().borrow(lent.name(), 70_000).map(|borrowed| borrowed.bytes())).collect();
+    let with_room = lend().unwrap();
+
+    assert!(again.is_none() && known.len() > 1);
+    assert!(known.iter().all(|bytes| *bytes == Ok(70_000)), "{known:?}");
+    assert_eq!(opener.buffers().borrow(with_room.name(), 70_000).unwrap().to_vec(), vec![7; 70_000]);
+}
+
+#[test]
 fn offer_that_is_not_there_yet_is_not_waited_for() {
     let (ours, theirs) = socket::pair().unwrap();
 

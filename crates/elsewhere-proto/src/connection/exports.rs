@@ -26,6 +26,8 @@ impl Export {
 pub(super) struct Exports {
     places: Vec<Export>,
     free: Vec<u32>,
+    /// How many places are used: asked for with each message, and there may be many.
+    used: usize,
 }
 
 /// Place 0 of generation 0 would be the bootstrap object.
@@ -33,11 +35,12 @@ const FIRST: u32 = 1;
 
 impl Exports {
     pub(super) fn len(&self) -> usize {
-        self.places.iter().filter(|export| export.is_used()).count()
+        self.used
     }
 
     /// A new id with one reference.
     pub(super) fn insert(&mut self) -> ObjectId {
+        self.used = self.used.saturating_add(1);
         if let Some(at) = self.free.pop()
             && let Some(export) = self.get_place(at)
         {
@@ -94,6 +97,7 @@ impl Exports {
         export.parting = export.parting.saturating_sub(1);
         let is_gone = !export.is_used();
         if is_gone {
+            self.used = self.used.saturating_sub(1);
             self.vacate(object);
         }
         is_gone
@@ -113,6 +117,7 @@ impl Exports {
     pub(super) fn drain(&mut self) -> Vec<ObjectId> {
         let places = std::mem::take(&mut self.places).into_iter().zip(FIRST..);
         self.free.clear();
+        self.used = 0;
         places.filter(|(export, _)| export.is_used()).map(|(export, at)| join(export.generation, at)).collect()
     }
 }
@@ -169,6 +174,23 @@ mod tests {
         assert!(!exports.part(object), "the second release still waits");
         assert!(exports.contains(object));
         assert!(exports.part(object));
+    }
+
+    #[test]
+    fn what_is_held_is_counted() {
+        let mut exports = Exports::default();
+        let objects: Vec<_> = (0..10).map(|_| exports.insert()).collect();
+        exports.grant(objects[0]).unwrap();
+        for object in &objects[..7] {
+            exports.release(*object, 1).unwrap();
+            exports.part(*object);
+        }
+        exports.release(objects[7], 1).unwrap(); // and has not parted
+        exports.insert();
+
+        let held = exports.places.iter().filter(|export| export.is_used()).count();
+
+        assert_eq!((exports.len(), held), (5, 5));
     }
 
     #[test]

@@ -3,11 +3,10 @@
 //! Owns: their form. Must not know: which objects are plain.
 
 use elsewhere_proto::codec::ClassName;
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-use super::{Encoder, Stop};
+use super::{Encoder, Stop, next_of};
 use crate::definitions;
 use crate::instances::{self, Origin};
 use crate::pickling;
@@ -39,7 +38,9 @@ impl<'py> Encoder<'_, 'py> {
                 None => return Err(Stop::Pickle),
             },
         }
-        for (name, value) in attributes.iter() {
+        let mut items = attributes.iter();
+        for _ in 0..len {
+            let (name, value) = next_of(&mut items, attributes.len() == len)?;
             let Ok(name) = name.cast_exact::<PyString>() else { return Err(Stop::Pickle) };
             let Ok(text) = name.to_str() else { return Err(Stop::Pickle) };
             if text.starts_with("__") && text.ends_with("__") {
@@ -47,9 +48,6 @@ impl<'py> Encoder<'_, 'py> {
             }
             self.out.str(text)?;
             self.value(&value)?;
-            if attributes.len() != len {
-                return Err(PyRuntimeError::new_err("an object got or lost attributes while it was written").into());
-            }
         }
         Ok(true)
     }

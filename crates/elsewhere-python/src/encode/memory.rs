@@ -52,7 +52,15 @@ impl<'py> Encoder<'_, 'py> {
         }
         let Some((holding, offset)) = content.shared(&self.peer.link) else { return Ok(false) };
         let is_frozen = holding.is_frozen();
-        let named: Named = match self.peer.link.share(holding) {
+        let link = &self.peer.link;
+        let mut shared = link.share(holding.clone());
+        if !is_frozen
+            && matches!(&shared, Err(error) if error.is_for_want_of_room())
+            && self.py.detach(|| link.make_room_for_names())
+        {
+            shared = link.share(holding);
+        }
+        let named: Named = match shared {
             Ok(named) => named,
             Err(_) if is_frozen => return Ok(false), // a copy does as well
             Err(error) => {

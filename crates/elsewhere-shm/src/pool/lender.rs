@@ -60,6 +60,7 @@ pub struct Loan {
     name: BufferName,
     segment: Arc<Segment>,
     fd: Option<Arc<OwnedFd>>,
+    purpose: Purpose,
     table: Option<Place<AtomicU32>>,
 }
 
@@ -112,7 +113,8 @@ impl Lender {
         Ok(Segment::create_with(content, class, Sharing::WithForks)?)
     }
 
-    /// A buffer of at least `bytes` bytes that was lent before. None if there is none of the right size that may be used so.
+    /// A buffer of at least `bytes` bytes that was lent before, or was to be. None if there is none of the right size that may
+    /// be used so.
     ///
     /// # Errors
     /// [`PoolError::Violated`] or [`PoolError::Inherited`].
@@ -308,6 +310,7 @@ impl Lender {
             name: BufferName { slot, generation },
             segment: Arc::clone(&buffer.segment),
             fd: buffer.fd.clone(),
+            purpose: buffer.purpose,
             table: Some(table),
         })
     }
@@ -342,6 +345,12 @@ impl Loan {
     #[must_use]
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.fd.as_ref().map(|fd| fd.as_fd())
+    }
+
+    /// What the peer is told that it may do with the buffer, with the descriptor: that and less.
+    #[must_use]
+    pub fn purpose(&self) -> Purpose {
+        self.purpose
     }
 
     /// Bytes of the segment, at least as many as were asked for.
