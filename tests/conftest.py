@@ -33,6 +33,8 @@ TESTS = str(Path(__file__).parent)
 PATIENCE = 5.0
 """Seconds that what a test used may take to go away; a leak stays."""
 
+EVENT = "anon_inode:[eventfd]"
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -157,6 +159,14 @@ def far_heap(process_host: elsewhere.Host) -> Heap:
     return process_host.spawn(Heap)
 
 
+@pytest.fixture
+def gate(tmp_path: Path) -> str:
+    """A file that is opened for reading by who waits, in whatever process, until it is opened for writing."""
+    path = tmp_path / "gate"
+    os.mkfifo(path)
+    return str(path)
+
+
 def open_descriptors() -> dict[int, str]:
     """Every open descriptor and what it is, but for those that the listing itself needs."""
     found = {}
@@ -202,7 +212,21 @@ def shared_memory() -> set[str]:
     return {name for name in os.listdir("/dev/shm") if not name.startswith(("sem.", "psm_"))}
 
 
-def _footprint() -> dict[str, object]:
+def ending_threads() -> set[int]:
+    """The threads of the system that Python has no more, or never had: those that were joined end a moment later."""
+    known = {thread.native_id for thread in threading.enumerate()}
+    return {int(task) for task in os.listdir("/proc/self/task")} - known
+
+
+def _without(before: dict[str, Any], after: dict[str, Any], ended: int) -> dict[str, Any]:
+    """`before` without the eventfds that went with so many threads that were ending then, each of which had one."""
+    descriptors = list(before["descriptors"])
+    for _ in range(min(ended, descriptors.count(EVENT) - after["descriptors"].count(EVENT))):
+        descriptors.remove(EVENT)
+    return {**before, "descriptors": descriptors}
+
+
+def _footprint() -> dict[str, Any]:
     zygotes, descriptors = None, {}
     while zygotes != elsewhere._core._zygotes():  # one may end just now
         zygotes, descriptors = elsewhere._core._zygotes(), open_descriptors()
@@ -217,6 +241,23 @@ def _footprint() -> dict[str, object]:
         "threads": threads(),
         "shared memory": shared_memory(),
     }
+
+
+def _footprint_at_rest() -> tuple[dict[str, Any], set[int]]:
+    """The same while no thread passes calls on, and the threads that are ending.
+
+    One that passes them on stays a moment for the next, and may begin late: what the test before has let go of, hosts
+    tell each other by way of this process.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        relays = [thread for thread in threading.enumerate() if thread.name.startswith("elsewhere-relay")]
+        for thread in relays:
+            thread.join(PATIENCE)
+        ending = ending_threads()
+        found = _footprint()
+        if not any(name.startswith("elsewhere-relay") for name in threads()) or time.monotonic() > deadline:
+            return found, ending
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -238,16 +279,13 @@ def _warm_up() -> None:
 def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
     """After each test descriptors, children, threads and shared memory are what they were before."""
     gc.collect()
-    for thread in threading.enumerate():
-        if thread.name.startswith("elsewhere-relay"):
-            thread.join(PATIENCE)  # of the test before; it stays a moment for the next call
-    before = _footprint()
+    before, ending = _footprint_at_rest()
     yield
     deadline = time.monotonic() + PATIENCE
     while True:
         gc.collect()
         after = _footprint()
-        if after == before:
+        if after == before or after == _without(before, after, len(ending - ending_threads())):
             return
         if time.monotonic() > deadline:
             changed = {key: (before[key], after[key]) for key in before if before[key] != after[key]}

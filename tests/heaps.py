@@ -51,6 +51,9 @@ class Heap:
     def describe(self, value: Any) -> Any:
         return described(value)
 
+    def call(self, function: Any) -> Any:
+        return function()
+
     def fill(self, value: Any, what: Any) -> None:
         value[...] = what
 

@@ -6,6 +6,7 @@ import asyncio
 import functools
 import gc
 import threading
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +14,9 @@ import elsewhere
 from elsewhere import get, ref
 from kennel import Dog
 from workshop import Keeper, Locked, kept_busy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @pytest.fixture
@@ -488,3 +492,64 @@ def test_method_at_a_path_of_another_host_is_that_of_the_object_itself(keeper, o
 def test_function_of_a_module_of_another_host_is_the_one_of_its_own_host(keeper, other):
     assert keeper.kind(other.module("math").sqrt) == "builtin_function_or_method"
     assert keeper.kind(other.module("textwrap").dedent) == "function"
+
+
+def itself(value):
+    return value
+
+
+class Meddler:
+    """Does something whenever its value is read."""
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        self.act = act
+
+    @property
+    def value(self) -> int:
+        self.act()
+        return 7
+
+
+@pytest.mark.parametrize(
+    ("values", "change"),
+    [
+        ([1, 2, 3, 4], lambda values: values.pop()),
+        ([1, 2, 3, 4], lambda values: values.append(5)),
+        ({"a": 1, "b": 2, "c": 3}, lambda values: values.pop("c", None)),
+        ({"a": 1, "b": 2, "c": 3}, lambda values: values.update(d=4)),
+        ({"a": 1, "b": 2, "c": 3}, lambda values: values.update(c=values.pop("b", 2))),
+    ],
+)
+def test_container_that_is_changed_while_it_is_written_arrives_whole(keeper, other, values, change):
+    meddler = other.spawn(Meddler, ref(lambda: change(values)))
+    if isinstance(values, list):
+        values[1] = meddler.value
+    else:
+        values["a"] = meddler.value
+
+    arrived = keeper.call(itself, values)
+    items = arrived if isinstance(arrived, list) else arrived.values()
+
+    assert type(arrived) is type(values)
+    assert 7 in items
+    assert all(type(item) is int for item in items)
+    assert keeper.call(itself, 1) == 1
+
+
+@pytest.mark.parametrize("kind", [tuple, frozenset])
+def test_tuples_that_share_their_parts_are_written_once(keeper, kind):
+    value = kind([1])
+    for _ in range(40):
+        value = kind([value, (value,)])
+
+    arrived = keeper.call(itself, value)
+
+    assert type(arrived) is kind
+
+
+@pytest.mark.parametrize("value", ["x" * 100_000, b"x" * 100_000])
+def test_long_text_that_stands_in_many_places_is_one_there(keeper, value):
+    arrived = keeper.call(itself, [value] * 10_000)
+
+    assert arrived[0] == value
+    assert all(other is arrived[0] for other in arrived)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import abc
+import collections
 import dataclasses
 import enum
 import logging
 import math
 import threading
+from typing import Generic, NamedTuple, TypeVar
 
 import pytest
 
@@ -19,6 +21,8 @@ RATE = 2
 """What methods of classes in these tests read, and what tests rebind."""
 
 PRICES = {"lamp": 20}
+
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -301,3 +305,31 @@ def test_instance_made_there_is_of_the_class_here(keeper):
 
     assert made == [order(0), order(1), order(2)]
     assert {type(order) for order in made} == {order}
+
+
+def named_tuple() -> object:
+    class Weight(NamedTuple):
+        amount: int
+        unit: str = "kg"
+
+    return Weight(3)
+
+
+def generic_named_tuple() -> object:
+    class Pair(NamedTuple, Generic[T]):
+        one: T
+        two: T
+
+    return Pair(1, 2)
+
+
+@pytest.mark.parametrize("make", [named_tuple, generic_named_tuple, lambda: collections.namedtuple("Two", "a b")(1, 2)])
+def test_tuple_with_names_arrives_as_one(keeper, make):
+    value = make()
+
+    keeper.keep(value)
+    back = keeper.give()
+
+    assert type(back) is type(value)
+    assert (back, back._fields) == (value, value._fields)
+    assert keeper.call(hasattr, back, "__dict__") is hasattr(value, "__dict__")

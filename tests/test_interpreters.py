@@ -364,6 +364,7 @@ def test_large_values_go_where_numpy_is_not(there):
 
     for value in (b"x" * 1_000_000, bytearray(b"y" * 1_000_000), array.array("d", range(100_000))):
         assert kept.echo(value) == value
+        assert kept.echo([value, value]) == [value, value]
     view = memoryview(bytearray(range(256)) * 4000)
     assert kept.echo(view) == view
 

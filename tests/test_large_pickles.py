@@ -108,3 +108,11 @@ def test_memory_of_a_pickle_goes_back_whether_it_is_read_or_not(far_heap):
     while (footprint(), far_heap.footprint()) != before:
         threading.Event().wait(0.05)  # the test's time limit ends it
     assert len(far_heap.kept[0].content) == LARGE
+
+
+def test_many_large_values_in_one_call_come_whole(heap):
+    values = [bytes([index % 251]) * 70_000 for index in range(600)]
+
+    back = heap.echo(values)
+
+    assert back == values

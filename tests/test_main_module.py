@@ -390,3 +390,62 @@ def test_function_sees_the_globals_of_main_as_they_were_sent(play):
     """)
 
     assert output.endswith("0\n")
+
+
+SPAWNING = """
+import dataclasses
+import multiprocessing
+import sys
+
+import elsewhere
+
+
+class Refused(Exception):
+    pass
+
+
+@dataclasses.dataclass
+class Bone:
+    size: int
+
+
+def larger(bone):
+    return Bone(bone.size + 1)
+
+
+class Dog:
+    def fetch(self, bone):
+        return larger(bone)
+
+    def refuse(self):
+        raise Refused("no")
+
+
+def work(pipe):
+    dog = elsewhere.spawn(Dog)
+    try:
+        dog.refuse()
+    except Refused as error:
+        refused = error
+    host = elsewhere.host_of(dog)
+    pipe.send([dog.fetch(Bone(1)), host.run(larger, Bone(2)), host.run(lambda: larger(Bone(3))), str(refused)])
+
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context(sys.argv[1])
+    ours, theirs = context.Pipe()
+    process = context.Process(target=work, args=(theirs,))
+    process.start()
+    print(ours.recv())
+    process.join()
+"""
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_main_of_a_spawned_child_travels_like_that_of_its_parent(tmp_path, method):
+    script = tmp_path / "script.py"
+    script.write_text(SPAWNING)
+
+    output = run([sys.executable, str(script), method])
+
+    assert output == "[Bone(size=2), Bone(size=3), Bone(size=4), 'no']\n"

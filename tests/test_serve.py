@@ -299,6 +299,24 @@ def test_poll_and_the_descriptor_tell_of_a_client_that_was_waited_for_before(ech
     server.close()
 
 
+def test_poll_with_a_timeout_waits_for_a_call_whatever_else_comes(echo, keeper):
+    def let_go_of_many(echo: Any) -> None:
+        for _ in range(200):
+            elsewhere.ref(echo.gate)  # dropped at once, which the server is told before the next
+
+    server = elsewhere.serve(echo)
+    asking = elsewhere.submit(keeper.visit, server.address)
+    while not asking.done():
+        server.poll(timeout=0.05)
+    taking = elsewhere.submit(keeper.use, let_go_of_many)
+
+    counts = [server.poll(1, 60.0) for _ in range(200)]
+
+    assert counts == [1] * 200
+    taking.result()
+    server.close()
+
+
 def test_poll_is_not_called_inside_itself(echo, keeper):
     server = elsewhere.serve(echo)
     echo.say = lambda _: server.poll()  # type: ignore[method-assign, assignment]

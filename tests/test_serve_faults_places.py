@@ -116,7 +116,7 @@ def test_without_any_directory_the_error_names_what_was_tried_and_hosts_work():
         MOUNTS
         + """
 import tempfile
-import elsewhere._serve, elsewhere._zygote, elsewhere._host_main
+import elsewhere._serve, elsewhere._places, elsewhere._zygote, elsewhere._host_main
 os.chdir("/proc")
 mount(b"tmpfs", b"/run", b"", READ_ONLY)
 os.environ["XDG_RUNTIME_DIR"] = "/run"

@@ -265,6 +265,40 @@ def test_many_can_be_shared_and_dropped(far_heap):
         assert array[9] == number
 
 
+def test_many_are_shared_by_one_call(far_heap):
+    arrays = [elsewhere.shared_array(10) for _ in range(600)]
+
+    back = far_heap.echo(arrays)
+    for array in back:
+        array += 1
+
+    assert all(array.sum() == 10 for array in arrays)
+
+
+def test_many_are_shared_with_a_host_that_is_busy(far_heap):
+    arrays = [elsewhere.shared_array(10) for _ in range(600)]
+    is_over = threading.Event()
+
+    busy = elsewhere.submit(far_heap.call, elsewhere.ref(is_over.wait))
+    filled = [elsewhere.submit(far_heap.fill, array, number) for number, array in enumerate(arrays)]
+    is_over.set()
+    for future in (busy, *filled):
+        future.result()
+
+    assert [array[9] for array in arrays] == [*range(600)]
+
+
+def test_it_is_shared_after_calls_that_failed_behind_it(far_heap):
+    for _ in range(600):
+        with pytest.raises(elsewhere.ArgumentError):
+            far_heap.fill(elsewhere.shared_array(10), threading.Lock())
+    array = elsewhere.shared_array(10)
+
+    far_heap.fill(array, 7)
+
+    assert array[9] == 7
+
+
 def test_threads_share_it(far_heap):
     array = elsewhere.shared_array(8, "i8")
 

@@ -629,6 +629,8 @@ class _Memory:
         return None
 
     def forget_shared(self, number):
+        if number not in self.shared:
+            self.take_words()  # it was told, and no message named it
         known = self.shared.pop(number, None)
         if known is None:
             return

@@ -36,13 +36,20 @@ def reduce(obj: Any) -> Any:
 def keep_slots(cls: type, reduced: Any) -> None:
     """Have a class be made with its `__slots__`; cloudpickle, which made `reduced`, sets them afterwards, in vain."""
     slots = vars(cls).get("__slots__")
+    if _is_named_tuple(cls):
+        return  # it makes its own, and takes none
     if slots is not None and isinstance(reduced, tuple) and reduced[0].__name__ == "_make_skeleton_class":
         namespace = reduced[1][3]
         namespace["__slots__"] = slots if isinstance(slots, str | dict) else tuple(slots)
 
 
+def _is_named_tuple(cls: type) -> bool:
+    typing = sys.modules.get("typing")
+    return typing is not None and typing.NamedTuple in vars(cls).get("__orig_bases__", ())
+
+
 def _is_importable(function: Any) -> bool:
-    if function.__module__ == "__main__":
+    if function.__module__ in ("__main__", "__mp_main__"):
         return False
     found: Any = sys.modules.get(function.__module__)
     for name in function.__qualname__.split("."):

@@ -79,7 +79,7 @@ def _code_of_main() -> Iterator[object]:
     """The functions and classes of `__main__`, which the fork has as its own: they need not travel."""
     main = sys.modules.get("__main__")
     for value in list(vars(main).values()) if main is not None else ():
-        if isinstance(value, (type, types.FunctionType)) and value.__module__ == "__main__":
+        if isinstance(value, (type, types.FunctionType)) and value.__module__ in _pickle.MAIN:
             if isinstance(value, type):
                 _pickle.know_class(value)
             yield value

@@ -110,13 +110,15 @@ def reduce(proxy: Any) -> tuple[Any, ...] | None:
         token = _core.submit(server._door.grant, pinned).result()
         return _load, (server.address._place, server.address._key is not None, token, False)
     if _core._is_relayed(pinned):
-        granted = _core.submit(_hand_on, pinned).result(TIMEOUT)
+        granted = _core._grant_by_owner(pinned, TIMEOUT)
+        if granted == ():  # it is from somebody else, who runs plain functions
+            granted = _core.submit(hand_on, pinned).result(TIMEOUT)
     else:
         granted = _core._grant(pinned, TIMEOUT)
     return None if granted is None else (_load, tuple(granted))
 
 
-def _hand_on(proxy: Any) -> tuple[Any, ...] | None:
+def hand_on(proxy: Any) -> tuple[Any, ...] | None:
     """What a proxy of this process is pickled as by another one, which has it through this one."""
     reduced = reduce(proxy) if _core.is_proxy(proxy) else None
     return None if reduced is None else tuple(reduced[1])

@@ -29,9 +29,9 @@ class Guests:
     def listen(self) -> str:
         """Listen, unless this host does. Gives where."""
         if self.place is None:
-            import tempfile
+            from . import _places
 
-            place = _core._new_socket_path(tempfile.gettempdir())
+            place = _places.new_socket()
             _core._listen_for_guests(place)
             self.place = place
         return self.place

@@ -45,6 +45,11 @@ class Kept:
 
 
 _kept: dict[bytes, Kept] = {}
+_givers: dict[bytes, int] = {}
+"""The connections of those who have handed something over, by what all their words end with."""
+_gone: dict[bytes, float] = {}
+"""Those who are gone, and until when that is known: what is still to be read of them is thrown away."""
+GIVER = slice(8, 16)
 _change = threading.Condition()
 
 
@@ -67,11 +72,15 @@ def keep(token: bytes, obj: Any) -> None:
     """Keep what a host hands over for another one."""
     with _change:
         kept = _kept.setdefault(token, Kept())
+        if kept.link is not None:
+            _givers[token[GIVER]] = kept.link
         if kept.is_dropped:
             del _kept[token]
             return
         kept.obj, kept.is_here, kept.was_here = obj, True, True
         _change.notify_all()
+    if kept.link is not None and not _core._is_known_link(kept.link):
+        give_time(kept.link)  # that was told while this ran
 
 
 def fetch(token: bytes) -> Any:
@@ -79,10 +88,14 @@ def fetch(token: bytes) -> Any:
     end = time.monotonic() + TIMEOUT
     with _change:
         while not ((kept := _kept.get(token)) and kept.is_here) and time.monotonic() < end:
+            if token[GIVER] in _gone:
+                break
             _change.wait(TICK)
         obj, is_here = (kept.obj, kept.is_here) if kept is not None else (None, False)
         if kept is not None:
             kept.obj, kept.is_here = None, False  # its end is told by `drop`
+            if kept.end < math.inf:
+                _kept.pop(token, None)  # or by nobody: who handed it over is gone
     if not is_here:
         raise _errors.ObjectGone("what was handed over did not arrive, or was asked for before", outcome="not_started")
     is_name = _core.is_proxy(obj) or isinstance(obj, (_core.Stream, _async_stream.AsyncStream))
@@ -101,10 +114,21 @@ def drop(token: bytes) -> None:
 
 def give_time(link: int) -> None:
     """Let go some time from now of what a host has handed over that is gone."""
+    now = time.monotonic()
     with _change:
-        for kept in _kept.values():
-            if kept.link == link:
-                kept.end = time.monotonic() + LIFE
+        for giver in [giver for giver, end in _gone.items() if end <= now]:
+            del _gone[giver]
+        for giver in [giver for giver, other in _givers.items() if other == link]:
+            del _givers[giver]
+            _gone[giver] = now + LIFE
+        _change.notify_all()  # who waits for something of theirs waits no longer
+        for token, kept in list(_kept.items()):
+            if kept.link != link:
+                continue
+            if kept.is_here:
+                kept.end = min(kept.end, now + LIFE)
+            else:
+                del _kept[token]  # it was asked for, or thrown away
 
 
 def let_go() -> bool:
@@ -129,6 +153,13 @@ def way(proxy: Any) -> tuple[str, bytes, str] | None:
     return None if granted is None or label is None else (granted[0], granted[2], label)
 
 
+def grant(proxy: Any) -> tuple[Any, ...] | None:
+    """What a proxy that a host has from us is pickled as there: see `_grants`."""
+    from . import _grants
+
+    return _grants.hand_on(proxy)
+
+
 def end(proxy: Any) -> tuple[Any, ...] | None:
     """How the host of a proxy has ended: see `_core._end_of`."""
     return _core._end_of(proxy, END_TIMEOUT) if _core.is_proxy(proxy) else None
@@ -139,6 +170,8 @@ def _forget() -> None:
     global _change
     _change = threading.Condition()
     _kept.clear()
+    _givers.clear()
+    _gone.clear()
 
 
 os.register_at_fork(after_in_child=_forget)

@@ -117,7 +117,7 @@ def _keep(pickles: dict[str, bytes], name: str, value: Any) -> None:
         data = pickle.dumps(value, 5)
     except Exception:  # noqa: BLE001 - any class may refuse in its own way; its text is sent
         return
-    if len(data) <= SIZE_LIMIT and b"__main__" not in data:
+    if len(data) <= SIZE_LIMIT and b"__main__" not in data and b"__mp_main__" not in data:
         pickles[name] = data
 
 

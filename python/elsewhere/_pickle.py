@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
+MAIN = ("__main__", "__mp_main__")
+"""The program itself, which no other process can import. The second name is its own in children of multiprocessing."""
+
 GENERATORS = (types.GeneratorType, types.AsyncGeneratorType)
 
 
@@ -85,7 +88,7 @@ def dumps_argument(
     if inherited is not None:
         pickler = _Inheriting(file, protocol, buffer_callback=buffer_callback)
         pickler.inherited = inherited
-    reducers = reducers_of(True, _core._is_passing_memory())
+    reducers = reducers_of(True, protocol >= 5 and _core._is_passing_memory())
     if protocol < 5:
         reducers[memoryview] = _reduce_view_whole
     if type(kept) is types.MethodType:
@@ -102,27 +105,6 @@ def dumps_result(value: Any, _buffer_callback: Any, protocol: int) -> bytes:
     pickler.dispatch_table = {**reducers_of(False, False), memoryview: _reduce_view_whole}
     pickler.dump(value)
     return file.getvalue()
-
-
-def find_class(module: str, qualname: str) -> Any:
-    """Give the class that a peer names."""
-    __import__(module)
-    found: Any = sys.modules[module]
-    for name in qualname.split("."):
-        found = getattr(found, name)
-    return found
-
-
-def make_instance(kind: Any, attributes: dict[str, Any]) -> Any:
-    """Make an instance of a class as unpickling makes one from its class and attributes."""
-    made = kind.__new__(kind)
-    if attributes:
-        set_state = getattr(made, "__setstate__", None)
-        if set_state is None:
-            made.__dict__.update(attributes)
-        else:
-            set_state(attributes)
-    return made
 
 
 class _Inherited:
@@ -163,7 +145,7 @@ def dumps_checked(value: Any, buffer_callback: Callable[[PickleBuffer], Any] | N
     """Pickle a result; TypeError where it names what the peer cannot import."""
     file = io.BytesIO()
     pickler = _Checked(file, protocol, buffer_callback=buffer_callback if protocol >= 5 else None)
-    arrays = _shared.reducers() if _core._is_passing_memory() else {}
+    arrays = _shared.reducers() if protocol >= 5 and _core._is_passing_memory() else {}
     pickler.dispatch_table = {**copyreg.dispatch_table, **arrays}
     pickler.dump(value)
     return file.getvalue()
@@ -227,7 +209,13 @@ def dumps_alone(value: Any) -> bytes:
     except Exception:  # noqa: BLE001 - pickling may raise anything
         return dumps_by_value(value)
     data = file.getvalue()
-    return dumps_by_value(value) if b"__main__" in data else data
+    return dumps_by_value(value) if any(name.encode() in data for name in MAIN) else data
+
+
+def _keep_main_here(cloudpickle: Any) -> None:
+    """Have cloudpickle, which knows one name of the program, take its classes along under the other one, too."""
+    if (main := sys.modules.get("__mp_main__")) is not None:
+        cloudpickle.register_pickle_by_value(main)
 
 
 _ByValuePickler: Any = None
@@ -239,6 +227,8 @@ def _by_value_pickler() -> Any:
         import cloudpickle
 
         from . import _definitions
+
+        _keep_main_here(cloudpickle)
 
         class ByValuePickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle has no types
             """cloudpickle with the same references as `dumps_argument`."""
@@ -297,7 +287,7 @@ class _Unpickler(pickle.Unpickler):
 
 def know_class(cls: type) -> None:
     """Give a class that travels by value its number now, so that a fork of this process knows it by the same number."""
-    if cls.__module__ == "__main__" or "<locals>" in cls.__qualname__:
+    if cls.__module__ in MAIN or "<locals>" in cls.__qualname__:
         from cloudpickle import cloudpickle
 
         cloudpickle._get_or_create_tracker_id(cls)
@@ -370,7 +360,7 @@ class _MainPickler(pickle.Pickler):
     """Stops at code of `__main__`."""
 
     def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, (type, types.FunctionType)) and obj.__module__ == "__main__":
+        if isinstance(obj, (type, types.FunctionType)) and obj.__module__ in MAIN:
             raise _HasCodeOfMain
         return NotImplemented
 

@@ -142,9 +142,9 @@ def reserve(address: str | os.PathLike[str] | None = None, *, authkey: bytes | N
     """
     key = _checked_key(authkey)
     if address is None:
-        import tempfile
+        from . import _places
 
-        address = _core._new_socket_path(tempfile.gettempdir())
+        address = _places.new_socket()
     reserved = Address(address, authkey=key)
     _demand_key(reserved)
     is_open = reserved._place.startswith("tcp://") and reserved._place.endswith(":0")

@@ -67,8 +67,9 @@ class ActorProxy(BaseProxy):
     @property
     def connection_address(self) -> Any:
         """Where it is reached from here: `(host, port)`, or the path of a socket."""
-        host, _, port = self._link.place.removeprefix("tcp://").rpartition(":")
-        return (host.strip("[]"), int(port)) if self._link.place.startswith("tcp://") else self._link.place
+        place = self._way.link.place
+        host, _, port = place.removeprefix("tcp://").rpartition(":")
+        return (host.strip("[]"), int(port)) if place.startswith("tcp://") else place
 
     def shutdown(self) -> None:
         """Call the actor's `shutdown`, and end its process if this one started it.
@@ -79,7 +80,7 @@ class ActorProxy(BaseProxy):
         try:
             self._callmethod("shutdown")
         finally:
-            self._link.end()
+            self._way.link.end()
 
     def __enter__(self) -> Any:
         """Enter the actor's own context: gives what that gives, the actor's proxy if nothing else is said."""
@@ -92,7 +93,7 @@ class ActorProxy(BaseProxy):
             try:
                 is_swallowed = bool(self._ask("__exit__", kind, error, None))
             finally:
-                if self._link.is_owner:
+                if self._way.link.is_owner:
                     self.shutdown()
         except Exception as failure:
             if error is None:
@@ -203,11 +204,11 @@ def typeid(proxy: object) -> str:
     if not isinstance(proxy, BaseProxy):
         text = f"Cannot get typeid, {proxy!r} is not a proxy"
         raise ValueError(text)  # noqa: TRY004 - uactor's
-    found: str | None = getattr(proxy, "_typeid", None)
-    if found is None:
+    way: gates.Way | None = getattr(proxy, "_way", None)
+    if way is None:
         text = "Cannot get typeid of a proxy of nothing"
         raise ProxyError(text)
-    return found
+    return way.typeid
 
 
 def _declare(cls: type[Actor]) -> None:

@@ -37,7 +37,15 @@ class ProxyMethod:
 
     def __get__(self, proxy: BaseProxy | None, cls: type[BaseProxy]) -> Any:
         """Give what calls it: a partial and no method, so that it is pickled with its proxy."""
-        return self if proxy is None else functools.partial(cls._how, proxy, self._name)
+        if proxy is None:
+            return self
+        name = self._name
+        if not cls._is_direct:
+            return functools.partial(_call_as_written, proxy, name)
+        method = functools.partial(_call, proxy._way, name)
+        if getattr(cls, name) is self:
+            proxy.__dict__[name] = method  # looked up once; it has the way and not the proxy, which would have itself
+        return method
 
 
 class ProxyAttribute:
@@ -51,28 +59,29 @@ class ProxyAttribute:
         """Read it."""
         if proxy is None:
             return self
-        if _is_fork:
-            return proxy._get(self._name)
+        way = proxy._way
         try:
-            result = proxy._gets(self._name)
+            if _is_fork:
+                way.reach()
+            result = way.get(self._name)
         except elsewhere.ElsewhereError as error:
             tell(error)
-        return result if type(result) in COPIED else proxy._take(result)
+        return result if type(result) in COPIED else way.take(result)
 
     def __set__(self, proxy: BaseProxy, value: Any) -> None:
         """Set it."""
-        proxy._set(self._name, value)
+        proxy._ask("set", self._name, value)
 
 
-def _call(proxy: BaseProxy, name: str, /, *args: Any, **kwargs: Any) -> Any:
-    """What `_callmethod` does, in one step."""
-    if _is_fork:
-        return proxy._callmethod(name, args, kwargs)
+def _call(way: Way, name: str, /, *args: Any, **kwargs: Any) -> Any:
+    """Call a method of the object: its result, or a proxy of that where the actor says so."""
     try:
-        result = proxy._calls(name, *args, **kwargs) if kwargs else proxy._calls(name, *args)
+        if _is_fork:
+            way.reach()
+        result = way.call(name, *args, **kwargs) if kwargs else way.call(name, *args)
     except elsewhere.ElsewhereError as error:
         tell(error)
-    return result if type(result) in COPIED else proxy._take(result)
+    return result if type(result) in COPIED else way.take(result)
 
 
 def _call_as_written(proxy: BaseProxy, name: str, /, *args: Any, **kwargs: Any) -> Any:
@@ -89,60 +98,28 @@ class BaseProxy:
     _method_to_typeid_: Mapping[str, str | None] = {}
     _names: tuple[str, ...] | None = None
     """What a dynamic proxy has found to be exposed."""
-    _how: Callable[..., Any] = _call
-    """What calls a method."""
-    _link: Link | Home
-    _gate: Any
-    _calls: Any
-    _gets: Any
-    _ident: int
-    _typeid: str
+    _is_direct: bool = True
+    """Whether methods are called without `_callmethod`."""
+    _way: Way
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Keep to a `_callmethod` of its own."""
         super().__init_subclass__(**kwargs)
-        if cls._callmethod is not BaseProxy._callmethod:
-            cls._how = _call_as_written
+        cls._is_direct = cls._callmethod is BaseProxy._callmethod
 
     def _callmethod(self, methodname: str, args: Iterable[Any] = (), kwds: Mapping[str, Any] | None = None) -> Any:
         """Call a method of the object: its result, or a proxy of that where the actor says so."""
-        return self._take(self._ask("call", methodname, *args, **(kwds or {})))
+        return _call(self._way, methodname, *args, **(kwds or {}))
 
     def _getvalue(self) -> Any:
         """Give a copy of the object."""
         return self._ask("copy")
 
-    def _get(self, name: str) -> Any:
-        return self._take(self._ask("get", name))
-
-    def _set(self, name: str, value: Any) -> None:
-        self._ask("set", name, value)
-
     def _ask(self, what: str, /, *args: Any, **kwargs: Any) -> Any:
         try:
-            return getattr(self._reach(), what)(*args, **kwargs)
+            return getattr(self._way.reach(), what)(*args, **kwargs)
         except elsewhere.ElsewhereError as error:
             tell(error)
-
-    def _reach(self) -> Any:
-        """The gate; in a fork of the process that had it one of a connection of its own."""
-        if self._link.pid != _pid:
-            self._link = _link_to(self._link.uid, self._link.place, self._link.key, is_explicit=True)
-            self._set_gate(self._link.find(self._ident))
-        return self._gate
-
-    def _set_gate(self, gate: Any) -> None:
-        self.__dict__.update(_gate=gate, _calls=gate.call, _gets=gate.get)
-
-    def _take(self, result: Any) -> Any:
-        if not isinstance(result, CARRIED):
-            return result
-        if type(result) is Sent:
-            gate = elsewhere.options(result.gate, result="value") if elsewhere.is_proxy(result.gate) else result.gate
-            return make_proxy(result.kind, result.names, self._link, gate, result.ident, result.typeid)
-        if type(result) is Stopped:
-            raise StopIteration(result.value)
-        return self if result == self else result
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set what the class has; what is not exposed stays nowhere."""
@@ -153,11 +130,7 @@ class BaseProxy:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Leave the address of the actor and the number of the object, which is kept for who loads this."""
-        if self._ident:
-            self._ask("hold")
-        link = self._link
-        what = _plain(type(self)), self._names, self._typeid, self._ident
-        return _load, (*what, link.uid, link.place, link.is_explicit)
+        return _load, self._way.written()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         """Give a copy of the object."""
@@ -167,15 +140,16 @@ class BaseProxy:
         """Whether it names the same object."""
         if not isinstance(other, BaseProxy):
             return NotImplemented
-        return (self._link.uid, self._ident) == (other._link.uid, other._ident)
+        own, its = self._way, other._way
+        return (own.link.uid, own.ident) == (its.link.uid, its.ident)
 
     def __hash__(self) -> int:
         """Be the same for proxies of one object."""
-        return hash((self._link.uid, self._ident))
+        return hash((self._way.link.uid, self._way.ident))
 
     def __repr__(self) -> str:
         """Say what it is. Costs no I/O."""
-        return f"<{type(self).__name__} object, typeid {self._typeid!r} at {id(self):#x}>"
+        return f"<{type(self).__name__} object, typeid {self._way.typeid!r} at {id(self):#x}>"
 
     def __str__(self) -> str:
         """Give what the object says of itself; `repr` where it cannot be asked."""
@@ -183,6 +157,56 @@ class BaseProxy:
             return str(self._ask("text"))
         except ActorGoneError:
             return repr(self)
+
+
+class Way:
+    """From a proxy to its object, by what reaches the gate before that."""
+
+    ident: int
+    typeid: str
+    gate: Any
+    call: Any
+    get: Any
+
+    def __init__(self, kind: type[BaseProxy], link: Link | Home, gate: Any, ident: int, typeid: str) -> None:
+        self._kind, self.link, self.ident, self.typeid = kind, link, ident, typeid
+        self.proxy: Callable[[], Any] = lambda: None
+        self._set_gate(gate)
+
+    def _set_gate(self, gate: Any) -> None:
+        self.gate, self.call, self.get = gate, gate.call, gate.get
+
+    def reach(self) -> Any:
+        """The gate; in a fork of the process that had it one of a connection of its own."""
+        if self.link.pid != _pid:
+            self.link = _link_to(self.link.uid, self.link.place, self.link.key, is_explicit=True)
+            self._set_gate(self.link.find(self.ident))
+        return self.gate
+
+    def take(self, result: Any) -> Any:
+        """What a result stands for: it may be a proxy, the same one for the same object."""
+        if not isinstance(result, CARRIED):
+            return result
+        if type(result) is Sent:
+            gate = elsewhere.options(result.gate, result="value") if elsewhere.is_proxy(result.gate) else result.gate
+            return make_proxy(result.kind, result.names, self.link, gate, result.ident, result.typeid)
+        if type(result) is Stopped:
+            raise StopIteration(result.value)
+        proxy = self.proxy()
+        return proxy if result == proxy else result
+
+    def written(self) -> tuple[Any, ...]:
+        """What leads to the object from elsewhere, which is kept for who comes by that."""
+        if self.ident:
+            try:
+                self.reach().hold()
+            except elsewhere.ElsewhereError as error:
+                tell(error)
+        link, kind = self.link, self._kind
+        return _plain(kind), kind._names, self.typeid, self.ident, link.uid, link.place, link.is_explicit
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _load_way, self.written()
 
 
 class Sent:
@@ -288,8 +312,8 @@ class Gate:
             result = self._home.proxy(result, kind)
         if isinstance(result, VIEWS):
             return list(result)
-        if isinstance(result, BaseProxy) and result._link is self._home:
-            return Sent(type(result), result._names, result._gate, result._ident, result._typeid)
+        if isinstance(result, BaseProxy) and (way := result._way).link is self._home:
+            return Sent(type(result), result._names, way.gate, way.ident, way.typeid)
         return result
 
 
@@ -429,7 +453,6 @@ REACHED = {Home: ["about", "find"], Gate: ["call", "get", "set", "copy", "text",
 _home: Home | None = None
 _pid = os.getpid()
 
-
 _is_fork = False
 """Whether a proxy here may be one of the process that this is a fork of."""
 
@@ -500,8 +523,8 @@ def make_proxy(
 ) -> Any:
     """Make a proxy of an object, by what reaches it."""
     made = object.__new__(_dynamic(names) if names is not None else kind)
-    made.__dict__.update(_link=link, _ident=ident, _typeid=typeid)
-    made._set_gate(gate)
+    way = made.__dict__["_way"] = Way(type(made), link, gate, ident, typeid)
+    way.proxy = weakref.ref(made)
     return made
 
 
@@ -540,6 +563,10 @@ def _load(
         return make_proxy(kind, names, link, link.find(ident), ident, typeid)
     except elsewhere.ElsewhereError as error:
         tell(error)
+
+
+def _load_way(*written: Any) -> Any:
+    return _load(*written)._way
 
 
 def _link_to(uid: str, place: str, key: bytes | None, *, is_explicit: bool) -> Link:

@@ -139,13 +139,15 @@ class AsyncResultProxy(BaseProxy):
 class ValueProxy(BaseProxy):
     """A value."""
 
+    value: Any
+
     def get(self) -> Any:
         """Give the value."""
-        return self._get("value")
+        return self.value
 
     def set(self, value: Any) -> None:
         """Set the value."""
-        self._set("value", value)
+        self.value = value
 
 
 @exposing("__getitem__ __len__ __setitem__")

@@ -49,7 +49,7 @@ class ProxyListener:
     def __init__(self, obj: object) -> None:
         """Listen for `obj`, on a socket of its own. Nothing is answered before `listen()`."""
         self._desk = _Desk(obj)
-        self._server = elsewhere.serve(self._desk)
+        self._server = elsewhere.serve(self._desk.call)
         self._address = self._server.address
         self._look: select.poll | None = None
         self._end = weakref.finalize(self, _close, self._server, self._desk)
@@ -67,9 +67,10 @@ class ProxyListener:
             WrongArgumentsError: the method does not take such arguments; likewise.
             Exception: what the method raised; likewise.
         """
-        desk, count = self._desk, self._desk.count
+        desk = self._desk
+        count = desk.count
         if not desk.is_rung:
-            while self._server.poll(max=1, timeout=LISTEN_TIMEOUT) and desk.count == count:
+            while self._server.poll(1, LISTEN_TIMEOUT) and desk.count == count:
                 pass  # somebody came in, and is about to ask
         if desk.is_rung and desk.count == count:
             self._listen_to_both(desk, count)
@@ -86,68 +87,83 @@ class ProxyListener:
         while desk.count == count and self._look.poll(max(0.0, end - time.monotonic()) * 1000):
             if desk.requests:
                 desk.answer()
-            elif self._server.poll(max=1) and desk.count == count:
+            elif self._server.poll(1) and desk.count == count:
                 end = time.monotonic() + LISTEN_TIMEOUT  # somebody came in, and is about to ask
 
 
 class ObjectProxy:
     """The methods of an object that lives in another process, or in another thread of this one."""
 
-    __slots__ = ("_address", "_calls", "_names", "_pid")
-
     def __init__(self, address: elsewhere.Address, names: frozenset[str]) -> None:
         """Name the methods `names` of what is listened for at `address`; `createProxy` does that."""
-        self._address = address
-        self._names = names
-        self._calls: Any = None  # the way to the listener's process
-        self._pid = 0  # the process that it is the way from
+        self._way = _Way(address, names)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         """Give a method of the object. Costs no I/O."""
-        if name in ObjectProxy.__slots__ or name not in self._names:
+        if name == "_way" or name not in self._way.names:
             text = f"the object has no method {name!r}"
             raise AttributeError(text)
-        return functools.partial(self._ask, name)
+        method = self.__dict__[name] = functools.partial(_ask, self._way, name)  # looked up once
+        return method
 
     def __dir__(self) -> list[str]:
         """List the methods."""
-        return [*super().__dir__(), *self._names]
+        return [*super().__dir__(), *self._way.names]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ObjectProxy, (self._address, self._names)
+        return ObjectProxy, (self._way.address, self._way.names)
 
-    def _ask(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
-        """Call a method; None, and a printed warning, where no answer comes within 2 s or the method raises."""
-        left, why = REPLY_TIMEOUT, ""
-        try:
-            if self._pid == _pid:
-                future = elsewhere.submit(self._calls, name, args, kwargs)
-            else:
-                end = time.monotonic() + REPLY_TIMEOUT
-                future = self._begin(name, args, kwargs)
-                left = max(0.0, end - time.monotonic())
-        except elsewhere.CallTimeout:
-            future = None  # nobody has listened since this process began to connect
-        try:
-            if future is not None:
-                return future.result(left)
-        except elsewhere.ConnectionLost:
-            raise
-        except TimeoutError:
-            pass
-        except Exception as error:  # noqa: BLE001 - the method's; raised where the object lives
-            why = f": {type(error).__name__}: {error}"
-        print(f"Warning: no reply received for request ({name}, {args}){why}")
-        return None
 
-    def _begin(self, name: str, args: Any, kwargs: Any) -> Any:
+class _Way:
+    """From a proxy to the process that listens."""
+
+    def __init__(self, address: elsewhere.Address, names: frozenset[str]) -> None:
+        self.address = address
+        self.names = names
+        self.call: Any = None
+        self.pid = 0  # the process that it leads from
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Way, (self.address, self.names)
+
+    def begin(self, name: str, args: Any, kwargs: Any) -> Any:
         """Ask in this process, or for the first time from it."""
-        listener = _here.get(self._address)
+        listener = _here.get(self.address)
         if listener is not None and listener._desk.pid == _pid:
             return listener._desk.request(name, args, kwargs)
-        self._calls = elsewhere.connect(self._address, timeout=REPLY_TIMEOUT).call
-        self._pid = _pid
-        return elsewhere.submit(self._calls, name, args, kwargs)
+        self.call = elsewhere.connect(self.address, timeout=REPLY_TIMEOUT)
+        self.pid = _pid
+        return elsewhere.submit(self.call, name, *args, **kwargs)
+
+
+def _ask(way: _Way, name: str, /, *args: Any, **kwargs: Any) -> Any:
+    """Call a method; None, and a printed warning, where no answer comes within 2 s or the method raises."""
+    left, why = REPLY_TIMEOUT, ""
+    if way.pid == _pid:
+        future = _submit(way.call, name, *args, **kwargs) if kwargs else _submit(way.call, name, *args)
+    else:
+        end = time.monotonic() + REPLY_TIMEOUT
+        try:
+            future = way.begin(name, args, kwargs)
+        except elsewhere.CallTimeout:
+            return _tell(name, args)  # nobody has listened since this process began to connect
+        left = max(0.0, end - time.monotonic())
+    try:
+        return future.result(left)
+    except elsewhere.ConnectionLost:
+        raise
+    except TimeoutError:
+        pass
+    except Exception as error:  # noqa: BLE001 - the method's; raised where the object lives
+        why = f": {type(error).__name__}: {error}"
+    return _tell(name, args, why)
+
+
+_submit: Any = elsewhere.submit
+
+
+def _tell(name: str, args: tuple[Any, ...], why: str = "") -> None:
+    print(f"Warning: no reply received for request ({name}, {args}){why}")
 
 
 def createProxy(obj: object) -> tuple[Any, ProxyListener]:  # noqa: N802 - pipe-proxy's name
@@ -193,23 +209,24 @@ class _Desk:
         os.eventfd_read(self.bell)
         future, request = self.requests.popleft()
         try:
-            result = self.call(*pickle.loads(request))  # noqa: S301 - a copy, as for another process; made here
+            name, args, kwargs = pickle.loads(request)  # noqa: S301 - a copy, as for another process; made here
+            result = self.call(name, *args, **kwargs)
         except Exception as error:  # noqa: BLE001 - listen() raises it
             future.set_exception(error)
         else:
             future.set_result(result)
 
-    def call(self, name: str, args: Any, kwargs: Any) -> Any:
+    def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
         self.count += 1
+        method: Any = None
         try:
             method = getattr(self.obj, name, None) or _missing(self.obj, name)
-            try:
-                return method(*args, **kwargs)
-            except TypeError as error:
-                _check_arguments(method, args, kwargs, error)
-                raise
+            return method(*args, **kwargs) if kwargs else method(*args)
         except Exception as error:
-            self.errors.append(error)
+            wrong = _wrong_arguments(method, args, kwargs, error) if isinstance(error, TypeError) else None
+            self.errors.append(wrong or error)
+            if wrong is not None:
+                raise wrong from None
             raise
 
 
@@ -218,16 +235,17 @@ def _missing(obj: object, name: str) -> NoReturn:
     raise MissingFunctionError(text)
 
 
-def _check_arguments(method: Any, args: Any, kwargs: Any, error: TypeError) -> None:
+def _wrong_arguments(method: Any, args: Any, kwargs: Any, error: TypeError) -> WrongArgumentsError | None:
+    """What `error` means, if it is that the method does not take such arguments."""
     try:
         expected = inspect.signature(method)
     except (TypeError, ValueError):
-        return  # nobody can say what it takes
+        return None  # nobody can say what it takes
     try:
         expected.bind(*args, **kwargs)
     except TypeError:
-        text = f"{error}; expected are {expected}"
-        raise WrongArgumentsError(text) from None
+        return WrongArgumentsError(f"{error}; expected are {expected}")
+    return None
 
 
 def _close(server: elsewhere.Server, desk: _Desk) -> None:

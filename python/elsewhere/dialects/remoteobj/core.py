@@ -5,6 +5,7 @@ Owns: what the names and operators of a proxy do. Must not know: where the objec
 
 from __future__ import annotations
 
+import functools
 import operator
 import reprlib
 import weakref
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
     from typing import Self
+
+    from elsewhere.dialects.remoteobj.home import Line
 
 __all__ = ["Proxy", "get"]
 
@@ -61,8 +64,10 @@ class Proxy(View):
         self._home = Home(instance, default=default, is_eager=eager_proxy and proxy_call, fulfills=fulfill_final)
         self._home.root = weakref.ref(self)
 
-    _name: str | None = None
-    """Where the steps are to one attribute, its name, once they were taken."""
+    _call: tuple[Home, Line, Callable[..., Any]] | None = None
+    _resolve: tuple[Home, Line, Callable[..., Any]] | None = None
+    """Where the steps are to one attribute, what calls it and what gives it, once that was done; while the home has
+    this line. Together, since an attribute of a class with `__getattr__` takes long to look up."""
 
     # ------------------------------------------------------------ what is asked
     def _evaluate(self, default: Any = ABSENT, *, default_local: bool = False) -> Any:
@@ -72,7 +77,7 @@ class Proxy(View):
             result = take(here.obj, keys)
             return self._root() if result is here.obj else result
         try:
-            return self._received(home.ask("resolve", self._all_sent()))
+            return self._ask("resolve")
         except NotListeningError as error:
             return self._without_listener(error, default, default_local=default_local)
 
@@ -96,12 +101,12 @@ class Proxy(View):
         Raises:
             RuntimeError: nobody listens, and there is no default.
         """
-        home = self._home
-        line, name = home.line, self._name
-        if line is None or name is None:
+        short = self._resolve
+        if short is None or short[0].line is not short[1]:
             return self._evaluate(default, default_local=default_local)
+        home, line, resolve = short
         try:
-            result = line.resolve(name)
+            result = resolve()
         except Exception as error:  # noqa: BLE001 - raised again, if this may not be done again
             try:
                 home.pass_on(error)
@@ -117,33 +122,45 @@ class Proxy(View):
 
     def __call__(self, *args: Any, _default: Any = ABSENT, _proxy: bool | None = None, **kwargs: Any) -> Any:
         """Call what is here; with `_proxy=False` only note that down, and give the proxy of what it will give."""
+        short = self._call
+        if short is not None and not kwargs and _proxy is None:  # at once, as most calls are made
+            home, line, call = short
+            if home.line is line:
+                for value in args:
+                    if type(value) not in PLAIN:
+                        break
+                else:
+                    try:
+                        result = call(*args)
+                    except Exception as error:  # noqa: BLE001 - raised again, if this may not be done again
+                        return self._make_call(args, kwargs, _default, _proxy, error)
+                    return result if type(result) in PLAIN else self._received(home.taken(result, line))
+        return self._make_call(args, kwargs, _default, _proxy)
+
+    def _make_call(
+        self, args: Any, kwargs: Any, default: Any, is_eager: bool | None, error: Exception | None = None
+    ) -> Any:
         home = self._home
-        line, name = home.line, self._name
-        is_eager = home.is_eager if _proxy is None else _proxy
-        if is_eager and not self._frozen and (line is not None or home.place not in listening):
-            try:  # at once, as most calls are made; whatever else may be, is found below
-                given = args if PLAIN.issuperset(map(type, args)) else map(sent, args)
-                if line is None or name is None:
-                    return self._received(home.ask("call", self._all_sent(), *given, **kwargs))
-                try:
-                    result = line.call(name, *given, **kwargs)
-                except Exception as error:  # noqa: BLE001 - raised again, if this may not be done again
-                    home.pass_on(error)
-                    return self._received(home.ask("call", name, *map(sent, args), **kwargs))
-                return result if type(result) in PLAIN else self._received(home.taken(result, line))
-            except NotListeningError as error:
-                return self._extend(("()", (args, kwargs)))._without_listener(error, _default)
-        return self._step("()", (args, kwargs), _default, is_eager=_proxy)
+        is_made = not self._frozen and (home.is_eager if is_eager is None else is_eager)
+        if error is None and (not is_made or home.place in listening):
+            return self._step("()", (args, kwargs), default, is_eager=is_eager)
+        try:
+            if error is not None:
+                home.pass_on(error)
+            return self._ask("call", *map(sent, args), **kwargs)
+        except NotListeningError as nobody:
+            return self._extend(("()", (args, kwargs)))._without_listener(nobody, default)
+
+    def _ask(self, verb: str, /, *args: Any, **kwargs: Any) -> Any:
+        home, steps = self._home, all_sent(self._keys)
+        result = home.ask(verb, steps, *args, **kwargs)
+        line = home.line
+        if isinstance(steps, str) and line is not None and home.is_eager:
+            self.__dict__[f"_{verb}"] = home, line, functools.partial(getattr(line, verb), steps)
+        return self._received(result)
 
     def _received(self, result: Any) -> Any:
         return self._root() if result is self._home else result
-
-    def _all_sent(self) -> tuple[Step, ...] | str:
-        """The steps as they travel. A name is noted."""
-        steps = all_sent(self._keys)
-        if isinstance(steps, str):
-            self.__dict__["_name"] = steps
-        return steps
 
     def passto(
         self, func: Callable[..., Any], *args: Any, _default: Any = ABSENT, _proxy: bool | None = None, **kwargs: Any
@@ -363,7 +380,7 @@ class Proxy(View):
 
 def get(view: Any, **options: Any) -> Any:
     """Give the value that is at a proxy, as its `get_` does."""
-    return view.get_(**options)
+    return view.get_(**options) if options else view.get_()
 
 
 class _Name:

@@ -65,11 +65,13 @@ class Desk:
 
     def call(self, steps: tuple[Step, ...] | str, /, *args: Any, **kwargs: Any) -> Any:
         """Call what the steps lead to. The object itself is answered by this desk, which the caller has a name for."""
-        self._begin()
+        self.count += 1  # as in `_begin`, without a step of its own
+        if self.is_cancelling:
+            raise CancelledError
         self.is_busy = True
         try:
             found = getattr(self._obj, steps) if type(steps) is str else take(self._obj, steps)
-            result = found(*args, **kwargs)
+            result = found(*args, **kwargs) if kwargs else found(*args)
         except BaseException as error:  # noqa: BLE001 - it is the caller's, as with remoteobj
             return _raised(error)
         finally:
