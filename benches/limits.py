@@ -1,12 +1,14 @@
 """What the machine can do at best, measured in the same rounds as everything else.
 
 Owns: the programs that measure it (`limits`, an example of the crate elsewhere-shm, `cipher`, one of elsewhere-engine,
-and `fork_server.py`). Must not know: the workloads. A round trip or a copy is measured in Rust: Python would add to it.
+and `fork_server.py`). Must not know: the workloads. A round trip or a copy is measured in Rust: Python would add
+to it. What pickle takes is no limit of the machine, but of all who use it.
 """
 
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -34,6 +36,7 @@ WARM_COPY = "limit: memcpy, warm"
 COLD_COPY = "limit: memcpy, cold"
 FORK = "limit: fork"
 CIPHER = "limit: cipher"
+PICKLE = "limit: pickle"
 NOTES = {
     FUTEX: "two processes and two words of shared memory, futex wait and wake, in Rust",
     SPIN: "the same without ever sleeping; only on two cores",
@@ -41,6 +44,7 @@ NOTES = {
     COLD_COPY: "memcpy into a memfd that was just made and mapped, in Rust",
     FORK: "os.fork of a bare interpreter until the child's first byte comes through a pipe",
     CIPHER: "one core encrypts as many bytes by AES-256-GCM in records of 64 KiB, in Rust; nothing is sent",
+    PICKLE: "pickle.dumps and pickle.loads of what goes and of what comes back, and nothing else",
 }
 
 
@@ -130,6 +134,16 @@ def cipher() -> Generator[Callable[[int], Callable[[], Calls]]]:
             return sample
 
         yield encrypting
+
+
+def pickling(value: object, times: int) -> Callable[[], None]:
+    """What all do who pickle: write a value and read it, so many times."""
+
+    def pickle_and_back() -> None:
+        for _ in range(times):
+            pickle.loads(pickle.dumps(value, pickle.HIGHEST_PROTOCOL))
+
+    return pickle_and_back
 
 
 @contextmanager

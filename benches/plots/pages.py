@@ -45,10 +45,11 @@ def marks_of(text: str) -> list[str]:
 def machine_line(results: Results) -> str:
     """Where and when, in a line."""
     here = results.machine
+    build = here["revision"] if here["is_profiled"] else f"{here['revision']}, built without a profile"
     return (
         f"{here['processor']}{' (virtual)' if here['is_virtual'] else ''}, {here['cores']} cores, "
         f"{here['memory_gib']:.0f} GiB; {here['system'].split('-with')[0]}, {here['python']}; "
-        f"elsewhere {here['elsewhere']} ({here['revision']}); {here['date'][:10]}, load {here['load_before']:.1f}"
+        f"elsewhere {here['elsewhere']} ({build}); {here['date'][:10]}, load {here['load_before']:.1f}"
     )
 
 

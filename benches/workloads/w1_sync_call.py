@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from contenders.contender import opened
-from limits import FUTEX, SPIN
+from limits import FUTEX, PICKLE, SPIN, pickling
 from placement import Placement
 from rows import Aim, Of
 from targets import Order
@@ -34,9 +34,11 @@ PICKLES = {
 
 def measure(effort: Effort, kinds: Sequence[type[Contender]]) -> Iterator[Row]:
     """Both variants in every placement."""
+    order = Order(1, "lamp", 9.5)
+    numbers: Mapping[str, tuple[Ask, Aims]] = {"call with a number": (lambda one: one.call(), NUMBERS)}
+    objects: Mapping[str, tuple[Ask, Aims]] = {
+        "call with an object of the user's class": (lambda one: one.pickled_call(order), PICKLES)
+    }
     with opened(kinds) as contenders:
-        variants: Mapping[str, tuple[Ask, Aims]] = {
-            "call with a number": (lambda one: one.call(), NUMBERS),
-            "call with an object of the user's class": (lambda one: one.pickled_call(Order(1, "lamp", 9.5)), PICKLES),
-        }
-        yield from rows_of_calls("W1", variants, contenders, effort)
+        yield from rows_of_calls("W1", numbers, contenders, effort)
+        yield from rows_of_calls("W1", objects, contenders, effort, {PICKLE: pickling(order, 2)})
