@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 import io
 import itertools
 import logging
 import sqlite3
+import sys
 import threading
 import types
 
@@ -456,3 +458,61 @@ def test_method_of_another_object_as_a_result_is_a_copy(host):
     assert not is_proxy(append)
     append(5)
     assert append.__self__ == [5]
+
+
+class Changing:
+    """Has containers that a thread of its own makes longer and shorter all the time."""
+
+    def __init__(self) -> None:
+        sys.setswitchinterval(1e-6)
+        self.containers = {
+            "list": [0] * 2000,
+            "dict": dict.fromkeys(range(2000), 0),
+            "set": set(range(100, 2000)),
+            "bytearray": bytearray(50),
+        }
+        self.is_over = False
+        threading.Thread(target=self.change, daemon=True).start()
+
+    def change(self) -> None:
+        items, table, members, octets = self.containers.values()
+        while not self.is_over:
+            for number in range(20):
+                items.append(number)
+                table[-number] = 0
+                members.add(number)
+            with contextlib.suppress(BufferError):  # it is being read
+                octets.append(1)
+            for number in range(20):
+                items.pop()
+                table.pop(-number)
+                members.discard(number)
+            with contextlib.suppress(BufferError):
+                octets.pop()
+
+    def get(self, kind: str) -> list[object]:
+        return [self.containers[kind], kind]
+
+    def close(self) -> None:
+        self.is_over = True
+
+
+@pytest.mark.parametrize("kind", ["list", "dict", "set", "bytearray"])
+def test_container_that_a_thread_there_changes_arrives_whole(host, kind):
+    changing = host.spawn(Changing)
+    said = set()
+
+    for _ in range(300):
+        try:
+            container, name = changing.get(kind)
+        except RuntimeError as error:
+            said.add(str(error))
+            continue
+        assert type(container).__name__ == kind == name
+
+    changing.close()
+    assert said <= {
+        f"{kind} changed size during iteration",
+        "dictionary changed size during iteration",
+        "Set changed size during iteration",
+    }  # by pickle

@@ -67,6 +67,7 @@ IN_PLACE = range(51, 64)
 
 MAIN = threading.get_ident()
 DEPTH_MAX = 60
+NESTED_MAX = 1000
 TEXT_LIMIT = 64 * 1024
 EXCEPTION_MAX = 1 << 20
 
@@ -143,7 +144,18 @@ class _NoForm(Exception):
 class _Encoder:
     """Writes values. What it granted is taken back if the message is never sent."""
 
-    __slots__ = ("conn", "containers", "depth", "granted", "is_argument", "lent", "out")
+    __slots__ = (
+        "conn",
+        "containers",
+        "depth",
+        "granted",
+        "is_argument",
+        "is_in_tuple",
+        "lent",
+        "long",
+        "nested",
+        "out",
+    )
 
     def __init__(self, conn, is_argument, out=None):
         self.conn = conn
@@ -152,7 +164,9 @@ class _Encoder:
         self.granted = []
         self.lent = []
         self.containers = []
-        self.depth = 0
+        self.long = {}
+        self.depth = self.nested = 0
+        self.is_in_tuple = False
 
     def mark(self):
         return len(self.out), len(self.granted), len(self.lent)
@@ -166,7 +180,9 @@ class _Encoder:
         self.conn.ungrant(self.granted[granted:])
         del self.granted[granted:]
         del self.containers[:]
-        self.depth = 0
+        self.long.clear()
+        self.depth = self.nested = 0
+        self.is_in_tuple = False
 
     def abandon(self):
         self.roll_back((0, 0, 0))
@@ -330,7 +346,16 @@ def _write_float(e, value):
     e.out += struct.pack(">Bd", 0xCB, value)
 
 
+def _enter_long(e, value):
+    """Note a text or bytes; the same one twice is a case for pickle, where it is long."""
+    if len(value) >= LARGE:
+        if id(value) in e.long:
+            raise _NoForm
+        e.long[id(value)] = value
+
+
 def _write_str(e, value):
+    _enter_long(e, value)
     try:
         data = value.encode()
     except UnicodeEncodeError:  # lone surrogates are pickle's business
@@ -343,6 +368,11 @@ def _write_str(e, value):
     else:
         _head(e.out, "text", (0xDA, 0xDB), length)
     e.out += data
+
+
+def _write_own_bytes(e, value):
+    _enter_long(e, value)
+    _write_bytes(e, value)
 
 
 def _write_bytes(e, value):
@@ -372,8 +402,9 @@ def _deeper(e):
 def _write_list(e, value):
     _enter(e, value)
     _deeper(e)
-    _list_head(e.out, len(value))
-    for element in value:
+    elements = value[:]  # others may change it meanwhile
+    _list_head(e.out, len(elements))
+    for element in elements:
         e.value(element)
     e.depth -= 1
 
@@ -381,8 +412,9 @@ def _write_list(e, value):
 def _write_dict(e, value):
     _enter(e, value)
     _deeper(e)
-    _map_head(e.out, len(value))
-    for key, element in value.items():
+    items = value.copy()  # others may change it meanwhile
+    _map_head(e.out, len(items))
+    for key, element in items.items():
         e.value(key)
         e.value(element)
     e.depth -= 1
@@ -397,17 +429,27 @@ def _counted(e, code, value):
     e.depth -= 1
 
 
+def _nested(e, code, value):
+    """Write a tuple or a frozenset; many of them in each other are a case for pickle, which writes each once."""
+    outer, e.is_in_tuple = e.is_in_tuple, True
+    e.nested += outer
+    if e.nested > NESTED_MAX:
+        raise _NoForm
+    _counted(e, code, value)
+    e.is_in_tuple = outer
+
+
 def _write_tuple(e, value):
-    _counted(e, 1, value)
+    _nested(e, 1, value)
 
 
 def _write_set(e, value):
     _enter(e, value)
-    _counted(e, 2, value)
+    _counted(e, 2, value.copy())  # others may change it meanwhile
 
 
 def _write_frozenset(e, value):
-    _counted(e, 3, value)
+    _nested(e, 3, value)
 
 
 def _write_complex(e, value):
@@ -416,8 +458,9 @@ def _write_complex(e, value):
 
 def _write_bytearray(e, value):
     _enter(e, value)
-    if not _lend(e, value, False, AS_BYTE_ARRAY):
-        _extension(e.out, 6, value)
+    with memoryview(value) as content:  # as long as this lives, nobody changes its length
+        if not _lend(e, content, False, AS_BYTE_ARRAY):
+            _extension(e.out, 6, content)
 
 
 def _write_view(e, value):
@@ -436,7 +479,7 @@ _WRITERS = {
     int: _write_int,
     float: _write_float,
     str: _write_str,
-    bytes: _write_bytes,
+    bytes: _write_own_bytes,
     list: _write_list,
     dict: _write_dict,
     tuple: _write_tuple,

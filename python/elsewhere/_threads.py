@@ -32,7 +32,7 @@ def others() -> list[str]:
     names = of_python()
     if names:
         return names
-    if of_libraries():
+    if _seen():
         probe()
     return of_libraries()
 
