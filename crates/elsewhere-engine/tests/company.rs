@@ -9,11 +9,20 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use elsewhere_engine::transport::Transport;
-use elsewhere_engine::{Company, Inbox, InboxWake, Link, Taker, Work};
+use elsewhere_engine::{Company, Inbox, InboxWake, Incoming, Link, Taker, Work};
 use support::{Call, Mechanism, Watchdog, answer, bytes, config, echo, reply};
 
 /// Serves with one thread an owner and so many guests, who share an inbox, until the owner is done.
 fn serve(mechanism: Mechanism, guests: usize) -> (Vec<Arc<Link>>, JoinHandle<()>) {
+    serve_by(mechanism, guests, |incoming| answer(&incoming, bytes(incoming.steps())))
+}
+
+/// The same, where `run` sees to it that each call is answered.
+fn serve_by(
+    mechanism: Mechanism,
+    guests: usize,
+    run: impl Fn(Incoming) + Send + 'static,
+) -> (Vec<Arc<Link>>, JoinHandle<()>) {
     let inbox = Inbox::new();
     let (near, far): (Vec<_>, Vec<_>) = (0..=guests)
         .map(|_| {
@@ -31,7 +40,7 @@ fn serve(mechanism: Mechanism, guests: usize) -> (Vec<Arc<Link>>, JoinHandle<()>
         loop {
             let spun = company.spin_for_work(&far[0], &mut taker);
             match spun.unwrap_or_else(|| company.wait_work(&far[0], &mut taker, None)) {
-                InboxWake::Work(Work::Call(incoming)) => answer(&incoming, bytes(incoming.steps())),
+                InboxWake::Work(Work::Call(incoming)) => run(incoming),
                 InboxWake::Ended => return,
                 InboxWake::Work(_) | InboxWake::Tick => {}
             }
@@ -93,6 +102,29 @@ fn answer_larger_than_what_is_on_its_way_at_once_comes_whole() {
             assert!(reply(link, pending) == large);
         }
         finish(&near, serving);
+    }
+}
+
+#[test]
+fn what_another_thread_answers_meanwhile_comes_whole() {
+    let _watchdog = Watchdog::new("another thread");
+    for mechanism in [Transport::ring_pair, Transport::unix_pair] {
+        let (hand_over, handed_over) = channel::<Incoming>();
+        let (near, serving) = serve_by(mechanism, 2, move |incoming| hand_over.send(incoming).expect("it is there"));
+        let other = thread::spawn(move || {
+            let (_keep, never) = channel::<()>();
+            for incoming in handed_over {
+                let _ = never.recv_timeout(Duration::from_millis(5)); // the one that serves is asleep by then
+                answer(&incoming, bytes(incoming.steps()));
+            }
+        });
+        let large = vec![7_u8; 3 << 20];
+
+        for link in near.iter().chain(&near) {
+            assert!(echo(link, &large) == large);
+        }
+        finish(&near, serving);
+        other.join().expect("it answers without a fault");
     }
 }
 

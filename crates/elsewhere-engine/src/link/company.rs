@@ -4,10 +4,10 @@
 //! Without it the watch thread would read them, and wake the thread that is to run what they bring: one hand-over for each
 //! call. While the waiting thread does something else they are the watch thread's, as every link is that nobody drives.
 //!
-//! The thread looks at the memory of all of them before it sleeps, for as long as that is worth while with the one that
-//! brought the last work. To sleep it polls; they wake it by their sockets, which it has them told before it looks once more.
-//! Room in memory is told like bytes in it, so what it is behind with it sends then; a link over a socket that is behind is
-//! left to the watch thread.
+//! Only links with memory are company. The thread looks at the memory of all of them before it sleeps, for as long as that is
+//! worth while with the one that brought the last work. To sleep it polls; they wake it by their sockets, which it has them
+//! told before it looks once more. Room in memory is told like bytes in it, so it sends then what another thread left behind.
+//! Who waits for nothing but bytes would never send what is left for a socket, so links over sockets are the watch thread's.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -25,9 +25,8 @@ use crate::taker::Taker;
 use crate::transport::{Interest, Transport, ring};
 use crate::watch;
 
-/// How many links with memory are looked at. Each costs a look, and a word before each sleep; more than so many are the
-/// watch thread's.
-const MEMORIES: usize = 8;
+/// How many links are looked at. Each costs a look, and a word before each sleep; more than so many are the watch thread's.
+const MEMBERS_MAX: usize = 8;
 
 /// Links to be read beside another one.
 #[derive(Debug)]
@@ -46,9 +45,7 @@ struct Member {
 }
 
 /// A thread waits; its drop ends that.
-struct Attending<'a> {
-    links: Vec<&'a Arc<Link>>,
-}
+struct Attending<'a>(&'a [Member]);
 
 impl Company {
     /// None.
@@ -60,13 +57,12 @@ impl Company {
         Ok(Self { epoll, members: Mutex::new(Arc::new([])), lead: AtomicU64::new(0) })
     }
 
-    /// One more, until it is taken out.
+    /// One more, until it is taken out, if it has memory.
     pub fn add(&self, link: &Arc<Link>) {
         let transport = lock(&link.roles).transport().cloned();
-        let Some(transport) = transport else { return };
+        let Some(transport) = transport.filter(|transport| transport.ring().is_some()) else { return };
         let mut members = lock(&self.members);
-        let is_one_too_many = || members.iter().filter(|member| member.ring().is_some()).count() >= MEMORIES;
-        if transport.ring().is_some() && is_one_too_many() {
+        if members.len() >= MEMBERS_MAX {
             return;
         }
         let interest = Interest { read: true, ..Interest::default() };
@@ -91,10 +87,10 @@ impl Company {
     #[must_use]
     pub fn spin_for_work(&self, owner: &Arc<Link>, taker: &mut Taker) -> Option<InboxWake> {
         let members = self.members();
-        match members.iter().any(|member| member.ring().is_some()) {
-            true => self.spin(&members, owner, taker, KEPT),
-            false => owner.spin_for_work(taker),
+        if members.is_empty() {
+            return owner.spin_for_work(taker);
         }
+        self.spin(&members, owner, taker, KEPT)
     }
 
     /// [`Link::wait_work`] of `owner`, and of what is to be read beside it.
@@ -193,15 +189,13 @@ impl Member {
 impl<'a> Attending<'a> {
     /// This thread is about to wait, and reads then.
     fn begin(members: &'a [Member]) -> Self {
-        let is_for_us = |member: &&Member| member.ring().is_some() || !member.link.attention.is_blocked();
-        let links: Vec<_> = members.iter().filter(is_for_us).map(|member| &member.link).collect();
-        links.iter().for_each(|link| link.begin_drive());
-        Self { links }
+        members.iter().for_each(|member| member.link.begin_drive());
+        Self(members)
     }
 }
 
 impl Drop for Attending<'_> {
     fn drop(&mut self) {
-        self.links.iter().for_each(|link| link.end_drive());
+        self.0.iter().for_each(|member| member.link.end_drive());
     }
 }
