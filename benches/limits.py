@@ -2,7 +2,7 @@
 
 Owns: the programs that measure it (`limits`, an example of the crate elsewhere-shm, `cipher`, one of elsewhere-engine,
 and `fork_server.py`). Must not know: the workloads. A round trip or a copy is measured in Rust: Python would add
-to it. What pickle takes is no limit of the machine, but of all who use it.
+to it. What pickle and waking a thread of Python take are no limits of the machine, but of all who use them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -37,6 +38,7 @@ COLD_COPY = "limit: memcpy, cold"
 FORK = "limit: fork"
 CIPHER = "limit: cipher"
 PICKLE = "limit: pickle"
+THREADS = "limit: threads"
 NOTES = {
     FUTEX: "two processes and two words of shared memory, futex wait and wake, in Rust",
     SPIN: "the same without ever sleeping; only on two cores",
@@ -45,6 +47,7 @@ NOTES = {
     FORK: "os.fork of a bare interpreter until the child's first byte comes through a pipe",
     CIPHER: "one core encrypts as many bytes by AES-256-GCM in records of 64 KiB, in Rust; nothing is sent",
     PICKLE: "pickle.dumps and pickle.loads of what goes and of what comes back, and nothing else",
+    THREADS: "as many threads of one interpreter that wake one another in turn, each by a lock, and do nothing else",
 }
 
 
@@ -144,6 +147,49 @@ def pickling(value: object, times: int) -> Callable[[], None]:
             pickle.loads(pickle.dumps(value, pickle.HIGHEST_PROTOCOL))
 
     return pickle_and_back
+
+
+def _held() -> threading.Lock:
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
+
+
+class Baton:
+    """Threads that hand on a baton: each is woken by the one before it."""
+
+    def __init__(self, threads: int) -> None:
+        self._left = 0
+        self._is_over = False
+        self._done = _held()
+        self._turns = [_held() for _ in range(threads)]
+        nexts = [*self._turns[1:], self._turns[0]]
+        self._threads = [threading.Thread(target=self._run, args=pair) for pair in zip(self._turns, nexts, strict=True)]
+        for thread in self._threads:
+            thread.start()
+
+    def hand_on(self, count: int) -> None:
+        """Wake `count` threads, one after another."""
+        self._left = count
+        self._turns[0].release()
+        self._done.acquire()
+
+    def _run(self, turn: threading.Lock, following: threading.Lock) -> None:
+        while True:
+            turn.acquire()
+            if self._is_over:
+                return
+            self._left -= 1
+            (following if self._left else self._done).release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._is_over = True
+        for turn, thread in zip(self._turns, self._threads, strict=True):
+            turn.release()
+            thread.join()
 
 
 @contextmanager

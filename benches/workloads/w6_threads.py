@@ -10,8 +10,10 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
 from contenders.contender import offered, opened
+from limits import THREADS as BATON
+from limits import Baton
 from measure import interleave, rate
-from placement import available, placed
+from placement import Placement, available, placed
 from rows import Aim, Row
 
 if TYPE_CHECKING:
@@ -30,10 +32,14 @@ def measure(effort: Effort, kinds: Sequence[type[Contender]]) -> Iterator[Row]:
         contenders = stack.enter_context(opened(kinds))
         operations = offered(contenders, lambda one: one.shared_call())
         teams = {name: stack.enter_context(Team(call)) for name, call in operations.items()}
+        ways = {name: team.call for name, team in teams.items()}
+        baton = stack.enter_context(Baton(THREADS))
         far_ends = [pid for contender in contenders for pid in contender.pids]
         for placement in available():
             with placed(placement, far_ends):
-                samples = {name: rate(team.call, effort, 10 * THREADS) for name, team in teams.items()}
+                # Where an answer never comes before its thread sleeps.
+                limits = {BATON: baton.hand_on} if placement is Placement.ONE_CORE else {}
+                samples = {name: rate(way, effort, 10 * THREADS) for name, way in {**ways, **limits}.items()}
                 taken = interleave(samples, effort.rounds)
                 yield Row("W6", f"{THREADS} threads, one proxy", "calls/s", taken, placement, aims=AIMS)
 
