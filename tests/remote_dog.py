@@ -76,6 +76,9 @@ class Dog(Animal):
     def compare(self, other):
         return other is self.remote, other.age.get_()
 
+    def __call__(self, other):
+        return other.get_()
+
     def ask_itself(self):
         return self.remote.thread() == threading.get_ident()
 

@@ -225,6 +225,16 @@ def test_proxy_as_an_argument_is_the_proxy_there(remote):
     assert remote.passto(values_of, remote.age, remote.tags["color"]) == [3, "brown"]
 
 
+def test_proxy_by_keyword_is_the_proxy_there(remote):
+    assert remote.compare(other=remote) == (True, 3)
+    assert remote.passto(value_of, place=remote.tags["color"]) == "brown"
+    assert remote(other=remote.age, _proxy=False).get_() == 3
+
+
+def value_of(_, *, place):
+    return place.get_()
+
+
 def values_of(_, *places):
     return [place.get_() for place in places]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import elsewhere
 from elsewhere.dialects.remoteobj.home import ABSENT, PLAIN, Home, NotListeningError, home_at, listening
-from elsewhere.dialects.remoteobj.view import Step, View, all_sent, sent, take
+from elsewhere.dialects.remoteobj.view import Step, View, all_sent, options_sent, sent, take
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -147,7 +147,7 @@ class Proxy(View):
         try:
             if error is not None:
                 home.pass_on(error)
-            return self._ask("call", *map(sent, args), **kwargs)
+            return self._ask("call", *map(sent, args), **options_sent(kwargs))
         except NotListeningError as nobody:
             return self._extend(("()", (args, kwargs)))._without_listener(nobody, default)
 

@@ -118,8 +118,19 @@ def all_sent(keys: tuple[Step, ...]) -> tuple[Step, ...] | str:
             return operand  # type: ignore[no-any-return]
     for operation, _ in keys:
         if operation in _WITH_VALUES:
-            return tuple([(one, sent(operand) if one in _WITH_VALUES else operand) for one, operand in keys])
+            return tuple([(one, _operand_sent(one, operand)) for one, operand in keys])
     return keys
+
+
+def _operand_sent(operation: str, operand: Any) -> Any:
+    if operation in _CALLS:
+        return *map(sent, operand[:-1]), options_sent(operand[-1])
+    return sent(operand) if operation in _WITH_VALUES else operand
+
+
+def options_sent(options: dict[str, Any]) -> dict[str, Any]:
+    """Keyword arguments as they travel."""
+    return {name: sent(value) for name, value in options.items()}
 
 
 def sent(value: Any) -> Any:
@@ -132,7 +143,8 @@ def sent(value: Any) -> Any:
     return value
 
 
-_WITH_VALUES = frozenset({"()", "f()", ".=", "[]=", "in"})
+_CALLS = frozenset({"()", "f()"})
+_WITH_VALUES = _CALLS | {".=", "[]=", "in"}
 
 _TAKE: dict[str, Callable[[Any, Any], Any]] = {
     "[]": lambda obj, key: obj[key],
