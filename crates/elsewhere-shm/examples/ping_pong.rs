@@ -143,7 +143,7 @@ impl Ends {
 }
 
 fn budget(most: u64) -> Budget {
-    Budget::new(Duration::from_micros(most), cores::usable())
+    Budget::new(Duration::from_micros(most), cores::allowed())
 }
 
 /// Answers as it is told, until the sockets end: two bytes say the way and the core.
@@ -199,7 +199,7 @@ fn main() {
     if env::var(PEER).is_ok() {
         return peer();
     }
-    let usable = cores::usable();
+    let usable = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let (channel, channel_fd) = Channel::create().unwrap();
     let (segment, words_fd) = Segment::create(4096, Sharing::WithForks).unwrap();
     let (socket, other) = UnixStream::pair().unwrap();

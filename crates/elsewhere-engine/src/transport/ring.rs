@@ -217,7 +217,7 @@ impl End {
             lookout,
             recorder: Arc::new(recorder),
             polled: Mutex::default(),
-            budget: Budget::new(SPINS, cores::usable()),
+            budget: Budget::new(SPINS, cores::allowed()),
             traffic: AtomicU8::new(SILENCE),
             is_shut: AtomicBool::new(false),
             has_socket_ended: AtomicBool::new(false),

@@ -232,3 +232,46 @@ fn peer_that_scribbles_breaks_the_rules_and_nothing_else() {
     }
     assert!(broken > 0, "nothing of what was scribbled mattered");
 }
+
+/// Runs `work` in a thread that is pinned to `core`.
+fn on<T: Send>(core: usize, work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let working = scope.spawn(|| {
+            let mut cores = rustix::thread::CpuSet::new();
+            cores.set(core);
+            rustix::thread::sched_setaffinity(None, &cores).unwrap();
+            work()
+        });
+        working.join().unwrap()
+    })
+}
+
+#[test]
+fn who_was_pinned_when_it_began_spins_for_a_peer_on_another_core_alone() {
+    let cores = rustix::thread::sched_getaffinity(None).unwrap();
+    let mut usable = (0..rustix::thread::CpuSet::MAX_CPU).filter(|core| cores.is_set(*core));
+    let (Some(core), Some(other)) = (usable.next(), usable.next()) else { return };
+    let (maker, opener) = on(core, || {
+        let (maker, socket) = offered();
+        let opener = answer(socket).unwrap().unwrap();
+        opener.send(b"here").unwrap();
+        assert_eq!(received(&maker).unwrap(), b"here");
+        (maker, opener)
+    });
+
+    let looks = [core, other].map(|theirs| {
+        on(theirs, || opener.send(b"there").unwrap());
+        on(core, || {
+            received(&maker).unwrap();
+            maker.send(b"asked").unwrap();
+            let mut looks = 0;
+            maker.spin(Duration::MAX, || {
+                looks += 1;
+                looks == 3
+            });
+            looks
+        })
+    });
+
+    assert_eq!(looks, [0, 3]);
+}

@@ -62,7 +62,7 @@ pub enum Traffic {
 }
 
 impl Budget {
-    /// Budgets of `most`. `cores` is how many this process may use; with fewer than two it never spins.
+    /// Budgets of `most`. `cores` is how many this process may use at a time; with fewer than two it never spins.
     #[must_use]
     pub fn new(most: Duration, cores: usize) -> Self {
         let most = if cores < 2 || cfg!(target_arch = "aarch64") { Duration::ZERO } else { most };
