@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use elsewhere_shm::wake::{Budget, Event, Lookout, News as _, Outlook, Rung, Traffic, Waited};
+use elsewhere_shm::wake::{Budget, Event, Lookout, News as _, Outlook, Rung, Traffic, Turns, Waited};
 use elsewhere_shm::{Channel, ChannelNews, Received, Receiver, Recorder, RingError, Sender, cores};
 use rustix::event::{PollFd, epoll};
 use rustix::io::{Errno, Result};
@@ -50,6 +50,11 @@ const FIRST_LOOKS: usize = 48;
 /// Whoever looks and finds that so much time has passed since the look before was not running: others want the core.
 const PREEMPTED: Duration = Duration::from_micros(25);
 
+/// How often the core is given up in one wait: the first turn is the peer's, if it is ready to run.
+const TURNS: usize = 3;
+/// Whoever waited so long for the core was not waiting for a short call, or not for the peer alone.
+const LONG: Duration = Duration::from_micros(50);
+
 /// What was said since the last wait began.
 const SILENCE: u8 = 0;
 const TALK: u8 = 1;
@@ -69,6 +74,7 @@ pub struct End {
     recorder: Arc<Recorder>,
     polled: Mutex<Polled>,
     budget: Budget,
+    turns: Turns,
     /// Whether something was sent or received since the last wait began, and whether the peer had to be woken for it.
     traffic: AtomicU8,
     is_shut: AtomicBool,
@@ -218,6 +224,7 @@ impl End {
             recorder: Arc::new(recorder),
             polled: Mutex::default(),
             budget: Budget::new(SPINS, cores::allowed()),
+            turns: Turns::default(),
             traffic: AtomicU8::new(SILENCE),
             is_shut: AtomicBool::new(false),
             has_socket_ended: AtomicBool::new(false),
@@ -468,6 +475,9 @@ impl End {
     pub(crate) fn spin(&self, at_most: Duration, mut is_over: impl FnMut() -> bool) -> bool {
         let peer_core = self.lookout.news().inlet.peer_core();
         let outlook = Outlook { core: cores::current(), peer_core, traffic: self.take_traffic() };
+        if outlook.core == peer_core && outlook.traffic != Traffic::None {
+            return self.take_turns(is_over);
+        }
         let most = self.budget.begin(outlook);
         if most.is_zero() {
             return false;
@@ -501,6 +511,32 @@ impl End {
                 return false;
             }
         }
+    }
+
+    /// [`spin`](Self::spin) for a peer on the core of the calling thread, which lets it run meanwhile: see [`Turns`].
+    fn take_turns(&self, mut is_over: impl FnMut() -> bool) -> bool {
+        if !self.turns.begin() {
+            return false;
+        }
+        let _spinner = self.lookout.spin();
+        if is_over() {
+            return true;
+        }
+        let (begin, mut is_there) = (Instant::now(), false);
+        for _ in 0..TURNS {
+            std::thread::yield_now();
+            is_there = is_over();
+            let is_long = begin.elapsed() >= LONG;
+            if is_there && !is_long {
+                self.turns.hit();
+                return true;
+            }
+            if is_there || is_long {
+                break;
+            }
+        }
+        self.turns.miss();
+        is_there
     }
 
     /// Sleeps on the memory until there is news, until [`wake_sleeper`](Self::wake_sleeper) after `is_over` has become

@@ -32,6 +32,7 @@ mod budget;
 mod event;
 mod futex;
 mod lookout;
+mod turns;
 
 use crate::error::Violation;
 use crate::place::Place;
@@ -44,6 +45,7 @@ pub use event::Event;
 pub(crate) use futex::Futex;
 pub use futex::Waited;
 pub use lookout::{Lookout, News, Sleeper, Spinner};
+pub use turns::Turns;
 
 const NONE: u32 = 0;
 const FUTEX: u32 = 1;
