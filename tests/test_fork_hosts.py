@@ -208,6 +208,71 @@ def test_fork_beside_threads_of_libraries_is_refused(outer):
     assert works == 1
 
 
+def fork_beside_one_that_looks_like_a_pool() -> tuple[str, int]:
+    import numpy as np  # noqa: F401, PLC0415 - it is to be loaded in the process that forks
+
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
+    elsewhere.Host(start="fork").close()  # which ends the pool
+    before = children()
+    faulthandler.dump_traceback_later(3600)
+    texts = [str(error_of(lambda: elsewhere.Host(start="fork"))) for _ in range(2)]
+    left = children() - before
+    faulthandler.cancel_dump_traceback_later()
+    with elsewhere.Host(start="fork") as host:
+        return min(texts), len(left) + host.run(abs, -1)
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="with one core there is no pool")
+def test_fork_beside_a_thread_that_is_no_pool_is_refused_and_leaves_nothing(outer):
+    text, count = outer.run(fork_beside_one_that_looks_like_a_pool)
+
+    assert "of a library" in text
+    assert count == 1
+
+
+def test_fork_of_main_does_not_wait_for_cloudpickle():
+    program = """
+    import sys
+    import elsewhere
+
+    class Dog:
+        class Collar:
+            pass
+        def __init__(self): self.collar = Dog.Collar()
+        def twin(self): return Dog()
+
+    with elsewhere.Host(start="fork") as host:
+        dog = host.send(Dog())
+        print("cloudpickle" in sys.modules)
+        twin = dog.twin()
+        print(type(twin) is Dog, type(twin.collar) is Dog.Collar)
+        print(type(host.send(twin).twin()) is Dog)
+    with elsewhere.Host(start="fork") as host:
+        print(type(host.spawn(Dog).twin()) is Dog)
+    """
+
+    assert run(program) == (0, "False\nTrue True\nTrue\nTrue\n", "")
+
+
+def test_import_that_was_under_way_hinders_no_thread_of_the_fork(tmp_path):
+    (tmp_path / "slow_to_come.py").write_text(
+        "import elsewhere, sys\n"
+        "def found():\n"
+        "    import slow_to_come\n"
+        "    return hasattr(slow_to_come, 'there')\n"
+        "with elsewhere.Host(start='fork', concurrency='caller') as host:\n"
+        "    there = host.run(found)\n"
+    )
+    program = """
+    import sys
+    sys.path.insert(0, sys.argv[1])
+    import slow_to_come
+    print(slow_to_come.there)
+    """
+
+    assert run(program, str(tmp_path)) == (0, "False\n", "")
+
+
 def fork_without_descriptors() -> tuple[str, int]:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 1, before[1]))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found] # `signal` would cost 4 ms of imports
 import _thread
 import contextlib
+import gc
 import os
 import sys
 import time
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 GLANCE = 0.001
 PATIENCE = 1.0
 """Seconds that the service thread may take to come back from a callback."""
+
+SERVICE = "elsewhere-service"
+"""The name of that thread."""
 
 _kept: list[object] = []
 """What the parent had and its fork must not drop: the drop of a stream, say, would close a descriptor."""
@@ -60,7 +64,9 @@ def start(
     try:
         with _alone(label):
             fork = _core.HostFork(output=output, logs=logs, timeout=timeout)
-            _fork(fork, objects, concurrency=concurrency, logs=logs)
+            others = _fork(fork, objects, concurrency=concurrency, logs=logs)
+        if others:
+            raise _refusal(others, label)
     except OSError as error:
         raise _errors._host_start_error(str(error), label, "") from error
     _core.start_forked_host(
@@ -82,7 +88,16 @@ def _code_of_main() -> Iterator[object]:
         if isinstance(value, (type, types.FunctionType)) and value.__module__ in _pickle.MAIN:
             if isinstance(value, type):
                 _pickle.know_class(value)
-            yield value
+                yield from _with_inner(value)
+            else:
+                yield value
+
+
+def _with_inner(cls: type) -> Iterator[type]:
+    yield cls
+    for inner in vars(cls).copy().values():
+        if isinstance(inner, type) and inner.__qualname__.startswith(f"{cls.__qualname__}."):
+            yield from _with_inner(inner)
 
 
 # Before the fork: alone in the process.
@@ -91,6 +106,9 @@ def _code_of_main() -> Iterator[object]:
 @contextlib.contextmanager
 def _alone(label: str) -> Generator[None]:
     """A block in which no other thread runs than this one and the engine's, which `os.fork` stops."""
+    others = [name for name in _threads.of_python() if name != SERVICE]
+    if others:
+        raise _refusal(others, label)
     service = _core._stop_service()
     is_service = service is not None and service.ident == _thread.get_ident()
     if service is not None and not is_service:
@@ -100,22 +118,35 @@ def _alone(label: str) -> Generator[None]:
     while _core._end_relays(True) and time.monotonic() < end:
         time.sleep(GLANCE)
     try:
-        others = ["elsewhere-service (busy with a callback)"] if is_there and not is_service else _threads.others()
+        is_busy = is_there and not is_service
+        others = [f"{SERVICE} (busy with a callback)"] if is_busy else _threads.others(but_pool=True)
         if others:
-            reason = (
-                f"it cannot be forked while other threads run ({', '.join(others)}): a fork has only the calling "
-                f"thread, and what the others hold stays locked in it. End them first, or use start='exec'"
-            )
-            raise _errors._host_start_error(reason, label, "")
-        yield
+            raise _refusal(others, label)
+        _core._before_fork()  # here already, or the engine's thread would be started for the host, and be stopped again
+        try:
+            yield
+        finally:
+            _core._after_fork_in_parent()
     finally:
+        _threads.reap()
         _core._end_relays(False)
         if service is not None:
             _core._continue_service(is_there)
 
 
-def _fork(fork: _core.HostFork, objects: Sequence[object], *, concurrency: str | int, logs: bool) -> None:
-    """Fork, and see to it that the child is watched before any signal comes. Does not return in the child."""
+def _refusal(others: list[str], label: str) -> Exception:
+    reason = (
+        f"it cannot be forked while other threads run ({', '.join(others)}): a fork has only the calling "
+        f"thread, and what the others hold stays locked in it. End them first, or use start='exec'"
+    )
+    return _errors._host_start_error(reason, label, "")
+
+
+def _fork(fork: _core.HostFork, objects: Sequence[object], *, concurrency: str | int, logs: bool) -> list[str]:
+    """Fork, and see to it that the child is watched before any signal comes. Does not return in the child.
+
+    Gives the names of threads that were taken for a pool and did not end with the fork; there is no child then.
+    """
     for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()  # type: ignore[union-attr] # what lies there would be written twice
@@ -124,7 +155,14 @@ def _fork(fork: _core.HostFork, objects: Sequence[object], *, concurrency: str |
         pid = _threads.quietly(os.fork)
         if pid == 0:
             _be_a_host(fork, objects, concurrency=concurrency, logs=logs)
-        fork.adopt(pid)
+        others = _threads.of_libraries()
+        if others:
+            os.kill(pid, _signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):  # somebody's handler of SIGCHLD was faster
+                os.waitpid(pid, 0)
+        else:
+            fork.adopt(pid)
+        return others
     finally:
         _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
 
@@ -163,6 +201,7 @@ def _forget_parent(*, logs: bool) -> None:
     _set_stream("stdout", 1, "w")
     _set_stream("stderr", 2, "w")
     _reset_signals()
+    _forget_imports()
     _forget_ends()
     _forget_loops()
     if logs:
@@ -170,8 +209,6 @@ def _forget_parent(*, logs: bool) -> None:
     random = sys.modules.get("numpy.random")  # the standard one does so by itself
     if random is not None:
         random.seed()
-    import gc
-
     gc.freeze()  # garbage of the parent's is finalised by the parent, and pages stay shared
 
 
@@ -196,6 +233,16 @@ def _reset_signals() -> None:
 
 def _unblock_signals() -> None:
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+
+
+def _forget_imports() -> None:
+    """Imports that were under way are never ended here: who waited for one would wait for ever."""
+    machinery: Any = sys.modules["_frozen_importlib"]
+    for name in list(machinery._module_locks):
+        spec = getattr(sys.modules.get(name), "__spec__", None)
+        if spec is not None:
+            spec._initializing = False
+    machinery._module_locks.clear()
 
 
 def _forget_ends() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copyreg
 import io
+import os
 import pickle
 import sys
 import types
@@ -229,6 +230,7 @@ def _by_value_pickler() -> Any:
         from . import _definitions
 
         _keep_main_here(cloudpickle)
+        _number_known()
 
         class ByValuePickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle has no types
             """cloudpickle with the same references as `dumps_argument`."""
@@ -285,12 +287,31 @@ class _Unpickler(pickle.Unpickler):
         return found
 
 
+_known: dict[type, str] = {}
+"""The numbers that classes got before cloudpickle was there, whose import takes longer than a fork to start."""
+
+
+def _number_known() -> None:
+    """Tell cloudpickle, which is imported now."""
+    if not _known:
+        return
+    from cloudpickle import cloudpickle
+
+    with cloudpickle._DYNAMIC_CLASS_TRACKER_LOCK:
+        for cls, number in _known.items():
+            cloudpickle._DYNAMIC_CLASS_TRACKER_BY_CLASS.setdefault(cls, number)
+            cloudpickle._DYNAMIC_CLASS_TRACKER_BY_ID[number] = cls
+    _known.clear()
+
+
 def know_class(cls: type) -> None:
     """Give a class that travels by value its number now, so that a fork of this process knows it by the same number."""
     if cls.__module__ in MAIN or "<locals>" in cls.__qualname__:
-        from cloudpickle import cloudpickle
-
-        cloudpickle._get_or_create_tracker_id(cls)
+        if "cloudpickle" in sys.modules:
+            _number_known()
+            sys.modules["cloudpickle.cloudpickle"]._get_or_create_tracker_id(cls)
+        elif cls not in _known:
+            _known[cls] = os.urandom(16).hex()
         for inner in vars(cls).copy().values():
             if isinstance(inner, type) and inner.__qualname__.startswith(f"{cls.__qualname__}."):
                 know_class(inner)
@@ -306,6 +327,7 @@ def _guards() -> dict[str, Any]:
 
     from cloudpickle import cloudpickle
 
+    _number_known()
     received: weakref.WeakSet[type] = weakref.WeakSet()
     at_home = cloudpickle._DYNAMIC_CLASS_TRACKER_BY_ID
 

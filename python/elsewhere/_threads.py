@@ -23,18 +23,41 @@ WATCH_THREAD = "elsewhere-watch"
 MOMENT = 0.05
 """Seconds that a thread which has ended may take to be gone."""
 
-GLANCE = 0.001
+GLANCE = 0.0001
 """Seconds between two looks whether it is."""
 
+_probes: list[int] = []
+"""Forks for nothing that are not reaped yet. What they take to end is time for something else."""
 
-def others() -> list[str]:
-    """The names of the threads that run beside this one, Python's own or else those of libraries."""
+
+IS_WARNED: bool = sys.version_info >= (3, 12)
+"""Whether CPython warns of forks beside threads."""
+
+POOL_SETTINGS = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS")
+"""Variables that give the pool of OpenBLAS another size than one thread for each core."""
+
+
+def others(*, but_pool: bool = False) -> list[str]:
+    """The names of the threads that run beside this one, Python's own or else those of libraries.
+
+    With `but_pool` none of the pool that numpy brings, which the fork will end: who forks looks again. `reap()` later.
+    """
     names = of_python()
     if names:
         return names
-    if _seen():
+    seen = _seen()
+    if seen and but_pool and len(seen) == _pool_size():
+        return []
+    if seen:
         probe()
     return of_libraries()
+
+
+def _pool_size() -> int:
+    """The threads that OpenBLAS starts when numpy is imported; 0 where that cannot be told."""
+    if "numpy" not in sys.modules or any(name.encode() in posix.environ for name in POOL_SETTINGS):
+        return 0
+    return len(posix.sched_getaffinity(0)) - 1
 
 
 def of_python() -> list[str]:
@@ -66,14 +89,22 @@ def probe() -> None:
     pid = quietly(posix.fork)
     if pid == 0:
         posix._exit(0)
-    try:  # noqa: SIM105 - contextlib would be an import
-        posix.waitpid(pid, 0)
-    except ChildProcessError:
-        pass  # somebody's handler of SIGCHLD was faster
+    _probes.append(pid)
+
+
+def reap() -> None:
+    """Wait for the forks for nothing, which have had their effect before they began."""
+    while _probes:
+        try:  # noqa: SIM105 - contextlib would be an import
+            posix.waitpid(_probes.pop(), 0)
+        except ChildProcessError:
+            pass  # somebody's handler of SIGCHLD was faster
 
 
 def quietly(fork: Callable[[], int]) -> int:
-    """Fork without CPython's warning of forks beside threads (3.12): it counts those that the fork itself ends."""
+    """Fork without CPython's warning of forks beside threads: it counts those that the fork itself ends."""
+    if not IS_WARNED:
+        return fork()
     import warnings
 
     with warnings.catch_warnings():

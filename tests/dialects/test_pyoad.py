@@ -246,8 +246,15 @@ def test_object_that_cannot_be_pickled_is_inherited():
 
 
 def test_object_that_cannot_be_pickled_is_refused_beside_other_threads():
-    with pytest.raises(elsewhere.ArgumentError, match="lock"):
-        ObjectDaemonProxy(threading.Lock())
+    over = threading.Event()
+    other = threading.Thread(target=over.wait)
+    other.start()
+    try:
+        with pytest.raises(elsewhere.ArgumentError, match="lock"):
+            ObjectDaemonProxy(threading.Lock())
+    finally:
+        over.set()
+        other.join()
 
 
 def test_proxy_can_be_weakly_referenced(counter):

@@ -12,6 +12,7 @@ import queue
 from typing import Any, NoReturn
 
 import elsewhere
+from elsewhere.dialects import processes
 
 __all__ = ["Future", "Proxy"]
 
@@ -135,7 +136,7 @@ class Proxy:
         if obj is None:
             text = "Object can't be None"
             raise ValueError(text)
-        host = elsewhere.Host(start="local", copy=False) if local else elsewhere.Host()
+        host = elsewhere.Host(start="local", copy=False) if local else processes.start()
         try:
             place = elsewhere.futures(host.send(obj))
         except BaseException:

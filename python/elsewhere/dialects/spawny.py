@@ -27,6 +27,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import elsewhere
+from elsewhere.dialects import processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -219,8 +220,12 @@ class DaemonProxy:
         self.tell(f"spawning child process... DONE. PID={self._host.pid}")
 
     def _start(self, what: Any) -> tuple[elsewhere.Host, Any]:
-        options: Any = {"python": self.python_exe, "path": _own_directories()} if self.python_exe else {}
-        host = elsewhere.Host(name=self.name, **options)
+        if self.python_exe:
+            host = elsewhere.Host(name=self.name, python=self.python_exe, path=_own_directories())
+        elif isinstance(what, ModuleDefinition) and (what.module_path or what.module_name in sys.modules):
+            host = elsewhere.Host(name=self.name)  # a fork would have modules of the program's where others are meant
+        else:
+            host = processes.start(name=self.name)
         try:
             return host, _made(host, what)
         except BaseException as error:

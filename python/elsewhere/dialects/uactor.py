@@ -15,6 +15,7 @@ from multiprocessing import process
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import elsewhere
+from elsewhere.dialects import processes
 from elsewhere.dialects import uactor_gates as gates
 from elsewhere.dialects.uactor_gates import BaseProxy, ProxyAttribute, ProxyMethod
 from elsewhere.dialects.uactor_kinds import KINDS
@@ -265,11 +266,12 @@ def _start(cls: type[Actor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> A
     place = str(elsewhere.reserve()) if address is None else place_of(address)
     inherited = bytes(process.current_process().authkey)
     name = f"{cls.__qualname__}.manager_class-{next(_numbers)}"
-    host = elsewhere.Host(concurrency="caller", name=name, preload=[__name__])
+    host = processes.start(concurrency="caller", name=name, preload=[__name__])
     try:
         home = host.spawn(gates.Home, name, place, inherited, key, gates.keys_here())
-        home.begin(cls, *args, **kwargs)
-        link = gates.Link(home, key or inherited, is_explicit=key is not None, owned_for=options["shutdown_timeout"])
+        begun = home.begin(cls, *args, **kwargs)
+        owned_for = options["shutdown_timeout"]
+        link = gates.Link(home, key or inherited, is_explicit=key is not None, begun=begun, owned_for=owned_for)
     except BaseException:
         host.close(timeout=0)
         raise

@@ -218,9 +218,7 @@ class Sent:
     ident: int
     typeid: str
 
-    def __init__(
-        self, kind: type[BaseProxy], names: tuple[str, ...] | None, gate: Any, ident: int, typeid: str
-    ) -> None:
+    def __init__(self, kind: type[BaseProxy], names: Any, gate: Any, ident: int, typeid: str) -> None:
         self.kind, self.names, self.gate, self.ident, self.typeid = kind, names, gate, ident, typeid
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -329,14 +327,12 @@ class Home:
     """Whether it has a key of its own."""
     place: str
 
-    def __init__(
-        self, name: str, place: str, inherited: bytes, authkey: bytes | None, keys: Mapping[str, bytes]
-    ) -> None:
+    def __init__(self, name: str, place: str, inherited: bytes, authkey: bytes | None, keys: dict[str, bytes]) -> None:
         global _home, _is_fork
         this = process.current_process()
         this.name, this.authkey = name, inherited  # as in every child of multiprocessing
         known_keys.update(keys)
-        _is_fork = False  # where it is one, of a process that had no proxies
+        _is_fork = _is_linked  # a fork of a process that had proxies has those, too, and must reach them anew
         self.pid = _pid
         self.uid = os.urandom(16).hex()
         self.key = authkey or inherited
@@ -355,11 +351,12 @@ class Home:
         self.place = str(self._server.address)
         _home = self
 
-    def begin(self, cls: Any, /, *args: Any, **kwargs: Any) -> None:
-        """Make the actor."""
+    def begin(self, cls: Any, /, *args: Any, **kwargs: Any) -> tuple[str, str, Any]:
+        """Make the actor. Gives what its maker would ask for next: `about()` and `find(0)`."""
         self.kinds = cls.manager_class._kinds_
         self.awaits = cls
         cls(*args, **kwargs)
+        return *self.about(), self.find(0)
 
     def adopt(self, actor: Any, kind: type[BaseProxy]) -> Any:
         """Take what is to be the actor; from now on it may give proxies of itself."""
@@ -456,6 +453,9 @@ _pid = os.getpid()
 _is_fork = False
 """Whether a proxy here may be one of the process that this is a fork of."""
 
+_is_linked = False
+"""Whether this process, or one that it is a fork of, had proxies of others' objects."""
+
 
 def _note_process() -> None:
     global _pid, _is_fork
@@ -475,18 +475,19 @@ class Link:
     pid: int
 
     def __init__(
-        self, home: Any, key: bytes, *, is_explicit: bool, place: str | None = None, owned_for: float | None = None
+        self, home: Any, key: bytes, *, is_explicit: bool, begun: Any = None, place: Any = None, owned_for: Any = None
     ) -> None:
+        global _is_linked
+        _is_linked = True
         self._there = home
         self.key = key
         self.is_explicit = is_explicit
-        about: tuple[str, str] = home.about()
-        self.uid = about[0]
-        self.place = place or about[1]
+        self.uid, there, root = begun or (*home.about(), home.find(0))
+        self.place = place or there
         self.pid = _pid
         self._owned_for = owned_for
         """Seconds that the process may take to end, if this one started it."""
-        self._root = self._found(0)
+        self._root = elsewhere.options(root, result="value")
 
     @property
     def is_owner(self) -> bool:
@@ -495,10 +496,7 @@ class Link:
 
     def find(self, ident: int) -> Any:
         """Give the gate of a number."""
-        return self._found(ident) if ident else self._root
-
-    def _found(self, ident: int) -> Any:
-        return elsewhere.options(self._there.find(ident), result="value")
+        return elsewhere.options(self._there.find(ident), result="value") if ident else self._root
 
     def end(self) -> None:
         """End the process, if this one started it."""
