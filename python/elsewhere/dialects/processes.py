@@ -25,14 +25,20 @@ def start(**options: Any) -> elsewhere.Host:
     Raises:
         elsewhere.HostStartError: it did not get ready.
     """
+    return fork(**options) or elsewhere.Host(**options)
+
+
+def fork(**options: Any) -> elsewhere.Host | None:
+    """Start a fork of this process, if it has one thread."""
     global _refused_in
-    if _refused_in != os.getpid():
-        try:
-            return elsewhere.Host(start="fork", **options)
-        except elsewhere.HostStartError:  # nothing is left of it
-            if not _has_threads():
-                _refused_in = os.getpid()
-    return elsewhere.Host(**options)
+    if _refused_in == os.getpid():
+        return None
+    try:
+        return elsewhere.Host(start="fork", **options)
+    except elsewhere.HostStartError:  # nothing is left of it
+        if not _has_threads():
+            _refused_in = os.getpid()
+        return None
 
 
 def _has_threads() -> bool:

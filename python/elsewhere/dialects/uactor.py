@@ -266,10 +266,15 @@ def _start(cls: type[Actor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> A
     place = str(elsewhere.reserve()) if address is None else place_of(address)
     inherited = bytes(process.current_process().authkey)
     name = f"{cls.__qualname__}.manager_class-{next(_numbers)}"
-    host = processes.start(concurrency="caller", name=name, preload=[__name__])
+    about = name, place, inherited, key, gates.keys_here()
+    fork = processes.fork(concurrency="caller", name=name)
+    host = fork or elsewhere.Host(concurrency="caller", name=name, preload=[__name__])
     try:
-        home = host.spawn(gates.Home, name, place, inherited, key, gates.keys_here())
-        begun = home.begin(cls, *args, **kwargs)
+        if fork:  # which has the keys already that it may take to load the arguments
+            home, begun = host.run(gates.begin, about, cls, *args, **kwargs)
+        else:
+            home = host.spawn(gates.Home, *about)
+            begun = home.begin(cls, *args, **kwargs)
         owned_for = options["shutdown_timeout"]
         link = gates.Link(home, key or inherited, is_explicit=key is not None, begun=begun, owned_for=owned_for)
     except BaseException:

@@ -346,8 +346,8 @@ class Home:
         self._known: weakref.WeakValueDictionary[tuple[int, str], Gate] = weakref.WeakValueDictionary()
         self._held: list[tuple[float, Gate]] = []
         self._is_tidied = False
-        address = elsewhere.Address(place, authkey=secret(self.key))
-        self._server = elsewhere.serve(self, address, expose=REACHED, concurrency="caller").start()
+        there = elsewhere.Address(place, authkey=secret(self.key))
+        self._server = elsewhere.serve(self, there, expose=REACHED, concurrency="caller").start()
         self.place = str(self._server.address)
         _home = self
 
@@ -432,6 +432,12 @@ class Home:
         """Leave the process to its owner."""
 
 
+def begin(about: tuple[Any, ...], cls: Any, /, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+    """Be an actor's process. Gives its Home, and what that gives when it begins."""
+    home = Home(*about)
+    return elsewhere.ref(home), home.begin(cls, *args, **kwargs)
+
+
 ANY = frozenset(("__getattribute__", "__setattr__", "__delattr__"))
 """The methods that reach every attribute, where a kind of proxies exposes them."""
 
@@ -449,7 +455,6 @@ REACHED = {Home: ["about", "find"], Gate: ["call", "get", "set", "copy", "text",
 
 _home: Home | None = None
 _pid = os.getpid()
-
 _is_fork = False
 """Whether a proxy here may be one of the process that this is a fork of."""
 
@@ -516,9 +521,7 @@ def home_here() -> Home | None:
     return _home if _home is not None and _home.pid == _pid else None
 
 
-def make_proxy(
-    kind: type[BaseProxy], names: tuple[str, ...] | None, link: Link | Home, gate: Any, ident: int, typeid: str
-) -> Any:
+def make_proxy(kind: type[BaseProxy], names: Any, link: Link | Home, gate: Any, ident: int, typeid: str) -> Any:
     """Make a proxy of an object, by what reaches it."""
     made = object.__new__(_dynamic(names) if names is not None else kind)
     way = made.__dict__["_way"] = Way(type(made), link, gate, ident, typeid)
