@@ -70,6 +70,16 @@ DEPTH_MAX = 60
 NESTED_MAX = 1000
 TEXT_LIMIT = 64 * 1024
 EXCEPTION_MAX = 1 << 20
+WHOLE_STEPS = frozenset(
+    (
+        "__del__ begin class_out export forgotten frame give_back give_up imported send send_beside take_id tell "
+        "try_send_beside ungrant wake write"
+    ).split()
+)
+"""Functions of this file that a call is not broken off in: what they leave half done nobody mends."""
+
+UNCOPYABLE_MAX = 100000
+VERDICTS_MAX = 4096
 
 
 # ---------------------------------------------------------------- what methods see of the package
@@ -1310,8 +1320,8 @@ _pickling = []
 
 def _picklers_once():
     if not _pickling:
-        _pickling.extend(_picklers())
-    return _pickling
+        _pickling.append(_picklers())  # twice perhaps, by threads at once
+    return _pickling[0]
 
 
 def _dumps(value, is_argument):
@@ -2078,9 +2088,9 @@ def _del_item(value, key):
 class _Entry:
     """A call that runs, and how it is broken off."""
 
-    __slots__ = ("call", "chain", "is_due", "is_in_user", "is_raised", "loop", "slot", "task", "thread")
+    __slots__ = ("call", "chain", "is_due", "is_in_user", "is_raised", "limit", "loop", "slot", "task", "thread")
 
-    def __init__(self, call, chain):
+    def __init__(self, call, chain, loop=None, limit=None):
         self.call = call
         self.chain = chain
         self.thread = threading.get_ident()
@@ -2089,7 +2099,8 @@ class _Entry:
         self.is_in_user = False
         self.slot = None
         self.task = None
-        self.loop = None
+        self.loop = loop
+        self.limit = limit
 
     def raise_if_due(self):
         if self.is_due and not self.is_raised:
@@ -2115,7 +2126,7 @@ _here = _Here()
 class _Incoming:
     """A call that came in."""
 
-    __slots__ = ("begun", "body", "call", "chain", "lane", "limit", "steps", "target", "want", "weight")
+    __slots__ = ("body", "call", "chain", "lane", "limit", "steps", "target", "want", "weight")
 
     def __init__(self, call, chain, lane, weight, body):
         self.call = call
@@ -2125,13 +2136,25 @@ class _Incoming:
         self.body = body
         self.target, deadline, self.want, _, self.steps = HEAD.unpack_from(body)
         self.limit = time.monotonic() + deadline / 1000.0 if deadline else None
-        self.begun = False
 
 
 class _Slot:
     """A call of ours whose answer is awaited, and the seat of the thread that waits for it."""
 
-    __slots__ = ("answer", "calls", "chain", "future", "lock", "method", "receiver")
+    __slots__ = (
+        *(
+            "answer",
+            "calls",
+            "chain",
+            "future",
+            "is_given_up",
+            "is_of_coroutine",
+            "limit",
+            "lock",
+            "method",
+            "receiver",
+        ),
+    )
 
     def __init__(self, chain, receiver, method):
         self.answer = None
@@ -2139,6 +2162,8 @@ class _Slot:
         self.receiver = receiver
         self.method = method
         self.future = None
+        self.limit = None
+        self.is_given_up = self.is_of_coroutine = False
         self.calls = collections.deque()
         self.lock = threading.Lock()
         self.lock.acquire()
@@ -2194,10 +2219,14 @@ class Connection:
         self.waiting = {}
         self.slots = {}
         self.next_call = 1
-        self.next_chain = int.from_bytes(os.urandom(8), "little") | 1
+        self.chains = itertools.count(int.from_bytes(os.urandom(8), "little") | 1, 2)
         self.exports = {}
         self.export_ids = {}
         self.reference_streams = set()
+        self.uncopyable = set()
+        self.loop_calls = collections.deque()
+        self.table_lock = threading.RLock()  # a finalizer may come in between, and need it, too
+        self.max_message = 1 << 30
         self.next_object = 1
         self.classes_out = {}
         self.kinds = []
@@ -2256,10 +2285,10 @@ class Connection:
             retired, self.memory.retired = self.memory.retired, []
             body = b"".join(struct.pack("<IQ", *entry) for entry in retired)
             self.write(HEADER.pack(len(body), FORGET, 0, 0, 0, 0, 0, len(retired)) + body)
-        done, length = self.posts_done, self.posts_len
-        if done:
-            self.posts_done -= done
-            self.posts_len -= length
+        if self.posts_done:
+            with self.table_lock:
+                done, length = self.posts_done, self.posts_len
+                self.posts_done = self.posts_len = 0
             self.write(HEADER.pack(0, CREDIT, 0, 0, 0, length, 0, done))
 
     def try_send_beside(self):
@@ -2347,23 +2376,31 @@ class Connection:
         if kind == CALL:
             self.highest = max(self.highest, call)
             incoming = _Incoming(call, chain, lane, weight, body)
-            waiting = self.waiting.get(chain) if chain else None
-            if waiting:
-                slot = waiting[-1]
-                slot.calls.append(incoming)
-                slot.wake()
-            elif chain and self.chain_in_loop == chain:
-                self.kept_loop.call_soon_threadsafe(self.do_in_loop, incoming)
+            if incoming.want == STREAM:
+                self.credit[call] = 0
+            with self.table_lock:  # who begins to wait meanwhile finds it in the one place or the other
+                waiting = self.waiting.get(chain) if chain else None
+                slot = waiting[-1] if waiting else None
+                is_for_loop = slot is None and chain != 0 and self.chain_in_loop == chain
+                queue = slot.calls if slot is not None else self.loop_calls if is_for_loop else self.inbox
+                queue.append(incoming)
+            if is_for_loop:
+                self.kept_loop.call_soon_threadsafe(self.do_in_loop)
             else:
-                self.enqueue(incoming)
+                (slot or self.idle).wake()
         elif kind == REPLY or kind == ERROR:
-            slot = self.slots.pop(call, None)
-            if slot is not None:
-                self.undecoded += 1
-                slot.answer = (kind, body)
+            with self.table_lock:
+                slot = self.slots.pop(call, None)
+                is_wanted = slot is not None and not slot.is_given_up
+                if is_wanted:
+                    self.undecoded += 1
+                    slot.answer = (kind, body)
+            if is_wanted:
                 if slot.future is not None:
                     slot.future.settle()
                 slot.wake()
+            elif slot is not None:
+                _Reader(self, body).discard()
         elif kind == RELEASE:
             self.enqueue([struct.unpack_from("<QI", body, 12 * index) for index in range(number)])
         elif kind == PING:
@@ -2428,27 +2465,27 @@ class Connection:
         if entry is not None:
             entry.is_in_user = False
             before, entry.slot = entry.slot, slot
-        waiting = self.waiting.setdefault(slot.chain, [])
-        waiting.append(slot)
         self.sleepers.add(slot)
         was_in_step, self.is_in_step = self.is_in_step, False
-        self.take_over_chain(slot)
+        with self.table_lock:
+            waiting = self.waiting.setdefault(slot.chain, [])
+            waiting.append(slot)
+            self.take_over_chain(slot)
         try:
             is_there = self.wait_in_seat(slot, until, entry)
         finally:
             self.is_in_step = was_in_step
             self.sleepers.discard(slot)
-            waiting.remove(slot)
-            if not waiting:
-                self.waiting.pop(slot.chain, None)
+            with self.table_lock:
+                waiting.remove(slot)
+                if not waiting:
+                    self.waiting.pop(slot.chain, None)
             for work in slot.calls:
                 self.enqueue(work)
             if entry is not None:
                 entry.slot = before
                 entry.is_in_user = was_in_user
-        if entry is not None and entry.is_due and not entry.is_raised:
-            if slot.answer is not None:
-                self.undecoded -= 1
+        if entry is not None:
             entry.raise_if_due()
         return is_there
 
@@ -2459,13 +2496,15 @@ class Connection:
         for outer in self.waiting[slot.chain][:-1]:
             while outer.calls:
                 slot.calls.append(outer.calls.popleft())
-        for work in list(self.inbox):
-            if type(work) in (_Incoming, _Turn) and work.chain == slot.chain:
-                try:
-                    self.inbox.remove(work)
-                except ValueError:
-                    continue
-                slot.calls.append(work)
+        queues = (self.inbox, self.loop_calls) if self.runner is None else (self.inbox, self.runner.queue)
+        for queue in queues:
+            for work in list(queue):
+                if type(work) in (_Incoming, _Turn) and work.chain == slot.chain:
+                    try:
+                        queue.remove(work)
+                    except ValueError:
+                        continue
+                    slot.calls.append(work)
 
     def wait_in_seat(self, slot, until, entry):
         while True:
@@ -2588,7 +2627,8 @@ class Connection:
         finally:
             here.entries.pop()
             here.limit = before
-            self.running.pop(incoming.call, None)
+            if self.running.get(incoming.call) is entry:  # and not the task that it made
+                del self.running[incoming.call]
         self.answer(incoming, *answer)
 
     def answer(self, incoming, answering, how):
@@ -2658,9 +2698,15 @@ class Connection:
                     e.whole(value)
                 if is_of_coroutine:
                     e.out.append(0xC0)
-            except Exception as error:
+            except BaseException as error:
                 e.abandon()
                 self.result_failed(incoming, value, error)
+                return
+            if len(e.out) > self.max_message:
+                length = len(e.out)
+                e.abandon()
+                text = "the result takes %d bytes, and one message may have %d" % (length, self.max_message)
+                self.fail(incoming, RESULT, FINISHED, text)
                 return
             self.send(REPLY, incoming.call, 0, incoming.lane, 0, e.out)
 
@@ -2707,7 +2753,7 @@ class Connection:
                 return
         verdict = (id(kind), walk.name if incoming.target else None)
         if verdict in _verdicts:
-            e.offer(value)
+            self.offer_uncopyable(e, value)
             return
         mark = e.mark()
         try:
@@ -2716,12 +2762,13 @@ class Connection:
             e.roll_back(mark)
             _log_uncopyable(value, error)
             if kind.__module__ not in ("builtins", "collections") and verdict[1] is not None:
-                _verdicts.add(verdict)
-                _judged.append(kind)
+                if len(_judged) < VERDICTS_MAX:
+                    _verdicts.add(verdict)
+                    _judged.append(kind)
             if kind is list or kind is tuple or kind is dict:
                 self.write_elements(e, value, kind, mark)
             else:
-                e.offer(value)
+                self.offer_uncopyable(e, value)
 
     def is_method_of(self, value, kind, receiver, start):
         if kind is not types.MethodType and kind is not types.BuiltinMethodType:
@@ -2734,21 +2781,24 @@ class Connection:
     def write_elements(self, e, value, kind, mark):
         """An exact list, tuple or dict gets proxies for those of its elements that cannot be copied."""
         try:
+            elements = value if kind is tuple else value.copy()  # what pickling an element runs may change it
             if kind is dict:
-                _map_head(e.out, len(value))
-                for key, element in value.items():
+                _map_head(e.out, len(elements))
+                for key, element in elements.items():
                     e.whole(key)
                     self.write_element(e, element)
             else:
                 if kind is list:
-                    _list_head(e.out, len(value))
+                    _list_head(e.out, len(elements))
                 else:
-                    e.out += bytes((0xD6, 1)) + struct.pack("<I", len(value))
-                for element in value:
+                    e.out += bytes((0xD6, 1)) + struct.pack("<I", len(elements))
+                for element in elements:
                     self.write_element(e, element)
+        except ElsewhereError:
+            raise
         except Exception:
             e.roll_back(mark)
-            e.offer(value)
+            self.offer_uncopyable(e, value)
 
     def write_element(self, e, element):
         mark = e.mark()
@@ -2756,9 +2806,22 @@ class Connection:
             e.whole(element)
         except Exception:
             e.roll_back(mark)
-            e.offer(element)
+            self.offer_uncopyable(e, element)
+
+    def offer_uncopyable(self, e, value):
+        """Offer what could not be copied: nobody asked for these, so there is a limit to them."""
+        is_new = id(value) not in self.export_ids
+        if is_new and len(self.uncopyable) >= UNCOPYABLE_MAX:
+            text = "the owner holds %d objects whose copies it was to get, and more of them are refused; let some go"
+            raise ERRORS["Overloaded"](text % UNCOPYABLE_MAX, "finished")
+        e.offer(value)
+        if is_new:
+            self.uncopyable.add(e.granted[-1])
 
     def record(self, incoming, kind, outcome, text, error, is_of_coroutine=False):
+        if incoming.want == STREAM:
+            self.credit.pop(incoming.call, None)
+            self.ended_streams.discard(incoming.call)
         if incoming.want == NOTHING:
             if error is not None:
                 _report(error)
@@ -2800,7 +2863,7 @@ class Connection:
         self.record(incoming, ARGUMENT, outcome, text, error)
 
     def result_failed(self, incoming, value, error):
-        if isinstance(error, ElsewhereError):
+        if isinstance(error, ElsewhereError) or not isinstance(error, Exception):
             self.raised(incoming, error, False)
             return
         text = "the result cannot be copied: %s, cannot be pickled (%s: %s)" % (
@@ -2811,8 +2874,9 @@ class Connection:
         self.record(incoming, RESULT, FINISHED, text, error)
 
     def post_done(self, incoming):
-        self.posts_done += 1
-        self.posts_len += len(incoming.body) - 16 + incoming.weight * 65536
+        with self.table_lock:
+            self.posts_done += 1
+            self.posts_len += len(incoming.body) - 16 + incoming.weight * 65536
         if self.posts_done >= WINDOW_CALLS // 4 or self.posts_len >= WINDOW_BYTES // 4:
             self.try_send_beside()
 
@@ -2870,11 +2934,13 @@ class Connection:
             finally:
                 self.pass_role(None)
 
-    def do_in_loop(self, incoming):
+    def do_in_loop(self):
         """Run a call of the chain that a coroutine awaits in."""
         before, self.is_in_step = self.is_in_step, True
         try:
-            self.do(incoming)
+            self.do(self.loop_calls.popleft())
+        except IndexError:
+            pass  # the coroutine waited itself, and has taken it
         finally:
             self.is_in_step = before
 
@@ -2887,24 +2953,23 @@ class Connection:
 
     # ------------------------------------------------------------ giving up
     def on_cancel(self, call, interrupts):
-        turn = self.turns.get(call)
-        if turn is not None:
-            self.ended_streams.add(call)
-            self.queue_turn(turn)
-            if interrupts and turn.is_running and call in self.running:
-                self.break_off(self.running[call])
-            return
-        for work in list(self.inbox):
-            if type(work) is _Incoming and work.call == call and not work.begun:
-                try:
-                    self.inbox.remove(work)
-                except ValueError:
-                    break
-                _Reader(self, work.body, 16).discard()
-                self.fail(work, CANCELLED, NOT_STARTED, "the call was cancelled")
-                return
+        for queue in (self.inbox,) if self.runner is None else (self.inbox, self.runner.queue):
+            for work in list(queue):
+                if type(work) is _Incoming and work.call == call:
+                    try:
+                        queue.remove(work)
+                    except ValueError:
+                        break
+                    _Reader(self, work.body, 16).discard()
+                    self.fail(work, CANCELLED, NOT_STARTED, "the call was cancelled")
+                    return
+        if call in self.credit:
+            self.ended_streams.add(call)  # perhaps before there is a turn, which looks whether it is wanted
+            turn = self.turns.get(call)
+            if turn is not None:
+                self.queue_turn(turn)
         entry = self.running.get(call)
-        if entry is not None and (interrupts or (self.runner is not None and entry.task is not None)):
+        if entry is not None and (interrupts or (self.runner is not None and entry.loop is not None)):
             self.break_off(entry)
 
     def break_off(self, entry):
@@ -2914,10 +2979,12 @@ class Connection:
         slot = entry.slot
         if slot is not None:
             slot.wake()
-        elif entry.task is not None:
-            entry.loop.call_soon_threadsafe(entry.task.cancel)
+        elif entry.loop is not None:
+            if entry.task is not None:
+                entry.loop.call_soon_threadsafe(entry.task.cancel)
         elif entry.thread == MAIN:
-            signal.pthread_kill(MAIN, signal.SIGURG)
+            self.watch.due = entry
+            self.watch.ask_again()
         elif entry.is_in_user:
             self.raise_in(entry)
 
@@ -2930,18 +2997,21 @@ class Connection:
         except Exception:
             entry.is_raised = False  # an interpreter without ctypes or without that function
 
-    def attend(self, *_signal):
-        """The handler of the signal that breaks a call off, on the main thread."""
+    def attend(self, _signal, frame):
+        """The handler of the signal that breaks a call off, on the main thread.
+
+        A step of ours that has to be whole is let finish: the watch asks again.
+        """
         entries = _here.entries
         if entries and entries[-1].is_in_user:
-            entries[-1].raise_if_due()
+            code = frame.f_code
+            if code.co_name not in WHOLE_STEPS or code.co_filename != OWN_FILE:
+                entries[-1].raise_if_due()
 
     # ------------------------------------------------------------ streams
     def begin_stream(self, incoming, value, is_declared):
         try:
             if hasattr(type(value), "__aiter__") and not hasattr(type(value), "__iter__"):
-                if self.runner is not None:
-                    raise TypeError("an asynchronous iterator is read ahead only of a serial host without elsewhere")
                 iterator = type(value).__aiter__(value)
                 advance = self.next_of_async
             else:
@@ -2957,31 +3027,45 @@ class Connection:
     def next_of_async(self, iterator):
         try:
             loop = self.own_loop()
-            return self.run_in_loop(loop.create_task(_as_coroutine(type(iterator).__anext__(iterator))), 0)
+            return self.run_in_loop(loop.create_task(_anext(iterator)), _here.entries[-1].chain)
         except StopAsyncIteration:
             raise StopIteration from None
 
+    def close_async(self, iterator):
+        if hasattr(iterator, "aclose"):
+            if self.runner is not None or self.is_in_loop:
+                tasks = self.runner or _Tasks(self, self.kept_loop)
+                tasks.start_task(_Entry(0, 0), lambda: tasks.close(iterator))
+            else:
+                loop = self.own_loop()
+                self.run_in_loop(loop.create_task(_as_coroutine(iterator.aclose())), 0)
+
     def on_credit(self, call, chain, number):
         if call == 0:
-            self.own_posts -= number
-            self.own_posts_len -= chain
+            with self.table_lock:
+                self.own_posts -= number
+                self.own_posts_len -= chain
             return
         turn = self.turns.get(call)
         if turn is not None and chain:
             turn.chain = chain
-        if number:
-            self.credit[call] = self.credit.get(call, 0) + number
+        if number and call in self.credit:
+            self.credit[call] += number
         if turn is not None and (self.credit.get(call, 0) > turn.used or turn.is_queued):
             self.queue_turn(turn)
 
     def queue_turn(self, turn):
-        waiting = self.waiting.get(turn.chain) if turn.chain else None
-        if waiting:
-            waiting[-1].calls.append(turn)
-            waiting[-1].wake()
-        elif not turn.is_queued:
-            turn.is_queued = True
-            self.enqueue(turn)
+        with self.table_lock:
+            waiting = self.waiting.get(turn.chain) if turn.chain else None
+            slot = waiting[-1] if waiting else None
+            if slot is not None:
+                slot.calls.append(turn)
+            elif turn.is_queued:
+                return
+            else:
+                turn.is_queued = True
+                self.inbox.append(turn)
+        (slot or self.idle).wake()
 
     def produce(self, turn):
         """Let a stream produce up to its credit, or a millisecond."""
@@ -2992,13 +3076,20 @@ class Connection:
             return  # it has ended, or looks itself what is wanted when it is done
         if call in self.ended_streams:
             self.end_stream(turn)
-            close = getattr(turn.iterator, "close", None)
+            iterator, turn.iterator = turn.iterator, None
             try:
-                if close is not None and turn.next is next:
-                    close()
+                if turn.next is not next:
+                    self.close_async(iterator)
+                elif type(iterator) is GENERATOR and sys.implementation.name == "pypy":
+                    iterator.close()  # which counts no references
             except BaseException as error:
                 _report(error)
+            del iterator
             self.fail(incoming, CANCELLED, UNKNOWN, "the stream was cancelled")
+            return
+        if turn.next is not next and self.runner is not None:
+            turn.is_running = True
+            self.runner.start_turn(turn)
             return
         error, is_over = None, False
         end = time.monotonic() + 0.001
@@ -3008,20 +3099,12 @@ class Connection:
         turn.is_running = True
         before, _here.limit = _here.limit, incoming.limit
         try:
-            while self.credit.get(call, 0) > turn.used:
+            while self.wants(turn):
                 entry.is_in_user = True
                 entry.raise_if_due()
                 item = turn.next(turn.iterator)
                 entry.is_in_user = False
-                e = _Encoder(self, False)
-                if turn.is_declared and (id(type(item)) not in IMMUTABLE or type(item) in (tuple, frozenset)):
-                    self.write_declared(e, item)
-                else:
-                    self.write_element(e, item)
-                turn.used += 1
-                now = time.monotonic()
-                self.emit(turn, e.out, now)
-                if now > end or call in self.ended_streams:
+                if self.send_item(turn, item) > end:
                     break
         except StopIteration:
             is_over = True
@@ -3032,10 +3115,39 @@ class Connection:
             self.running.pop(call, None)
             turn.is_running = entry.is_in_user = False
             _here.limit = before
+        self.end_turn(turn, is_over, error, entry.is_raised)
+
+    def wants(self, turn):
+        """Whether the owner wants another item of a stream now."""
+        call = turn.incoming.call
+        return self.credit.get(call, 0) > turn.used and call not in self.ended_streams
+
+    def send_item(self, turn, item):
+        """Send an item, with others perhaps; gives the time."""
+        e = _Encoder(self, False)
+        try:
+            if turn.is_declared and (id(type(item)) not in IMMUTABLE or type(item) in (tuple, frozenset)):
+                self.write_declared(e, item)
+            else:
+                self.write_element(e, item)
+            if len(e.out) > self.max_message:
+                text = "an item of a stream takes %d bytes, and one message may have %d"
+                raise ERRORS["ResultError"](text % (len(e.out), self.max_message), "finished")
+        except BaseException:
+            e.abandon()
+            raise
+        turn.used += 1
+        now = time.monotonic()
+        self.emit(turn, e.out, now)
+        return now
+
+    def end_turn(self, turn, is_over, error, is_broken_off):
+        incoming = turn.incoming
+        call = incoming.call
         self.flush_items(turn)
         if is_over:
             self.end_stream(turn)
-            if entry.is_raised and isinstance(error, CallCancelled):
+            if is_broken_off and isinstance(error, CallCancelled):
                 self.fail(incoming, CANCELLED, UNKNOWN, "the stream was broken off")
             elif error is not None:
                 self.raised(incoming, error, False)
@@ -3070,15 +3182,16 @@ class Connection:
 
     # ------------------------------------------------------------ objects
     def export(self, value):
-        known = self.export_ids.get(id(value))
-        if known is not None:
-            self.exports[known][1] += 1
-            return known
-        object_id = self.next_object
-        self.next_object += 1
-        self.exports[object_id] = [value, 1]
-        self.export_ids[id(value)] = object_id
-        return object_id
+        with self.table_lock:
+            known = self.export_ids.get(id(value))
+            if known is not None:
+                self.exports[known][1] += 1
+                return known
+            object_id = self.next_object
+            self.next_object += 1
+            self.exports[object_id] = [value, 1]
+            self.export_ids[id(value)] = object_id
+            return object_id
 
     def exported(self, object_id):
         held = self.exports.get(object_id)
@@ -3093,13 +3206,15 @@ class Connection:
             self.give_back(object_id, 1)
 
     def give_back(self, object_id, count):
-        held = self.exports.get(object_id)
-        if held is not None:
-            held[1] -= count
-            if held[1] <= 0:
-                del self.exports[object_id]
-                self.export_ids.pop(id(held[0]), None)
-                self.reference_streams.discard(object_id)
+        with self.table_lock:
+            held = self.exports.get(object_id)
+            if held is not None:
+                held[1] -= count
+                if held[1] <= 0:
+                    del self.exports[object_id]
+                    self.export_ids.pop(id(held[0]), None)
+                    self.reference_streams.discard(object_id)
+                    self.uncopyable.discard(object_id)
 
     def release(self, entries):
         if self.undecoded > 0 and self.slots:
@@ -3110,32 +3225,34 @@ class Connection:
 
     def class_out(self, kind):
         """The number of a class, and its description while the owner may not know it."""
-        known = self.classes_out.get(id(kind))
-        if known is None:
-            known = len(self.classes_out)
-            self.classes_out[id(kind)] = known
-            self.kinds.append(kind)  # so that its address stays its own
-            self.undescribed[known] = (
-                str(kind.__module__),
-                str(kind.__qualname__),
-                IS_STREAM if _is_stream_type(kind) else IS_ASYNC_STREAM if kind is ASYNC_GENERATOR else 0,
-                _coroutine_names(kind),
-            )
-        return known, self.undescribed.get(known)
+        with self.table_lock:
+            known = self.classes_out.get(id(kind))
+            if known is None:
+                known = len(self.kinds)
+                self.kinds.append(kind)  # so that its address stays its own
+                self.undescribed[known] = (
+                    str(kind.__module__),
+                    str(kind.__qualname__),
+                    IS_STREAM if _is_stream_type(kind) else IS_ASYNC_STREAM if kind is ASYNC_GENERATOR else 0,
+                    _coroutine_names(kind),
+                )
+                self.classes_out[id(kind)] = known
+            return known, self.undescribed.get(known)
 
     def imported(self, object_id, class_id, described):
         """The proxy of an object of the owner's, which gave one more reference to it."""
         if described is not None:
             self.classes_in[class_id] = described
         description = self.classes_in[class_id]
-        held = self.imports.get(object_id)
-        imported = held() if held is not None else None
-        if imported is None:
-            import weakref
+        with self.table_lock:
+            held = self.imports.get(object_id)
+            imported = held() if held is not None else None
+            if imported is None:
+                import weakref
 
-            imported = _Import(self, object_id, description)
-            self.imports[object_id] = weakref.ref(imported)
-        imported.count += 1
+                imported = _Import(self, object_id, description)
+                self.imports[object_id] = weakref.ref(imported)
+            imported.count += 1
         proxy = Proxy(imported, ())
         if description[2] & IS_STREAM:
             return Stream(proxy)
@@ -3147,7 +3264,7 @@ class Connection:
         here = _here
         entry = here.entries[-1] if here.entries else _task_entry()
         chain = entry.chain if entry is not None else self.new_chain()
-        limit = here.limit
+        limit = entry.limit if entry is not None and here.limit is None else here.limit
         left = 0
         if limit is not None:
             left = max(1, int((limit - time.monotonic()) * 1000) + 1)
@@ -3169,19 +3286,27 @@ class Connection:
             )
             raise ArgumentError(text, "not_started", "the owner", method) from error
         length = len(e.out) - 16
+        if len(e.out) > self.max_message:
+            text = "the arguments of %s take %d bytes, and one message to the owner may have %d; nothing was sent"
+            e.abandon()
+            raise ERRORS["MessageTooLarge"](
+                text % (method, length + 16, self.max_message), "not_started", "the owner", method
+            )
         while want == NOTHING and (self.own_posts >= WINDOW_CALLS or self.own_posts_len >= WINDOW_BYTES):
             self.wait(_Slot(0, None, method), time.monotonic() + 0.05)
             if self.is_lost or self.has_ended:
                 raise ConnectionLost("the owner is gone", "not_started", "the owner", method)
         slot = _Slot(chain, receiver, method)
+        slot.limit = limit
         slot.future = future
         if future is not None:
             future.slot = slot
         try:
             call = self.take_id(slot, want)
             if want == NOTHING:
-                self.own_posts += 1
-                self.own_posts_len += length
+                with self.table_lock:
+                    self.own_posts += 1
+                    self.own_posts_len += length
             self.send(CALL, call, chain, here.lane, next(here.numbers) & 0xFFFFFFFF, e.out)
         except Lost:
             raise ConnectionLost("the owner is gone", "not_started", "the owner", method) from None
@@ -3216,30 +3341,61 @@ class Connection:
         return True
 
     def new_chain(self):
-        self.next_chain = (self.next_chain + 2) & 0xFFFFFFFFFFFFFFFF
-        return self.next_chain
+        return next(self.chains) & 0xFFFFFFFFFFFFFFFF
 
     def call(self, target, write_steps, count, want=AUTO, receiver=None, method="a call"):
         """Make a call to the owner and wait for its result."""
+        slot = self.asked(target, write_steps, count, want, receiver, method)
+        return None if want == NOTHING else self.result_of(slot)[0]
+
+    def call_method(self, *how):
+        """The same; what a coroutine gave, or raised, is in a future."""
+        slot = self.asked(*how)
+        try:
+            value, is_of_coroutine = self.result_of(slot)
+        except Exception as error:
+            if not slot.is_of_coroutine:
+                raise
+            future = _future_class()(self)
+            future.set_exception(error)
+            return future
+        if not is_of_coroutine:
+            return value
+        future = _future_class()(self)
+        future.set_result(value)
+        return future
+
+    def asked(self, target, write_steps, count, want=AUTO, receiver=None, method="a call"):
+        """Make a call to the owner, and wait until its answer is there."""
         call, slot = self.begin(target, write_steps, count, want, receiver, method)
         if want == NOTHING:
-            return None
+            return slot
         try:
-            is_there = self.wait(slot, _here.limit)
+            is_there = self.wait(slot, slot.limit)
         except BaseException:
-            self.give_up(call)
+            if not self.give_up(call, slot):
+                self.forgotten(slot)
             raise
-        if not is_there:
-            self.give_up(call)
+        if not is_there and self.give_up(call, slot):
             raise CallTimeout("%s did not answer in time" % method, "unknown", "the owner", method)
-        return self.result_of(slot)[0]
+        return slot
 
-    def give_up(self, call):
+    def give_up(self, call, slot):
+        """Nobody waits for the answer any more: what it gives goes back when it comes. False if it is there."""
+        with self.table_lock:
+            slot.is_given_up = is_open = slot.answer is None
         try:
-            if call in self.slots:
+            if is_open and call in self.slots:
                 self.send(CANCEL, call)
         except Lost:
             pass
+        return is_open
+
+    def forgotten(self, slot):
+        """An answer that came is not wanted any more."""
+        with self.table_lock:
+            self.undecoded -= 1
+        _Reader(self, slot.answer[1]).discard()
 
     def result_of(self, slot):
         """What the answer says: the value, and whether a coroutine gave it. Raises what was raised."""
@@ -3251,8 +3407,10 @@ class Connection:
         try:
             value = r.value()
         finally:
-            self.undecoded -= 1
+            with self.table_lock:
+                self.undecoded -= 1
         if kind == ERROR:
+            slot.is_of_coroutine = len(value) > 10 and bool(value[10])
             error = _rebuilt(value, slot.method)
             if value[0] == MISSING:
                 raise _Missing(error)
@@ -3332,6 +3490,7 @@ class _Watch:
         self.is_busy = False
         self.is_asleep = False
         self.is_reading = False
+        self.due = None
         self.lock = threading.Lock()
         self.lock.acquire()
         self.near, self.far = os.pipe()
@@ -3366,9 +3525,19 @@ class _Watch:
                 self.is_asleep = False
             seen = self.turn
             time.sleep(self.TICK)
+            self.ask_again()
             if self.is_busy and self.turn == seen and not conn.is_lost:
                 self.flush_items()
                 self.read_for(seen)
+
+    def ask_again(self):
+        """Have the main thread break its call off, which it does unless it is in a step of ours."""
+        entry = self.due
+        if entry is not None:
+            if entry.is_raised or self.conn.running.get(entry.call) is not entry:
+                self.due = None
+            else:
+                signal.pthread_kill(MAIN, signal.SIGURG)
 
     def look_for_owner(self, ready):
         """The owner has closed, and its half of the stream has ended; whether it lives is to be seen all the same."""
@@ -3395,7 +3564,8 @@ class _Watch:
             poll.register(conn.sock, select.POLLIN)
             poll.register(self.near, select.POLLIN)
             while not conn.is_lost:
-                ready = poll.poll()
+                ready = poll.poll(None if self.due is None else 1000 * self.TICK)
+                self.ask_again()
                 if any(fd == self.near for fd, _ in ready):
                     os.read(self.near, 4096)
                     break
@@ -3447,22 +3617,27 @@ class _Tasks:
 
     def start(self, incoming, walk, start):
         """Have the coroutine that a path led to begin on the loop, in its turn; from any thread."""
-        self.count += 1
-        if threading.get_ident() == MAIN:
-            self.begin(incoming, walk, start)
-        else:
-            self.loop.call_soon_threadsafe(self.begin, incoming, walk, start)
+        entry = _Entry(incoming.call, incoming.chain, self.loop, incoming.limit)
+        self.start_task(entry, lambda: self.run(incoming, entry, walk, start))
 
-    def begin(self, incoming, walk, start):
-        entry = _Entry(incoming.call, incoming.chain)
+    def start_task(self, entry, make):
+        self.conn.running[entry.call] = entry
+        with self.conn.table_lock:
+            self.count += 1
+        if threading.get_ident() == MAIN:
+            self.begin(entry, make)
+        else:
+            self.loop.call_soon_threadsafe(self.begin, entry, make)
+
+    def begin(self, entry, make):
         token = _task_here.set(entry) if _task_here is not None else None
         try:
-            entry.loop = self.loop
-            entry.task = self.loop.create_task(self.run(incoming, entry, walk, start))
+            entry.task = self.loop.create_task(make())
         finally:
             if token is not None:
                 _task_here.reset(token)
-        self.conn.running[incoming.call] = entry
+        if entry.is_due:  # since before there was a task: it takes its first step all the same
+            self.loop.call_soon(entry.task.cancel)
 
     async def run(self, incoming, entry, walk, start):
         conn = self.conn
@@ -3480,10 +3655,48 @@ class _Tasks:
         else:
             how = conn.found, (walk, start, value, True)
         try:
-            how[0](incoming, *how[1])
+            conn.answer(incoming, *how)
         except Lost:
             pass
-        self.count -= 1
+        self.task_ended()
+
+    def start_turn(self, turn):
+        """Let a stream that is asynchronous produce, as a task."""
+        entry = _Entry(turn.incoming.call, turn.chain, self.loop, turn.incoming.limit)
+        self.start_task(entry, lambda: self.take_turn(turn, entry))
+
+    async def take_turn(self, turn, entry):
+        conn, end, error = self.conn, None, None
+        try:
+            limit = time.monotonic() + 0.001
+            while conn.wants(turn):
+                now = conn.send_item(turn, await _anext(turn.iterator))
+                conn.flush_items(turn)
+                if now > limit:
+                    break
+        except StopAsyncIteration as over:
+            end = over
+        except BaseException as raised:
+            end = error = raised
+        conn.running.pop(entry.call, None)
+        turn.is_running = False
+        try:
+            conn.end_turn(turn, end is not None and not entry.is_due, error, False)
+        except Lost:
+            pass
+        self.task_ended()
+
+    async def close(self, iterator):
+        """End an iterator that is asynchronous: its `finally` blocks run."""
+        try:
+            await iterator.aclose()
+        except BaseException as error:
+            _report(error)
+        self.task_ended()
+
+    def task_ended(self):
+        with self.conn.table_lock:
+            self.count -= 1
         self.ended()
 
     def ended(self):
@@ -3537,7 +3750,8 @@ class _Runner(_Tasks):
         while conn.inbox:
             work = conn.inbox.popleft()
             if self.most:
-                self.pending += 1
+                with conn.table_lock:
+                    self.pending += 1
                 self.queue.append(work)
                 self.items.release()
                 continue
@@ -3572,6 +3786,7 @@ class _Runner(_Tasks):
                 work = self.queue.popleft()
             except IndexError:  # it was cancelled
                 self.start_lock.release()
+                self.work_ended()
                 continue
             has_begun = []
 
@@ -3592,8 +3807,12 @@ class _Runner(_Tasks):
                     self.conn.do(work)
             finally:
                 begun()
-                self.pending -= 1
-                self.ended()
+                self.work_ended()
+
+    def work_ended(self):
+        with self.conn.table_lock:
+            self.pending -= 1
+        self.ended()
 
 
 # ---------------------------------------------------------------- objects of the owner's
@@ -3612,11 +3831,12 @@ class _Import:
         self.give_back()
 
     def give_back(self):
-        conn, count = self.conn, self.count
-        self.count = 0
-        held = conn.imports.get(self.id)
-        if held is not None and held() in (None, self):
-            conn.imports.pop(self.id, None)
+        conn = self.conn
+        with conn.table_lock:
+            count, self.count = self.count, 0
+            held = conn.imports.get(self.id)
+            if held is not None and held() in (None, self):
+                conn.imports.pop(self.id, None)
         if count and not conn.is_lost:
             conn.releases.append((self.id, count))
             conn.try_send_beside()
@@ -3705,22 +3925,24 @@ def _future_class():
                     self.set_result(value)
 
         def wait(self, timeout):
-            if not self.done():
-                until = None if timeout is None else time.monotonic() + timeout
-                self.conn.wait(self.slot, until)
+            """Wait for the answer. What is left of the time: another thread may be settling this."""
+            if self.done():
+                return 0
+            until = None if timeout is None else time.monotonic() + timeout
+            if self.conn.wait(self.slot, until) and self.slot.answer is None:
+                self.settle()  # nothing comes any more
+            return None if until is None else max(0, until - time.monotonic())
 
         def result(self, timeout=None):
-            self.wait(timeout)
-            return super().result(0)
+            return super().result(self.wait(timeout))
 
         def exception(self, timeout=None):
-            self.wait(timeout)
-            return super().exception(0)
+            return super().exception(self.wait(timeout))
 
         def cancel(self):
             if self.done():
                 return self.cancelled()
-            self.conn.give_up(self.call)
+            self.conn.give_up(self.call, self.slot)
             return super().cancel()
 
         def __await__(self):
@@ -3790,7 +4012,8 @@ class Proxy:
         coroutines = _part(self, "_import").description[3]
         if len(steps) == 1 and steps[0][0] == ATTR and steps[0][1] in coroutines:
             return _submit(self, (DO, lambda e: e.arguments(args, kwargs)))
-        return _evaluate(self, (DO, lambda e: e.arguments(args, kwargs)))
+        conn, *how = _call_path(self, (DO, lambda e: e.arguments(args, kwargs)))
+        return conn.call_method(*how)
 
     def __repr__(self):
         imported, steps = _part(self, "_import"), _part(self, "_steps")
@@ -4429,6 +4652,7 @@ def _read_hello(conn):
         raise SystemExit("the owner speaks version %d of the protocol, and this host version 1" % version)
     hello = _Reader(conn, conn.rest[32 : 32 + length]).value()
     conn.rest = conn.rest[32 + length :]
+    conn.max_message = hello.get("max_message", conn.max_message)
     theirs = hello.get("python", "").split(".")[:2]
     ours = ["%d" % part for part in sys.version_info[:2]]
     TOLD["is_same_python"] = theirs == ours and sys.implementation.name == "cpython"
