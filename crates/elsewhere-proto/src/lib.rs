@@ -441,6 +441,7 @@ mod message;
 mod violation;
 
 pub use codec::{Limits, home_references, lent_buffers, offered_references};
+pub use connection::body::{Content, Inset};
 pub use connection::event::{Event, IncomingCall};
 pub use connection::{Config, Connection, State, Stats, WINDOW_BYTES, WINDOW_CALLS};
 pub use ids::{CallId, ChainId, LaneId, ObjectId, Timestamp};

@@ -21,7 +21,7 @@ use crate::pickling;
 pub(crate) const LARGE: usize = 64 * 1024;
 
 /// From this size on others may use the interpreter while it is copied.
-const SLOW: usize = 1 << 20;
+pub(crate) const SLOW: usize = 1 << 20;
 
 /// From this size on a copy asks for large pages.
 const HUGE: usize = pages::LARGE;

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use elsewhere_engine::{ChainSeat, Expect, Pending, Request, SubmitError, Wake};
+use elsewhere_engine::{ChainSeat, Expect, Pending, Wake};
 use elsewhere_proto::{CallHead, CallId, ChainId, LaneId, ObjectId, Op, Operation, Want};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
@@ -17,7 +17,8 @@ use crate::path;
 use crate::peer::Peer;
 use crate::proxy::Proxy;
 use crate::sent::{Sent, Subject};
-use crate::{calls_in, chain, connecting, deadline, errands, errors, home, lane, producing, running, service};
+use crate::submit::{Parts, submit};
+use crate::{calls_in, chain, connecting, deadline, errands, errors, home, running, service};
 
 /// How often a waiting main thread looks for signals.
 pub(crate) const TICK: Duration = Duration::from_millis(50);
@@ -80,25 +81,27 @@ impl From<Unsent> for PyErr {
 
 /// What is wanted of a call.
 #[derive(Clone, Copy)]
-struct Terms {
-    want: Want,
-    expect: Expect,
+pub(crate) struct Terms {
+    pub(crate) want: Want,
+    pub(crate) expect: Expect,
     /// Whether whoever makes it waits for it at once.
-    waits: bool,
+    pub(crate) waits: bool,
     /// Whether it has no order with the calls of this thread, and is in no chain.
-    is_beside: bool,
+    pub(crate) is_beside: bool,
 }
 
 /// What was sent.
-struct Transmitted {
+pub(crate) struct Transmitted {
     /// The place in the chain, for whoever waits at once: where the peer may call back, it is taken before the call is
     /// sent, so that those calls are run by nobody else and before the answer is taken.
-    seat: Option<ChainSeat>,
+    pub(crate) seat: Option<ChainSeat>,
     /// None where nothing comes back.
-    pending: Option<Arc<Pending>>,
-    call: CallId,
-    chain: ChainId,
-    lane: LaneId,
+    pub(crate) pending: Option<Arc<Pending>>,
+    pub(crate) call: CallId,
+    pub(crate) chain: ChainId,
+    pub(crate) lane: LaneId,
+    /// What a signal handler raised meanwhile, where somebody waits.
+    pub(crate) interrupted: Option<PyErr>,
 }
 
 /// In a local host, a call that is made from inside another one, and a call back from it, run where they are made: no other
@@ -149,6 +152,7 @@ impl Untransmitted {
                     call: CallId(0),
                     chain: ChainId(0),
                     lane: LaneId(0),
+                    interrupted: None,
                 };
                 let call = Box::new(transmitted.sent(peer, pending, subject()));
                 Unsent::Poisoned { call, error }
@@ -216,6 +220,11 @@ fn send_on<'py>(
     let pending = Arc::clone(transmitted.pending.as_ref().expect("an answer is expected"));
     if proxy.get().options.interrupt {
         pending.break_off();
+    }
+    if let Some(error) = transmitted.interrupted.take() {
+        peer.link.cancel(&pending, false);
+        peer.link.forget(&pending);
+        return Err(Unsent::Failed(error));
     }
     Ok((transmitted.sent(peer, pending, subject()), seat))
 }
@@ -380,14 +389,15 @@ fn transmit<'py>(
         encoder.hand_over_given().map(|()| written)
     });
     let is_late = encoder.is_late() || is_over();
-    let (granted, promised, enclosed) = match written {
+    let (granted, promised, enclosed, apart) = match written {
         Ok((target, steps)) if !is_late => {
             let promised = encoder.take_promised();
             let enclosed = encoder.take_enclosed();
+            let apart = encoder.take_apart();
             let granted = encoder.into_granted();
             let remaining = limit.map(|limit| limit.saturating_duration_since(Instant::now()));
             CallHead { target, deadline: remaining, want, steps }.overwrite(&mut body);
-            (granted, promised, enclosed)
+            (granted, promised, enclosed, apart)
         }
         unsent => {
             encoder.abandon();
@@ -401,7 +411,9 @@ fn transmit<'py>(
             });
         }
     };
-    let result = submit(py, peer, terms, limit, enclosed.weight(), &mut body);
+    let parts = Parts { weight: enclosed.weight(), body: &mut body, apart: apart.as_ref() };
+    let result = submit(py, peer, terms, limit, parts);
+    drop(apart);
     if body.capacity() <= SCRATCH_KEPT {
         SCRATCH.set(body);
     }
@@ -420,75 +432,6 @@ fn transmit<'py>(
             Err(Untransmitted::Failed(refusal.into_error(py, peer, &describe(py))))
         }
     }
-}
-
-/// Why a call was not sent.
-enum Refusal {
-    Engine(SubmitError),
-    /// The event loop of this thread must not be blocked, and the window is full.
-    WouldBlockLoop,
-    Interrupted(PyErr),
-}
-
-impl Refusal {
-    fn into_error(self, py: Python<'_>, peer: &Peer, method: &str) -> PyErr {
-        match self {
-            Self::Engine(error) => errors::refused(py, peer, method, &error),
-            Self::WouldBlockLoop => errors::window_full(py, peer, method),
-            Self::Interrupted(error) => error,
-        }
-    }
-}
-
-fn submit(
-    py: Python<'_>,
-    peer: &Arc<Peer>,
-    terms: Terms,
-    deadline: Option<Instant>,
-    weight: u16,
-    body: &mut Vec<u8>,
-) -> Result<Transmitted, Refusal> {
-    // Nested is the call whichever link its chain came in by: the peer may be the one that waits for us through a third.
-    let ((chain, nested), (lane, number)) = match terms.is_beside {
-        false => (chain::of_call(py), lane::next(py, &peer.link)),
-        true => ((chain::next(), false), lane::next_beside(&peer.link)),
-    };
-    let mut seat = (terms.waits && peer.link.may_be_called()).then(|| peer.link.sit(chain));
-    loop {
-        let request = Request { lane, number, chain, nested, deadline, weight, body, expect: terms.expect };
-        match peer.link.submit_numbered(request) {
-            Ok((call, pending)) => {
-                let seat = seat.filter(|_| terms.waits);
-                return Ok(Transmitted { seat, pending, call, chain, lane });
-            }
-            Err(SubmitError::WindowFull) => {
-                make_room(py, peer, chain, seat.get_or_insert_with(|| peer.link.sit(chain)))?;
-            }
-            Err(error) => return Err(Refusal::Engine(error)),
-        }
-    }
-}
-
-/// Waits until the window has room.
-fn make_room(py: Python<'_>, peer: &Arc<Peer>, chain: ChainId, seat: &mut ChainSeat) -> Result<(), Refusal> {
-    if let Some(far) = peer.far.get() {
-        service::pump(py, far);
-        return Ok(());
-    }
-    if is_loop_running(py) {
-        return Err(Refusal::WouldBlockLoop);
-    }
-    producing::take_up(py, seat, chain);
-    let seat = &*seat;
-    let wake = running::waiting(py, || py.detach(|| peer.link.wait_window(Some(TICK), seat)));
-    match wake {
-        Wake::Stream => service::take_up_stream(py, seat),
-        Wake::Call(incoming) => calls_in::run_waiting(py, &incoming).map_err(Refusal::Interrupted)?,
-        Wake::Pump => service::pump_far(py, peer),
-        Wake::Home => home::show(py, peer).map_err(Refusal::Interrupted)?,
-        Wake::Arrived | Wake::TimedOut | Wake::Tick => {}
-    }
-    py.check_signals().and_then(|()| running::check(py)).map_err(Refusal::Interrupted)
 }
 
 /// A wait that no call of the peer belongs to; `wait` is given the time between two looks at signals, and asked again until

@@ -21,7 +21,7 @@ use pyo3::types::{
     PyTuple,
 };
 
-use crate::buffers::{LARGE, room_for};
+use crate::buffers::{Content, LARGE, room_for};
 use crate::future::Future;
 use crate::handing::{self, Given};
 use crate::kinds::{goes_by_name, goes_by_reference};
@@ -91,6 +91,10 @@ pub(crate) struct Encoder<'w, 'py> {
     /// Whether content may go beside the message.
     encloses: bool,
     enclosed: Enclosed,
+    /// Whether the longest content may be left where it lies.
+    may_leave_out: bool,
+    /// That content.
+    apart: Option<Content<'py>>,
     /// The arrays of numpy that were written, and long texts and bytes: each must be one there.
     arrays: Vec<usize>,
     containers: [usize; CONTAINERS_MAX],
@@ -125,6 +129,8 @@ impl<'w, 'py> Encoder<'w, 'py> {
             given: Vec::new(),
             encloses: false,
             enclosed: Enclosed::default(),
+            may_leave_out: false,
+            apart: None,
             arrays: Vec::new(),
             containers: [0; CONTAINERS_MAX],
             container_count: 0,
@@ -332,6 +338,7 @@ impl<'w, 'py> Encoder<'w, 'py> {
         self.arrays.truncate(arrays);
         self.enclosed.truncate(enclosed);
         self.out.truncate(position);
+        self.apart = self.apart.take().filter(|_| self.out.left_out().is_some());
         self.roll_back_grants(granted);
         self.promised.truncate(promised);
         self.container_count = containers;

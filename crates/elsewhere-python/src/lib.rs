@@ -62,6 +62,7 @@ mod server;
 mod service;
 mod serving;
 mod stream;
+mod submit;
 mod turns;
 mod verbs;
 mod verdicts;

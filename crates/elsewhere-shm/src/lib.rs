@@ -31,6 +31,8 @@ mod held;
 #[cfg(not(all(test, loom)))]
 mod kept;
 #[cfg(not(all(test, loom)))]
+mod lease;
+#[cfg(not(all(test, loom)))]
 mod memory;
 #[cfg(all(test, loom))]
 mod models;
@@ -53,6 +55,8 @@ pub use error::{SegmentError, Violation};
 pub use held::Held;
 #[cfg(not(all(test, loom)))]
 pub use kept::KeptFd;
+#[cfg(not(all(test, loom)))]
+pub use lease::Lease;
 #[cfg(not(all(test, loom)))]
 pub use recorder::{Progress, Recorder};
 pub use ring::{Received, RingError};

@@ -3,7 +3,7 @@
 //! processes (those hold a link, not the other way round).
 //!
 //! Whoever waits drives: the calling thread writes its own frame, reads what arrives, hands it to whom it concerns. The
-//! parts: `wire` is the locked section over the protocol, `submit` and `objects` the operations, `route` the way of an
+//! parts: `wire` is the locked section over the protocol, `submit` and `objects` the operations, `straight` the way of long content, `route` the way of an
 //! arrival, `wait` the roles of waiting threads, `attention` the hand-over to the watch thread, `life` the signs of life, `end` the end.
 
 mod attention;
@@ -16,13 +16,14 @@ mod pace;
 mod record;
 mod route;
 mod spin;
+mod straight;
 mod submit;
 mod undecoded;
 mod wait;
 mod wire;
 
 use std::os::fd::RawFd;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use crossbeam_queue::SegQueue;
@@ -52,6 +53,8 @@ pub struct Link {
     inbox: Arc<Inbox>,
     bell: Arc<Bell>,
     wire: Mutex<wire::Wire>,
+    /// How many threads wait for that.
+    wire_wanted: AtomicUsize,
     reader: Mutex<wire::Reader>,
     roles: Mutex<wait::Roles>,
     watched: Mutex<attention::Watched>,
@@ -136,6 +139,7 @@ impl Link {
             inbox,
             bell,
             wire: Mutex::new(wire::Wire::new(Connection::new(config), Arc::clone(&transport))),
+            wire_wanted: AtomicUsize::new(0),
             reader: Mutex::new(wire::Reader::new(Arc::clone(&transport))),
             roles: Mutex::new(wait::Roles::new(Arc::clone(&transport))),
             watched: Mutex::new(attention::Watched::new(Arc::clone(&transport))),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use elsewhere_proto::{AnswerRefused, CallId, CallRefused, ChainId, Connection, LaneId, Reason};
+use elsewhere_proto::{AnswerRefused, CallId, CallRefused, ChainId, Connection, Inset, LaneId, Reason};
 
 use super::Link;
 use crate::clock;
@@ -67,6 +67,15 @@ impl Link {
         self: &Arc<Self>,
         request: Request<'_>,
     ) -> Result<(CallId, Option<Arc<Pending>>), SubmitError> {
+        self.submit_around(request, None)
+    }
+
+    /// The same around an inset.
+    pub(super) fn submit_around(
+        self: &Arc<Self>,
+        request: Request<'_>,
+        inset: Option<Inset>,
+    ) -> Result<(CallId, Option<Arc<Pending>>), SubmitError> {
         if self.is_inherited() {
             return Err(SubmitError::Forked);
         }
@@ -78,7 +87,13 @@ impl Link {
             let deadline = request.deadline.map(clock::stamp);
             let token = pending.clone();
             let Request { lane, number, chain, nested, weight, body, .. } = request;
-            wire.protocol.call_with_buffers(lane, number, chain, nested, deadline, weight, body, token).map_err(Some)
+            let is_straight = inset.is_some();
+            let protocol = &mut wire.protocol;
+            let called = protocol
+                .call_around(inset, lane, number, chain, nested, deadline, weight, body, token)
+                .map_err(Some)?;
+            wire.straight += usize::from(is_straight);
+            Ok(called)
         });
         match call {
             Ok(call) => {

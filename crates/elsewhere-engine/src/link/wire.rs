@@ -20,6 +20,8 @@ const CHUNK: usize = 256 * 1024;
 const BUSY_CALLS: usize = 16;
 /// As long as less than this many bytes stay.
 const HELD_BYTES: usize = 4096;
+/// About so many bytes are sent before others may use the stream, where a thread is there to send the rest.
+const TURN: usize = 512 * 1024;
 /// Chunks taken before somebody else may read: fairness between readers, and a bound on the time a lock is held.
 const CHUNKS_IN_A_ROW: usize = 16;
 
@@ -35,6 +37,8 @@ pub(super) struct Wire {
     pub(super) protocol: Connection<Arc<Pending>>,
     /// None after the end.
     pub(super) transport: Option<Arc<Transport>>,
+    /// Threads that send content from where it lies, and everything else that there is to send.
+    pub(super) straight: usize,
 }
 
 /// What the one thread that reads holds. Never held asleep.
@@ -56,7 +60,7 @@ enum Sending {
 
 impl Wire {
     pub(super) fn new(protocol: Connection<Arc<Pending>>, transport: Arc<Transport>) -> Self {
-        Self { protocol, transport: Some(transport) }
+        Self { protocol, transport: Some(transport), straight: 0 }
     }
 
     fn take_events(&mut self, into: &mut Events) {
@@ -75,19 +79,28 @@ impl Reader {
 impl Link {
     /// Runs one operation on the protocol, sends what it made and routes what it caused.
     pub(super) fn with_wire<R>(self: &Arc<Self>, operation: impl FnOnce(&mut Wire) -> R) -> R {
-        self.finish_section(lock(&self.wire), Sending::Now, operation)
+        self.finish_section(self.wire(), Sending::Now, operation)
     }
 
     /// The same for a call. A run of calls that nobody waits for yet is sent in larger pieces: each write costs as much
     /// as a call otherwise does in all. What stays is sent with whatever is sent next, when somebody waits, looks or
     /// observes, or by the watch thread's next tick.
     pub(super) fn with_wire_for_call<R>(self: &Arc<Self>, operation: impl FnOnce(&mut Wire) -> R) -> R {
-        self.finish_section(lock(&self.wire), Sending::WhileBusy, operation)
+        self.finish_section(self.wire(), Sending::WhileBusy, operation)
     }
 
     /// The same for what may stay in any case, such as items that more will follow at once.
     pub(super) fn with_wire_for_more<R>(self: &Arc<Self>, operation: impl FnOnce(&mut Wire) -> R) -> R {
-        self.finish_section(lock(&self.wire), Sending::Soon, operation)
+        self.finish_section(self.wire(), Sending::Soon, operation)
+    }
+
+    fn wire(&self) -> MutexGuard<'_, Wire> {
+        try_lock(&self.wire).unwrap_or_else(|| {
+            self.wire_wanted.fetch_add(1, Ordering::Relaxed); // Relaxed: a hint for `give_way`
+            let wire = lock(&self.wire);
+            self.wire_wanted.fetch_sub(1, Ordering::Relaxed);
+            wire
+        })
     }
 
     fn finish_section<R>(
@@ -169,9 +182,16 @@ impl Link {
             wire.protocol.release(object, count);
         }
         let mut is_blocked = transport.flush() == Err(Errno::AGAIN);
-        while !is_blocked && let Some(parts) = wire.protocol.poll_transmit_parts() {
+        let mut left = if wire.straight > 0 { TURN } else { usize::MAX };
+        while !is_blocked
+            && left > 0
+            && let Some(parts) = wire.protocol.poll_transmit_parts()
+        {
             match transport.send_parts(parts) {
-                Ok(count) => wire.protocol.transmitted(count),
+                Ok(count) => {
+                    wire.protocol.transmitted(count);
+                    left = left.saturating_sub(count);
+                }
                 Err(Errno::AGAIN) => {
                     is_blocked = true;
                     break;
@@ -185,7 +205,7 @@ impl Link {
             }
         }
         is_blocked |= transport.has_unsent();
-        if !is_blocked {
+        if !is_blocked && wire.straight == 0 {
             self.shut_if_finished(wire, transport);
         }
         self.set_blocked(is_blocked, wire.protocol.transmit_len())
@@ -258,7 +278,7 @@ impl Link {
 
     /// Gives bytes to the protocol and routes what they mean; false when they broke its rules.
     fn take_in(self: &Arc<Self>, bytes: &[u8], events: &mut Events) -> bool {
-        let mut wire = lock(&self.wire);
+        let mut wire = self.wire();
         if wire.transport.is_none() {
             return false;
         }

@@ -171,6 +171,16 @@ impl Transport {
         }
     }
 
+    /// Whether what is sent is copied on its way anyhow, from wherever it lies.
+    pub(crate) fn takes_from_anywhere(&self) -> bool {
+        match self {
+            Self::Unix(_) => true,
+            #[cfg(feature = "net")]
+            Self::Noise(_) => true,
+            Self::Memory(_) | Self::Ring(_) => false,
+        }
+    }
+
     /// Sends a prefix of `bytes` and tells its length.
     ///
     /// # Errors

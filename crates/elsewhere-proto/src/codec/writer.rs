@@ -13,6 +13,8 @@ const LONG_EXTENSION: usize = 6;
 #[derive(Debug)]
 pub struct Writer<'a> {
     out: &'a mut Vec<u8>,
+    /// Content that belongs into the buffer and is not there: where, and how much.
+    left_out: Option<(usize, usize)>,
 }
 
 impl<'a> Writer<'a> {
@@ -20,7 +22,7 @@ impl<'a> Writer<'a> {
     #[must_use]
     #[inline]
     pub fn new(out: &'a mut Vec<u8>) -> Self {
-        Self { out }
+        Self { out, left_out: None }
     }
 
     /// The length of the buffer, to come back to by [`truncate`](Self::truncate).
@@ -39,6 +41,19 @@ impl<'a> Writer<'a> {
     #[inline]
     pub fn truncate(&mut self, position: usize) {
         self.out.truncate(position);
+        self.left_out = self.left_out.filter(|(at, _)| *at <= position);
+    }
+
+    /// Where content belongs that was left out.
+    #[must_use]
+    pub fn left_out(&self) -> Option<usize> {
+        self.left_out.map(|(at, _)| at)
+    }
+
+    /// Content of `len` bytes belongs here and is put there by others. Once in a buffer.
+    fn leave_out(&mut self, len: usize) {
+        debug_assert!(self.left_out.is_none(), "content was left out before");
+        self.left_out = Some((self.out.len(), len));
     }
 
     /// Appends values that are encoded already.
@@ -154,12 +169,27 @@ impl<'a> Writer<'a> {
     /// [`CodecError::TooLong`] beyond 4 GiB.
     #[inline]
     pub fn bytes(&mut self, value: &[u8]) -> Result<(), CodecError> {
-        let len = value.len();
+        self.bytes_head(value.len())?;
+        self.out.extend_from_slice(value);
+        Ok(())
+    }
+
+    /// The same for `len` bytes that are left out.
+    ///
+    /// # Errors
+    /// As [`bytes`](Self::bytes).
+    pub fn bytes_around(&mut self, len: usize) -> Result<(), CodecError> {
+        self.bytes_head(len)?;
+        self.leave_out(len);
+        Ok(())
+    }
+
+    #[inline]
+    fn bytes_head(&mut self, len: usize) -> Result<(), CodecError> {
         match u8::try_from(len) {
             Ok(short) => self.head(f::BIN8, [short]),
             Err(_) => self.long_head("bytes", f::BIN16, f::BIN32, len)?,
         }
-        self.out.extend_from_slice(value);
         Ok(())
     }
 
@@ -169,6 +199,16 @@ impl<'a> Writer<'a> {
     /// [`CodecError::TooLong`] beyond 4 GiB.
     pub fn byte_array(&mut self, value: &[u8]) -> Result<(), CodecError> {
         self.extension(f::BYTE_ARRAY, &[], value)
+    }
+
+    /// The same for `len` bytes that are left out.
+    ///
+    /// # Errors
+    /// As [`byte_array`](Self::byte_array).
+    pub fn byte_array_around(&mut self, len: usize) -> Result<(), CodecError> {
+        self.extension_head(f::BYTE_ARRAY, &[], len)?;
+        self.leave_out(len);
+        Ok(())
     }
 
     /// A view of memory. `data` is its content in C order without gaps.
@@ -186,18 +226,35 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// As [`memory_view`](Self::memory_view).
     pub fn grid(&mut self, head: &ViewHead, fortran: bool, data: &[u8]) -> Result<(), CodecError> {
+        self.grid_head(head, fortran, data.len())?;
+        self.out.extend_from_slice(data);
+        Ok(())
+    }
+
+    /// The same for `len` bytes of content that are left out.
+    ///
+    /// # Errors
+    /// As [`grid`](Self::grid).
+    pub fn grid_around(&mut self, head: &ViewHead, fortran: bool, len: usize) -> Result<(), CodecError> {
+        self.grid_head(head, fortran, len)?;
+        self.leave_out(len);
+        Ok(())
+    }
+
+    fn grid_head(&mut self, head: &ViewHead, fortran: bool, len: usize) -> Result<(), CodecError> {
         let mut payload = Vec::with_capacity(64);
         payload.extend_from_slice(&[u8::from(fortran), 0, u8::from(head.read_only)]);
         write_shape(&mut payload, &head.format, &head.shape)?;
-        if data.len() >= f::LONG_GRID {
-            let content = self.out.len().saturating_add(LONG_EXTENSION).saturating_add(payload.len());
+        if len >= f::LONG_GRID {
+            let before = self.out.len().saturating_add(self.left_out.map_or(0, |(_, len)| len));
+            let content = before.saturating_add(LONG_EXTENSION).saturating_add(payload.len());
             let zeros = content.wrapping_neg() % f::GRID_ALIGNMENT;
             payload.resize(payload.len().saturating_add(zeros), 0);
             if let (Some(told), [zeros, ..]) = (payload.get_mut(1), zeros.to_le_bytes()) {
                 *told = zeros;
             }
         }
-        self.extension(f::GRID, &payload, data)
+        self.extension_head(f::GRID, &payload, len)
     }
 
     /// An array of machine values.
@@ -392,7 +449,14 @@ impl<'a> Writer<'a> {
 
     /// An extension whose payload is `first` and `second` together.
     fn extension(&mut self, code: u8, first: &[u8], second: &[u8]) -> Result<(), CodecError> {
-        let len = first.len().saturating_add(second.len());
+        self.extension_head(code, first, second.len())?;
+        self.out.extend_from_slice(second);
+        Ok(())
+    }
+
+    /// All of an extension but the last `more` bytes of its payload.
+    fn extension_head(&mut self, code: u8, first: &[u8], more: usize) -> Result<(), CodecError> {
+        let len = first.len().saturating_add(more);
         let fixed = match len {
             1 => Some(f::FIXEXT1),
             2 => Some(f::FIXEXT2),
@@ -408,7 +472,6 @@ impl<'a> Writer<'a> {
         }
         self.out.push(code);
         self.out.extend_from_slice(first);
-        self.out.extend_from_slice(second);
         Ok(())
     }
 }

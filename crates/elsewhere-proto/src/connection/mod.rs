@@ -1,12 +1,13 @@
 //! One side of a connection: bytes in, bytes out, events, and the operations of this side.
 //! Owns: all tables and their order of change. Must not know: sockets, clocks, threads, Python; time comes in as `now`.
 //!
-//! Parts: `assemble` makes messages of bytes and `transmit` bytes of messages; `calls` and `answers` are the calls of
+//! Parts: `assemble` makes messages of bytes and `transmit` bytes of messages, which `body` says where they lie; `calls` and `answers` are the calls of
 //! this side and of the peer, `exports` and `imports` the objects; `receive` says what each message does to them,
 //! `operations` what this side may do, `outcome` what is known of a call that was lost.
 
 mod answers;
 mod assemble;
+pub(crate) mod body;
 mod calls;
 pub(crate) mod event;
 mod exports;
@@ -21,7 +22,7 @@ mod transmit;
 use std::collections::VecDeque;
 
 use crate::codec::Limits;
-use crate::ids::Timestamp;
+use crate::ids::{CallId, Timestamp};
 use crate::message::hello::Hello;
 
 use answers::Answers;
@@ -190,6 +191,18 @@ impl<T: Clone> Connection<T> {
         if self.output.ready_len() == 0 {
             self.pongs = 0;
         }
+    }
+
+    /// How much was sent of the content that a call is written around. None once all of it was, or nothing more will be.
+    #[must_use]
+    pub fn sent_of(&mut self, call: CallId) -> Option<usize> {
+        self.output.sent_of(call)
+    }
+
+    /// Lets go of the content that a call is written around. `rest` is what follows its first `from` bytes, of which no more
+    /// was sent.
+    pub fn keep(&mut self, call: CallId, from: usize, rest: Vec<u8>) {
+        self.output.keep(call, from, rest);
     }
 
     /// How many bytes wait to be sent, those of messages included that are not frames yet.

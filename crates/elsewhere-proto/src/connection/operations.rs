@@ -1,6 +1,7 @@
 //! What this side may do.
 //! Owns: the conditions of each operation and the frames it makes. Must not know: why it is done.
 
+use super::body::Inset;
 use super::calls::{Call, NOT_QUEUED};
 use super::event::Event;
 use super::{Connection, WINDOW_BYTES, WINDOW_CALLS};
@@ -56,9 +57,32 @@ impl<T: Clone> Connection<T> {
         body: &mut Vec<u8>,
         token: Option<T>,
     ) -> Result<CallId, CallRefused> {
-        let want = self.check_call(body)?;
+        self.call_around(None, lane, number, chain, nested, deadline, weight, body, token)
+    }
+
+    /// The same for a call that is written around content, which is sent from where it lies. Whoever lends it takes it back
+    /// with [`keep`](Self::keep), also when all of it was sent.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    #[expect(clippy::too_many_arguments, reason = "mirrors the header and body of a call")]
+    #[inline]
+    pub fn call_around(
+        &mut self,
+        inset: Option<Inset>,
+        lane: LaneId,
+        number: u32,
+        chain: ChainId,
+        nested: bool,
+        deadline: Option<Timestamp>,
+        weight: u16,
+        body: &mut Vec<u8>,
+        token: Option<T>,
+    ) -> Result<CallId, CallRefused> {
+        let len = body.len().saturating_add(inset.as_ref().map_or(0, Inset::len));
+        let want = self.check_call(body, len)?;
         let is_post = want == Want::Nothing;
-        let len = body.len().saturating_sub(CallHead::LEN).saturating_add(counted(weight));
+        let len = len.saturating_sub(CallHead::LEN).saturating_add(counted(weight));
         let id = self.calls.insert(Call {
             id: CallId(0),
             token: token.filter(|_| !is_post),
@@ -77,14 +101,16 @@ impl<T: Clone> Connection<T> {
             self.calls.count_post(len);
         }
         let header = Header { weight, chain: chain.0, lane: lane.0, number, ..Header::bare(Kind::Call, id.0) };
-        if let Some(end) = self.output.push_message(header, body) {
+        if let Some(inset) = inset {
+            self.output.push_around(header, body, inset);
+        } else if let Some(end) = self.output.push_message(header, body) {
             self.calls.queued(id, end);
         }
         Ok(id)
     }
 
     #[inline]
-    fn check_call(&self, body: &[u8]) -> Result<Want, CallRefused> {
+    fn check_call(&self, body: &[u8], len: usize) -> Result<Want, CallRefused> {
         let head = CallHead::read(body).map_err(|_| CallRefused::NoHead)?;
         if self.is_over {
             return Err(CallRefused::Closed);
@@ -93,8 +119,8 @@ impl<T: Clone> Connection<T> {
             return Err(CallRefused::Closing);
         }
         let max = self.peer_max_message();
-        if body.len() > max {
-            return Err(CallRefused::TooLarge { len: body.len(), max });
+        if len > max {
+            return Err(CallRefused::TooLarge { len, max });
         }
         if !self.has_room() {
             return Err(CallRefused::WindowFull);

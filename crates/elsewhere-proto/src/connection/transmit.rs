@@ -10,6 +10,7 @@
 
 use std::collections::VecDeque;
 
+use super::body::{Body, Inset};
 use crate::ids::{CallId, LaneId};
 use crate::message::frame::{CHUNK_MAX, HEADER_LEN, Header, Kind};
 
@@ -57,7 +58,7 @@ struct Lent {
     /// The turn of the message.
     of: u64,
     /// Its body, once it waits in no line any more.
-    body: Option<Vec<u8>>,
+    body: Option<Body>,
     from: usize,
     to: usize,
 }
@@ -79,7 +80,7 @@ enum Name {
 struct Message {
     turn: u64,
     header: Header,
-    body: Vec<u8>,
+    body: Body,
     sent: usize,
     is_begun: bool,
     /// Frames that concern it and follow it at once.
@@ -167,8 +168,13 @@ impl Transmit {
             self.passed = self.passed.saturating_add(body.len());
             return Some(self.end());
         }
-        self.wait(header, body);
+        self.wait(header, Body::from(taken(body)));
         None
+    }
+
+    /// Queues a message around content that is lent. It waits in any case.
+    pub(super) fn push_around(&mut self, header: Header, body: &mut Vec<u8>, inset: Inset) {
+        self.wait(header, Body::around(taken(body), CallId(header.id), inset));
     }
 
     /// Queues items of a stream as [`push_message`](Self::push_message) does, in one frame with those right before them
@@ -210,8 +216,7 @@ impl Transmit {
         self.lines.iter().any(|line| line.name == name)
     }
 
-    fn wait(&mut self, header: Header, body: &mut Vec<u8>) {
-        let body = if body.len() > SHORT_MAX { std::mem::take(body) } else { body.clone() };
+    fn wait(&mut self, header: Header, body: Body) {
         self.waiting = self.waiting.saturating_add(body.len()).saturating_add(HEADER_LEN);
         let turn = self.take_turn();
         let message = Message { turn, header, body, sent: 0, is_begun: false, after: Vec::new() };
@@ -337,16 +342,16 @@ impl Transmit {
         waiting: &mut usize,
         message: &mut Message,
     ) -> bool {
-        let rest = message.body.get(message.sent..).unwrap_or_default();
-        let (chunk, rest) = rest.split_at_checked(CHUNK_MAX).unwrap_or((rest, &[]));
-        let has_more = !rest.is_empty();
+        let piece = message.body.piece(message.sent);
+        let chunk = piece.get(..CHUNK_MAX).unwrap_or(piece);
+        let to = message.sent.saturating_add(chunk.len());
+        let has_more = to < message.body.len();
         if !message.is_begun {
             message.is_begun = true;
             *begun = begun.saturating_add(message.body.len());
             *waiting = waiting.saturating_sub(HEADER_LEN);
         }
         let header = Header { len: chunk.len(), has_more, ..message.header };
-        let to = message.sent.saturating_add(chunk.len());
         if lent.is_none() && chunk.len() >= LENT_MIN {
             ready.extend_from_slice(&header.to_bytes());
             *lent = Some(Lent { of: message.turn, body: None, from: message.sent, to });
@@ -394,7 +399,8 @@ impl Transmit {
         let in_line =
             || self.lines.iter().filter_map(|line| line.queue.front()).find(|message| message.turn == lent.of);
         let body = lent.body.as_ref().or_else(|| in_line().map(|message| &message.body));
-        body.and_then(|body| body.get(lent.from..lent.to)).unwrap_or_default()
+        let len = lent.to.saturating_sub(lent.from);
+        body.and_then(|body| body.piece(lent.from).get(..len)).unwrap_or_default()
     }
 
     /// The stream took this many bytes.
@@ -427,6 +433,33 @@ impl Transmit {
         }
     }
 
+    /// How much of content that is lent to a call was sent. None once all of it was, or its message is no more.
+    pub(super) fn sent_of(&mut self, call: CallId) -> Option<usize> {
+        self.around(call)
+            .filter(|(body, from)| body.lent_before(*from) < body.lent_before(body.len()))
+            .map(|(body, from)| body.lent_before(from))
+    }
+
+    /// Puts a copy in place of content that was lent to a call, without its first `from` bytes, of which no more was sent.
+    pub(super) fn keep(&mut self, call: CallId, from: usize, bytes: Vec<u8>) {
+        if let Some((body, _)) = self.around(call) {
+            body.keep(from, bytes);
+        }
+    }
+
+    /// The body of a call around content that is lent, and how much of it was sent.
+    fn around(&mut self, call: CallId) -> Option<(&mut Body, usize)> {
+        let mut messages = self.lines.iter_mut().flat_map(|line| &mut line.queue);
+        if let Some(message) = messages.find(|message| message.body.is_lent_to(call)) {
+            let lent = self.lent.as_ref().filter(|lent| lent.of == message.turn);
+            let sent = lent.map_or(message.sent, |lent| lent.from);
+            return Some((&mut message.body, sent));
+        }
+        let lent = self.lent.as_mut()?;
+        let from = lent.from;
+        lent.body.as_mut().filter(|body| body.is_lent_to(call)).map(|body| (body, from))
+    }
+
     /// Takes out the calls above `last` of which nothing was sent.
     pub(super) fn drop_calls_after(&mut self, last: CallId) {
         for line in &mut self.lines {
@@ -449,7 +482,7 @@ impl Transmit {
     pub(super) fn drop_waiting(&mut self) {
         let lent = self.lent.take().map(|lent| {
             let (body, len) = (self.bytes(&lent).to_vec(), lent.to.saturating_sub(lent.from));
-            Lent { body: Some(body), from: 0, to: len, ..lent }
+            Lent { body: Some(Body::from(body)), from: 0, to: len, ..lent }
         });
         let (ready, behind) = (std::mem::take(&mut self.ready), std::mem::take(&mut self.behind));
         *self = Self { ready, head: self.head, lent, behind, sent: self.sent, ..Self::default() };
@@ -464,4 +497,9 @@ impl Transmit {
 fn name(header: &Header) -> Name {
     let lane = LaneId(header.lane);
     if header.kind == Kind::Call { Name::Calls(lane) } else { Name::Answers(lane) }
+}
+
+/// The bytes of a message: taken where they are long, or else a copy.
+fn taken(body: &mut Vec<u8>) -> Vec<u8> {
+    if body.len() > SHORT_MAX { std::mem::take(body) } else { body.clone() }
 }

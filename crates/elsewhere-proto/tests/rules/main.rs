@@ -2,6 +2,7 @@
 //! Owns: the facts about peers that follow the rules; `violations` has those about peers that do not, `outcomes` those
 //! about calls whose connection is lost. Must not know: how a connection works inside.
 
+mod insets;
 mod lending;
 mod outcomes;
 mod pair;

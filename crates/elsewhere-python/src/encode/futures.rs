@@ -28,7 +28,7 @@ impl<'w, 'py> Encoder<'w, 'py> {
         limit: Option<Instant>,
     ) -> Self {
         let may_promise = is_answered && chain::current(py).is_none();
-        Self { may_promise, limit, ..Self::new(py, peer, out, true).enclosing() }
+        Self { may_promise, may_leave_out: true, limit, ..Self::new(py, peer, out, true).enclosing() }
     }
 }
 

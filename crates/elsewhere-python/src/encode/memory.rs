@@ -10,10 +10,14 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PyType};
 
 use super::{Encoder, Stop, unwritable};
-use crate::buffers::{Content, LARGE, room_for};
+use crate::buffers::{Content, LARGE, SLOW, room_for};
+use crate::submit::Apart;
 
 /// Room for what stands around long content, which would otherwise have to be moved for it.
 const MARGIN: usize = 64 * 1024;
+
+/// From this size on content of a call may be sent from where it lies.
+const STRAIGHT: usize = SLOW;
 
 /// How many arrays are compared for being one and the same before pickle takes over, where they are short.
 const ARRAYS_MAX: usize = 64;
@@ -27,6 +31,17 @@ impl<'py> Encoder<'_, 'py> {
     /// What goes beside the message.
     pub(crate) fn take_enclosed(&mut self) -> Enclosed {
         std::mem::take(&mut self.enclosed)
+    }
+
+    /// The content that was left where it lies.
+    pub(crate) fn take_apart(&mut self) -> Option<Apart<'py>> {
+        let at = self.out.left_out()?;
+        self.apart.take().map(|content| Apart { at, content })
+    }
+
+    /// Whether content of so many bytes is to be left where it lies: the first that is long.
+    fn leaves_out(&self, len: usize) -> bool {
+        len >= STRAIGHT && self.may_leave_out && self.apart.is_none() && self.peer.link.sends_straight()
     }
 
     /// Lends a copy of `content`; whether there was memory for that.
@@ -94,6 +109,14 @@ impl<'py> Encoder<'_, 'py> {
         {
             return Ok(());
         }
+        if self.leaves_out(data.len())
+            && let Some(content) = Content::of(bytes.as_any())?
+        {
+            room_for(data.len())?;
+            self.out.bytes_around(data.len()).map_err(unwritable)?;
+            self.apart = Some(content);
+            return Ok(());
+        }
         self.make_room(data.len())?;
         self.out.bytes(data).map_err(unwritable)
     }
@@ -101,6 +124,12 @@ impl<'py> Encoder<'_, 'py> {
     pub(super) fn byte_array(&mut self, array: &Bound<'py, PyByteArray>) -> PyResult<()> {
         let Some(content) = Content::of(array.as_any())? else { unreachable!("a bytearray lies in one piece") };
         if self.lend(&content, false, BufferForm::ByteArray)? {
+            return Ok(());
+        }
+        if self.leaves_out(content.len()) {
+            room_for(content.len())?;
+            self.out.byte_array_around(content.len()).map_err(unwritable)?;
+            self.apart = Some(content);
             return Ok(());
         }
         self.make_room(content.len())?;
@@ -147,10 +176,16 @@ impl<'py> Encoder<'_, 'py> {
         let form = BufferForm::Grid { fortran, format: format.clone(), shape: shape.clone() };
         let mut is_written = is_beside && self.share_or_lend(&content, form)?;
         if !is_written && is_inside {
-            self.make_room(content.len())?;
             let head = ViewHead { read_only: content.is_read_only(), format, shape };
-            let out = &mut self.out;
-            content.read(|bytes| out.grid(&head, fortran, bytes))?;
+            if self.leaves_out(content.len()) {
+                room_for(content.len())?;
+                self.out.grid_around(&head, fortran, content.len())?;
+                self.apart = Some(content);
+            } else {
+                self.make_room(content.len())?;
+                let out = &mut self.out;
+                content.read(|bytes| out.grid(&head, fortran, bytes))?;
+            }
             is_written = true;
         }
         self.arrays.push(address);
