@@ -209,6 +209,7 @@ class DaemonProxy:
         self.name: str = python_exe or f"python-{type(what).__name__}"
         self.is_multi_object: bool = isinstance(what, Definition) and what.is_multi_object()
         self._parts: weakref.WeakValueDictionary[int, Part] = weakref.WeakValueDictionary()
+        self._looker: Callable[..., Any] | None = None  # what a fork has for `look`
         self.tell("spawning child process...")
         try:
             self._host, self._namespace = self._start(what)
@@ -220,12 +221,15 @@ class DaemonProxy:
         self.tell(f"spawning child process... DONE. PID={self._host.pid}")
 
     def _start(self, what: Any) -> tuple[elsewhere.Host, Any]:
+        looker = eval(self.look)  # noqa: S307 - our own text, which need not be compiled in a fork
+        host = None
         if self.python_exe:
             host = elsewhere.Host(name=self.name, python=self.python_exe, path=_own_directories())
-        elif isinstance(what, ModuleDefinition) and (what.module_path or what.module_name in sys.modules):
-            host = elsewhere.Host(name=self.name)  # a fork would have modules of the program's where others are meant
-        else:
-            host = processes.start(name=self.name)
+        elif not isinstance(what, ModuleDefinition) or not (what.module_path or what.module_name in sys.modules):
+            host = processes.fork(name=self.name, inherit=[looker])
+            self._looker = looker if host else None
+        # Otherwise a fork would have modules of the program's where others are meant.
+        host = host or elsewhere.Host(name=self.name)
         try:
             return host, _made(host, what)
         except BaseException as error:
@@ -233,7 +237,8 @@ class DaemonProxy:
             if not isinstance(error, elsewhere.ArgumentError) or isinstance(what, Definition) or self.python_exe:
                 raise
             with contextlib.suppress(elsewhere.HostStartError):  # a fork has also what cannot be copied
-                host = elsewhere.Host(name=self.name, start="fork", inherit=[what])
+                host = elsewhere.Host(name=self.name, start="fork", inherit=[what, looker])
+                self._looker = looker
                 return host, host.send(what)
             raise
 
@@ -288,7 +293,8 @@ class DaemonProxy:
         self.check()
         place, names = part._place_, part._names_
         if self._look is None:
-            self._look = elsewhere.options(self._host.spawn(eval, self.look), result="value")
+            there = self._host.send(self._looker) if self._looker else self._host.spawn(eval, self.look)
+            self._look = elsewhere.options(there, result="value")
         try:
             is_method, is_part, value = self._look(place, name, self.is_multi_object and not names)
         except elsewhere.ResultError as error:
