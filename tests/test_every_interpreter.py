@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import itertools
 import os
 import threading
@@ -355,3 +356,77 @@ def test_host_whose_long_message_is_broken_off_goes_on(start):
         studio.note("again")
 
     assert get(studio.log) == ["again"] * 20
+
+
+# ---------------------------------------------------------------- what can be copied, and what cannot
+class Shelf:
+    def of(self, *what: str) -> Books:
+        return Books(threading.Lock() if name == "lock" else name for name in what)
+
+    def number_without_dimensions(self) -> memoryview:
+        return memoryview(ctypes.c_short(5))
+
+    def file_beside_a_function(self, name: str) -> list[Any]:
+        return [lambda: 1, open(name)]
+
+    def ask(self, function: Callable[[], Any]) -> str:
+        try:
+            return repr(function())
+        except elsewhere.ResultError as error:
+            return f"{error.outcome}: {error}"
+
+
+class Books(list[Any]):
+    """A container of a class of its own."""
+
+
+def test_container_that_could_not_be_copied_says_nothing_of_the_next(start):
+    shelf = start().spawn(Shelf)
+
+    assert elsewhere.is_proxy(shelf.of("lock"))
+    assert type(shelf.of("one", "two")) is Books
+
+
+def test_view_without_dimensions_is_a_proxy(start):
+    found = start().spawn(Shelf).number_without_dimensions()
+
+    assert elsewhere.is_proxy(found)
+    assert get(found.format) == "<h"
+
+
+def test_file_beside_a_function_is_no_copy_of_what_it_contains(start, tmp_path: Path):
+    (tmp_path / "text").write_text("text")
+
+    _, file = start().spawn(Shelf).file_beside_a_function(str(tmp_path / "text"))
+
+    assert elsewhere.is_proxy(file)
+    file.close()
+
+
+class Fragile:
+    def __reduce__(self) -> Any:
+        return fail, ("it cannot be made again",)
+
+
+def fail(text: str) -> None:
+    raise ValueError(text)
+
+
+def test_result_that_the_host_cannot_rebuild_says_so_there(start):
+    shelf = start().spawn(Shelf)
+
+    told = shelf.ask(ref(Fragile))
+
+    assert told.startswith("finished: ")
+    assert "could not be rebuilt here: ValueError: it cannot be made again" in told
+
+
+def test_result_that_the_host_cannot_rebuild_gives_back_what_it_names(start):
+    host = start()
+    shelf = host.spawn(Shelf)
+
+    told = shelf.ask(ref(lambda: [memoryview((ctypes.c_int * 2)(1, 2)), ref(object())]))
+
+    assert told.startswith("finished: ")
+    while host.stats()["exports"]:
+        shelf.of()

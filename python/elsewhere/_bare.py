@@ -474,6 +474,8 @@ def _write_bytearray(e, value):
 
 
 def _write_view(e, value):
+    if not value.ndim:
+        raise BufferError("a view without dimensions cannot be copied")
     if value.c_contiguous and value.nbytes:
         if _lend(e, value.cast("B"), value.readonly, AS_VIEW, _form_of(value)):
             return
@@ -1332,24 +1334,34 @@ def _dumps(value, is_argument):
     try:
         data = dump(value, is_argument, buffers.append)
         if len(buffers) >= 1 << 16:  # more than a message can count: they go inside
-            del buffers[:], table[:]
+            _let_go(buffers)
+            del table[:]
             data = dump(value, is_argument, None)
         flavour = 0
     except Exception as first:
+        _let_go(buffers)
         if not is_argument and isinstance(first, TypeError):
             raise  # locks, sockets and the like, which nothing can help
         pickler = _by_value_pickler()
         if pickler is None:
             raise
-        del buffers[:], table[:]
+        del table[:]
         try:
             data = pickler(value, is_argument, buffers.append)
         except Exception:
+            _let_go(buffers)
             raise first from None
         flavour = 1
     finally:
         _tables.writing.pop()
     return data, flavour, table, buffers
+
+
+def _let_go(buffers):
+    """End the hold on what stood beside a pickle that is not sent: a held view in a circle may crash CPython."""
+    for buffer in buffers:
+        buffer.release()
+    del buffers[:]
 
 
 def _by_value_pickler():
@@ -1374,6 +1386,8 @@ def _by_value_pickler():
                 return _offer(value)
             if kind is memoryview:
                 return _reduce_view(value)
+            if isinstance(value, io.TextIOWrapper):  # cloudpickle would send what it contains
+                raise TypeError("cannot pickle '%s' object" % kind.__name__)
             return super().reducer_override(value)
 
     def dump(value, is_argument, collect):
@@ -2761,7 +2775,8 @@ class Connection:
         except Exception as error:
             e.roll_back(mark)
             _log_uncopyable(value, error)
-            if kind.__module__ not in ("builtins", "collections") and verdict[1] is not None:
+            is_container = hasattr(kind, "__len__")  # what one holds says nothing of the next
+            if not is_container and kind.__module__ not in ("builtins", "collections") and verdict[1] is not None:
                 if len(_judged) < VERDICTS_MAX:
                     _verdicts.add(verdict)
                     _judged.append(kind)
@@ -3406,6 +3421,11 @@ class Connection:
         r.is_lenient = kind == ERROR
         try:
             value = r.value()
+        except Exception as error:
+            r.discard()
+            text = "%s in the owner finished, but its result could not be rebuilt here: %s: %s"
+            text %= slot.method, type(error).__name__, _text_of(error, 8192)
+            raise ERRORS["ResultError"](text, "finished", "the owner", slot.method) from error
         finally:
             with self.table_lock:
                 self.undecoded -= 1
