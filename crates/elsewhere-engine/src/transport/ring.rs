@@ -304,6 +304,7 @@ impl End {
         match lock(&self.receiver).receive(buffer).map_err(|error| self.errno(error))? {
             Received::Bytes { count, .. } => {
                 self.note_traffic(TALK);
+                self.lookout.news().outlet.expect_write(); // the answer, or the next call
                 Ok(count)
             }
             Received::End => Ok(0),
@@ -465,9 +466,13 @@ impl End {
         self.lookout.news().is_there()
     }
 
-    /// Whether there is something to read.
+    /// Whether there is something to read; to be asked by whoever reads it then.
     pub(crate) fn has_arrived(&self) -> bool {
-        self.lookout.news().inlet.has_news()
+        let has_arrived = self.lookout.news().inlet.has_news();
+        if has_arrived {
+            self.lookout.news().inlet.expect_read();
+        }
+        has_arrived
     }
 
     /// Asks `is_over` again and again, at most as long as that has been worth while of late. Returns whether it became true.

@@ -20,6 +20,7 @@ pub struct Consumer {
 #[derive(Debug)]
 pub struct Inlet {
     pub(super) lines: Place<Lines>,
+    pub(super) words: Place<AtomicU64>,
     /// The head, which nobody else can write here.
     pub(super) read_to: AtomicU32,
     /// Whether the end was told.
@@ -129,6 +130,13 @@ impl Inlet {
         // All Relaxed: the caller's fence orders them against its own store, and nothing is read by what they say.
         lines.tail.tail.load(Ordering::Relaxed) != self.read_to.load(Ordering::Relaxed)
             || (self.is_closed() && !self.has_ended.load(Ordering::Relaxed))
+    }
+
+    /// Has the processor fetch what is read next.
+    pub fn expect_read(&self) {
+        if let Some(words) = self.words.get() {
+            words::fetch(words, self.read_to.load(Ordering::Relaxed), words::Use::Read); // Relaxed: a hint
+        }
     }
 
     /// Whether the peer writes no more. What it wrote may still be there to read.

@@ -22,6 +22,9 @@ pub struct Producer {
 #[derive(Debug)]
 pub struct Outlet {
     pub(super) lines: Place<Lines>,
+    pub(super) words: Place<AtomicU64>,
+    /// The tail, which nobody else can write here.
+    pub(super) written_to: AtomicU32,
     /// The head at the last look.
     pub(super) head_seen: AtomicU32,
     /// Whether the last write found too little room.
@@ -145,6 +148,7 @@ impl Producer {
             tail = tail.wrapping_add(u32::try_from(part.len()).unwrap_or(u32::MAX));
         }
         self.tail = tail;
+        self.outlet.written_to.store(tail, Ordering::Relaxed); // for a hint
         lines.tail.core.store(cores::current(), Ordering::Relaxed); // a hint, published with the tail
         lines.tail.tail.store(tail, Ordering::Release); // pairs with the Acquire in `Consumer::look`: the bytes come before
         Ok(())
@@ -160,6 +164,14 @@ impl Outlet {
         // All Relaxed: the caller's fence orders them against its own store, and nothing is read by what they say.
         self.is_waiting.load(Ordering::Relaxed)
             && (lines.head.head.load(Ordering::Relaxed) != self.head_seen.load(Ordering::Relaxed) || self.is_gone())
+    }
+
+    /// Has the processor fetch the place of the next message, because one is likely to be written soon: the consumer's core has
+    /// its lines by now, and a tail is not published before they are taken back.
+    pub fn expect_write(&self) {
+        if let Some(words) = self.words.get() {
+            words::fetch(words, self.written_to.load(Ordering::Relaxed), words::Use::Write); // Relaxed: a hint
+        }
     }
 
     /// Whether the peer reads no more.

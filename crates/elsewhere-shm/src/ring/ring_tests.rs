@@ -53,6 +53,20 @@ impl Ring {
 }
 
 #[test]
+fn what_is_fetched_beforehand_changes_nothing_wherever_the_ends_are() {
+    for start in [0, 1, 56, 63, u32::MAX - 8, u32::MAX] {
+        let mut ring = Ring::new(CAPACITY).start_at(start);
+        ring.producer.outlet().expect_write();
+        ring.producer.write(&[7; 40]).unwrap();
+
+        ring.producer.outlet().expect_write();
+        ring.consumer.inlet().expect_read();
+
+        assert_eq!(ring.read(CAPACITY), [7; 40]);
+    }
+}
+
+#[test]
 fn only_powers_of_two_are_a_capacity() {
     let (segment, _fd) = Segment::create(4096, Sharing::NotWithForks).unwrap();
     let segment = Arc::new(segment);

@@ -8,6 +8,15 @@
 use crate::sync::{AtomicU64, Ordering};
 
 const WORD: usize = size_of::<u64>();
+/// What processors take from each other at a time.
+const LINE: usize = 64;
+
+/// What bytes are asked for.
+#[derive(Clone, Copy)]
+pub(super) enum Use {
+    Read,
+    Write,
+}
 
 /// Writes `bytes` from position `at` on, around the end. There is room for them.
 pub(super) fn store(words: &[AtomicU64], at: u32, mut bytes: &[u8]) {
@@ -74,6 +83,31 @@ fn split(run: &[AtomicU64], offset: usize, target: &mut [u8]) -> usize {
     }
     taken
 }
+
+/// Has the processor fetch what lies at position `at`, and the line behind it: a short message lies in no more. It goes on
+/// meanwhile, so that what is done until they are used costs nothing.
+pub(super) fn fetch(words: &[AtomicU64], at: u32, what: Use) {
+    for at in [at, at.wrapping_add(LINE as u32)] {
+        if let Some(word) = words.get(index(words, at) / WORD) {
+            fetch_line(word, what);
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn fetch_line(word: &AtomicU64, what: Use) {
+    let word = std::ptr::from_ref(word);
+    // SAFETY: neither instruction changes or reads anything, whatever lies there; processors that lack the second pass it over.
+    unsafe {
+        match what {
+            Use::Read => std::arch::asm!("prefetcht0 [{}]", in(reg) word, options(nostack, preserves_flags)),
+            Use::Write => std::arch::asm!("prefetchw [{}]", in(reg) word, options(nostack, preserves_flags)),
+        }
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn fetch_line(_word: &AtomicU64, _what: Use) {}
 
 fn index(words: &[AtomicU64], at: u32) -> usize {
     at as usize & (words.len() * WORD - 1)
