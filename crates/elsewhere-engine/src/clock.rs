@@ -25,7 +25,7 @@ pub(crate) fn stamp(instant: Instant) -> Timestamp {
 /// When a call of a peer must have been begun, which is also when its caller gives it up; None: it has no limit.
 #[must_use]
 pub fn expires(call: &IncomingCall) -> Option<Instant> {
-    call.expires().and_then(|stamp| epoch().checked_add(stamp.0)) // none beyond what the clock can tell
+    call.expires.and_then(|stamp| epoch().checked_add(stamp.0)) // none beyond what the clock can tell
 }
 
 /// How long it is from now until `stamp`; zero when it is past.

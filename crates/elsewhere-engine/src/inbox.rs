@@ -34,8 +34,8 @@ pub struct Incoming {
     pub call: IncomingCall,
     /// The steps, if they are long.
     long: Option<Arc<Held>>,
-    /// Held until it has begun.
-    pub(crate) opening: Mutex<Option<Opening>>,
+    /// Held until it has begun, where others wait for that.
+    pub(crate) opening: Option<Mutex<Option<Opening>>>,
 }
 
 impl Incoming {
@@ -44,7 +44,7 @@ impl Incoming {
     pub fn new(link: Arc<Link>, mut call: IncomingCall) -> Self {
         let is_long = call.body.len() >= LONG;
         let long = is_long.then(|| Arc::new(Held::new(std::mem::take(&mut call.body))));
-        Self { link, call, long, opening: Mutex::new(None) }
+        Self { link, call, long, opening: None }
     }
 
     /// The steps of the call: codes and operands as values, one after another.
@@ -63,8 +63,11 @@ impl Incoming {
     /// by the drop, too; a second time does nothing.
     pub fn begun(&self) {
         self.link.call_begins(self.call.call);
-        let opening = lock(&self.opening).take();
-        drop(opening); // after the lock
+        drop(self.take_opening());
+    }
+
+    fn take_opening(&self) -> Option<Opening> {
+        lock(self.opening.as_ref()?).take()
     }
 }
 
@@ -238,7 +241,7 @@ impl Inbox {
 
     /// Adds a call that was taken from another inbox and has not begun.
     pub fn push_again(&self, call: Incoming) {
-        let opening = lock(&call.opening).take();
+        let opening = call.take_opening();
         self.push(Work::Call(call));
         drop(opening); // now that it can be found here
     }

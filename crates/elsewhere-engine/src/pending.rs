@@ -25,6 +25,8 @@ pub struct Pending {
     /// Whether there is something to take, for whoever looks all the time. Set after the fact, under the lock, and before
     /// anybody is told.
     is_told: AtomicBool,
+    /// Whether the end has a mark. Set with the end, under the lock.
+    is_marked: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -76,6 +78,7 @@ impl Pending {
             deadline,
             is_broken_off: AtomicBool::new(false),
             is_told: AtomicBool::new(false),
+            is_marked: AtomicBool::new(false),
             state: Mutex::default(),
         }
     }
@@ -155,6 +158,9 @@ impl Pending {
 
     /// Takes the mark of an arrival that is decoded now.
     pub(crate) fn take_mark(&self) -> Mark {
+        if !self.is_marked.load(Ordering::Relaxed) {
+            return None; // whoever has the end took it under the lock
+        }
         lock(&self.state).mark.take()
     }
 
@@ -177,6 +183,7 @@ impl Pending {
         state.is_done = true;
         state.arrival = Some(arrival);
         state.mark = mark;
+        self.is_marked.store(mark.is_some(), Ordering::Relaxed); // see `take_mark`
         self.is_told.store(true, Ordering::Relaxed); // see `is_told`; so below
         Ok(state.told())
     }

@@ -217,7 +217,7 @@ fn send_on<'py>(
     let subject = || Subject::Proxy { proxy: proxy.clone().unbind(), suffix: last.suffix() };
     let mut transmitted = write_and_submit(proxy, last, terms, limit).map_err(|failure| failure.of(peer, subject))?;
     let seat = transmitted.seat.take();
-    let pending = Arc::clone(transmitted.pending.as_ref().expect("an answer is expected"));
+    let pending = transmitted.pending.take().expect("an answer is expected");
     if proxy.get().options.interrupt {
         pending.break_off();
     }

@@ -34,20 +34,20 @@ struct Inside {
 }
 
 /// A chain that no other process uses: 64 random bits to start from, counted up.
-pub(crate) fn next() -> ChainId {
+pub(crate) fn next(_: Python<'_>) -> ChainId {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    let mut next = NEXT.fetch_add(1, Ordering::Relaxed); // Relaxed: only uniqueness matters
-    if next == 0 {
-        let start = RandomState::new().hash_one(std::process::id()) | 1;
-        NEXT.store(start.wrapping_add(1), Ordering::Relaxed);
-        next = start;
-    }
+    // Relaxed, and not in one step: who holds the interpreter is alone here.
+    let next = match NEXT.load(Ordering::Relaxed) {
+        0 => RandomState::new().hash_one(std::process::id()) | 1,
+        next => next,
+    };
+    NEXT.store(next.wrapping_add(1), Ordering::Relaxed);
     ChainId(next)
 }
 
 /// The chain of a call that is made now, and whether it came in from outside.
 pub(crate) fn of_call(py: Python<'_>) -> (ChainId, bool) {
-    current(py).map_or_else(|| (next(), false), |(chain, _)| (chain, true))
+    current(py).map_or_else(|| (next(py), false), |(chain, _)| (chain, true))
 }
 
 /// Runs `body` as part of a call in `chain`, which came by the link `link`.

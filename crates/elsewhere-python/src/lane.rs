@@ -95,7 +95,9 @@ impl Lane {
     }
 
     fn next(&self, link: &Arc<Link>) -> (LaneId, u32) {
-        let number = self.next.fetch_add(1, Ordering::Relaxed); // Relaxed: one thread at a time makes calls in a lane
+        // Relaxed, and not in one step: one thread at a time makes calls in a lane.
+        let number = self.next.load(Ordering::Relaxed);
+        self.next.store(number.wrapping_add(1), Ordering::Relaxed);
         if has(link, Capabilities::LANES) || has(link, Capabilities::LANE_ENDS) {
             let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
             if !told.iter().any(|other| Weak::as_ptr(other) == Arc::as_ptr(link)) {

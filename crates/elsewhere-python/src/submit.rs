@@ -77,7 +77,7 @@ pub(crate) fn submit(
     // Nested is the call whichever link its chain came in by: the peer may be the one that waits for us through a third.
     let ((chain, nested), (lane, number)) = match terms.is_beside {
         false => (chain::of_call(py), lane::next(py, &peer.link)),
-        true => ((chain::next(), false), lane::next_beside(&peer.link)),
+        true => ((chain::next(py), false), lane::next_beside(&peer.link)),
     };
     let mut seat = (terms.waits && peer.link.may_be_called()).then(|| peer.link.sit(chain));
     loop {

@@ -158,9 +158,8 @@ impl Link {
 
     /// Whether what there is to send may stay here for a moment.
     fn may_hold(&self, wire: &Wire, sending: Sending) -> bool {
-        let stats = wire.protocol.stats();
-        (sending == Sending::Soon || stats.calls + stats.posts >= BUSY_CALLS)
-            && (1..HELD_BYTES).contains(&stats.waiting_bytes)
+        (sending == Sending::Soon || wire.protocol.unanswered() >= BUSY_CALLS)
+            && (1..HELD_BYTES).contains(&wire.protocol.transmit_len())
             && !self.attention.is_blocked()
             && self.far.get().is_none()
     }
@@ -239,8 +238,8 @@ impl Link {
 
     /// Events are routed before the reader's lock is let go, so they reach everybody in the order of the stream.
     fn read_with(self: &Arc<Self>, mut reader: MutexGuard<'_, Reader>, chunks: usize) {
-        let Some(transport) = reader.transport.clone() else { return };
-        let mut events = std::mem::take(&mut reader.events);
+        let Reader { transport, events } = &mut *reader;
+        let Some(transport) = transport else { return };
         BUFFER.with_borrow_mut(|buffer| {
             if buffer.is_empty() {
                 *buffer = vec![0; CHUNK]; // zeros of the system's: only what is used takes memory
@@ -257,13 +256,13 @@ impl Link {
                     Ok(count) => count,
                     Err(Errno::AGAIN) => break,
                     Err(error) => {
-                        self.note_violation(&transport);
+                        self.note_violation(transport);
                         self.note_failure(error);
                         self.notice_end();
                         break;
                     }
                 };
-                if !self.take_in(&buffer[..count], &mut events) {
+                if !self.take_in(&buffer[..count], events) {
                     break;
                 }
                 if count < CHUNK && chunks != usize::MAX && !transport.has_read() {
@@ -271,7 +270,6 @@ impl Link {
                 }
             }
         });
-        reader.events = events;
         drop(reader);
         self.after_release_lock();
     }
@@ -282,7 +280,7 @@ impl Link {
         if wire.transport.is_none() {
             return false;
         }
-        let verdict = wire.protocol.receive(bytes, clock::now());
+        let verdict = wire.protocol.receive_at(bytes, clock::now);
         if let Err(violation) = &verdict {
             self.note_broken(violation); // before anybody else finds the connection over
         }

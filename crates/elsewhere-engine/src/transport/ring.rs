@@ -454,7 +454,9 @@ impl End {
 
     /// What was said since it was asked last.
     fn take_traffic(&self) -> Traffic {
-        match self.traffic.swap(SILENCE, Ordering::Relaxed) {
+        let traffic = self.traffic.load(Ordering::Relaxed);
+        self.traffic.store(SILENCE, Ordering::Relaxed);
+        match traffic {
             SILENCE => Traffic::None,
             WAKING => Traffic::Woken,
             _ => Traffic::Awake,

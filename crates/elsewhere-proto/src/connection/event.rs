@@ -132,8 +132,8 @@ pub struct IncomingCall {
     pub chain: ChainId,
     /// Target, deadline, what is wanted.
     pub head: CallHead,
-    /// When its last byte came.
-    pub received: Timestamp,
+    /// When it must have been begun; None: at any time.
+    pub expires: Option<Timestamp>,
     /// The steps: codes and operands as values, one after another.
     pub body: Vec<u8>,
 }
@@ -143,11 +143,5 @@ impl IncomingCall {
     #[must_use]
     pub fn steps(&self) -> &[u8] {
         &self.body
-    }
-
-    /// When it must have been begun; None: at any time.
-    #[must_use]
-    pub fn expires(&self) -> Option<Timestamp> {
-        self.head.deadline.map(|left| Timestamp(self.received.0.saturating_add(left)))
     }
 }

@@ -247,6 +247,13 @@ impl<T: Clone> Connection<T> {
         self.is_peer_closing
     }
 
+    /// How many calls of this side have no answer, and posts no report that they are finished.
+    #[must_use]
+    #[inline]
+    pub fn unanswered(&self) -> usize {
+        self.calls.open().saturating_add(usize::try_from(self.calls.posts()).unwrap_or(usize::MAX))
+    }
+
     /// Who the peer is, once its hello came.
     #[must_use]
     pub fn peer(&self) -> Option<&Hello> {

@@ -26,14 +26,22 @@ impl<T: Clone> Connection<T> {
     /// [`Violation`] if the peer broke the protocol. The connection is over then; a GOAWAY with the reason is queued,
     /// and [`disconnect`](Self::disconnect) tells what is lost.
     pub fn receive(&mut self, bytes: &[u8], now: Timestamp) -> Result<(), Violation> {
+        self.receive_at(bytes, || now)
+    }
+
+    /// The same for whoever has to ask for the time, which only calls with a limit need.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive).
+    pub fn receive_at(&mut self, bytes: &[u8], now: impl Fn() -> Timestamp) -> Result<(), Violation> {
         if self.is_over {
             return Err(Violation::Over);
         }
         self.received = self.received.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-        self.take_in(bytes, now).inspect_err(|violation| self.reject(violation))
+        self.take_in(bytes, &now).inspect_err(|violation| self.reject(violation))
     }
 
-    fn take_in(&mut self, mut bytes: &[u8], now: Timestamp) -> Result<(), Violation> {
+    fn take_in(&mut self, mut bytes: &[u8], now: &impl Fn() -> Timestamp) -> Result<(), Violation> {
         loop {
             let mut step = self.input.step(&mut bytes);
             if self.peer.is_none() && step.is_err() {
@@ -93,7 +101,7 @@ impl<T: Clone> Connection<T> {
     }
 
     #[inline]
-    fn handle(&mut self, header: Header, body: Body<'_>, now: Timestamp) -> Result<(), Violation> {
+    fn handle(&mut self, header: Header, body: Body<'_>, now: &impl Fn() -> Timestamp) -> Result<(), Violation> {
         let call = CallId(header.id);
         match header.kind {
             Kind::Hello => self.on_hello(&header, body.as_slice()),
@@ -121,7 +129,7 @@ impl<T: Clone> Connection<T> {
     }
 
     #[inline]
-    fn on_call(&mut self, header: &Header, body: Body<'_>, now: Timestamp) -> Result<(), Violation> {
+    fn on_call(&mut self, header: &Header, body: Body<'_>, now: &impl Fn() -> Timestamp) -> Result<(), Violation> {
         let call = CallId(header.id);
         let (head, body) = body.into_call()?;
         if self.last_accepted.is_some_and(|last| call.0 > last) {
@@ -134,7 +142,8 @@ impl<T: Clone> Connection<T> {
         self.answers.complete(call, lane, head.want, len);
         let chain = ChainId(header.chain);
         let number = header.number;
-        self.events.push_back(Event::Call(IncomingCall { call, lane, number, chain, head, received: now, body }));
+        let expires = head.deadline.map(|left| Timestamp(now().0.saturating_add(left)));
+        self.events.push_back(Event::Call(IncomingCall { call, lane, number, chain, head, expires, body }));
         Ok(())
     }
 

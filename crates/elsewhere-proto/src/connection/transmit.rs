@@ -294,7 +294,9 @@ impl Transmit {
     /// To be called before bytes are taken: adds what may be sent now. Call it again as long as it gives a call.
     #[inline]
     pub(super) fn refill(&mut self, max_begun: usize) -> Option<Queued> {
-        self.flush_releases();
+        if !self.releases.is_empty() {
+            self.flush_releases();
+        }
         while !self.lines.is_empty() && (self.is_low() || self.passed > CHUNK_MAX) {
             self.passed = 0;
             let queued = self.push_chunk(max_begun);

@@ -89,7 +89,7 @@ impl Peer {
             _ => return,
         };
         let incoming = self.queue.remove(place).unwrap();
-        if incoming.expires().is_some_and(|expires| expires < at(now)) {
+        if incoming.expires.is_some_and(|expires| expires < at(now)) {
             self.refuse(&incoming, ErrorKind::Expired, ledger);
             return;
         }

@@ -105,20 +105,24 @@ impl RingPlace {
 
     /// The writing end of a ring that nothing was written to yet.
     pub(crate) fn producer(&self) -> Producer {
-        let outlet =
-            Outlet {
-                lines: self.lines.share(),
-                words: self.words.share(),
-                written_to: AtomicU32::new(0),
-                head_seen: AtomicU32::new(0),
-                is_waiting: AtomicBool::new(false),
-            };
+        let outlet = Outlet {
+            lines: self.lines.share(),
+            words: self.words.share(),
+            written_to: AtomicU32::new(0),
+            head_seen: AtomicU32::new(0),
+            is_waiting: AtomicBool::new(false),
+        };
         Producer::new(self.words.share(), self.capacity, Arc::new(outlet))
     }
 
     /// The reading end of a ring that nothing was read from yet.
     pub(crate) fn consumer(&self) -> Consumer {
-        let inlet = Inlet { lines: self.lines.share(), words: self.words.share(), read_to: AtomicU32::new(0), has_ended: AtomicBool::new(false) };
+        let inlet = Inlet {
+            lines: self.lines.share(),
+            words: self.words.share(),
+            read_to: AtomicU32::new(0),
+            has_ended: AtomicBool::new(false),
+        };
         Consumer::new(self.words.share(), self.capacity, Arc::new(inlet))
     }
 
