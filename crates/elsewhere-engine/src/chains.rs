@@ -215,7 +215,7 @@ pub(crate) fn take_shared(pop: impl FnOnce() -> Option<Work>) -> Option<Work> {
     if let Some(Work::Call(incoming)) = &mut work {
         let key = next_key();
         chains.opening.push(Opened { key, line: Line::of(incoming), by: thread::current().id() });
-        incoming.opening = Some(Mutex::new(Some(Opening { key })));
+        incoming.0.opening = Some(Mutex::new(Some(Opening { key })));
     }
     work
 }

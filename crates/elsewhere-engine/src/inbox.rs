@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::ops::Deref;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,17 +26,29 @@ use crate::taker::{Lane, Rules, Taker};
 /// Steps of at least so many bytes may become values without a copy.
 const LONG: usize = 64 * 1024;
 
-/// A call of a peer, and the link to answer it on.
+/// A call of a peer, and the link to answer it on. It is handed on several times on its way to who runs it: so a pointer.
 #[derive(Debug)]
-pub struct Incoming {
+pub struct Incoming(pub(crate) Box<Parts>);
+
+/// What it consists of.
+#[derive(Debug)]
+pub struct Parts {
     /// Where it came from and where its answer goes.
     pub link: Arc<Link>,
-    /// The call; its steps are to be had by [`steps`](Self::steps).
+    /// The call; its steps are to be had by [`Incoming::steps`].
     pub call: IncomingCall,
     /// The steps, if they are long.
     long: Option<Arc<Held>>,
     /// Held until it has begun, where others wait for that.
     pub(crate) opening: Option<Mutex<Option<Opening>>>,
+}
+
+impl Deref for Incoming {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
 }
 
 impl Incoming {
@@ -44,7 +57,13 @@ impl Incoming {
     pub fn new(link: Arc<Link>, mut call: IncomingCall) -> Self {
         let is_long = call.body.len() >= LONG;
         let long = is_long.then(|| Arc::new(Held::new(std::mem::take(&mut call.body))));
-        Self { link, call, long, opening: None }
+        Self(Box::new(Parts { link, call, long, opening: None }))
+    }
+
+    /// Both, for themselves.
+    #[must_use]
+    pub fn into_parts(self) -> (Arc<Link>, IncomingCall) {
+        (self.0.link, self.0.call)
     }
 
     /// The steps of the call: codes and operands as values, one after another.

@@ -29,7 +29,8 @@ const RELATED_MAX: usize = 1 << 16;
 /// Answers with a value.
 pub(crate) fn value<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingCall, found: &Found<'py>, want: Want) {
     let mut body = Vec::with_capacity(64);
-    let mut encoder = Encoder::new(py, peer, &mut body, false).enclosing();
+    let mut encoder = Encoder::new(py, peer, &mut body, false);
+    encoder.enclose();
     if incoming.head.target == ObjectId::BOOTSTRAP {
         encoder.give_itself();
     }
@@ -47,7 +48,7 @@ pub(crate) fn value<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingC
             // Not handed over only if the owner is gone, and then so are we.
             let _ = encoder.hand_over_given();
             let enclosed = encoder.take_enclosed();
-            let granted = encoder.into_granted();
+            let granted = encoder.take_granted();
             if !peer.is_owned() {
                 peer.promises.keep(py, incoming.call, incoming.head.target, &body);
             }

@@ -394,7 +394,7 @@ fn transmit<'py>(
             let promised = encoder.take_promised();
             let enclosed = encoder.take_enclosed();
             let apart = encoder.take_apart();
-            let granted = encoder.into_granted();
+            let granted = encoder.take_granted();
             let remaining = limit.map(|limit| limit.saturating_duration_since(Instant::now()));
             CallHead { target, deadline: remaining, want, steps }.overwrite(&mut body);
             (granted, promised, enclosed, apart)

@@ -311,7 +311,7 @@ fn found<'py>(walk: Walk<'py>, start: Option<Bound<'py, PyAny>>, target: ObjectI
         };
     }
     match operate::is_coroutine(&current) {
-        Ok(false) => Evaluated::Value(origin.found(current, Source::Path)),
+        Ok(false) => Evaluated::Value(origin.into_found(current, Source::Path)),
         Ok(true) => Evaluated::Coroutine(Made { coroutine: current, origin, is_untouched }),
         Err(error) => Evaluated::Raised { error, source: Source::Path },
     }

@@ -152,8 +152,8 @@ impl<'w, 'py> Encoder<'w, 'py> {
     }
 
     /// The references granted so far, for a message whose sending may still fail.
-    pub(crate) fn into_granted(self) -> Vec<ObjectId> {
-        self.granted
+    pub(crate) fn take_granted(&mut self) -> Vec<ObjectId> {
+        std::mem::take(&mut self.granted)
     }
 
     fn roll_back_grants(&mut self, keep: usize) {

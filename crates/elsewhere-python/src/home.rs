@@ -98,7 +98,7 @@ fn tell(
         encoder.arguments(args, None)
     });
     written.inspect_err(|_| encoder.abandon())?;
-    let granted = encoder.into_granted();
+    let granted = encoder.take_granted();
     let is_sent = peer.link.send_word(lane, number, &mut body).is_ok();
     if !is_sent {
         peer.ungrant(py, granted);

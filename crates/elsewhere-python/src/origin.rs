@@ -70,6 +70,19 @@ impl Origin {
         Found { value, receiver, source, name, is_declared: self.is_declared }
     }
 
+    /// The same for a call that is over.
+    pub(crate) fn into_found<'py>(self, value: Bound<'py, PyAny>, source: Source) -> Found<'py> {
+        let py = value.py();
+        let found = self.found(value, source);
+        for object in [self.start, self.receiver].into_iter().flatten() {
+            object.drop_ref(py); // which knows that the interpreter is here
+        }
+        if let Some(name) = self.name {
+            name.drop_ref(py);
+        }
+        found
+    }
+
     /// Whether `value` is a method that is bound to what the call was made on: a copy would act on a copy of that. Functions
     /// of modules and methods of classes are the same everywhere.
     fn is_method(&self, value: &Bound<'_, PyAny>) -> bool {

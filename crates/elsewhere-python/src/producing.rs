@@ -434,14 +434,15 @@ impl StreamTurn {
         let py = item.py();
         body.clear();
         let is_declared = self.is_declared || answer::is_guarded(&self.peer, item)?;
-        let mut encoder = Encoder::new(py, &self.peer, body, false).enclosing();
+        let mut encoder = Encoder::new(py, &self.peer, body, false);
+        encoder.enclose();
         if let Err(error) = answer::write_item(&mut encoder, item, is_declared) {
             encoder.abandon();
             return Err(error);
         }
         encoder.hand_over_given()?;
         let enclosed = encoder.take_enclosed();
-        let granted = encoder.into_granted();
+        let granted = encoder.take_granted();
         let link = &self.peer.link;
         let sent = if is_alone {
             link.items(self.call, self.lane, 1, body)

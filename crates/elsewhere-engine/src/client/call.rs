@@ -152,7 +152,7 @@ pub(super) fn body_of(arrival: Arrival) -> Result<Vec<u8>, Error> {
 
 fn turn_away(work: Work) {
     let Work::Call(incoming) = work else { return };
-    let (link, call) = (incoming.link, incoming.call);
+    let (link, call) = incoming.into_parts();
     if call.head.want == Want::Nothing {
         link.finish(call.call);
     } else {

@@ -27,8 +27,12 @@ impl<'w, 'py> Encoder<'w, 'py> {
         is_answered: bool,
         limit: Option<Instant>,
     ) -> Self {
-        let may_promise = is_answered && chain::current(py).is_none();
-        Self { may_promise, may_leave_out: true, limit, ..Self::new(py, peer, out, true).enclosing() }
+        let mut encoder = Self::new(py, peer, out, true);
+        encoder.encloses = true;
+        encoder.may_promise = is_answered && chain::current(py).is_none();
+        encoder.may_leave_out = true;
+        encoder.limit = limit;
+        encoder
     }
 }
 
@@ -106,7 +110,7 @@ impl<'py> Encoder<'_, 'py> {
         self.poison = self.poison.take().or(nested.poison.take());
         self.enclosed.append(nested.take_enclosed());
         self.given.append(&mut nested.given);
-        let granted = nested.into_granted();
+        let granted = nested.take_granted();
         self.granted.extend(granted);
         result?;
         let mut values = 0;

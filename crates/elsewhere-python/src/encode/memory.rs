@@ -24,8 +24,8 @@ const ARRAYS_MAX: usize = 64;
 
 impl<'py> Encoder<'_, 'py> {
     /// Large content may go beside the message.
-    pub(crate) fn enclosing(self) -> Self {
-        Self { encloses: true, ..self }
+    pub(crate) fn enclose(&mut self) {
+        self.encloses = true;
     }
 
     /// What goes beside the message.
