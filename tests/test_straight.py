@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,6 +40,9 @@ class Ledger:
     def back(self, what: Any) -> Any:
         return what
 
+    def last(self, what: Any) -> Any:
+        return what[-1]
+
 
 class Office:
     """A ledger that is served in another process."""
@@ -49,6 +53,11 @@ class Office:
 
     def address(self) -> str:
         return str(self._server.address)
+
+    def used(self) -> int:
+        """Bytes of memory that the process has for itself."""
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
 
     def written(self, count: int) -> list[tuple[int, int, bool]]:
         """So many lines as they came, and whether what they name is whole."""
@@ -294,3 +303,25 @@ def test_array_goes_where_the_window_is_full(server, ledger):
 
         assert [future.result() for future in futures] == [1, 2, 3]
     assert all_are_long(ledger.lines)
+
+
+def test_memory_of_arrays_that_came_is_given_back(process_host):
+    office = process_host.spawn(Office)
+    remote = elsewhere.connect(office.address(), Ledger, authkey=KEY, timeout=5)
+    before = office.used()
+
+    assert [remote.last(LONG + number) for number in range(3)] == [LONG[-1], LONG[-1] + 1, LONG[-1] + 2]
+
+    while office.used() > before + LONG.nbytes // 4:
+        pass  # a second or two after the last one
+    elsewhere.close(remote)
+
+
+def test_array_that_is_kept_stays_what_it_is_whatever_comes_next(server, ledger):
+    with Between(server.address) as between:
+        remote = connect(between)
+        for number in range(4):
+            remote.write(LONG[: 3_000_000 + number] + number)
+            remote.last(LONG[: 3_000_000 + number * 100_000])
+
+    assert all(np.array_equal(line, LONG[: 3_000_000 + number] + number) for number, line in enumerate(ledger.lines))

@@ -56,7 +56,7 @@ impl Incoming {
     #[must_use]
     pub fn new(link: Arc<Link>, mut call: IncomingCall) -> Self {
         let is_long = call.body.len() >= LONG;
-        let long = is_long.then(|| Arc::new(Held::new(std::mem::take(&mut call.body))));
+        let long = is_long.then(|| link.hold(std::mem::take(&mut call.body)));
         Self(Box::new(Parts { link, call, long, opening: None }))
     }
 

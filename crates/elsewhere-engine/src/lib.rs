@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 mod alarm;
+mod aside;
 mod buffers;
 mod chains;
 pub mod client;

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use elsewhere_engine::{Arrival, ChainSeat, Held, Link, Pending, Wake};
+use elsewhere_engine::{Arrival, ChainSeat, Link, Pending, Wake};
 use elsewhere_proto::{ChainId, ErrorKind, LaneId, Outcome};
 use pyo3::prelude::*;
 
@@ -294,7 +294,7 @@ impl Sent {
         if body.len() < LARGE {
             return self.read(py, Decoder::new(py, &self.peer, &body, receiver.as_ref()));
         }
-        let held = Arc::new(Held::new(body));
+        let held = self.peer.link.hold(body);
         self.read(py, Decoder::of_held(py, &self.peer, &held, receiver.as_ref()))
     }
 

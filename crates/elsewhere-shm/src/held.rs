@@ -4,9 +4,15 @@
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::pages;
 
 /// Room at the end that is given back.
 const SURPLUS: usize = 64 * 1024;
+
+/// Long memory that was held for less is put aside for the next message.
+pub const SOON: Duration = Duration::from_secs(1);
 
 /// Bytes that stay where they are until the last who holds them lets go.
 #[derive(Debug)]
@@ -15,6 +21,7 @@ pub struct Held {
     len: usize,
     capacity: usize,
     is_taken: AtomicBool,
+    since: Instant,
 }
 
 // SAFETY: it is memory of its own, as a vector is. What is read of it is read through a shared reference; who writes the part
@@ -32,7 +39,13 @@ impl Held {
         }
         let mut bytes = ManuallyDrop::new(bytes);
         let start = NonNull::from(bytes.as_mut_slice()).cast();
-        Self { start, len: bytes.len(), capacity: bytes.capacity(), is_taken: AtomicBool::new(false) }
+        Self {
+            start,
+            len: bytes.len(),
+            capacity: bytes.capacity(),
+            is_taken: AtomicBool::new(false),
+            since: Instant::now(),
+        }
     }
 
     /// All of them. A part that was taken is its owner's, who may change it: nothing is to depend on what it reads there. Who
@@ -59,7 +72,10 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         // SAFETY: these are the parts of the vector that this was made of, which nobody else has.
-        drop(unsafe { Vec::from_raw_parts(self.start.as_ptr(), self.len, self.capacity) });
+        let bytes = unsafe { Vec::from_raw_parts(self.start.as_ptr(), self.len, self.capacity) };
+        if self.since.elapsed() < SOON {
+            pages::put_aside(bytes);
+        }
     }
 }
 

@@ -52,7 +52,7 @@ pub mod wake;
 pub use channel::{Channel, ChannelNews, RING_BYTES, Receiver, Sender};
 pub use error::{SegmentError, Violation};
 #[cfg(not(all(test, loom)))]
-pub use held::Held;
+pub use held::{Held, SOON};
 #[cfg(not(all(test, loom)))]
 pub use kept::KeptFd;
 #[cfg(not(all(test, loom)))]

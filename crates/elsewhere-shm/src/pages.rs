@@ -1,13 +1,21 @@
-//! Large pages for memory that is about to be filled.
-//! Owns: the wish, which the system may not grant. Must not know: what lies in the memory.
+//! Large pages for memory that is about to be filled, and memory that was filled once.
+//! Owns: the wish, which the system may not grant, and what was put aside. Must not know: what lies in the memory.
 //!
 //! The system hands out fresh memory page by page, each zeroed at its first use: for tens of megabytes that takes several
 //! times as long as to fill them. With pages of 2 MiB it does not.
+
+use std::sync::{Mutex, TryLockError};
+use std::time::{Duration, Instant};
 
 use rustix::mm::{Advice, madvise};
 
 /// From this size on large pages are asked for.
 pub const LARGE: usize = 4 << 20;
+
+/// No more is put aside.
+const ASIDE_MAX: usize = 256 << 20;
+
+static ASIDE: Aside = Aside(Mutex::new(None));
 
 /// Makes room for `more` bytes at the end of `bytes`, in large pages where that is worth while. Room grows at least by
 /// doubling, so that who appends piece by piece moves little.
@@ -24,9 +32,21 @@ pub fn try_make_room(bytes: &mut Vec<u8>, more: usize) -> bool {
     if bytes.capacity().saturating_sub(bytes.len()) >= more {
         return true;
     }
+    let needed = bytes.len().saturating_add(more).max(bytes.capacity().saturating_mul(2));
+    if needed >= LARGE
+        && let Some(mut other) = ASIDE.take(needed)
+    {
+        other.extend_from_slice(bytes);
+        *bytes = other;
+        return true;
+    }
     let step = more.saturating_add(bytes.len() >> 3);
-    if bytes.try_reserve(more).is_err() && bytes.try_reserve_exact(step).is_err() {
-        return false;
+    let mut reserve = || bytes.try_reserve(more).or_else(|_| bytes.try_reserve_exact(step)).is_ok();
+    if !reserve() {
+        let_go(Duration::ZERO); // it may be what is missing
+        if !reserve() {
+            return false;
+        }
     }
     if bytes.capacity() >= LARGE {
         wish(bytes.as_mut_ptr(), bytes.capacity());
@@ -50,9 +70,103 @@ pub fn wish(start: *mut u8, len: usize) {
     let _ = unsafe { madvise(start.with_addr(begin).cast(), end.saturating_sub(begin), Advice::LinuxHugepage) };
 }
 
+/// Puts memory aside for who makes room next: its pages are there, which takes the system longer than to fill them. Only
+/// long memory, and not much of it. Whoever does this sees to it that [`let_go`] is called some time later.
+pub fn put_aside(bytes: Vec<u8>) {
+    ASIDE.put(bytes, Instant::now());
+}
+
+/// Gives back what was put aside so long ago. Whether there is anything left.
+pub fn let_go(quiet: Duration) -> bool {
+    ASIDE.let_go(quiet, Instant::now())
+}
+
+/// Memory that nobody uses, and since when. Who finds another thread there, or in a forked child one that is not, does
+/// without.
+struct Aside(Mutex<Option<(Vec<u8>, Instant)>>);
+
+impl Aside {
+    fn put(&self, mut bytes: Vec<u8>, now: Instant) {
+        bytes.clear();
+        if !(LARGE..=ASIDE_MAX).contains(&bytes.capacity()) {
+            return;
+        }
+        let surplus = self.change(|aside| match aside {
+            Some((other, since)) if other.capacity() >= bytes.capacity() => {
+                *since = now;
+                Some(bytes)
+            }
+            other => other.replace((bytes, now)).map(|(bytes, _)| bytes),
+        });
+        drop(surplus); // after the lock
+    }
+
+    /// Memory with room for so much.
+    fn take(&self, room: usize) -> Option<Vec<u8>> {
+        self.change(|aside| aside.take_if(|(bytes, _)| bytes.capacity() >= room).map(|(bytes, _)| bytes))
+    }
+
+    fn let_go(&self, quiet: Duration, now: Instant) -> bool {
+        let mut is_left = false;
+        let gone = self.change(|aside| {
+            let gone = aside.take_if(|(_, since)| now.saturating_duration_since(*since) >= quiet);
+            is_left = aside.is_some();
+            gone.map(|(bytes, _)| bytes)
+        });
+        drop(gone); // after the lock
+        is_left
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Option<(Vec<u8>, Instant)>) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
+        match self.0.try_lock() {
+            Ok(mut aside) => change(&mut aside),
+            Err(TryLockError::Poisoned(poisoned)) => change(&mut poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn room(aside: &Aside) -> Option<usize> {
+        aside.take(1).map(|bytes| bytes.capacity())
+    }
+
+    #[test]
+    fn memory_that_is_put_aside_is_taken_once_by_whom_it_is_enough_for() {
+        let aside = Aside(Mutex::new(None));
+        aside.put(vec![7; LARGE], Instant::now());
+
+        assert_eq!(aside.take(LARGE + 1), None);
+        assert_eq!(aside.take(LARGE).map(|bytes| (bytes.len(), bytes.capacity())), Some((0, LARGE)));
+        assert_eq!(aside.take(LARGE), None);
+    }
+
+    #[test]
+    fn larger_memory_is_kept_and_neither_little_nor_very_much() {
+        let aside = Aside(Mutex::new(None));
+        for len in [LARGE, 2 * LARGE, LARGE - 1, ASIDE_MAX + 1, LARGE] {
+            aside.put(Vec::with_capacity(len), Instant::now());
+        }
+
+        assert_eq!(room(&aside), Some(2 * LARGE));
+    }
+
+    #[test]
+    fn memory_that_nobody_took_is_given_back_in_time() {
+        let (aside, begin) = (Aside(Mutex::new(None)), Instant::now());
+        assert!(!aside.let_go(Duration::ZERO, begin));
+        aside.put(vec![7; LARGE], begin);
+
+        assert!(aside.let_go(SECOND, begin + SECOND / 2));
+        assert!(!aside.let_go(SECOND, begin + SECOND));
+
+        assert_eq!(room(&aside), None);
+    }
 
     #[test]
     fn room_is_made_and_what_was_there_stays() {

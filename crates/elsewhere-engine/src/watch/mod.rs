@@ -10,7 +10,9 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
+use elsewhere_shm::pages;
 use rustix::event::epoll;
 
 use crate::alarm;
@@ -273,6 +275,7 @@ pub(crate) fn stop() {
 pub(crate) fn pause() -> Vec<RawFd> {
     TABLE.lock().forking += 1;
     halt();
+    pages::let_go(Duration::ZERO); // a child would have it for ever
     TABLE.lock().fds()
 }
 

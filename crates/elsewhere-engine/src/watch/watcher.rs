@@ -9,6 +9,7 @@ use rustix::event::{Timespec, epoll};
 use rustix::process::{Signal, getpid, kill_process};
 
 use super::{Ask, Bell};
+use crate::aside;
 use crate::clock;
 use crate::error::Loss;
 use crate::link::{Kind, Link, PeerFate};
@@ -326,6 +327,8 @@ impl Watcher {
             porch.fire_timers(now, self.bell.epoll());
             note(porch.next_timer());
         }
+        aside::look(now);
+        note(aside::due());
         let mut given_up = Vec::new();
         for process in super::processes() {
             if process.is_given_up(now) {
