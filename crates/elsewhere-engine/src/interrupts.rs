@@ -43,11 +43,6 @@ pub(crate) fn ask(interrupt: Interrupt) {
         asked.push(interrupt);
     }
     drop(asked);
-    signal_again();
-}
-
-/// Has the main thread look once more, which was in the midst of something that has to be whole.
-pub fn signal_again() {
     if IS_SIGNALLED.load(Ordering::SeqCst) {
         // The kernel gives a signal to a process to its main thread, which is Python's, unless that one blocks it.
         let _ = kill_process(getpid(), Signal::URG);

@@ -96,11 +96,6 @@ impl Runner {
         })
     }
 
-    /// Whether the innermost call is to be broken off.
-    fn is_due(&self, py: Python<'_>) -> bool {
-        self.calls.with(py, |calls| calls.last().is_some_and(|running| running.stage == Stage::Due))
-    }
-
     fn is_own(&self) -> bool {
         own(|own| std::ptr::eq(own, self)).unwrap_or(false)
     }
@@ -198,27 +193,12 @@ fn raise_in(py: Python<'_>, runner: &Runner) {
     unsafe { pyo3::ffi::PyThreadState_SetAsyncExc(runner.thread, class.as_ptr()) };
 }
 
-/// Files of ours, and of imports that we make, in which nothing is broken off: whoever calls them may go on without what
-/// they would have given, and the interrupt would be lost.
-const WHOLE: [&str; 4] =
-    ["/elsewhere/_awaiting.py", "/elsewhere/_pickle.py", "/elsewhere/_raised.py", "<frozen importlib"];
-
 /// The handler of the signal that says that a call is to be broken off: it runs on the main thread of a host.
 #[pyfunction]
-#[pyo3(signature = (*signal))]
-pub(crate) fn _attend(py: Python<'_>, signal: &Bound<'_, pyo3::types::PyTuple>) -> PyResult<()> {
+#[pyo3(signature = (*_signal))]
+pub(crate) fn _attend(py: Python<'_>, _signal: &Bound<'_, pyo3::types::PyTuple>) -> PyResult<()> {
     heed(py);
-    if own(|runner| runner.is_due(py)).unwrap_or(false) && is_in_a_whole_step(signal) {
-        interrupts::signal_again();
-        return Ok(());
-    }
     check(py)
-}
-
-/// Whether the frame that a signal came in is one that is to be left alone.
-fn is_in_a_whole_step(signal: &Bound<'_, pyo3::types::PyTuple>) -> bool {
-    let name = || signal.get_item(1)?.getattr("f_code")?.getattr("co_filename")?.extract::<String>();
-    name().is_ok_and(|name| WHOLE.iter().any(|whole| name.contains(whole)))
 }
 
 /// A forked child runs nothing of its parent's, and its one thread sleeps elsewhere.
