@@ -365,6 +365,17 @@ def test_listener_of_the_first_version_runs_until_it_is_stopped(dog):
     assert thread.result == "done"
 
 
+def test_listener_in_a_thread_is_stopped_however_soon_it_is_found():
+    for _ in range(200):
+        dog = Dog()
+        with remoteobj.thread(dog.remote.run_listener) as thread:
+            while not dog.remote.listening_:
+                pass
+            dog.remote.stop_listen_()
+
+        assert not thread.is_alive()
+
+
 def test_names_that_begin_with_an_underscore_are_the_proxys_own(dog):
     dog.remote._mine = 1
 

@@ -137,7 +137,17 @@ listening: dict[str, Home] = {}
 _homes: weakref.WeakValueDictionary[str, Home] = weakref.WeakValueDictionary()
 """All that are known in this process."""
 
-os.register_at_fork(after_in_child=listening.clear)
+_beginning = threading.Lock()
+"""Held from where others find a listener until this process knows of it."""
+
+
+def _forget() -> None:
+    global _beginning
+    _beginning = threading.Lock()  # whoever held it is not here
+    listening.clear()
+
+
+os.register_at_fork(after_in_child=_forget)
 
 
 class Home:
@@ -265,9 +275,10 @@ class Home:
             OSError: another process listens.
         """
         if self._server is None or listening.get(self.place) is not self:
-            self._here = Desk(self.obj, self.stop)
-            self._server = elsewhere.serve(self._here, self.address)
-            listening[self.place] = self
+            with _beginning:
+                self._here = Desk(self.obj, self.stop)
+                self._server = elsewhere.serve(self._here, self.address)
+                listening[self.place] = self
             self.line = None  # from now on things are done at once
             self.is_background = False
         if in_background and not self.is_background:
@@ -293,7 +304,12 @@ class Home:
 
     def stop_there(self) -> None:
         """Have whoever listens in another process listen no more, when it has done what it was asked before."""
-        if self.place in listening or not self.is_listening():
+        with _beginning:
+            here = listening.get(self.place)
+        if here is not None:
+            here.stop()  # another thread has just begun
+            return
+        if not self.is_listening():
             return
         try:
             elsewhere.post((self.line or self._connect()).desk.stop)
