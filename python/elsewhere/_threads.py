@@ -6,8 +6,9 @@ A zygote imports this before its first fork, so it imports nothing that is not t
 
 from __future__ import annotations
 
+import _signal  # built in, as `posix` is: `signal` and `os` would be imports
 import _thread
-import posix  # built in; `os` would be an import
+import posix
 import sys
 import time
 
@@ -86,19 +87,24 @@ def _seen() -> list[str]:
 
 def probe() -> None:
     """Fork once for nothing: pools like OpenBLAS's, which numpy brings, end their threads when their process forks."""
-    pid = quietly(posix.fork)
-    if pid == 0:
-        posix._exit(0)
-    _probes.append(pid)
+    mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
+    try:
+        pid = quietly(posix.fork)
+        if pid == 0:
+            posix._exit(0)
+        _probes.append(pid)  # whatever came meanwhile
+    finally:
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
 
 
 def reap() -> None:
     """Wait for the forks for nothing, which have had their effect before they began."""
     while _probes:
         try:  # noqa: SIM105 - contextlib would be an import
-            posix.waitpid(_probes.pop(), 0)
+            posix.waitpid(_probes[-1], 0)
         except ChildProcessError:
             pass  # somebody's handler of SIGCHLD was faster
+        _probes.pop()
 
 
 def quietly(fork: Callable[[], int]) -> int:
