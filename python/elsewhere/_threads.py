@@ -6,7 +6,7 @@ A zygote imports this before its first fork, so it imports nothing that is not t
 
 from __future__ import annotations
 
-import _signal  # built in, as `posix` is: `signal` and `os` would be imports
+import _signal  # type: ignore[import-not-found] # built in, as `posix` is: `signal` and `os` would be imports
 import _thread
 import posix
 import sys
