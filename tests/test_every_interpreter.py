@@ -293,6 +293,7 @@ def test_call_that_is_cancelled_while_others_run_never_runs(start, concurrency, 
     assert host.responsive  # so it has heard of both
 
     assert second.cancel()
+    assert host.responsive  # and of this
     (tmp_path / "end").touch()
     first.result()
     third.result()
