@@ -325,29 +325,3 @@ def test_interpreter_is_as_it_was_after_a_thread_was_broken_off() -> None:
     """
 
     assert run(source) == (0, "CallCancelled\n['call', 'line', 'return']\n", "")
-
-
-class Sink:
-    def __init__(self) -> None:
-        self.begun = threading.Event()
-
-    def take(self, content: object) -> None:
-        self.begun.set()
-
-
-def send_for_ever(sink: Sink, content: list[bytearray]) -> None:
-    while True:
-        sink.take(content)
-
-
-def test_call_that_writes_long_messages_is_broken_off_at_any_moment():
-    with elsewhere.Host() as host:
-        host.run(__import__, "asyncio")  # of which each call asks where it is made
-        content = [bytearray(50_000) for _ in range(100)]
-        for moment in range(60):
-            sink = Sink()
-            future = submit(host.run, send_for_ever, ref(sink), content)
-            sink.begun.wait()
-            sum(range(10_000 * moment))
-            future.cancel(interrupt=True)
-            assert host.run(len, "ab") == 2

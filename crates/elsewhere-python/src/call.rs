@@ -212,11 +212,10 @@ fn send_on<'py>(
     last: &Last<'_, 'py>,
     terms: Terms,
 ) -> Result<(Sent, Option<ChainSeat>), Unsent> {
-    let root = path::root(proxy.get());
+    let limit = find(proxy, terms.waits)?;
+    let peer = &path::root(proxy.get()).target().peer;
     let subject = || Subject::Proxy { proxy: proxy.clone().unbind(), suffix: last.suffix() };
-    let transmitted = find_and_submit(proxy, last, terms);
-    let peer = &root.target().peer; // the one that was found
-    let mut transmitted = transmitted.map_err(|failure| failure.of(peer, subject))?;
+    let mut transmitted = write_and_submit(proxy, last, terms, limit).map_err(|failure| failure.of(peer, subject))?;
     let seat = transmitted.seat.take();
     let pending = transmitted.pending.take().expect("an answer is expected");
     if proxy.get().options.interrupt {
@@ -232,31 +231,9 @@ fn send_on<'py>(
 
 /// Sends a call on `proxy` that nobody wants an answer of.
 pub(crate) fn post<'py>(proxy: &Bound<'py, Proxy>, last: &Last<'_, 'py>) -> PyResult<()> {
+    let limit = find(proxy, false)?;
     let terms = Terms { want: Want::Nothing, expect: Expect::Nothing, waits: false, is_beside: false };
-    match find_and_submit(proxy, last, terms)?.interrupted {
-        Some(error) => Err(error),
-        None => Ok(()),
-    }
-}
-
-/// Sends a call on `proxy`. An interrupt of the call that this thread runs is not lost on the way: see `running`.
-fn find_and_submit<'py>(
-    proxy: &Bound<'py, Proxy>,
-    last: &Last<'_, 'py>,
-    terms: Terms,
-) -> Result<Transmitted, Untransmitted> {
-    let py = proxy.py();
-    let was_raised = running::is_raised(py);
-    let transmitted = find(proxy, terms.waits)
-        .map_err(Untransmitted::Failed)
-        .and_then(|limit| write_and_submit(proxy, last, terms, limit));
-    if was_raised || !running::is_raised(py) {
-        return transmitted;
-    }
-    match transmitted {
-        Ok(transmitted) => Ok(Transmitted { interrupted: Some(running::interrupted(py)), ..transmitted }),
-        Err(_) => Err(Untransmitted::Failed(running::interrupted(py))),
-    }
+    Ok(write_and_submit(proxy, last, terms, limit).map(drop)?)
 }
 
 /// Sees to it that the object of `proxy` can be called. Gives when a call that is made now has to be over.

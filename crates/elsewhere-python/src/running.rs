@@ -154,16 +154,7 @@ pub(crate) fn check(py: Python<'_>) -> PyResult<()> {
     if is_due { Err(interrupted(py)) } else { Ok(()) }
 }
 
-/// Whether the interrupt of the call that this thread runs has been raised. A signal's handler raises it at whatever step of
-/// Python's comes next; where that is one that we take to make a call, and go on without, it would be lost. So who makes a call asks
-/// before and after that, and has [`interrupted`] raised if it came in between.
-pub(crate) fn is_raised(py: Python<'_>) -> bool {
-    let is_raised = |calls: &mut Vec<Running>| calls.last().is_some_and(|running| running.stage == Stage::Raised);
-    own(|runner| runner.calls.with(py, is_raised)).unwrap_or(false)
-}
-
-/// What is raised in a call that is broken off.
-pub(crate) fn interrupted(py: Python<'_>) -> PyErr {
+fn interrupted(py: Python<'_>) -> PyErr {
     let text = "the caller gave this call up and wants it broken off";
     errors::make(py, "CallCancelled", text, Some(Outcome::Unknown), None, None)
 }

@@ -102,9 +102,7 @@ impl Sent {
     /// As [`wait`](Self::wait).
     pub(crate) fn wait_seated<'py>(&self, py: Python<'py>, seat: Option<ChainSeat>) -> PyResult<Bound<'py, PyAny>> {
         let arrival = self.wait_arrival(py, seat)?;
-        let was_raised = running::is_raised(py);
-        let value = self.value(py, arrival).map_err(|error| errors::in_context(py, error, true));
-        if !was_raised && running::is_raised(py) { Err(running::interrupted(py)) } else { value }
+        self.value(py, arrival).map_err(|error| errors::in_context(py, error, true))
     }
 
     /// Waits for the answer.
