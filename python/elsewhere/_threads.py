@@ -49,6 +49,8 @@ def others(*, but_pool: bool = False) -> list[str]:
     seen = _seen()
     if seen and but_pool and len(seen) == _pool_size():
         return []
+    if seen and "numpy" not in sys.modules:
+        seen = of_libraries()  # no pool that is known: most of these are on their way out
     if seen:
         probe()
     return of_libraries()
