@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import elsewhere
-from elsewhere import deadline, get, ref, stream, submit
+from elsewhere import deadline, get, post, ref, stream, submit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -105,8 +105,8 @@ def test_exit_that_copying_a_result_raises_is_the_callers(start):
 class Dropped:
     """An iterator that says when it is gone."""
 
-    def __init__(self, log: list[str]) -> None:
-        self.log = log
+    def __init__(self, gone: Callable[[], None]) -> None:
+        self.gone = gone
 
     def __iter__(self) -> Dropped:
         return self
@@ -115,7 +115,7 @@ class Dropped:
         return 1
 
     def __del__(self) -> None:
-        self.log.append("gone")
+        post(self.gone)
 
 
 class Studio:
@@ -123,10 +123,10 @@ class Studio:
         self.log: list[str] = []
         self.source: Any = None
 
-    def slowly(self, begun: Callable[[], None], wait: Callable[[], None]) -> Dropped:
+    def slowly(self, begun: Callable[[], None], wait: Callable[[], None], gone: Callable[[], None]) -> Dropped:
         begun()
         wait()
-        return Dropped(self.log)
+        return Dropped(gone)
 
     def read(self) -> list[str]:
         return list(self.log)
@@ -199,15 +199,14 @@ class Studio:
 
 def test_stream_that_is_given_up_before_it_is_there_goes(start):
     studio = start(concurrency=2).spawn(Studio)
-    begun, may_end = threading.Event(), threading.Event()
-    items = stream(studio.slowly, ref(begun.set), ref(may_end.wait))
+    begun, may_end, gone = threading.Event(), threading.Event(), threading.Event()
+    items = stream(studio.slowly, ref(begun.set), ref(may_end.wait), ref(gone.set))
     begun.wait()
 
     items.close()
     may_end.set()
 
-    while studio.read() != ["gone"]:
-        pass
+    assert gone.wait(20)
 
 
 def test_closing_a_stream_leaves_open_what_others_hold(start, tmp_path: Path):
