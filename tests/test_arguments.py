@@ -196,7 +196,7 @@ def test_method_given_to_run_is_copied_with_its_object(host):
     listener = Listener()
 
     assert host.run(listener.hear, "word") == 1
-    assert listener.heard == [] or "local" not in repr(host)
+    assert listener.heard == []
 
 
 def test_method_given_to_spawn_is_copied_with_its_object(process_host):

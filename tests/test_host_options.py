@@ -122,6 +122,7 @@ def test_preloaded_module_may_start_threads(tmp_path):
         "def serve():\n"
         "    asked.wait()\n"
         "    answered.set()\n"
+        "    threading.Event().wait()\n"
         "threading.Thread(target=serve, daemon=True).start()\n"
         "def ask():\n"
         "    asked.set()\n"
@@ -130,7 +131,7 @@ def test_preloaded_module_may_start_threads(tmp_path):
 
     with elsewhere.Host(preload=["preload_with_a_thread"], path=[str(tmp_path)]) as host:
         assert host.module("preload_with_a_thread").ask()
-        assert host.run(threading.active_count) >= 1
+        assert host.run(threading.active_count) >= 2
 
 
 def test_preload_sees_the_hosts_directory_environment_and_path(tmp_path):

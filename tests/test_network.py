@@ -182,12 +182,14 @@ def test_bit_that_was_changed_never_gives_a_wrong_value(server, direction):
         connect(between).back("value")
         length = len(between.seen[direction])
 
+    refused = 0
     for at in range(0, length, 5):
         with Between(server.address, direction, flip=at) as between:
             try:
                 assert connect(between).back("value") == "value"
             except (*LOST, elsewhere.CallTimeout):
-                continue  # most of them: only what came after the value may have been changed without that
+                refused += 1  # most of them: only what came after the value may have been changed without that
+    assert refused > length // 10
 
 
 @pytest.mark.slow
