@@ -19,6 +19,7 @@ import pytest
 
 import elsewhere
 import interpreters
+from ledgers import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,6 +122,19 @@ def process_host() -> Iterator[elsewhere.Host]:
         yield host
 
 
+@pytest.fixture
+def home(process_host: elsewhere.Host) -> elsewhere.Host:
+    """The same, where what others are given lives."""
+    return process_host
+
+
+@pytest.fixture(scope="module")
+def two_hosts() -> Iterator[list[elsewhere.Host]]:
+    """Two more, for all tests of a module."""
+    with elsewhere.Host() as first, elsewhere.Host() as second:
+        yield [first, second]
+
+
 @pytest.fixture(scope="module")
 def worker_of_all() -> Iterator[Any]:
     """An actor of uactor's dialect, for all tests of a module."""
@@ -157,6 +171,14 @@ def far_heap(process_host: elsewhere.Host) -> Heap:
     from heaps import Heap  # noqa: PLC0415 - numpy takes a moment, and most files of tests need none
 
     return process_host.spawn(Heap)
+
+
+@pytest.fixture
+def ledger() -> Iterator[Ledger]:
+    """What tests of networks serve. In the end nobody waits at its gate."""
+    ledger = Ledger()
+    yield ledger
+    ledger.gate.set()
 
 
 @pytest.fixture

@@ -14,12 +14,10 @@ import pytest
 
 import elsewhere
 from kennel import Dog, error_of
-from visitors import Keeper
+from visitors import KEY, Keeper
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-KEY = b"sixteen bytes or more"
 
 
 class Reader:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import socket
 import sys
@@ -14,6 +13,7 @@ import pytest
 
 import elsewhere
 from elsewhere import host_of, ref, submit
+from handing import Holder, count
 from kennel import error_of
 
 if TYPE_CHECKING:
@@ -63,19 +63,8 @@ class Thing:
         raise ValueError(ref(Thing("culprit")))
 
 
-class Worker:
+class Worker(Holder):
     """Lives in another host, and is given things."""
-
-    def __init__(self) -> None:
-        self.held: Any = None
-
-    def hold(self, thing: Any) -> Any:
-        self.held = thing
-        thing.say()  # it is used, and not only held
-
-    def keep(self, thing: Any) -> None:
-        """Hold it, and do not use it."""
-        self.held = thing
 
     def hand(self) -> Any:
         return self.held
@@ -105,19 +94,6 @@ class Worker:
         self.held.give_things().append(3)
         return self.held.count()
 
-    def error_in_a_fork(self) -> str:
-        """What the use of the thing raises in a fork of this process."""
-        reading, writing = os.pipe()
-        child = os.fork()
-        if child == 0:
-            os.write(writing, type(error_of(self.held.say)).__name__.encode())
-            os._exit(0)
-        os.waitpid(child, 0)
-        told = os.read(reading, 100).decode()
-        os.close(reading)
-        os.close(writing)
-        return told
-
     def give_up_on(self, count: int) -> None:
         """Cancel calls that give objects, wherever they are."""
         for _ in range(count):
@@ -126,18 +102,12 @@ class Worker:
     def hand_child(self) -> Any:
         return self.held.give_own()
 
-    def hand_to(self, worker: Any) -> None:
-        worker.hold(self.held)
-
     def hand_child_to(self, worker: Any) -> None:
         worker.hold(self.held.give_own())
 
     def join(self, other: Any) -> None:
         """Give the one thing to the other, which lives where it does."""
         self.held.keep(other)
-
-    def say(self) -> str:
-        return self.held.say()
 
     def is_held(self, other: Any) -> tuple[bool, bool]:
         return other == self.held, hash(other) == hash(self.held)
@@ -153,30 +123,19 @@ class Worker:
         return bool(self.held.call(self.is_myself, ref(self)))
 
 
-@pytest.fixture(scope="module")
-def hosts() -> Iterator[list[elsewhere.Host]]:
-    with elsewhere.Host(name="home") as home, elsewhere.Host() as second, elsewhere.Host() as third:
-        yield [home, second, third]
-
-
-@pytest.fixture
-def home(hosts: list[elsewhere.Host]) -> elsewhere.Host:
-    return hosts[0]
-
-
 @pytest.fixture
 def thing(home: elsewhere.Host) -> Thing:
     return home.spawn(Thing)
 
 
 @pytest.fixture
-def worker(hosts: list[elsewhere.Host]) -> Worker:
-    return hosts[1].spawn(Worker)
+def worker(two_hosts: list[elsewhere.Host]) -> Worker:
+    return two_hosts[0].spawn(Worker)
 
 
 @pytest.fixture
-def other(hosts: list[elsewhere.Host]) -> Worker:
-    return hosts[2].spawn(Worker)
+def other(two_hosts: list[elsewhere.Host]) -> Worker:
+    return two_hosts[1].spawn(Worker)
 
 
 def test_object_that_a_worker_was_given_by_another_is_known_here_by_its_host(home, thing, worker) -> None:
@@ -335,32 +294,25 @@ def is_of_guest(descriptor: int) -> bool:
         return False
 
 
-@pytest.fixture
-def own() -> Iterator[elsewhere.Host]:
-    """A host that no other test uses."""
-    with elsewhere.Host(name="own") as host:
-        yield host
-
-
-def test_argument_is_called_straight_from_its_first_use_on(own, worker) -> None:
-    thing = own.spawn(Thing)
+def test_argument_is_called_straight_from_its_first_use_on(home, worker) -> None:
+    thing = home.spawn(Thing)
     worker.keep(thing)
-    passed = own.run(is_listening)
+    passed = home.run(is_listening)
 
     said = worker.say()
 
     assert not passed
     assert said == "a"
-    assert guests_of(own) == 1
+    assert guests_of(home) == 1
 
 
-def test_connection_ends_when_nothing_is_held_that_goes_by_it(own, worker) -> None:
-    worker.hold(own.spawn(Thing))
-    before = guests_of(own)
+def test_connection_ends_when_nothing_is_held_that_goes_by_it(home, worker) -> None:
+    worker.hold(home.spawn(Thing))
+    before = guests_of(home)
 
     worker.keep(None)
 
-    while guests_of(own):
+    while guests_of(home):
         threading.Event().wait(0.001)
     assert before == 1
 
@@ -396,30 +348,30 @@ def test_argument_of_a_local_host_goes_by_way_of_this_process(worker) -> None:
         assert worker.say() == "a"
 
 
-def test_argument_that_is_first_awaited_goes_by_way_of_this_process(own, worker) -> None:
-    worker.keep(own.spawn(Thing))
+def test_argument_that_is_first_awaited_goes_by_way_of_this_process(home, worker) -> None:
+    worker.keep(home.spawn(Thing))
 
     said = worker.await_it().result()
 
     assert said == "a"
     assert worker.say() == "a"
-    assert guests_of(own) == 0
+    assert guests_of(home) == 0
 
 
-def test_host_that_cannot_listen_is_called_by_way_of_this_process(own, worker) -> None:
-    own.run(make_temporary_directory_useless)
-    worker.hold(own.spawn(Thing))
+def test_host_that_cannot_listen_is_called_by_way_of_this_process(home, worker) -> None:
+    home.run(make_temporary_directory_useless)
+    worker.hold(home.spawn(Thing))
 
     assert worker.say() == "a"
-    assert host_of(worker.hand_child()) is own
+    assert host_of(worker.hand_child()) is home
 
 
 def make_temporary_directory_useless() -> None:
     tempfile.tempdir = "/nonexistent/directory"
 
 
-def test_calls_start_in_order_whether_they_are_waited_for_or_not(own, worker) -> None:
-    thing = own.spawn(Thing)
+def test_calls_start_in_order_whether_they_are_waited_for_or_not(home, worker) -> None:
+    thing = home.spawn(Thing)
     worker.keep(thing)
 
     worker.add_in_order(20)
@@ -427,8 +379,8 @@ def test_calls_start_in_order_whether_they_are_waited_for_or_not(own, worker) ->
     assert elsewhere.get(thing.others) == list(range(60))
 
 
-def test_call_to_the_third_process_ends_with_the_deadline_of_the_first(own, worker) -> None:
-    worker.hold(own.spawn(Slow))
+def test_call_to_the_third_process_ends_with_the_deadline_of_the_first(home, worker) -> None:
+    worker.hold(home.spawn(Slow))
 
     with pytest.raises(elsewhere.CallTimeout), elsewhere.deadline(0.2):
         worker.rest()
@@ -436,43 +388,38 @@ def test_call_to_the_third_process_ends_with_the_deadline_of_the_first(own, work
     assert worker.say() == "slow"
 
 
-def test_call_that_is_given_up_does_not_keep_what_it_gives(own, worker) -> None:
-    thing = own.spawn(Thing)
+def test_call_that_is_given_up_does_not_keep_what_it_gives(home, worker) -> None:
+    thing = home.spawn(Thing)
     worker.hold(thing)
     worker.give_up_on(20)
 
-    while own.run(count_things) > 1:
+    while home.run(count, Thing) > 1:
         worker.say()
-    assert own.run(count_things) == 1
+    assert home.run(count, Thing) == 1
 
 
-def count_things() -> int:
-    gc.collect()
-    return sum(type(each) is Thing for each in gc.get_objects())
-
-
-def test_items_of_a_stream_are_known_here_by_their_host(own, worker) -> None:
-    worker.hold(own.spawn(Thing))
+def test_items_of_a_stream_are_known_here_by_their_host(home, worker) -> None:
+    worker.hold(home.spawn(Thing))
 
     items = worker.take_items(3)
 
-    assert [host_of(item) for item in items] == [own] * 3
+    assert [host_of(item) for item in items] == [home] * 3
     assert [item.say() for item in items] == ["0", "1", "2"]
 
 
-def test_objects_in_exceptions_are_known_by_their_host(own, worker) -> None:
-    worker.hold(own.spawn(Thing))
+def test_objects_in_exceptions_are_known_by_their_host(home, worker) -> None:
+    worker.hold(home.spawn(Thing))
 
     error = error_of(worker.fail)
 
     assert isinstance(error, ValueError)
     assert error.args[0].say() == "culprit"
-    assert host_of(error.args[0]) is own
+    assert host_of(error.args[0]) is home
 
 
-def test_path_in_an_argument_is_the_object_at_its_end(own, worker) -> None:
-    thing = own.spawn(Thing)
-    thing.keep(ref_of(own, "inner"))
+def test_path_in_an_argument_is_the_object_at_its_end(home, worker) -> None:
+    thing = home.spawn(Thing)
+    thing.keep(ref_of(home, "inner"))
     worker.hold(thing)
 
     worker.join_with_path()
@@ -485,16 +432,16 @@ def ref_of(host: elsewhere.Host, name: str) -> Thing:
     return host.spawn(Thing, name)
 
 
-def test_fork_of_a_process_with_a_straight_way_says_that_it_has_none(own, worker) -> None:
-    worker.hold(own.spawn(Thing))
+def test_fork_of_a_process_with_a_straight_way_says_that_it_has_none(home, worker) -> None:
+    worker.hold(home.spawn(Thing))
 
     assert worker.error_in_a_fork() == "ConnectionLost"
     assert worker.say() == "a"
 
 
-def test_release_reaches_the_home_when_the_last_process_lets_go(own, worker, other) -> None:
+def test_release_reaches_the_home_when_the_last_process_lets_go(home, worker, other) -> None:
     gone = threading.Event()
-    thing = own.spawn(Dying, ref(gone.set))
+    thing = home.spawn(Dying, ref(gone.set))
     worker.hold(thing)
     worker.hand_to(other)
     del thing
@@ -518,8 +465,8 @@ class Dying:
         elsewhere.post(self.gone)
 
 
-def test_results_that_were_declared_to_go_by_reference_do(own, worker) -> None:
-    worker.hold(own.spawn(Declaring))
+def test_results_that_were_declared_to_go_by_reference_do(home, worker) -> None:
+    worker.hold(home.spawn(Declaring))
 
     assert worker.change_declared() == 3
 

@@ -14,60 +14,24 @@ import pytest
 import elsewhere
 from chaos import DOWN, UP, Between
 from kennel import error_of
-from visitors import Keeper
+from ledgers import Ledger, connect, serve
+from visitors import KEY, Keeper
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-KEY = b"sixteen bytes or more"
 LOST = (elsewhere.ConnectionLost, elsewhere.ProtocolError, elsewhere.AuthenticationError)
-
-
-class Ledger:
-    """Writes down what it is told."""
-
-    def __init__(self) -> None:
-        self.lines: list[Any] = []
-        self.entered = threading.Event()
-        self.gate = threading.Event()
-
-    def write(self, line: Any) -> int:
-        self.lines.append(line)
-        return len(self.lines)
-
-    def back(self, what: Any) -> Any:
-        return what
-
-    def ask(self, ask: Any) -> Any:
-        return ask(1)
-
-    def several(self, count: int) -> Iterator[int]:
-        yield from range(count)
-
-    def wait(self) -> None:
-        self.entered.set()
-        self.gate.wait()
-
-
-@pytest.fixture
-def ledger() -> Ledger:
-    return Ledger()
 
 
 @pytest.fixture
 def server(ledger: Ledger) -> Iterator[elsewhere.Server]:
-    with elsewhere.serve(ledger, "127.0.0.1:0", authkey=KEY) as server:
+    with serve(ledger) as server:
         yield server
 
 
 @pytest.fixture
 def keeper(process_host: elsewhere.Host) -> Keeper:
     return process_host.spawn(Keeper)
-
-
-def connect(between: Between) -> Ledger:
-    """A connection of its own, although the server is in this process."""
-    return elsewhere.connect(between.address, Ledger, authkey=KEY, timeout=5)
 
 
 def write_three(between: Between, answered: list[int]) -> elsewhere.ElsewhereError | None:

@@ -18,13 +18,12 @@ import pytest
 
 import elsewhere
 from kennel import Dog, error_of
-from visitors import Keeper
+from visitors import KEY, Keeper
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TESTS = str(Path(__file__).parent)
-KEY = b"sixteen bytes or more"
 
 
 class Kennel:

@@ -39,11 +39,10 @@ from strangers import (
     hello,
     proof_of,
 )
+from visitors import KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-KEY = b"sixteen bytes or more"
 
 
 PICKLE_OF_ARGUMENTS = b"\x00\xa4root" + b"\x02\xc7\x05\x09\x00\x00\x00\x00\x00" + b"\xc4"

@@ -21,42 +21,19 @@ import pytest
 import elsewhere
 from chaos import DOWN, UP, Between
 from kennel import error_of
+from ledgers import Ledger, connect, serve
+from visitors import KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TESTS = str(Path(__file__).parent)
-KEY = b"sixteen bytes or more"
 NO_NAMESPACE = 77
-
-
-class Ledger:
-    """Writes down what it is told."""
-
-    def __init__(self) -> None:
-        self.lines: list[int] = []
-        self.entered = threading.Event()
-        self.gate = threading.Event()
-
-    def write(self, line: int) -> int:
-        self.lines.append(line)
-        return len(self.lines)
-
-    def wait(self) -> None:
-        self.entered.set()
-        self.gate.wait()
-
-
-@pytest.fixture
-def ledger() -> Iterator[Ledger]:
-    ledger = Ledger()
-    yield ledger
-    ledger.gate.set()
 
 
 @pytest.fixture
 def server(ledger: Ledger) -> Iterator[elsewhere.Server]:
-    with elsewhere.serve(ledger, "127.0.0.1:0", authkey=KEY, concurrency=2) as server:
+    with serve(ledger, concurrency=2) as server:
         yield server
 
 
@@ -90,7 +67,8 @@ def apart(program: str) -> list[str]:
 
 
 PARTITION = """
-from test_serve_faults_network import KEY, Ledger
+from ledgers import Ledger
+from visitors import KEY
 
 class Shelf(Ledger):
     def take(self):
@@ -261,7 +239,7 @@ def reset(one: socket.socket) -> None:
 
 def test_connection_that_is_reset_in_a_call_is_lost(server, ledger):
     with Between(server.address) as between:
-        far: Ledger = elsewhere.connect(between.address, authkey=KEY)
+        far = connect(between)
         waiting = elsewhere.submit(far.wait)
         while not ledger.entered.wait(0.001):
             waiting.done()
@@ -283,7 +261,7 @@ def test_connection_that_is_reset_in_a_call_is_lost(server, ledger):
 @pytest.mark.parametrize("direction", [UP, DOWN])
 def test_connection_of_which_one_half_is_closed_is_lost(server, ledger, direction):
     with Between(server.address) as between:
-        far: Ledger = elsewhere.connect(between.address, authkey=KEY)
+        far = connect(between)
         waiting = elsewhere.submit(far.wait)
         while not ledger.entered.wait(0.001):
             waiting.done()

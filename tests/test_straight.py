@@ -13,35 +13,16 @@ import pytest
 
 import elsewhere
 from chaos import UP, Between
+from ledgers import Ledger, connect, serve
+from visitors import KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-KEY = b"sixteen bytes or more"
 LONG = np.arange(8_000_000.0)
 """More than the system keeps for a peer that reads nothing."""
 PASSED = 2_000_000
 """Bytes that a peer reads before it stops."""
-
-
-class Ledger:
-    """Writes down what it is told."""
-
-    def __init__(self) -> None:
-        self.lines: list[Any] = []
-        self.news = threading.Condition()
-
-    def write(self, line: Any) -> int:
-        with self.news:
-            self.lines.append(line)
-            self.news.notify_all()
-            return len(self.lines)
-
-    def back(self, what: Any) -> Any:
-        return what
-
-    def last(self, what: Any) -> Any:
-        return what[-1]
 
 
 class Office:
@@ -49,7 +30,7 @@ class Office:
 
     def __init__(self) -> None:
         self._ledger = Ledger()
-        self._server = elsewhere.serve(self._ledger, "127.0.0.1:0", authkey=KEY).start()
+        self._server = serve(self._ledger).start()
 
     def address(self) -> str:
         return str(self._server.address)
@@ -61,7 +42,7 @@ class Office:
 
     def written(self, count: int) -> list[tuple[int, int, bool]]:
         """So many lines as they came, and whether what they name is whole."""
-        wait_for_lines(self._ledger, count)
+        self._ledger.wait_for_lines(count)
         return [
             (name, number, np.array_equal(array, LONG[: len(array)] + name))
             for name, number, array in self._ledger.lines
@@ -69,13 +50,8 @@ class Office:
 
 
 @pytest.fixture
-def ledger() -> Ledger:
-    return Ledger()
-
-
-@pytest.fixture
 def server(ledger: Ledger) -> Iterator[elsewhere.Server]:
-    with elsewhere.serve(ledger, "127.0.0.1:0", authkey=KEY) as server:
+    with serve(ledger) as server:
         yield server
 
 
@@ -92,15 +68,6 @@ def interrupt() -> Iterator[Callable[[], None]]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield lambda: os.kill(os.getpid(), signal.SIGINT)
     signal.signal(signal.SIGINT, before)
-
-
-def connect(between: Between) -> Ledger:
-    return elsewhere.connect(between.address, Ledger, authkey=KEY, timeout=5)
-
-
-def wait_for_lines(ledger: Ledger, count: int) -> None:
-    with ledger.news:
-        ledger.news.wait_for(lambda: len(ledger.lines) >= count)
 
 
 def write_beside(thread: threading.Thread, remote: Ledger, array: np.ndarray[Any, Any]) -> None:
@@ -121,7 +88,7 @@ def test_array_may_be_changed_as_soon_as_its_post_is_made(slow, ledger):
     array[:] = -1
 
     slow.resume.set()
-    wait_for_lines(ledger, 1)
+    ledger.wait_for_lines(1)
     assert all_are_long(ledger.lines)
 
 

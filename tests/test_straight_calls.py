@@ -10,9 +10,9 @@ import pytest
 
 import elsewhere
 from elsewhere import attribute, get, host_of, post, ref, submit
+from handing import Holder, in_a_thread, open_gate, wait_at
 from kennel import error_of
 from test_exposure_holes import SHOWN, WAYS, Coin, Vault
-from test_straight_faults import open_gate, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,26 +52,15 @@ class Thing:
 
     def wait_for(self, begun: Callable[[], None], gate: str) -> None:
         """Until somebody opens the gate."""
-        tell(begun)
-        open(gate).close()
+        in_a_thread(begun)
+        wait_at(gate)
 
 
 SHARED: list[int] = []
 
 
-class Worker:
+class Worker(Holder):
     """Lives in another host, and is given things."""
-
-    def __init__(self) -> None:
-        self.held: Any = None
-        self.thread: int | None = None
-
-    def keep(self, thing: Any) -> None:
-        """Hold it, and do not use it."""
-        self.held = thing
-
-    def say(self) -> str:
-        return self.held.say()
 
     def pickled(self) -> bytes:
         return pickle.dumps(self.held)
@@ -137,27 +126,14 @@ class Worker:
         return begun
 
 
-@pytest.fixture(scope="module")
-def hosts() -> Iterator[list[elsewhere.Host]]:
-    with elsewhere.Host() as second, elsewhere.Host() as third:
-        yield [second, third]
+@pytest.fixture
+def worker(two_hosts: list[elsewhere.Host]) -> Worker:
+    return two_hosts[0].spawn(Worker)
 
 
 @pytest.fixture
-def worker(hosts: list[elsewhere.Host]) -> Worker:
-    return hosts[0].spawn(Worker)
-
-
-@pytest.fixture
-def other(hosts: list[elsewhere.Host]) -> Worker:
-    return hosts[1].spawn(Worker)
-
-
-@pytest.fixture
-def home() -> Iterator[elsewhere.Host]:
-    """A host that no other test uses."""
-    with elsewhere.Host() as host:
-        yield host
+def other(two_hosts: list[elsewhere.Host]) -> Worker:
+    return two_hosts[1].spawn(Worker)
 
 
 # Order.
@@ -280,15 +256,6 @@ def test_pickle_that_waits_for_a_busy_host_holds_up_nobody_here(home, worker, ot
     assert other.say() == "here"
 
 
-def in_a_thread(function: Callable[[], Any]) -> Any:
-    """Call it where nobody waits who could run what is called back."""
-    results: list[Any] = []
-    thread = threading.Thread(target=lambda: results.append(function()))
-    thread.start()
-    thread.join()
-    return results[0]
-
-
 # What is not shown.
 
 
@@ -316,10 +283,10 @@ def as_a_pickle(home: elsewhere.Host, worker: Worker, other: Worker) -> Worker:
 
 
 @pytest.fixture(scope="module", params=[as_an_argument, as_a_pickle])
-def visitor(request: pytest.FixtureRequest, hosts: list[elsewhere.Host]) -> Iterator[Worker]:
+def visitor(request: pytest.FixtureRequest, two_hosts: list[elsewhere.Host]) -> Iterator[Worker]:
     """Has a proxy of a vault in another host, of which only some names are listed."""
     with elsewhere.Host() as home:
-        yield request.param(home, hosts[0].spawn(Worker), hosts[1].spawn(Worker))
+        yield request.param(home, *(host.spawn(Worker) for host in two_hosts))
 
 
 def is_shown(thing: Any) -> bool:

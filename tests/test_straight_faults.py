@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import threading
@@ -12,18 +11,12 @@ import pytest
 
 import elsewhere
 from elsewhere import get, host_of, options, post, ref, submit
+from handing import Holder, count, in_a_thread, open_gate, wait_at
 from kennel import error_of
 from programs import has_ended, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-
-def tell(there: Callable[[], None]) -> None:
-    """Call back from a thread of its own: nobody who waits in the chain runs it, and it runs nobody's calls."""
-    teller = threading.Thread(target=there)
-    teller.start()
-    teller.join()
 
 
 class Child:
@@ -48,36 +41,22 @@ class Thing:
         return ref(Child())
 
     def hang(self, begun: Callable[[], None]) -> None:
-        tell(begun)
+        in_a_thread(begun)
         threading.Event().wait()
 
     def wait_for(self, begun: Callable[[], None], gate: str) -> None:
         """Until somebody opens the gate."""
-        tell(begun)
-        open(gate).close()
+        in_a_thread(begun)
+        wait_at(gate)
         self.done.append("waited")
 
 
-class Worker:
+class Worker(Holder):
     """Lives in another host, and calls the thing."""
 
     def __init__(self) -> None:
-        self.held: Any = None
+        super().__init__()
         self.parts: list[Any] = []
-
-    def keep(self, thing: Any) -> None:
-        """Hold it, and do not use it."""
-        self.held = thing
-
-    def hold(self, thing: Any) -> None:
-        self.held = thing
-        thing.say()
-
-    def hand_to(self, worker: Any) -> None:
-        worker.hold(self.held)
-
-    def say(self) -> str:
-        return self.held.say()
 
     def wait_for(self, begun: Callable[[], None], gate: str) -> None:
         self.held.wait_for(begun, gate)
@@ -122,19 +101,6 @@ class Worker:
             self.parts.append([submit(self.held.give_child) for _ in range(10)])
             self.parts[-1][0].result()
 
-    def fork_and_use(self) -> str:
-        """What the use of the thing comes to in a fork of this process."""
-        reading, writing = os.pipe()
-        child = os.fork()
-        if child == 0:
-            os.write(writing, type(error_of(self.held.say)).__name__.encode())
-            os._exit(0)
-        os.waitpid(child, 0)
-        told = os.read(reading, 100).decode()
-        os.close(reading)
-        os.close(writing)
-        return told
-
     def fork_in_the_midst(self, count: int) -> int:
         """Have other threads call while this process forks. How many of their answers were wrong."""
         wrong: list[object] = []
@@ -145,49 +111,27 @@ class Worker:
         threads = [threading.Thread(target=ask) for _ in range(3)]
         for thread in threads:
             thread.start()
-        wrong += [answer for answer in (self.fork_and_use() for _ in range(count)) if answer != "ConnectionLost"]
+        wrong += [answer for answer in (self.error_in_a_fork() for _ in range(count)) if answer != "ConnectionLost"]
         for thread in threads:
             thread.join()
         return len(wrong)
 
 
-@pytest.fixture(scope="module")
-def hosts() -> Iterator[list[elsewhere.Host]]:
-    with elsewhere.Host() as second, elsewhere.Host() as third:
-        yield [second, third]
+@pytest.fixture
+def worker(two_hosts: list[elsewhere.Host]) -> Worker:
+    return two_hosts[0].spawn(Worker)
 
 
 @pytest.fixture
-def worker(hosts: list[elsewhere.Host]) -> Worker:
-    return hosts[0].spawn(Worker)
-
-
-@pytest.fixture
-def other(hosts: list[elsewhere.Host]) -> Worker:
-    return hosts[1].spawn(Worker)
-
-
-@pytest.fixture
-def home() -> Iterator[elsewhere.Host]:
-    """A host that no other test uses."""
-    with elsewhere.Host(name="home") as host:
-        yield host
+def other(two_hosts: list[elsewhere.Host]) -> Worker:
+    return two_hosts[1].spawn(Worker)
 
 
 @pytest.fixture
 def short() -> Iterator[elsewhere.Host]:
-    """Another one."""
+    """Another host that no other test uses."""
     with elsewhere.Host() as host:
         yield host
-
-
-def open_gate(gate: str) -> None:
-    open(gate, "w").close()
-
-
-def count_children() -> int:
-    gc.collect()
-    return sum(type(each) is Child for each in gc.get_objects())
 
 
 # Deaths.
@@ -225,12 +169,12 @@ def test_what_a_worker_was_given_is_let_go_of_when_it_is_killed(home, short) -> 
     worker = short.spawn(Worker)
     worker.hold(thing)
     worker.collect(20)
-    before = home.run(count_children)
+    before = home.run(count, Child)
 
     short.kill()
     short.wait()
 
-    while home.run(count_children):
+    while home.run(count, Child):
         threading.Event().wait(0.001)
     assert before == 20
 
@@ -245,11 +189,11 @@ def test_worker_that_is_killed_while_it_is_given_things_leaves_none(home) -> Non
             worker.hold(thing)
             submit(worker.collect_for_ever, ref(begun.set))
             begun.wait()
-            while not home.run(count_children):
+            while not home.run(count, Child):
                 pass
             short.kill()
 
-    while home.run(count_children) or _handing._kept:
+    while home.run(count, Child) or _handing._kept:
         threading.Event().wait(0.001)
     assert thing.say() == "here"
 
@@ -259,7 +203,7 @@ def test_what_a_home_gave_and_could_not_hand_over_before_it_died_is_waited_for_b
     thing = home.spawn(Thing)
     worker.hold(thing)
     worker.collect(1)
-    holding_up = submit(host_of(other).run, tell, ref(lambda: (held_up.set(), going_on.wait(20))))
+    holding_up = submit(host_of(other).run, in_a_thread, ref(lambda: (held_up.set(), going_on.wait(20))))
     held_up.wait()  # this process hears of nothing that is handed over
     collecting = submit(worker.collect, 1)
     while get(thing.given) < 2:

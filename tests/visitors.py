@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from kennel import Dog
 
 
+KEY = b"sixteen bytes or more"
+
+
 class Keeper:
     """Keeps in its process what a visitor was given."""
 
