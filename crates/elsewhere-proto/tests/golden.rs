@@ -346,7 +346,7 @@ fn call_with_buffers_is_written_and_read_byte_for_byte() {
     let mut body = vec![];
     CallHead { target: ObjectId(2), deadline: None, want: Want::Auto, steps: 0 }.write(&mut body);
 
-    pair.near.call_with_buffers(LaneId(3), 8, ChainId(77), false, None, 0x0102, &mut body, Some(1)).unwrap();
+    pair.near.call_around(None, LaneId(3), 8, ChainId(77), false, None, 0x0102, &mut body, Some(1)).unwrap();
 
     assert!(matches!(&pair.pass_from_near("frame_call_with_buffers")[..], [Event::Call(_)]));
 }

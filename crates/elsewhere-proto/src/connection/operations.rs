@@ -36,32 +36,12 @@ impl<T: Clone> Connection<T> {
         body: &mut Vec<u8>,
         token: Option<T>,
     ) -> Result<CallId, CallRefused> {
-        self.call_with_buffers(lane, number, chain, nested, deadline, 0, body, token)
+        self.call_around(None, lane, number, chain, nested, deadline, 0, body, token)
     }
 
-    /// The same for a call that names buffers. Their `weight` ([`weight_of`](crate::weight_of)) counts against the window
-    /// like the body.
-    ///
-    /// # Errors
-    /// As [`call`](Self::call).
-    #[expect(clippy::too_many_arguments, reason = "mirrors the header and body of a call")]
-    #[inline]
-    pub fn call_with_buffers(
-        &mut self,
-        lane: LaneId,
-        number: u32,
-        chain: ChainId,
-        nested: bool,
-        deadline: Option<Timestamp>,
-        weight: u16,
-        body: &mut Vec<u8>,
-        token: Option<T>,
-    ) -> Result<CallId, CallRefused> {
-        self.call_around(None, lane, number, chain, nested, deadline, weight, body, token)
-    }
-
-    /// The same for a call that is written around content, which is sent from where it lies. Whoever lends it takes it back
-    /// with [`keep`](Self::keep), also when all of it was sent.
+    /// The same for a call that names buffers, whose `weight` ([`weight_of`](crate::weight_of)) counts against the window
+    /// like the body, or is written around content (`inset`), which is sent from where it lies. Whoever lends that takes it
+    /// back with [`keep`](Self::keep), also when all of it was sent.
     ///
     /// # Errors
     /// As [`call`](Self::call).

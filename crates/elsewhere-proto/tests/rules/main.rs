@@ -550,7 +550,7 @@ fn call_that_its_caller_gave_up_is_known_as_such_until_it_is_answered() {
 fn weigh(side: &mut Side, want: Want, weight: u16) -> Result<CallId, CallRefused> {
     let mut body = vec![];
     CallHead { target: ObjectId(0), deadline: None, want, steps: 0 }.write(&mut body);
-    side.call_with_buffers(LANE, 0, ChainId(0), false, None, weight, &mut body, Some(0))
+    side.call_around(None, LANE, 0, ChainId(0), false, None, weight, &mut body, Some(0))
 }
 
 #[test]
