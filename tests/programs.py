@@ -45,6 +45,9 @@ def run(source: str, *arguments: str, given: str | None = None, **options) -> tu
     return finish(start(source, *arguments, **options), given)
 
 
+NO_NAMESPACE = 77
+"""The exit code of a program that the machine lets have none."""
+
 UNSHARE = ["unshare", *(() if os.geteuid() == 0 else ("--user", "--map-root-user")), "--pid", "--fork", "--mount-proc"]
 
 
@@ -58,6 +61,35 @@ def run_in_container(source: str, *arguments: str) -> tuple[int, str, str]:
         [*UNSHARE, *program], capture_output=True, text=True, timeout=LIMIT, check=False, env=environment
     )
     return done.returncode, done.stdout, done.stderr
+
+
+APART = f"""
+import ctypes, fcntl, os, socket, struct, sys, threading
+sys.path.insert(0, {str(HERE)!r})
+NEW_MOUNTS, NEW_USER, NEW_NETWORK = 0x20000, 0x10000000, 0x40000000
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.unshare(NEW_NETWORK | NEW_MOUNTS) and libc.unshare(NEW_USER | NEW_NETWORK | NEW_MOUNTS):
+    sys.exit({NO_NAMESPACE})
+
+def link(is_up):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, 0x8914, struct.pack("16sh14x", b"lo", is_up))  # SIOCSIFFLAGS, IFF_UP
+
+link(True)
+import elsewhere
+"""
+"""The beginning of a program in a network of its own."""
+
+
+def apart(program: str) -> list[str]:
+    """What a program prints that runs in a network of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", APART + program], capture_output=True, text=True, timeout=LIMIT, check=False
+    )
+    if done.returncode == NO_NAMESPACE:
+        pytest.skip("no network of one's own can be made here")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
 
 
 def has_ended(pid: int, seconds: float = 10.0) -> bool:

@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import threading
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,10 +15,39 @@ from doomed import Doomed
 from kennel import Dog
 from programs import has_ended, run
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 @pytest.fixture
 def doomed(process_host):
     return process_host.spawn(Doomed)
+
+
+def ends_of_callers(host: elsewhere.Host, end: Callable[[], None]) -> list[Any]:
+    """How the calls of four threads that call again and again end when the host is ended."""
+    dog = host.spawn(Dog, "rex")
+    started = threading.Semaphore(0)
+    ends: list[Any] = []
+
+    def work() -> None:
+        try:
+            dog.bark()
+            started.release()
+            while True:
+                dog.bark()
+        except BaseException as error:
+            ends.append(error)
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for _ in workers:
+        started.acquire()
+    end()
+    for worker in workers:
+        worker.join()
+    return ends
 
 
 class TestClose:
@@ -123,58 +153,18 @@ class TestClose:
 
     def test_close_while_other_threads_call(self) -> None:
         host = elsewhere.Host()
-        dog = host.spawn(Dog, "rex")
-        started = threading.Semaphore(0)
-        ends: list[BaseException] = []
 
-        def work() -> None:
-            try:
-                dog.bark()
-                started.release()
-                while True:
-                    dog.bark()
-            except BaseException as error:
-                ends.append(error)
+        ends = ends_of_callers(host, host.close)
 
-        workers = [threading.Thread(target=work) for _ in range(4)]
-        for worker in workers:
-            worker.start()
-        for _ in workers:
-            started.acquire()
-
-        host.close()
-
-        for worker in workers:
-            worker.join()
         assert [(type(end), end.outcome) for end in ends] == [(elsewhere.HostClosed, "not_started")] * 4
 
     def test_kill_while_other_threads_call(self) -> None:
         host = elsewhere.Host()
-        dog = host.spawn(Dog, "rex")
-        started = threading.Semaphore(0)
-        ends: list[BaseException] = []
 
-        def work() -> None:
-            try:
-                dog.bark()
-                started.release()
-                while True:
-                    dog.bark()
-            except BaseException as error:
-                ends.append(error)
-
-        workers = [threading.Thread(target=work) for _ in range(4)]
-        for worker in workers:
-            worker.start()
-        for _ in workers:
-            started.acquire()
-
-        host.kill()
-
-        for worker in workers:
-            worker.join()
+        ends = ends_of_callers(host, host.kill)
         host.close()
-        assert {type(end) for end in ends} == {elsewhere.HostDied}
+
+        assert [type(end) for end in ends] == [elsewhere.HostDied] * 4
         assert sum(end.outcome == "unknown" for end in ends) <= 1
 
     def test_close_with_a_stream_that_nobody_reads(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
-import select
 import sys
 import threading
 from multiprocessing import forkserver, resource_tracker
@@ -17,7 +16,7 @@ import pytest
 import elsewhere
 from elsewhere import host_of, submit
 from kennel import Dog, error_of
-from programs import finish, start
+from programs import finish, has_ended, start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,19 +128,6 @@ def set_life(seconds: float) -> None:
     from elsewhere import _grants  # noqa: PLC0415 - what a host does not have before it grants
 
     _grants.LIFE = seconds
-
-
-def has_ended(pid: int) -> bool:
-    """Wait until a process has ended."""
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    look = select.poll()
-    look.register(descriptor, select.POLLIN)
-    ended = bool(look.poll(20_000))
-    os.close(descriptor)
-    return ended
 
 
 @pytest.fixture(params=["exec", "zygote"])

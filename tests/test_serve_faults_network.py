@@ -10,10 +10,7 @@ import contextlib
 import ctypes
 import socket
 import struct
-import subprocess
-import sys
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,48 +19,17 @@ import elsewhere
 from chaos import DOWN, UP, Between
 from kennel import error_of
 from ledgers import Ledger, connect, serve
+from programs import apart
 from visitors import KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-TESTS = str(Path(__file__).parent)
-NO_NAMESPACE = 77
 
 
 @pytest.fixture
 def server(ledger: Ledger) -> Iterator[elsewhere.Server]:
     with serve(ledger, concurrency=2) as server:
         yield server
-
-
-APART = f"""
-import ctypes, fcntl, os, socket, struct, sys, threading
-sys.path.insert(0, {TESTS!r})
-NEW_MOUNTS, NEW_USER, NEW_NETWORK = 0x20000, 0x10000000, 0x40000000
-libc = ctypes.CDLL(None, use_errno=True)
-if libc.unshare(NEW_NETWORK | NEW_MOUNTS) and libc.unshare(NEW_USER | NEW_NETWORK | NEW_MOUNTS):
-    sys.exit({NO_NAMESPACE})
-
-def link(is_up):
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        fcntl.ioctl(any_socket, 0x8914, struct.pack("16sh14x", b"lo", is_up))  # SIOCSIFFLAGS, IFF_UP
-
-link(True)
-import elsewhere
-"""
-"""The beginning of a program in a network of its own."""
-
-
-def apart(program: str) -> list[str]:
-    """What a program prints that runs in a network of its own."""
-    done = subprocess.run(
-        [sys.executable, "-c", APART + program], capture_output=True, text=True, timeout=25, check=False
-    )
-    if done.returncode == NO_NAMESPACE:
-        pytest.skip("no network of one's own can be made here")
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
 
 
 PARTITION = """

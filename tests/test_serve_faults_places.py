@@ -17,7 +17,7 @@ import pytest
 
 import elsewhere
 from kennel import Dog
-from test_serve_faults_network import apart
+from programs import apart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ import elsewhere
 from elsewhere import attribute, get, host_of, post, ref, submit
 from handing import Holder, in_a_thread, open_gate, wait_at
 from kennel import error_of
-from test_exposure_holes import SHOWN, WAYS, Coin, Vault
+from vaults import SHOWN, WAYS, Coin, Vault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
