@@ -522,25 +522,35 @@ def ring(*_):
     raise Enough
 
 
-def interrupt_forks() -> tuple[int, int]:
+def interrupt_forks(delays: list[float]) -> tuple[int, bool, list[int]]:
     handler, before, interrupted = signal.signal(signal.SIGALRM, ring), children(), 0
-    for number in range(40):
+    for delay in delays:
         try:
-            signal.setitimer(signal.ITIMER_REAL, 0.0003 * (number + 1))
+            signal.setitimer(signal.ITIMER_REAL, delay)
             elsewhere.Host(start="fork").close()
             signal.setitimer(signal.ITIMER_REAL, 0)
         except Enough:
             interrupted += 1
     signal.signal(signal.SIGALRM, handler)
+    is_masked = bool(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
     while children() - before:
         gc.collect()
         threading.Event().wait(0.01)
+    heard: list[int] = []
     with elsewhere.Host(start="fork") as host:
-        return interrupted, host.run(abs, -1)
+        host.run(lambda hear: hear(1), elsewhere.ref(heard.append))  # the thread that runs it is there again, too
+    return interrupted, is_masked, heard
 
 
-def test_interrupt_at_any_moment_of_a_fork_leaves_no_child(outer):
-    interrupted, works = outer.run(interrupt_forks)
+def test_interrupt_at_any_moment_of_a_fork_leaves_no_child_and_stops_nothing(outer):
+    interrupted, is_masked, heard = outer.run(interrupt_forks, [0.0001 * number for number in range(1, 120)])
 
     assert interrupted > 0
-    assert works == 1
+    assert not is_masked
+    assert heard == [1]
+
+
+def test_interrupt_of_the_first_start_of_a_program_leaves_no_child():
+    for number in range(1, 13):  # what the start imports is interrupted, too
+        with elsewhere.Host(start="exec") as host:
+            assert host.run(interrupt_forks, [0.0005 * number])[1:] == (False, [1])

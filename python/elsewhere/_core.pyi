@@ -4,7 +4,6 @@ Long because one compiled module has one stub.
 """
 
 import concurrent.futures
-import threading
 from collections.abc import (
     AsyncIterable,
     AsyncIterator,
@@ -230,7 +229,7 @@ class Ref:
 def _pass_on() -> None:
     """Pass calls on: the body of a thread that does."""
 
-def _end_relays(are_to_end: bool) -> bool:
+def _end_relays() -> bool:
     """Let the threads that have nothing to do end, before a fork. Gives whether there are any."""
 
 @final
@@ -416,14 +415,30 @@ def start_host(
 
 @final
 class HostFork:
-    """What this process and its fork share. The child calls `become_host`, the parent `adopt`, `start_forked_host`."""
+    """What this process and its fork share.
+
+    The engine's thread stands still from its making to `start_forked_host`: it need not be told from others, nor be
+    started for the host to be stopped for the fork.
+
+    After `fork` the child calls `become_host`, the parent `start_forked_host`.
+    """
 
     def __new__(cls, *, output: str, logs: bool, timeout: float) -> Self: ...
+    def fork(self) -> bool:
+        """Fork with `os.fork`. Gives whether this is the child, which the parent watches by then.
+
+        No step of Python's lies between, in which a signal's handler could raise something and leave a child that
+        nobody knows.
+        """
+
     def become_host(self) -> None:
         """In the child: the streams to the parent become stdin, stdout and stderr."""
 
-    def adopt(self, pid: int) -> None:
-        """In the parent: watch the child `pid`, which ends when nothing comes of it."""
+    def abandon(self) -> None:
+        """In the parent: let nothing be left of it."""
+
+def _fork_for_nothing() -> None:
+    """Fork for nothing: pools like OpenBLAS's, which numpy brings, end their threads when their process forks."""
 
 def start_forked_host(
     core: HostCore,
@@ -699,8 +714,7 @@ def _pickles(value: Any) -> bool: ...
 def _is_pickling_argument() -> bool: ...
 def _check_results() -> None: ...
 def _read_inherited() -> None: ...
-def _stop_service() -> threading.Thread | None: ...
-def _continue_service(is_there: bool) -> None: ...
+def _stop_service() -> None: ...
 def _flush_after_calls() -> None: ...
 def _tell_owner(*args: Any) -> bool: ...
 def _attend(*_signal: Any) -> None: ...
@@ -709,4 +723,5 @@ def _before_fork() -> None: ...
 def _after_fork_in_parent() -> None: ...
 def _after_fork_in_child() -> None: ...
 def _at_exit() -> None: ...
+def _end_solitude() -> None: ...
 def _forget_owner() -> None: ...

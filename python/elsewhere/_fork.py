@@ -11,7 +11,6 @@ service thread here.
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found] # `signal` would cost 4 ms of imports
-import _thread
 import contextlib
 import gc
 import os
@@ -23,17 +22,19 @@ from . import _core, _errors, _host_main, _pickle, _threads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any, NoReturn
 
     from ._host import Host
 
-GLANCE = 0.001
-PATIENCE = 1.0
-"""Seconds that the service thread may take to come back from a callback."""
+GLANCE = 0.0001
+"""Seconds between two looks whether they have ended."""
 
-SERVICE = "elsewhere-service"
-"""The name of that thread."""
+PATIENCE = 1.0
+"""Seconds that the library's threads may take to come back from a callback."""
+
+OWN = ("elsewhere-service", "elsewhere-relay-")
+"""What the names of the threads begin with that can be ended for a fork."""
 
 _kept: list[object] = []
 """What the parent had and its fork must not drop: the drop of a stream, say, would close a descriptor."""
@@ -61,24 +62,33 @@ def start(
         for cls in type(obj).__mro__:
             _pickle.know_class(cls)
     label = "the host" if name is None else f"host {name!r}"
+    fork = None
     try:
-        with _alone(label):
-            fork = _core.HostFork(output=output, logs=logs, timeout=timeout)
-            others = _fork(fork, objects, concurrency=concurrency, logs=logs)
-        if others:
-            raise _refusal(others, label)
-    except OSError as error:
-        raise _errors._host_start_error(str(error), label, "") from error
-    _core.start_forked_host(
-        host,
-        fork,
-        name=name,
-        configuration=configuration,
-        timeout=timeout,
-        heartbeat=heartbeat,
-        make_shower=make_shower,
-        inherited=objects,
-    )
+        try:
+            others = _end_own_threads()
+            if not others:
+                fork = _core.HostFork(output=output, logs=logs, timeout=timeout)
+                others = _threads.others(but_pool=True) or _fork(fork, objects, concurrency=concurrency, logs=logs)
+        except OSError as error:
+            raise _errors._host_start_error(str(error), label, "") from error
+        finally:
+            _core._end_solitude()  # one step, which knows what was begun: a signal's handler may raise between any two
+        if fork is None or others:
+            _refuse(others, label)
+        _core.start_forked_host(
+            host,
+            fork,
+            name=name,
+            configuration=configuration,
+            timeout=timeout,
+            heartbeat=heartbeat,
+            make_shower=make_shower,
+            inherited=objects,
+        )
+    except BaseException:
+        if fork is not None:
+            fork.abandon()  # now, and not when the last frame is gone that has it
+        raise
 
 
 def _code_of_main() -> Iterator[object]:
@@ -103,66 +113,40 @@ def _with_inner(cls: type) -> Iterator[type]:
 # Before the fork: alone in the process.
 
 
-@contextlib.contextmanager
-def _alone(label: str) -> Generator[None]:
-    """A block in which no other thread runs than this one and the engine's, which `os.fork` stops."""
-    others = [name for name in _threads.of_python() if name != SERVICE]
+def _end_own_threads() -> list[str]:
+    """End the threads that work for the library. Gives the names of others, and of those that are busy."""
+    others = [name for name in _threads.of_python() if not name.startswith(OWN)]
     if others:
-        raise _refusal(others, label)
-    service = _core._stop_service()
-    is_service = service is not None and service.ident == _thread.get_ident()
-    if service is not None and not is_service:
-        service.join(PATIENCE)
-    is_there = service is not None and service.is_alive()
+        return others
+    _core._stop_service()
     end = time.monotonic() + PATIENCE
-    while _core._end_relays(True) and time.monotonic() < end:
-        time.sleep(GLANCE)
-    try:
-        is_busy = is_there and not is_service
-        others = [f"{SERVICE} (busy with a callback)"] if is_busy else _threads.others(but_pool=True)
-        if others:
-            raise _refusal(others, label)
-        _core._before_fork()  # here already, or the engine's thread would be started for the host, and be stopped again
-        try:
-            yield
-        finally:
-            _core._after_fork_in_parent()
-    finally:
-        _threads.reap()
-        _core._end_relays(False)
-        if service is not None:
-            _core._continue_service(is_there)
+    while (_core._end_relays() or _threads.of_python()) and time.monotonic() < end:
+        time.sleep(GLANCE)  # CPython up to 3.12 takes a thread for ended when an interrupt comes while it is joined
+    return [f"{name} (busy with a callback)" for name in _threads.of_python()]
 
 
-def _refusal(others: list[str], label: str) -> Exception:
+def _refuse(others: list[str], label: str) -> NoReturn:
     reason = (
         f"it cannot be forked while other threads run ({', '.join(others)}): a fork has only the calling "
         f"thread, and what the others hold stays locked in it. End them first, or use start='exec'"
     )
-    return _errors._host_start_error(reason, label, "")
+    raise _errors._host_start_error(reason, label, "")
 
 
 def _fork(fork: _core.HostFork, objects: Sequence[object], *, concurrency: str | int, logs: bool) -> list[str]:
-    """Fork, and see to it that the child is watched before any signal comes. Does not return in the child.
+    """Fork, with all signals put off: the child would run the parent's handlers. Does not return in the child.
 
-    Gives the names of threads that were taken for a pool and did not end with the fork; there is no child then.
+    Gives the names of threads that were taken for a pool and did not end with the fork: the child is of no use then.
     """
     for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()  # type: ignore[union-attr] # what lies there would be written twice
-    mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
+    mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, ())  # by itself: what blocks runs handlers, which may raise
     try:
-        pid = _threads.quietly(os.fork)
-        if pid == 0:
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
+        if _threads.quietly(fork.fork):
             _be_a_host(fork, objects, concurrency=concurrency, logs=logs)
-        others = _threads.of_libraries()
-        if others:
-            os.kill(pid, _signal.SIGKILL)
-            with contextlib.suppress(ChildProcessError):  # somebody's handler of SIGCHLD was faster
-                os.waitpid(pid, 0)
-        else:
-            fork.adopt(pid)
-        return others
+        return _threads.of_libraries()
     finally:
         _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
 

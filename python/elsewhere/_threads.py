@@ -6,7 +6,6 @@ A zygote imports this before its first fork, so it imports nothing that is not t
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found] # built in, as `posix` is: `signal` and `os` would be imports
 import _thread
 import posix
 import sys
@@ -17,6 +16,9 @@ from . import _core
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeVar
+
+    T = TypeVar("T")
 
 WATCH_THREAD = "elsewhere-watch"
 """What the system calls the engine's thread, which is stopped by the hooks of forks."""
@@ -26,10 +28,6 @@ MOMENT = 0.05
 
 GLANCE = 0.0001
 """Seconds between two looks whether it is."""
-
-_probes: list[int] = []
-"""Forks for nothing that are not reaped yet. What they take to end is time for something else."""
-
 
 IS_WARNED: bool = sys.version_info >= (3, 12)
 """Whether CPython warns of forks beside threads."""
@@ -41,7 +39,7 @@ POOL_SETTINGS = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS")
 def others(*, but_pool: bool = False) -> list[str]:
     """The names of the threads that run beside this one, Python's own or else those of libraries.
 
-    With `but_pool` none of the pool that numpy brings, which the fork will end: who forks looks again. `reap()` later.
+    With `but_pool` none of the pool that numpy brings, which the fork will end: who forks looks again.
     """
     names = of_python()
     if names:
@@ -66,10 +64,10 @@ def _pool_size() -> int:
 def of_python() -> list[str]:
     """The names of Python's threads beside this one."""
     threading = sys.modules.get("threading")
-    if threading is not None:
-        this = _thread.get_ident()
-        return [thread.name for thread in threading.enumerate() if thread.ident != this]
-    return []
+    if threading is None:
+        return []
+    this = _thread.get_ident()
+    return [thread.name for thread in threading.enumerate() if thread.ident != this]
 
 
 def of_libraries() -> list[str]:
@@ -88,28 +86,11 @@ def _seen() -> list[str]:
 
 
 def probe() -> None:
-    """Fork once for nothing: pools like OpenBLAS's, which numpy brings, end their threads when their process forks."""
-    mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
-    try:
-        pid = quietly(posix.fork)
-        if pid == 0:
-            posix._exit(0)
-        _probes.append(pid)  # whatever came meanwhile
-    finally:
-        _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
+    """End the threads that end with any fork."""
+    quietly(_core._fork_for_nothing)
 
 
-def reap() -> None:
-    """Wait for the forks for nothing, which have had their effect before they began."""
-    while _probes:
-        try:  # noqa: SIM105 - contextlib would be an import
-            posix.waitpid(_probes[-1], 0)
-        except ChildProcessError:
-            pass  # somebody's handler of SIGCHLD was faster
-        _probes.pop()
-
-
-def quietly(fork: Callable[[], int]) -> int:
+def quietly(fork: Callable[[], T]) -> T:
     """Fork without CPython's warning of forks beside threads: it counts those that the fork itself ends."""
     if not IS_WARNED:
         return fork()

@@ -63,7 +63,6 @@ def _preload(pipe: int, settings: dict[str, Any]) -> str | None:
         _host_main.BOOTSTRAP.configure({key: value for key, value in settings.items() if key != "directory"})
         if _core._other_threads() and not _threads.of_python():
             _threads.probe()
-            _threads.reap()
     except BaseException as error:  # noqa: BLE001 - the host that is executed instead tells it, whatever it is
         reason = f"it cannot be made ready ({type(error).__name__}: {error})"
     finally:

@@ -57,6 +57,30 @@ pub(crate) fn generation() -> u32 {
     GENERATION.load(Ordering::Relaxed) // changes only while the process has one thread
 }
 
+/// The watch thread stands still until this is dropped: what is made for a fork meanwhile does not start it.
+#[derive(Debug)]
+pub struct Stillness(());
+
+impl Stillness {
+    /// Stops the watch thread.
+    #[must_use]
+    pub fn begin() -> Self {
+        let _ = watch::pause();
+        Self(())
+    }
+
+    /// In a forked child, whose thread was never stopped.
+    pub fn forget(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Stillness {
+    fn drop(&mut self) {
+        watch::resume();
+    }
+}
+
 /// To be called right before a fork, on the forking thread.
 pub fn prepare() {
     OPEN.set(watch::pause());

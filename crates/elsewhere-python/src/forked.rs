@@ -4,26 +4,38 @@
 //! forked and what a child has to forget (`elsewhere._fork`).
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
+use elsewhere_engine::fork::Stillness;
 use elsewhere_engine::{HostCommand, HostProcess, StartError};
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
+use rustix::io::retry_on_intr;
+use rustix::process::{Pid, WaitOptions, waitpid};
 
 use crate::home::Wanted;
 use crate::host::{self, Configuration, HostCore};
 use crate::{deadline, memory, peer, service};
 
-/// What this process and its fork share. The child calls `become_host`, the parent `adopt`, `start_forked_host`.
+/// How long a child that was killed may take to be gone.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What this process and its fork share. The engine's thread stands still from its making to `start_forked_host`: it need
+/// not be told from others, nor be started for the host to be stopped for the fork.
+///
+/// After `fork` the child calls `become_host`, the parent `start_forked_host`.
 #[pyclass(frozen, module = "elsewhere._core")]
 pub(crate) struct HostFork {
     stage: Mutex<Stage>,
 }
 
 enum Stage {
-    Prepared(elsewhere_engine::HostFork, Wanted),
+    Prepared(elsewhere_engine::HostFork, Wanted, Stillness),
+    /// In the child.
+    Forked(elsewhere_engine::HostFork),
     /// Its drop ends the child.
-    Adopted(Result<HostProcess, StartError>, Wanted),
+    Adopted(Result<HostProcess, StartError>, Wanted, Stillness),
     Used,
 }
 
@@ -47,26 +59,61 @@ impl HostFork {
         command.shares_memory = memory::is_wanted();
         command.start_timeout = deadline::duration(deadline::checked(timeout)?);
         let wanted = Wanted::new(&mut command, output, logs)?;
+        let stillness = Stillness::begin();
         let fork = command
             .prepare_fork(service::process_inbox(), host::here(py))
             .map_err(|error| PyOSError::new_err(error.to_string()))?;
-        Ok(Self { stage: Mutex::new(Stage::Prepared(fork, wanted)) })
+        Ok(Self { stage: Mutex::new(Stage::Prepared(fork, wanted, stillness)) })
+    }
+
+    /// Fork with `os.fork`. Gives whether this is the child, which the parent watches by then: no step of Python's lies
+    /// between, in which a signal's handler could raise something and leave a child that nobody knows.
+    fn fork(&self, py: Python<'_>) -> PyResult<bool> {
+        let Stage::Prepared(fork, wanted, stillness) = self.take() else { return Err(used_up()) };
+        let pid: u32 = py.import("posix")?.call_method0("fork")?.extract()?;
+        let (stage, is_child) = if pid == 0 {
+            std::mem::forget(wanted); // the parent's
+            stillness.forget();
+            (Stage::Forked(fork), true)
+        } else {
+            (Stage::Adopted(fork.adopt(pid), wanted, stillness), false)
+        };
+        *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = stage;
+        Ok(is_child)
     }
 
     /// In the child: the streams to the parent become stdin, stdout and stderr.
     fn become_host(&self) -> PyResult<()> {
-        let Stage::Prepared(fork, wanted) = self.take() else { return Err(used_up()) };
-        std::mem::forget(wanted); // the parent's
+        let Stage::Forked(fork) = self.take() else { return Err(used_up()) };
         Ok(fork.become_host()?)
     }
 
-    /// In the parent: watch the child `pid`, which ends when nothing comes of it.
-    fn adopt(&self, pid: u32) -> PyResult<()> {
-        let Stage::Prepared(fork, wanted) = self.take() else { return Err(used_up()) };
-        let adopted = Stage::Adopted(fork.adopt(pid), wanted);
-        *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = adopted;
-        Ok(())
+    /// In the parent: let nothing be left of it.
+    fn abandon(&self, py: Python<'_>) {
+        match self.take() {
+            Stage::Adopted(Ok(process), _wanted, stillness) => py.detach(|| {
+                drop(stillness); // the thread that reaps
+                process.kill();
+                let _ = process.wait(Some(PATIENCE)); // it is killed, and reaped when it can be
+            }),
+            other => py.detach(|| drop(other)),
+        }
     }
+}
+
+/// Fork for nothing: pools like OpenBLAS's, which numpy brings, end their threads when their process forks.
+#[pyfunction]
+pub(crate) fn _fork_for_nothing(py: Python<'_>) -> PyResult<()> {
+    let posix = py.import("posix")?;
+    let pid: i32 = posix.call_method0("fork")?.extract()?;
+    if pid == 0 {
+        posix.call_method1("_exit", (0,))?;
+    }
+    if let Some(pid) = Pid::from_raw(pid) {
+        // Somebody's handler of SIGCHLD may be faster.
+        let _ = py.detach(|| retry_on_intr(|| waitpid(Some(pid), WaitOptions::empty())));
+    }
+    Ok(())
 }
 
 /// Configure a child that was adopted; `core` becomes its Host.
@@ -87,7 +134,8 @@ pub(crate) fn start_forked_host<'py>(
     inherited: &Bound<'py, PyList>,
 ) -> PyResult<()> {
     peer::sweep(py);
-    let Stage::Adopted(launched, wanted) = fork.take() else { return Err(used_up()) };
+    let Stage::Adopted(launched, wanted, stillness) = fork.take() else { return Err(used_up()) };
+    drop(stillness);
     host::begin(
         py,
         core,

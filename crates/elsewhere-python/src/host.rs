@@ -445,10 +445,9 @@ pub(crate) fn begin<'py>(
     Traits::give(&peer, name, heartbeat);
     let begun = told.and_then(|()| wanted.begin(py, &peer, name, make_shower));
     let configured = begun.and_then(|()| configure(py, &peer, settings, timeout));
-    if let Err(error) = configured {
-        return Err(configuration_failed(py, &peer, &process, &error));
-    }
-    HostCore::attach(core, &peer)
+    // With the rest: an interrupt may come here, too, and would leave a process that is nobody's.
+    let attached = configured.and_then(|()| HostCore::attach(core, &peer));
+    attached.map_err(|error| configuration_failed(py, &peer, &process, &error))
 }
 
 /// Why a process did not become a host.

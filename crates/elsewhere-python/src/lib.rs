@@ -6,7 +6,7 @@
 //!
 //! * no Python code runs and no `Py` is dropped while one of our locks is held;
 //! * every wait detaches from the interpreter first;
-//! * threads made by Rust never come here.
+//! * threads made by Rust never come here, but for one that the main thread waits for (threads).
 
 mod abilities;
 mod answer;
@@ -63,6 +63,7 @@ mod service;
 mod serving;
 mod stream;
 mod submit;
+mod threads;
 mod turns;
 mod verbs;
 mod verdicts;
@@ -82,7 +83,7 @@ mod _core {
         },
         coroutines::Running,
         deadline::Deadline,
-        forked::{HostFork, start_forked_host},
+        forked::{_fork_for_nothing, HostFork, start_forked_host},
         future::Future,
         guests::{
             _add_guest, _calling_link, _dismiss_guests, _held_by, _listen_for_guests, _note_sibling, _remove_guest,
@@ -91,7 +92,9 @@ mod _core {
         home::{_flush_after_calls, _tell_owner, HomeQueue},
         host::{HostCore, adopt_owner, start_host, start_local_host},
         lane::TaskLane,
-        lifecycle::{_after_fork_in_child, _after_fork_in_parent, _at_exit, _before_fork, _forget_owner},
+        lifecycle::{
+            _after_fork_in_child, _after_fork_in_parent, _at_exit, _before_fork, _end_solitude, _forget_owner,
+        },
         loop_queue::LoopQueue,
         memory::share_memory,
         pickling::{
@@ -105,7 +108,7 @@ mod _core {
         returns::{_declare_returns, _return_mark, ReturnMark},
         running::_attend,
         server::{_new_socket_path, _serve_crew, ServerCore},
-        service::{_continue_service, _serve_process, _stop_service},
+        service::{_serve_process, _stop_service},
         serving::{end_lane, is_loop_shared, serve_as_worker, serve_once, serve_owner},
         stream::Stream,
         verbs::{

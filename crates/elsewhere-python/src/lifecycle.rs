@@ -103,6 +103,14 @@ pub(crate) fn _after_fork_in_parent() {
     fork::parent();
 }
 
+/// Go on with what was stopped for a fork of this process, whatever of it was: the threads that pass calls on, the service
+/// thread.
+#[pyfunction]
+pub(crate) fn _end_solitude(py: Python<'_>) -> PyResult<()> {
+    relays::go_on();
+    service::go_on(py)
+}
+
 /// Forget what belongs to the parent: right after a fork, in the child. Inherited descriptors are covered by /dev/null,
 /// since a socket left open here would hide the parent's death from its hosts.
 #[pyfunction]

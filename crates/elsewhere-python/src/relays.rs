@@ -15,13 +15,13 @@ use std::time::Duration;
 use elsewhere_engine::{Inbox, Incoming, Lane as LaneOfLink, Taker, Work};
 use elsewhere_proto::{LaneId, ObjectId};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::PyTuple;
 
 use crate::lane::{self, Lane};
 use crate::peer::{self, Peer};
 use crate::proxy::Proxy;
 use crate::serving::{self, Concurrency};
-use crate::{handing, lifecycle, service, stream};
+use crate::{handing, lifecycle, service, stream, threads};
 
 /// How long a thread waits for its next call.
 const LINGER: Duration = Duration::from_millis(200);
@@ -82,15 +82,8 @@ fn start_spare(py: Python<'_>) {
         return;
     }
     let number = THREADS.fetch_add(1, Ordering::SeqCst); // SeqCst: no hot path; so everywhere here
-    let start = || -> PyResult<()> {
-        let kwargs = PyDict::new(py);
-        kwargs.set_item("target", py.import("elsewhere._core")?.getattr("_pass_on")?)?;
-        kwargs.set_item("name", format!("elsewhere-relay-{}", number + 1))?;
-        kwargs.set_item("daemon", true)?;
-        py.import("threading")?.getattr("Thread")?.call((), Some(&kwargs))?.call_method0("start")?;
-        Ok(())
-    };
-    if let Err(error) = start() {
+    let started = threads::start(py, "_pass_on", PyTuple::empty(py), &format!("elsewhere-relay-{}", number + 1));
+    if let Err(error) = started {
         THREADS.fetch_sub(1, Ordering::SeqCst);
         lifecycle::report(py, &error, "no thread can be started to pass calls on; this one does");
         while let Some(work) = inbox().try_take(&mut Taker::Any) {
@@ -145,12 +138,15 @@ fn run(py: Python<'_>, work: Work) {
 
 /// Let the threads that have nothing to do end, before a fork. Gives whether there are any.
 #[pyfunction]
-pub(crate) fn _end_relays(are_to_end: bool) -> bool {
-    ARE_TO_END.store(are_to_end, Ordering::SeqCst);
-    if are_to_end {
-        inbox().wake_all();
-    }
+pub(crate) fn _end_relays() -> bool {
+    ARE_TO_END.store(true, Ordering::SeqCst);
+    inbox().wake_all();
     THREADS.load(Ordering::SeqCst) > 0
+}
+
+/// Threads that have nothing to do may stay again.
+pub(crate) fn go_on() {
+    ARE_TO_END.store(false, Ordering::SeqCst);
 }
 
 /// Until it is dropped, calls of this thread are made in the lane of the call that is passed on.

@@ -25,7 +25,7 @@ use crate::coroutines::{self, Place};
 use crate::exposure::Exposure;
 use crate::peer::{self, Peer};
 use crate::serving::{self, Concurrency};
-use crate::{answer, chain, connecting, deadline, host, lifecycle, returns, service};
+use crate::{answer, chain, connecting, deadline, host, lifecycle, returns, service, threads};
 
 /// How long to look away while other threads finish what they are doing.
 const GLANCE: Duration = Duration::from_micros(500);
@@ -155,16 +155,13 @@ impl Served {
 
     fn start_worker(self: &Arc<Self>, py: Python<'_>) -> PyResult<()> {
         let number = self.workers.fetch_add(1, Ordering::SeqCst);
-        let start = || -> PyResult<()> {
-            let kwargs = PyDict::new(py);
-            kwargs.set_item("target", py.import("elsewhere._core")?.getattr("_serve_crew")?)?;
-            kwargs.set_item("args", (self.id,))?;
-            kwargs.set_item("name", format!("elsewhere-server-{}", number + 1))?;
-            kwargs.set_item("daemon", true)?;
-            py.import("threading")?.getattr("Thread")?.call((), Some(&kwargs))?.call_method0("start")?;
-            Ok(())
-        };
-        start().inspect_err(|_| {
+        let started = threads::start(
+            py,
+            "_serve_crew",
+            (self.id,).into_pyobject(py)?,
+            &format!("elsewhere-server-{}", number + 1),
+        );
+        started.inspect_err(|_| {
             self.workers.fetch_sub(1, Ordering::SeqCst);
         })
     }

@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use elsewhere_engine::{ChainSeat, Inbox, Work};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::PyTuple;
 
 use crate::coroutines::{self, Running};
 use crate::future::Future;
 use crate::peer::{self, Peer};
-use crate::{calls_in, chain, errands, guests, home, host, lifecycle, producing, relays, running, server, turns};
+use crate::{
+    calls_in, chain, errands, guests, home, host, lifecycle, producing, relays, running, server, threads, turns,
+};
 
 /// The inbox of everything that is not a host's main loop or a local host.
 pub(crate) fn process_inbox() -> Arc<Inbox> {
@@ -28,51 +30,65 @@ pub(crate) fn ensure_for(py: Python<'_>, peer: &Peer) -> PyResult<()> {
     if Arc::ptr_eq(peer.link.inbox(), &process_inbox()) { ensure(py) } else { Ok(()) }
 }
 
-/// Whether the service thread was started in this process.
+/// Whether the service thread was started in this process, and has not ended.
 static STARTED: AtomicBool = AtomicBool::new(false);
-/// Whether it is to end.
+/// Whether it is to end, and that none may begin.
 static IS_TO_END: AtomicBool = AtomicBool::new(false);
-static THREAD: Mutex<Option<Py<PyAny>>> = Mutex::new(None);
+/// Held to say that it is not to end after all, and by the thread that ends, so that one of both has the last word.
+static LAST_WORD: Mutex<()> = Mutex::new(());
+/// Whether it is to be there again when that is over.
+static IS_WANTED: AtomicBool = AtomicBool::new(false);
 
 /// Starts the service thread, once.
 pub(crate) fn ensure(py: Python<'_>) -> PyResult<()> {
-    if STARTED.swap(true, Ordering::SeqCst) {
-        return Ok(()); // SeqCst: one thread of all starts it; this is no hot path
+    if STARTED.load(Ordering::SeqCst) {
+        return Ok(()); // SeqCst: this is no hot path
     }
-    let start = || -> PyResult<()> {
-        let kwargs = PyDict::new(py);
-        kwargs.set_item("target", py.import("elsewhere._core")?.getattr("_serve_process")?)?;
-        kwargs.set_item("name", "elsewhere-service")?;
-        kwargs.set_item("daemon", true)?;
-        let thread = py.import("threading")?.getattr("Thread")?.call((), Some(&kwargs))?;
-        thread.call_method0("start")?;
-        let before = THREAD.lock().unwrap_or_else(PoisonError::into_inner).replace(thread.unbind());
-        drop(before);
-        Ok(())
-    };
-    start().inspect_err(|_| STARTED.store(false, Ordering::SeqCst))
-}
-
-/// Let the service thread end after what it is doing. Gives it; None where there is none.
-#[pyfunction]
-pub(crate) fn _stop_service(py: Python<'_>) -> Option<Py<PyAny>> {
-    if !STARTED.load(Ordering::SeqCst) {
-        return None;
-    }
-    IS_TO_END.store(true, Ordering::SeqCst); // before the wake, which it looks after
-    process_inbox().push(Work::Completed(NOTHING));
-    THREAD.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|thread| thread.clone_ref(py))
-}
-
-/// Go on after `_stop_service`: with the same thread if `is_there`, else with a new one.
-#[pyfunction]
-pub(crate) fn _continue_service(py: Python<'_>, is_there: bool) -> PyResult<()> {
-    IS_TO_END.store(false, Ordering::SeqCst);
-    if is_there {
+    if IS_TO_END.load(Ordering::SeqCst) {
+        IS_WANTED.store(true, Ordering::SeqCst);
         return Ok(());
     }
-    STARTED.store(false, Ordering::SeqCst);
-    ensure(py)
+    if STARTED.swap(true, Ordering::SeqCst) {
+        return Ok(()); // one thread of all starts it
+    }
+    threads::start(py, "_serve_process", PyTuple::empty(py), "elsewhere-service")
+        .inspect_err(|_| STARTED.store(false, Ordering::SeqCst))
+}
+
+fn last_word() -> MutexGuard<'static, ()> {
+    LAST_WORD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Let the service thread end after what it is doing, and let none begin.
+#[pyfunction]
+pub(crate) fn _stop_service() {
+    IS_TO_END.store(true, Ordering::SeqCst); // before the wake, which it looks after
+    if STARTED.load(Ordering::SeqCst) {
+        IS_WANTED.store(true, Ordering::SeqCst);
+        process_inbox().push(Work::Completed(NOTHING));
+    }
+}
+
+/// Goes on after `_stop_service`, if that was: with the same thread if it is still there, else with a new one.
+pub(crate) fn go_on(py: Python<'_>) -> PyResult<()> {
+    {
+        let _last_word = last_word();
+        IS_TO_END.store(false, Ordering::SeqCst);
+    }
+    if IS_WANTED.swap(false, Ordering::SeqCst) { ensure(py) } else { Ok(()) }
+}
+
+/// Whether the service thread ends now.
+fn is_over() -> bool {
+    if !IS_TO_END.load(Ordering::SeqCst) {
+        return false;
+    }
+    let _last_word = last_word();
+    let is_over = IS_TO_END.load(Ordering::SeqCst);
+    if is_over {
+        STARTED.store(false, Ordering::SeqCst);
+    }
+    is_over
 }
 
 /// What waits for the service thread of a forked child's parent is the parent's to do.
@@ -89,13 +105,14 @@ pub(crate) fn forget_work() {
 pub(crate) fn forget_thread() {
     STARTED.store(false, Ordering::SeqCst);
     IS_TO_END.store(false, Ordering::SeqCst);
+    IS_WANTED.store(false, Ordering::SeqCst);
 }
 
 /// Serve the process's inbox until told to end: the body of the service thread.
 #[pyfunction]
 pub(crate) fn _serve_process(py: Python<'_>) {
     let inbox = process_inbox();
-    while !IS_TO_END.load(Ordering::SeqCst) {
+    while !is_over() {
         let work = py.detach(|| inbox.wait(None));
         if let Some(work) = work.and_then(|work| relays::take(py, work)) {
             handle(py, work);

@@ -21,11 +21,11 @@ use elsewhere_engine::{Alarm, Inbox, InboxWake, Lane, Taker, Work};
 use elsewhere_proto::{Capabilities, ErrorKind, Outcome, Want};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTuple};
 
 use crate::call::is_main_thread;
 use crate::peer::{self, Peer};
-use crate::{answer, class_info, coroutines, guests, lifecycle, service};
+use crate::{answer, class_info, coroutines, guests, lifecycle, service, threads};
 
 /// A tick so long that only a signal ends a wait before its time: an idle host has no wake-ups.
 const SIGNALS_ONLY: Duration = Duration::from_secs(86_400);
@@ -271,18 +271,11 @@ fn wait_on_main(py: Python<'_>, owner: &Arc<Peer>, patience: Duration, beside: O
     })
 }
 
-/// Starts one more worker thread. By Python: threads that Rust makes run none.
+/// Starts one more worker thread.
 fn start_worker(py: Python<'_>) -> PyResult<()> {
     let number = WORKERS.fetch_add(1, Ordering::SeqCst); // SeqCst: no hot path
-    let start = || -> PyResult<()> {
-        let kwargs = PyDict::new(py);
-        kwargs.set_item("target", py.import("elsewhere._core")?.getattr("serve_as_worker")?)?;
-        kwargs.set_item("name", format!("elsewhere-{}", number + 1))?;
-        kwargs.set_item("daemon", true)?;
-        py.import("threading")?.getattr("Thread")?.call((), Some(&kwargs))?.call_method0("start")?;
-        Ok(())
-    };
-    start().inspect_err(|_| {
+    let started = threads::start(py, "serve_as_worker", PyTuple::empty(py), &format!("elsewhere-{}", number + 1));
+    started.inspect_err(|_| {
         WORKERS.fetch_sub(1, Ordering::SeqCst); // SeqCst: no hot path
     })
 }
