@@ -11,7 +11,7 @@ service thread here.
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found] # `signal` would cost 4 ms of imports
-import contextlib
+import contextvars  # here, and not in each child
 import gc
 import os
 import sys
@@ -138,9 +138,7 @@ def _fork(fork: _core.HostFork, objects: Sequence[object], *, concurrency: str |
 
     Gives the names of threads that were taken for a pool and did not end with the fork: the child is of no use then.
     """
-    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            stream.flush()  # type: ignore[union-attr] # what lies there would be written twice
+    _flush(sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)  # what lies there would be written twice
     mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, ())  # by itself: what blocks runs handlers, which may raise
     try:
         _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
@@ -165,8 +163,6 @@ def _be_a_host(fork: _core.HostFork, objects: Sequence[object], *, concurrency: 
         _core.adopt_owner(concurrency)
         _set_stream("stdin", 0, "r")
         _unblock_signals()
-        import contextvars
-
         contextvars.Context().run(_host_main.serve)
         code = 0
     except BaseException as error:  # noqa: BLE001 - nothing may get to the parent's frames
@@ -198,10 +194,11 @@ def _forget_parent(*, logs: bool) -> None:
 
 def _set_stream(name: str, descriptor: int, mode: str) -> None:
     """Make a standard stream anew: what stands for it may be anything, and holds what the parent read ahead."""
-    stream = None
-    with contextlib.suppress(OSError):  # the parent has none
-        errors = "backslashreplace" if name == "stderr" else None
+    errors = "backslashreplace" if name == "stderr" else None
+    try:
         stream = open(descriptor, mode, buffering=1, errors=errors, closefd=False)  # noqa: SIM115 - it stays
+    except OSError:  # the parent has none
+        stream = None
     for known in (name, f"__{name}__"):
         setattr(sys, known, stream)
 
@@ -281,6 +278,12 @@ def _finish() -> None:
     if threading is not None:
         threading._shutdown()
     atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError, AttributeError):
+    _flush(sys.stdout, sys.stderr)
+
+
+def _flush(*streams: Any) -> None:
+    for stream in streams:
+        try:  # noqa: SIM105 - contextlib would be an import
             stream.flush()
+        except (OSError, ValueError, AttributeError):
+            pass  # it is nobody's, or closed

@@ -7,13 +7,13 @@ the objects reduce themselves to `(_core._reference, (index,))`; outside they re
 
 from __future__ import annotations
 
+import _pickle as pickle  # what `pickle` is made of: that would import `re` and `enum`, and takes longer than a host
 import copyreg
 import io
 import os
-import pickle
 import sys
 import types
-from pickle import PickleBuffer
+from _pickle import PickleBuffer
 
 from . import _core, _shared
 
@@ -349,7 +349,7 @@ def loads(data: bytes | memoryview, buffers: Iterator[Any] | None = None) -> Any
     """Unpickle `data`, which the peer of an authenticated connection sent."""
     if inherited or (type(data) is bytes and b"cloudpickle.cloudpickle" in data):
         return _Unpickler(io.BytesIO(data), buffers=buffers).load()
-    return pickle.loads(data, buffers=buffers)  # noqa: S301 - bytes come from an authenticated peer
+    return pickle.loads(data, buffers=buffers)  # bytes come from an authenticated peer
 
 
 _MOVED = (("pathlib._local", "pathlib"), ("numpy._core", "numpy.core"), ("numpy.core", "numpy._core"))

@@ -569,7 +569,7 @@ impl Peer {
 
     /// Remembers the Host object, weakly.
     pub(crate) fn set_host_object(&self, host: &Bound<'_, PyAny>) -> PyResult<()> {
-        let weak = host.py().import("weakref")?.getattr("ref")?.call1((host,))?.unbind();
+        let weak = host.py().import("_weakref")?.getattr("ref")?.call1((host,))?.unbind();
         let before = self.host_object.lock().unwrap_or_else(PoisonError::into_inner).replace(weak);
         drop(before);
         Ok(())
