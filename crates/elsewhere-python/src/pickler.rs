@@ -108,7 +108,7 @@ impl Pickler {
         let collect = Bound::new(py, Collector::default())?;
         let kwargs = PyDict::new(py);
         kwargs.set_item(intern!(py, "buffer_callback"), &collect)?;
-        let pickler = PICKLER.import(py, "pickle", "Pickler")?.call((&file, 5), Some(&kwargs))?;
+        let pickler = PICKLER.import(py, "_pickle", "Pickler")?.call((&file, 5), Some(&kwargs))?;
         let reducers = py.import("elsewhere._pickle")?.getattr("reducers_of")?;
         let table = reducers.call1((manner.is_argument, manner.is_sharing))?;
         pickler.setattr(intern!(py, "dispatch_table"), table)?;

@@ -306,7 +306,7 @@ fn module(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
 
 fn pickle_loads(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    LOADS.import(py, "pickle", "loads")
+    LOADS.import(py, "_pickle", "loads")
 }
 
 /// What a proxy or a `ref(x)` reduces to inside a pickle of ours.
