@@ -14,6 +14,8 @@
 //! * Where several threads take calls (a shared inbox beside the seats), a call that one of them took but has not begun
 //!   is noted as [`Opening`], and until it has begun no seat hands out a later call of its lane and chain. It has begun
 //!   at the latest when that thread sits down in the chain: code of the user's waits, for what may need the later ones.
+//! * A call that went on from the inbox of its link to another one came before those that are still in the first. One
+//!   that is on its way there when a thread sits down goes to the seat, behind those before it.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicIsize, AtomicU64, AtomicUsize, Ordering};
@@ -68,6 +70,18 @@ impl Chains {
         Self { seats: Vec::new(), inboxes: Vec::new(), opening: Vec::new() }
     }
 
+    /// Where the innermost thread sits that waits in the chain of a call, on the same link if one does.
+    fn seat_for(&mut self, incoming: &Incoming) -> Option<&mut Seat> {
+        let (chain, link) = (incoming.call.chain, incoming.link.id());
+        let of_chain = |seat: &Seat| seat.chain == chain && chain != ChainId(0);
+        let at = (self.seats.iter().rposition(|seat| of_chain(seat) && seat.link == link))
+            .or_else(|| self.seats.iter().rposition(of_chain))?;
+        // The same thread may sit further in by now, and look there alone.
+        let waker = &self.seats[at].waker;
+        let innermost = self.seats.iter().rposition(|seat| of_chain(seat) && seat.waker.is(waker)).unwrap_or(at);
+        self.seats.get_mut(innermost)
+    }
+
     /// The calls that `is_meant` picks have begun: whoever holds later ones may hand them out.
     fn begun(&mut self, is_meant: impl Fn(&Opened) -> bool) {
         for opened in self.opening.extract_if(.., |opened| is_meant(opened)) {
@@ -84,6 +98,14 @@ struct Seat {
     link: u64,
     waker: Waker,
     calls: VecDeque<Incoming>,
+}
+
+impl Seat {
+    fn put(&mut self, at: usize, incoming: Incoming) {
+        self.calls.insert(at, incoming);
+        SEATED.fetch_add(1, Ordering::SeqCst); // before the wake: whoever it wakes must see it
+        self.waker.wake();
+    }
 }
 
 /// How whoever sits in a seat hears of a call.
@@ -157,22 +179,23 @@ pub(crate) fn deliver(incoming: Incoming, inbox: &Inbox) {
         return inbox.push(Work::Call(incoming));
     }
     let mut chains = CHAINS.lock();
-    let (chain, link) = (incoming.call.chain, incoming.link.id());
-    let of_chain = |seat: &Seat| seat.chain == chain && chain != ChainId(0);
-    let at = (chains.seats.iter().rposition(|seat| of_chain(seat) && seat.link == link))
-        .or_else(|| chains.seats.iter().rposition(of_chain));
-    // The same thread may sit further in by now, and look there alone.
-    let innermost = |at: usize| {
-        let waker = &chains.seats[at].waker;
-        chains.seats.iter().rposition(|seat| of_chain(seat) && seat.waker.is(waker)).unwrap_or(at)
-    };
-    let at = at.map(innermost);
-    match at {
-        Some(at) => {
-            let seat = &mut chains.seats[at];
-            seat.calls.push_back(incoming);
-            SEATED.fetch_add(1, Ordering::SeqCst); // before the wake: whoever it wakes must see it
-            seat.waker.wake();
+    match chains.seat_for(&incoming) {
+        Some(seat) => seat.put(seat.calls.len(), incoming),
+        None => inbox.push(Work::Call(incoming)),
+    }
+}
+
+/// The same for a call that was taken and has not begun. Whoever sat down meanwhile has those before it and behind it.
+pub(crate) fn deliver_again(incoming: Incoming, inbox: &Inbox) {
+    let mut chains = CHAINS.lock();
+    match chains.seat_for(&incoming) {
+        Some(seat) => {
+            let is_behind = |other: &Incoming| {
+                let distance = other.call.number.wrapping_sub(incoming.call.number);
+                Line::of(other) == Line::of(&incoming) && distance < 1 << 31 // numbers begin anew
+            };
+            let at = seat.calls.iter().position(is_behind).unwrap_or(seat.calls.len());
+            seat.put(at, incoming);
         }
         None => inbox.push(Work::Call(incoming)),
     }
@@ -195,7 +218,10 @@ pub(crate) fn sit(chain: ChainId, link: &Link, waker: Waker) -> ChainSeat {
     }
     if QUEUED.load(Ordering::SeqCst) > 0 {
         inboxes.extend(chains.inboxes.iter().filter_map(Weak::upgrade));
-        calls.extend(inboxes.iter().flat_map(|inbox| inbox.take_chain(chain)));
+        let (passed_on, own): (Vec<_>, Vec<_>) = (inboxes.iter())
+            .flat_map(|inbox| inbox.take_chain(chain).into_iter().map(move |call| (inbox, call)))
+            .partition(|(inbox, call)| !Arc::ptr_eq(call.link.inbox(), inbox));
+        calls.extend(passed_on.into_iter().chain(own).map(|(_, call)| call)); // what went on from its inbox came before
     }
     SEATED.fetch_add(calls.len(), Ordering::SeqCst);
     if !calls.is_empty() {

@@ -258,10 +258,10 @@ impl Inbox {
         state.show();
     }
 
-    /// Adds a call that was taken from another inbox and has not begun.
+    /// Adds a call that was taken from another inbox and has not begun, unless a thread has sat down in its chain since.
     pub fn push_again(&self, call: Incoming) {
         let opening = call.take_opening();
-        self.push(Work::Call(call));
+        chains::deliver_again(call, self);
         drop(opening); // now that it can be found here
     }
 

@@ -19,6 +19,8 @@ conformance! {
     call_of_another_chain_goes_to_the_inbox
     calls_that_come_while_one_of_their_chain_runs_wait_in_its_seat
     calls_left_in_a_seat_go_to_the_seat_below_and_then_to_the_inbox
+    calls_that_went_on_to_another_inbox_start_before_those_that_came_later
+    call_that_goes_on_to_another_inbox_while_its_chain_is_waited_in_keeps_its_place
     call_waits_in_its_seat_until_those_before_it_have_begun
     wait_in_a_chain_ends_for_a_stream_that_is_waited_for_there
 }
@@ -176,7 +178,7 @@ fn call_of_another_chain_goes_to_the_inbox(mechanism: Mechanism) {
 /// Calls of one chain that came to `near`, one byte each; it has taken all of them in.
 fn calls_of(chain: u64, count: u8, far: &Arc<Link>, near: &Arc<Link>) -> Vec<Arc<Pending>> {
     let before = near.stats().answers;
-    let calls = (0..count).map(|tag| Call { chain, ..Call::new(&[tag]) }.submit(far)).collect();
+    let calls = (0..count).map(|tag| Call { chain, number: u32::from(tag), ..Call::new(&[tag]) }.submit(far)).collect();
     while near.stats().answers < before + usize::from(count) {
         near.drain();
         std::thread::yield_now();
@@ -214,6 +216,48 @@ fn calls_that_come_while_one_of_their_chain_runs_wait_in_its_seat(mechanism: Mec
     assert!(near.inbox().is_empty());
     assert_eq!([(); 4].map(|()| next_in(&seat, &near, &pending)), [Some(1), Some(2), Some(0), None]);
     drop((calls, later));
+}
+
+fn calls_that_went_on_to_another_inbox_start_before_those_that_came_later(mechanism: Mechanism) {
+    let _watchdog = Watchdog::new("calls_that_went_on_to_another_inbox_start_before_those_that_came_later");
+    let (near, far) = links(mechanism);
+    let elsewhere = Inbox::shared();
+    let chain = fresh_chain();
+    let pending = Call::new(b"go").submit(&near);
+    let calls = calls_of(chain, 5, &far, &near);
+    for _ in 0..2 {
+        let Some(Work::Call(incoming)) = near.inbox().try_pop() else { panic!("calls came") };
+        elsewhere.push_again(incoming);
+    }
+
+    let seat = near.sit(ChainId(chain));
+
+    assert_eq!([(); 5].map(|()| next_in(&seat, &near, &pending)), [0, 1, 2, 3, 4].map(Some));
+    drop(calls);
+}
+
+fn call_that_goes_on_to_another_inbox_while_its_chain_is_waited_in_keeps_its_place(mechanism: Mechanism) {
+    let _watchdog = Watchdog::new("call_that_goes_on_to_another_inbox_while_its_chain_is_waited_in_keeps_its_place");
+    let (near, far) = links(mechanism);
+    let elsewhere = Inbox::shared();
+    let chain = fresh_chain();
+    let pending = Call::new(b"go").submit(&near);
+    let calls = calls_of(chain, 4, &far, &near);
+    let take = || {
+        let Some(Work::Call(incoming)) = near.inbox().try_pop() else { panic!("calls came") };
+        incoming
+    };
+    elsewhere.push_again(take());
+    // By another thread: a thread that sits down has begun what it took.
+    let on_its_way = std::thread::scope(|scope| scope.spawn(take).join().unwrap());
+    let seat = near.sit(ChainId(chain));
+    assert_eq!(next_in(&seat, &near, &pending), None);
+
+    elsewhere.push_again(on_its_way);
+
+    assert_eq!([(); 4].map(|()| next_in(&seat, &near, &pending)), [0, 1, 2, 3].map(Some));
+    assert!(elsewhere.is_empty());
+    drop(calls);
 }
 
 fn calls_left_in_a_seat_go_to_the_seat_below_and_then_to_the_inbox(mechanism: Mechanism) {
