@@ -7,6 +7,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
+import elsewhere
 from kennel import error_of
 
 if TYPE_CHECKING:
@@ -64,6 +65,14 @@ def wait_at(gate: str) -> None:
 
 def open_gate(gate: str) -> None:
     open(gate, "w").close()
+
+
+def keep_waiting(thing: Any, gate: str) -> elsewhere.Future[None]:
+    """Have a thing wait at the gate, by its `wait_for`, which has begun."""
+    begun = threading.Event()
+    waiting = elsewhere.submit(thing.wait_for, elsewhere.ref(begun.set), gate)
+    begun.wait()
+    return waiting
 
 
 def count(kind: type) -> int:

@@ -10,7 +10,7 @@ import pytest
 
 import elsewhere
 from elsewhere import attribute, get, host_of, post, ref, submit
-from handing import Holder, in_a_thread, open_gate, wait_at
+from handing import Holder, in_a_thread, keep_waiting, open_gate, wait_at
 from kennel import error_of
 from vaults import SHOWN, WAYS, Coin, Vault
 
@@ -152,11 +152,9 @@ def test_calls_of_each_thread_by_one_proxy_begin_in_order_from_its_first_use_on(
 
 
 def test_calls_by_one_proxy_begin_in_order_where_no_way_is_found_in_time(home, worker, gate) -> None:
-    begun = threading.Event()
     thing = home.spawn(Thing)
     worker.keep(thing)
-    busy = submit(thing.wait_for, ref(begun.set), gate)
-    begun.wait()
+    busy = keep_waiting(thing, gate)
 
     posting = submit(worker.post_first, 50)
     while home.stats()["calls"] < 3:
@@ -236,11 +234,10 @@ def test_generator_is_left_when_the_worker_leaves_it(home, worker) -> None:
 
 
 def test_pickle_that_waits_for_a_busy_host_holds_up_nobody_here(home, worker, other, gate) -> None:
-    begun, called = threading.Event(), threading.Event()
+    called = threading.Event()
     thing = home.spawn(Thing)
     worker.keep(thing)
-    busy = submit(thing.wait_for, ref(begun.set), gate)
-    begun.wait()
+    busy = keep_waiting(thing, gate)
     pickling = submit(host_of(worker).run, in_a_thread, worker.pickled)
     while home.stats()["calls"] < 2:
         threading.Event().wait(0.001)

@@ -11,7 +11,7 @@ import pytest
 
 import elsewhere
 from elsewhere import get, host_of, options, post, ref, submit
-from handing import Holder, count, in_a_thread, open_gate, wait_at
+from handing import Holder, count, in_a_thread, keep_waiting, open_gate, wait_at
 from kennel import error_of
 from programs import has_ended, start
 
@@ -267,11 +267,9 @@ def test_hosts_that_call_each_other_do_not_outlive_their_owner(is_killed) -> Non
 
 
 def test_first_use_of_what_is_being_closed_says_so(home, worker, gate) -> None:
-    begun = threading.Event()
     thing = home.spawn(Thing)
     worker.keep(thing)
-    running = submit(thing.wait_for, ref(begun.set), gate)
-    begun.wait()
+    running = keep_waiting(thing, gate)
     closing = threading.Thread(target=home.close)
     closing.start()
     while not is_closing(thing):
@@ -296,13 +294,11 @@ def is_closing(thing: Thing) -> bool:
 
 
 def test_worker_that_is_closed_finishes_what_it_calls(home, gate) -> None:
-    begun = threading.Event()
     thing = home.spawn(Thing)
     short = elsewhere.Host()
     worker = short.spawn(Worker)
     worker.hold(thing)
-    answer = submit(worker.held.wait_for, ref(begun.set), gate)
-    begun.wait()
+    answer = keep_waiting(worker.held, gate)
 
     closing = threading.Thread(target=short.close)
     closing.start()
@@ -333,11 +329,9 @@ def test_time_that_is_over_before_a_way_is_found_ends_the_search_and_the_next_ca
     from elsewhere import _handing  # noqa: PLC0415 - how long it searches at most
 
     monkeypatch.setattr(_handing, "TIMEOUT", 3600.0)
-    begun = threading.Event()
     thing = home.spawn(Thing)
     worker.keep(thing)
-    running = submit(thing.wait_for, ref(begun.set), gate)
-    begun.wait()
+    running = keep_waiting(thing, gate)
 
     error: Any = error_of(lambda: worker.say_within(0.1))
     open_gate(gate)
@@ -349,11 +343,9 @@ def test_time_that_is_over_before_a_way_is_found_ends_the_search_and_the_next_ca
 
 
 def test_call_that_waits_behind_another_is_taken_out_when_its_caller_is_broken_off(home, worker, gate) -> None:
-    begun = threading.Event()
     thing = home.spawn(Thing)
     worker.hold(thing)
-    running = submit(thing.wait_for, ref(begun.set), gate)
-    begun.wait()
+    running = keep_waiting(thing, gate)
     adding = submit(worker.add, 1)
     while home.stats()["calls"] < 1:
         pass
