@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
+import contextlib
 import os
 import signal
 import threading
 import time
+from typing import Any
 
 import pytest
 
 import elsewhere
-from elsewhere import get, options, ref, stream, submit
+from elsewhere import get, options, post, ref, stream, submit
 from programs import run
 
 
@@ -325,3 +329,218 @@ def test_interpreter_is_as_it_was_after_a_thread_was_broken_off() -> None:
     """
 
     assert run(source) == (0, "CallCancelled\n['call', 'line', 'return']\n", "")
+
+
+class Sink:
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+
+    def take(self, content: object) -> None:
+        self.begun.set()
+
+    def refuse(self, content: object) -> None:
+        self.begun.set()
+        raise ValueError
+
+
+def call(sink, content) -> None:
+    while True:
+        sink.take(content)
+
+
+def call_in_vain(sink, content) -> None:
+    while True:
+        with contextlib.suppress(ValueError):
+            sink.refuse(content)
+
+
+def set_an_attribute(sink, content) -> None:
+    sink.take(content)
+    while True:
+        sink.content = content
+
+
+def ask_futures(sink, content) -> None:
+    while True:
+        future = submit(sink.take, content)
+        future.add_done_callback(lambda _: None)
+        future.result()
+
+
+def look_at_futures(sink, content) -> None:
+    while True:
+        future = submit(sink.take, content)
+        while not future.done():
+            pass
+
+
+def wait_for_futures(sink, content) -> None:
+    while True:
+        concurrent.futures.wait([submit(sink.take, content) for _ in range(3)])
+
+
+def ask_in_chains(sink, content) -> None:
+    while True:
+        submit(sink.take, submit(sink.take, content)).result()
+
+
+def say(sink, content) -> None:
+    while True:
+        post(sink.take, content)
+
+
+WAYS_TO_CALL = [
+    call,
+    call_in_vain,
+    set_an_attribute,
+    ask_futures,
+    look_at_futures,
+    wait_for_futures,
+    ask_in_chains,
+    say,
+]
+
+
+@pytest.mark.parametrize("way", WAYS_TO_CALL)
+def test_call_that_makes_calls_is_broken_off_at_any_moment(way) -> None:
+    """Long messages: a signal that comes while one is written is handled in the step that is next."""
+    content = [bytearray(50_000) for _ in range(100)]
+    with elsewhere.Host() as host:
+        for moment in range(30):
+            sink = Sink()
+            future = submit(host.run, way, ref(sink), content)
+            sink.begun.wait()
+            sum(range(10_000 * moment))
+            future.cancel(interrupt=True)
+
+            assert host.run(len, "ab") == 2
+
+
+def test_thread_of_this_process_that_makes_calls_is_broken_off_at_any_moment() -> None:
+    content = [bytearray(50_000) for _ in range(100)]
+    with elsewhere.Host() as other, elsewhere.Host(start="local") as host:
+        sink = other.spawn(Sink)
+        for moment in range(30):
+            running = threading.Event()
+            future = submit(host.run, call_when_told, running.set, sink, content)
+            waiter = threading.Thread(target=fails, args=(elsewhere.CallCancelled, future.result))
+            waiter.start()
+            running.wait()
+            sum(range(10_000 * moment))
+            future.cancel(interrupt=True)
+            waiter.join()
+
+            assert host.run(len, "ab") == 2
+
+
+def call_when_told(tell_it, sink, content) -> None:
+    tell_it()
+    call(sink, content)
+
+
+class Endless:
+    """Whoever makes a copy of it, or reads one, is at it for ever; `said` hears of that."""
+
+    said: Any = None
+
+    def __init__(self, is_written: bool) -> None:
+        self.is_written = is_written
+
+    def __reduce__(self) -> object:
+        if self.is_written:
+            linger()
+        return linger, ()
+
+
+def linger(_: object = None) -> None:
+    if Endless.said is None:
+        return
+    tell(Endless.said)
+    number = 0
+    while number >= 0:
+        number = abs(number + 1)
+
+
+class Giver:
+    def give(self) -> Endless:
+        return Endless(is_written=False)
+
+    def items(self):
+        while True:
+            yield Endless(is_written=False)
+
+    def take(self, value: object) -> None:
+        pass
+
+
+def write(giver) -> None:
+    giver.take(Endless(is_written=True))
+
+
+def post_it(giver) -> None:
+    post(giver.take, Endless(is_written=True))
+
+
+def read(giver) -> None:
+    giver.give()
+
+
+def read_a_future(giver) -> None:
+    submit(giver.give).exception()
+
+
+def look_at_a_future(giver) -> None:
+    future = submit(giver.give)
+    while not future.done():
+        pass
+
+
+def be_called_back(giver) -> None:
+    future = submit(giver.take, None)
+    concurrent.futures.wait([future])
+    future.add_done_callback(linger)
+
+
+def read_a_stream(giver) -> None:
+    next(giver.items())
+
+
+def read_ahead(giver) -> None:
+    next(stream(giver.items))
+
+
+def await_it(giver) -> None:
+    async def run() -> None:
+        with contextlib.suppress(elsewhere.ResultError):
+            await submit(giver.give)
+
+    asyncio.run(run())
+
+
+STEPS = [
+    write,
+    post_it,
+    read,
+    read_a_future,
+    look_at_a_future,
+    be_called_back,
+    read_a_stream,
+    read_ahead,
+    await_it,
+]
+
+
+def go_on(step, giver, said) -> None:
+    Endless.said = said
+    while True:
+        with contextlib.suppress(elsewhere.ArgumentError, elsewhere.ResultError):
+            step(giver)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_interrupt_in_the_midst_of_a_step_of_the_library_is_the_callers(process_host, step) -> None:
+    running = threading.Event()
+
+    interrupted(submit(process_host.run, go_on, step, ref(Giver()), ref(running.set)), running)
+
+    assert process_host.run(len, "ab") == 2

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import weakref
 
-from . import _core
+from . import _core, _errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,12 +64,19 @@ class _Watcher:
     def _waiting(self) -> _Waiting | None:
         return None if self._waiting_ref is None else self._waiting_ref()
 
-    def _wake(self, _waiting: _Waiting) -> None:
-        for key in self._queue.drain():
-            if key == _CALLS:
-                self._run_calls()
-            else:
-                self._settle(key)
+    def _wake(self, waiting: _Waiting) -> None:
+        try:
+            for key in self._queue.drain():
+                if key == _CALLS:
+                    self._run_calls()
+                else:
+                    self._settle(key)
+        except _errors.CallCancelled as interrupt:
+            # The call that runs the loop is to be broken off, and that came in here. The loop would log it and go on.
+            for key in tuple(waiting):
+                _, waiter = self._forget(key)
+                if waiter is not None and not waiter.done():
+                    waiter.set_exception(interrupt)
 
     def _run_calls(self) -> None:
         """Run what calls back here in a chain that a task of this loop waits in."""
@@ -80,15 +87,18 @@ class _Watcher:
             self._queue.run_calls()
 
     def _settle(self, key: int) -> None:
-        future, waiter = self._forget(key)
-        if future is None or waiter is None or waiter.done():
-            return
-        try:
-            waiter.set_result(future.result())
-        except StopIteration as error:  # asyncio's futures refuse it
-            waiter.set_exception(RuntimeError(f"the call raised StopIteration: {error}"))
-        except BaseException as error:  # noqa: BLE001 - whatever the call raised belongs to the waiter
-            waiter.set_exception(error)
+        waiting = self._waiting()
+        future, waiter = (None, None) if waiting is None else waiting.get(key, (None, None))
+        if future is not None and waiter is not None and not waiter.done():
+            try:
+                value = future.result()
+            except StopIteration as error:  # asyncio's futures refuse it
+                waiter.set_exception(RuntimeError(f"the call raised StopIteration: {error}"))
+            except BaseException as error:  # noqa: BLE001 - whatever the call raised belongs to the waiter
+                waiter.set_exception(error)
+            else:
+                waiter.set_result(value)
+        self._forget(key)  # not before: an interrupt that comes in between is for those who wait
 
     def _cancelled(self, key: int) -> None:
         future, _ = self._forget(key)

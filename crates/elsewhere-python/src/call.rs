@@ -100,7 +100,7 @@ pub(crate) struct Transmitted {
     pub(crate) call: CallId,
     pub(crate) chain: ChainId,
     pub(crate) lane: LaneId,
-    /// What a signal handler raised meanwhile, where somebody waits.
+    /// What was raised meanwhile by a signal handler, where somebody waits, or to break off the call that this one is made in.
     pub(crate) interrupted: Option<PyErr>,
 }
 
@@ -162,6 +162,16 @@ impl Untransmitted {
 }
 
 impl Transmitted {
+    /// Gives the call up if something was raised while it was sent.
+    fn go_on(&mut self, peer: &Peer) -> PyResult<()> {
+        let Some(error) = self.interrupted.take() else { return Ok(()) };
+        if let Some(pending) = &self.pending {
+            peer.link.cancel(pending, false);
+            peer.link.forget(pending);
+        }
+        Err(error)
+    }
+
     fn sent(&self, peer: &Arc<Peer>, pending: Arc<Pending>, subject: Subject) -> Sent {
         Sent { peer: Arc::clone(peer), pending, subject, chain: self.chain, lane: self.lane }
     }
@@ -217,15 +227,11 @@ fn send_on<'py>(
     let subject = || Subject::Proxy { proxy: proxy.clone().unbind(), suffix: last.suffix() };
     let mut transmitted = write_and_submit(proxy, last, terms, limit).map_err(|failure| failure.of(peer, subject))?;
     let seat = transmitted.seat.take();
-    let pending = transmitted.pending.take().expect("an answer is expected");
+    let pending = transmitted.pending.clone().expect("an answer is expected");
     if proxy.get().options.interrupt {
         pending.break_off();
     }
-    if let Some(error) = transmitted.interrupted.take() {
-        peer.link.cancel(&pending, false);
-        peer.link.forget(&pending);
-        return Err(Unsent::Failed(error));
-    }
+    transmitted.go_on(peer)?;
     Ok((transmitted.sent(peer, pending, subject()), seat))
 }
 
@@ -233,15 +239,18 @@ fn send_on<'py>(
 pub(crate) fn post<'py>(proxy: &Bound<'py, Proxy>, last: &Last<'_, 'py>) -> PyResult<()> {
     let limit = find(proxy, false)?;
     let terms = Terms { want: Want::Nothing, expect: Expect::Nothing, waits: false, is_beside: false };
-    Ok(write_and_submit(proxy, last, terms, limit).map(drop)?)
+    let peer = &path::root(proxy.get()).target().peer;
+    write_and_submit(proxy, last, terms, limit)?.go_on(peer)
 }
 
 /// Sees to it that the object of `proxy` can be called. Gives when a call that is made now has to be over.
 fn find(proxy: &Bound<'_, Proxy>, waits: bool) -> PyResult<Option<Instant>> {
     let (py, inner) = (proxy.py(), proxy.get());
-    let limit = deadline::of_call(py, inner.options.timeout)?;
-    connecting::revive(py, path::root(inner))?;
-    connecting::find_way(py, path::root(inner), waits, limit).map(|()| limit)
+    running::whole(py, || {
+        let limit = deadline::of_call(py, inner.options.timeout)?;
+        connecting::revive(py, path::root(inner))?;
+        connecting::find_way(py, path::root(inner), waits, limit).map(|()| limit)
+    })
 }
 
 fn write_and_submit<'py>(
@@ -282,7 +291,8 @@ pub(crate) fn send_to_host<'py>(
         encoder.arguments_after(first, args, kwargs)?;
         Ok((ObjectId::BOOTSTRAP, 2))
     });
-    let transmitted = transmitted.map_err(|failure| failure.of(peer, || Subject::Host(subject.clone())))?;
+    let mut transmitted = transmitted.map_err(|failure| failure.of(peer, || Subject::Host(subject.clone())))?;
+    transmitted.go_on(peer)?;
     let pending = transmitted.pending.clone();
     Ok(pending.map(|pending| transmitted.sent(peer, pending, Subject::Host(subject))))
 }
@@ -322,12 +332,13 @@ fn send_word<'py>(
     terms: Terms,
 ) -> PyResult<Option<Sent>> {
     let limit = deadline::of_call(py, None)?;
-    let transmitted = transmit(py, peer, terms, limit, &|_| subject.clone(), |encoder| {
+    let mut transmitted = transmit(py, peer, terms, limit, &|_| subject.clone(), |encoder| {
         encoder.op(Op::Attribute);
         encoder.text(method)?;
         encoder.op(Op::Call);
         encoder.arguments(args, None).map(|()| (ObjectId::BOOTSTRAP, 2))
     })?;
+    transmitted.go_on(peer)?;
     let pending = transmitted.pending.clone();
     Ok(pending.map(|pending| transmitted.sent(peer, pending, Subject::Host(subject))))
 }
@@ -340,11 +351,12 @@ pub(crate) fn ask_answer<'py>(py: Python<'py>, peer: &Arc<Peer>, call: CallId) -
     let limit = deadline::of_call(py, None)?;
     let subject = "the answer to an earlier call".to_owned();
     let terms = Terms { want: Want::Auto, expect: Expect::Answer, waits: false, is_beside: false };
-    let transmitted = transmit(py, peer, terms, limit, &|_| subject.clone(), |encoder| {
+    let mut transmitted = transmit(py, peer, terms, limit, &|_| subject.clone(), |encoder| {
         encoder.op(Op::Answer);
         encoder.int(i64::try_from(call.0).unwrap_or(i64::MAX));
         Ok((ObjectId::BOOTSTRAP, 1))
     })?;
+    transmitted.go_on(peer)?;
     let pending = Arc::clone(transmitted.pending.as_ref().expect("an answer is expected"));
     transmitted.sent(peer, pending, Subject::Host(subject)).wait(py)
 }
@@ -362,8 +374,29 @@ fn host_subject(method: &str, first: Option<&Bound<'_, PyAny>>) -> String {
     }
 }
 
-/// Writes a call into the scratch buffer with `write`, which gives the target and the number of steps, and sends it.
+/// Writes a call into the scratch buffer with `write`, which gives the target and the number of steps, and sends it. An
+/// interrupt is not lost on the way; see [`running::whole`].
 fn transmit<'py>(
+    py: Python<'py>,
+    peer: &Arc<Peer>,
+    terms: Terms,
+    limit: Option<Instant>,
+    describe: &dyn Fn(Python<'py>) -> String,
+    write: impl FnOnce(&mut Encoder<'_, 'py>) -> PyResult<(ObjectId, u16)>,
+) -> Result<Transmitted, Untransmitted> {
+    let before = running::now();
+    let mut transmitted = transmit_here(py, peer, terms, limit, describe, write);
+    if let Some(interrupt) = running::raised_since(py, before) {
+        match &mut transmitted {
+            Ok(transmitted) => _ = transmitted.interrupted.get_or_insert(interrupt),
+            Err(Untransmitted::Failed(error)) if connecting::is_fatal(py, error) => {}
+            Err(failure) => *failure = interrupt.into(),
+        }
+    }
+    transmitted
+}
+
+fn transmit_here<'py>(
     py: Python<'py>,
     peer: &Arc<Peer>,
     terms: Terms,

@@ -273,7 +273,7 @@ impl<'w, 'py> Encoder<'w, 'py> {
                 let kwargs = kwargs.cloned().unwrap_or_else(|| PyDict::new(self.py));
                 let both = PyTuple::new(self.py, [all.as_any(), kwargs.as_any()])?;
                 self.pickle(both.as_any(), first)
-                    .inspect_err(|_| pickling::find_culprit(both.as_any(), "arguments", self.peer))
+                    .inspect_err(|error| pickling::find_culprit(error, both.as_any(), "arguments", self.peer))
             }
         }
     }
@@ -315,7 +315,8 @@ impl<'w, 'py> Encoder<'w, 'py> {
             Err(Stop::Failed(error)) => Err(error),
             Err(Stop::Pickle) => {
                 self.roll_back(mark);
-                self.pickle(value, None).inspect_err(|_| pickling::find_culprit(value, "argument", self.peer))
+                self.pickle(value, None)
+                    .inspect_err(|error| pickling::find_culprit(error, value, "argument", self.peer))
             }
         }
     }
@@ -669,9 +670,9 @@ impl<'w, 'py> Encoder<'w, 'py> {
     /// Writes `value` as a pickle, with the references in it beside it.
     /// Of arguments, `kept` is copied although it may be a bound method.
     pub(crate) fn pickle(&mut self, value: &Bound<'py, PyAny>, kept: Option<&Bound<'py, PyAny>>) -> PyResult<()> {
-        let frame = pickling::dumps(value, self.is_argument, kept, self.peer).inspect_err(|_| {
+        let frame = pickling::dumps(value, self.is_argument, kept, self.peer).inspect_err(|error| {
             if !self.is_argument {
-                pickling::find_culprit(value, "result", self.peer);
+                pickling::find_culprit(error, value, "result", self.peer);
             }
         })?;
         self.out.begin_pickle(frame.flavour, frame.references.len(), frame.buffers.len()).map_err(unwritable)?;

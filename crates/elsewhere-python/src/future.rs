@@ -357,6 +357,25 @@ impl Future {
         Ok(())
     }
 
+    /// Cancels the call; whether it is cancelled.
+    fn give_up(slf: &Bound<'_, Self>, interrupt: bool) -> bool {
+        let this = slf.get();
+        if Self::is_here(slf) {
+            return this.cancelled();
+        }
+        if interrupt {
+            this.sent.pending.break_off();
+        }
+        if !this.sent.peer.link.cancel(&this.sent.pending, interrupt) {
+            return this.cancelled();
+        }
+        running::heed(slf.py()); // of a local host the call may run on a thread of this process
+        if let Some(arrival) = this.sent.pending.take() {
+            Self::settle(slf, arrival);
+        }
+        true
+    }
+
     fn value<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         Self::explain_cancel(slf)?;
@@ -389,16 +408,14 @@ impl Future {
     /// Raises what the call raised. Raises TimeoutError when the time is over; the call goes on.
     #[pyo3(signature = (timeout=None))]
     fn result<'py>(slf: &Bound<'py, Self>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
-        Self::wait_settled(slf, timeout)?;
-        Self::value(slf)
+        running::whole(slf.py(), || Self::wait_settled(slf, timeout).and_then(|()| Self::value(slf)))
     }
 
     /// The exception of the call, or None; waits like `result`.
     #[pyo3(signature = (timeout=None))]
     fn exception<'py>(slf: &Bound<'py, Self>, timeout: Option<f64>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        Self::wait_settled(slf, timeout)?;
-        Self::explain_cancel(slf)?;
         let py = slf.py();
+        running::whole(py, || Self::wait_settled(slf, timeout).and_then(|()| Self::explain_cancel(slf)))?;
         match &*guard(&slf.get().state) {
             State::Failed(error) => Ok(Some(error.bind(py).clone().into_any())),
             State::Cancelled(Some(error)) => Err(PyErr::from_value(error.bind(py).clone().into_any())),
@@ -407,14 +424,13 @@ impl Future {
     }
 
     /// Whether the call has ended, in whatever way. Takes in what has arrived; never waits.
-    fn done(slf: &Bound<'_, Self>) -> bool {
-        Self::look(slf);
-        slf.get().is_settled()
+    fn done(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        running::whole(slf.py(), || Ok(Self::is_here(slf)))
     }
 
     /// Whether the call has not ended yet. Takes in what has arrived; never waits.
-    fn running(slf: &Bound<'_, Self>) -> bool {
-        !Self::done(slf)
+    fn running(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        Self::done(slf).map(|is_done| !is_done)
     }
 
     /// Whether the call was cancelled.
@@ -428,39 +444,24 @@ impl Future {
     /// dropped. With `interrupt`, CallCancelled is raised in the running method, at its next bytecode: code in C goes
     /// on until it returns, and a method that catches it goes on as well.
     #[pyo3(signature = (*, interrupt=false))]
-    fn cancel(slf: &Bound<'_, Self>, interrupt: bool) -> bool {
-        Self::look(slf);
-        let this = slf.get();
-        if this.is_settled() {
-            return this.cancelled();
-        }
-        if interrupt {
-            this.sent.pending.break_off();
-        }
-        if !this.sent.peer.link.cancel(&this.sent.pending, interrupt) {
-            return this.cancelled();
-        }
-        running::heed(slf.py()); // of a local host the call may run on a thread of this process
-        if let Some(arrival) = this.sent.pending.take() {
-            Self::settle(slf, arrival);
-        }
-        true
+    fn cancel(slf: &Bound<'_, Self>, interrupt: bool) -> PyResult<bool> {
+        running::whole(slf.py(), || Ok(Self::give_up(slf, interrupt)))
     }
 
     /// Call `fn(future)` when the call has ended, at once if it has; else on the service thread.
     #[pyo3(signature = (r#fn))]
     fn add_done_callback(slf: &Bound<'_, Self>, r#fn: &Bound<'_, PyAny>) -> PyResult<()> {
-        {
-            let this = slf.get();
-            let state = guard(&this.state);
+        running::whole(slf.py(), || {
+            let state = guard(&slf.get().state);
             if matches!(*state, State::Waiting | State::Settling) {
-                guard(&this.watchers).callbacks.push(r#fn.clone().unbind());
+                guard(&slf.get().watchers).callbacks.push(r#fn.clone().unbind());
                 drop(state);
                 return Self::observe(slf);
             }
-        }
-        Self::call_back(slf, r#fn);
-        Ok(())
+            drop(state);
+            Self::call_back(slf, r#fn);
+            Ok(())
+        })
     }
 
     /// Go on with an await, as with that of a coroutine; for event loops.
@@ -484,16 +485,15 @@ impl Future {
         slf.py().import("elsewhere._awaiting")?.getattr("wait")?.call1((slf,))
     }
 
-    fn _comes_at_once(slf: &Bound<'_, Self>) -> bool {
-        awaited::comes_at_once(slf)
+    fn _comes_at_once(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        running::whole(slf.py(), || Ok(awaited::comes_at_once(slf)))
     }
 
     /// Have `key` put into `queue` when the call has ended; True if it has ended already.
-    fn _observe(slf: &Bound<'_, Self>, queue: &Bound<'_, crate::loop_queue::LoopQueue>, key: u64) -> bool {
+    fn _observe(slf: &Bound<'_, Self>, queue: &Bound<'_, crate::loop_queue::LoopQueue>, key: u64) -> PyResult<bool> {
         let this = slf.get();
-        Self::look(slf);
-        if this.is_settled() || Self::run_local(slf) {
-            return true;
+        if running::whole(slf.py(), || Ok(Self::is_here(slf) || Self::run_local(slf)))? {
+            return Ok(true);
         }
         let link = &this.sent.peer.link;
         let seat = queue.get().sit(link, this.sent.chain);
@@ -504,26 +504,26 @@ impl Future {
             let seats = std::mem::take(&mut guard(&this.watchers).seats);
             drop(seats);
         }
-        is_done
+        Ok(is_done)
     }
 
     #[getter]
-    fn _state(slf: &Bound<'_, Self>) -> &'static str {
+    fn _state(slf: &Bound<'_, Self>) -> PyResult<&'static str> {
         // Who holds the condition relies on states that stand still; the service thread settles futures then.
         if guard(&slf.get().watchers).condition.is_none() {
-            Self::look(slf);
+            Self::done(slf)?;
         }
-        match *guard(&slf.get().state) {
+        Ok(match *guard(&slf.get().state) {
             State::Waiting | State::Settling => "RUNNING",
             State::Done(_) | State::Failed(_) | State::Cleared => "FINISHED",
             State::Cancelled(_) => "CANCELLED_AND_NOTIFIED",
-        }
+        })
     }
 
     #[getter]
     fn _condition<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        Self::observe(slf)?;
+        running::whole(py, || Self::observe(slf))?;
         let fresh = py.import("threading")?.getattr("Condition")?.call0()?.unbind();
         let mut watchers = guard(&slf.get().watchers);
         Ok(watchers.condition.get_or_insert(fresh).bind(py).clone())
@@ -532,7 +532,7 @@ impl Future {
     #[getter]
     fn _waiters<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyList>> {
         let py = slf.py();
-        Self::observe(slf)?;
+        running::whole(py, || Self::observe(slf))?;
         let fresh = PyList::empty(py).unbind();
         let mut watchers = guard(&slf.get().watchers);
         Ok(watchers.waiters.get_or_insert(fresh).bind(py).clone())

@@ -9,7 +9,7 @@ use elsewhere_engine::{Link, LoopSeat};
 use elsewhere_proto::ChainId;
 use pyo3::prelude::*;
 
-use crate::{calls_in, lifecycle};
+use crate::{calls_in, lifecycle, running};
 
 /// Keys of finished calls for one event loop, and a descriptor that is readable while there are any.
 #[pyclass(frozen, module = "elsewhere._core")]
@@ -57,11 +57,12 @@ impl LoopQueue {
     }
 
     /// Run the calls that key 0 tells of: those of chains that tasks of this loop wait in.
-    fn run_calls(&self, py: Python<'_>) {
+    fn run_calls(&self, py: Python<'_>) -> PyResult<()> {
         for seat in self.seated() {
             while let Some(incoming) = seat.take_call() {
                 calls_in::run(py, &incoming);
             }
         }
+        running::check(py) // what was kept while they ran
     }
 }

@@ -14,6 +14,7 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyMemoryView, PyTuple};
 use crate::abilities::{Abilities, PROTOCOL};
 use crate::peer::Peer;
 use crate::pickler::{self, Collector, Manner};
+use crate::{connecting, running};
 
 /// A finished pickle.
 pub(crate) struct Pickle {
@@ -60,9 +61,12 @@ pub(crate) fn last_culprit() -> Option<Culprit> {
     CULPRIT.take()
 }
 
-/// Remembers what part of `value`, called `name`, cannot be pickled for `peer`.
-pub(crate) fn find_culprit(value: &Bound<'_, PyAny>, name: &str, peer: &Peer) {
+/// Remembers what part of `value`, called `name`, cannot be pickled for `peer`, where `error` is about that.
+pub(crate) fn find_culprit(error: &PyErr, value: &Bound<'_, PyAny>, name: &str, peer: &Peer) {
     let py = value.py();
+    if connecting::is_fatal(py, error) {
+        return;
+    }
     let inherited = peer.inherited(py).map(|numbers| numbers.clone().unbind());
     let is_foreign_code = HAS_CODE.take();
     let before = (EXCUSED.replace(inherited), READER.replace(peer.abilities(py)));
@@ -74,12 +78,12 @@ pub(crate) fn find_culprit(value: &Bound<'_, PyAny>, name: &str, peer: &Peer) {
 
 /// Whether `value` can be pickled for a peer.
 #[pyfunction]
-pub(crate) fn _pickles(value: &Bound<'_, PyAny>) -> bool {
+pub(crate) fn _pickles(value: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = value.py();
     let excused = EXCUSED.with_borrow(|numbers| numbers.as_ref().map(|numbers| numbers.clone_ref(py)));
     let inherited = excused.as_ref().map(|it| it.bind(py));
     let purpose = Purpose { is_argument: true, kept: None, inherited, is_sharing: false, reader: READER.get() };
-    dumps_for(value, &purpose).is_ok()
+    running::whole(py, || Ok(dumps_for(value, &purpose).is_ok()))
 }
 
 /// What a pickle is made for.
@@ -129,7 +133,7 @@ fn dumps_for(value: &Bound<'_, PyAny>, purpose: &Purpose<'_, '_>) -> PyResult<Pi
             if has_code { Err(code_stays(py)) } else { Ok(pickle) }
         }
         Ok(pickle) => Ok(pickle),
-        Err(first) if first.is_instance_of::<pyo3::exceptions::PyException>(py) => {
+        Err(first) if !connecting::is_fatal(py, &first) => {
             if !is_argument && is_uncopyable(py, &first) {
                 return Err(first);
             }
@@ -217,10 +221,11 @@ fn attempt(value: &Bound<'_, PyAny>, pickler: Pickler, purpose: &Purpose<'_, '_>
         None => Ok(Special::new(py, pickler)?),
     };
     WRITING.with_borrow_mut(|stack| stack.push(Writing { references: Vec::new(), is_argument, is_sharing }));
-    let made = match special {
+    // Not to be taken for one that cannot be pickled so, and be tried otherwise.
+    let made = running::whole(py, || match special {
         Err(manner) => pickler::dumps(value, manner),
         Ok(special) => special.dumps(value, purpose),
-    };
+    });
     let writing = WRITING.with_borrow_mut(Vec::pop).expect("the frame pushed above is still there");
     let (data, buffers) = made?;
     let flavour = if pickler == Pickler::ByValue { Flavour::Cloudpickle } else { Flavour::Pickle };

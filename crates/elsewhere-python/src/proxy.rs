@@ -23,7 +23,7 @@ use crate::peer::Import;
 use crate::sent::Sent;
 use crate::stream::Stream;
 use crate::view::{Options, View};
-use crate::{deadline, errors, leaving, pickling};
+use crate::{deadline, errors, leaving, pickling, running};
 
 /// An object in a host, or a path that starts at one.
 ///
@@ -175,8 +175,10 @@ impl Proxy {
             }
         }
         let (sent, seat) = call::ask(slf, &last, Want::Auto)?;
-        let arrival = sent.wait_arrival(py, seat)?;
-        answer_of_call(py, sent, arrival).map_err(|error| errors::in_context(py, error, true))
+        running::whole(py, || {
+            let arrival = sent.wait_arrival(py, seat)?;
+            answer_of_call(py, sent, arrival).map_err(|error| errors::in_context(py, error, true))
+        })
     }
 
     fn __getitem__<'py>(slf: &Bound<'py, Self>, key: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {

@@ -14,7 +14,7 @@ use crate::decode::Decoder;
 use crate::loop_queue::LoopQueue;
 use crate::peer::Lease;
 use crate::sent::Sent;
-use crate::{chain, errands};
+use crate::{chain, errands, running};
 
 /// How many items the producer may be ahead of the consumer.
 pub(crate) const CREDIT: u32 = 256;
@@ -118,31 +118,7 @@ impl ReadAhead {
         }
     }
 
-    fn end(&self, py: Python<'_>, arrival: Arrival) -> PyErr {
-        self.state().is_over = true;
-        match self.sent.value(py, arrival) {
-            Ok(_) => PyStopIteration::new_err(()),
-            Err(error) => error,
-        }
-    }
-}
-
-impl Drop for ReadAhead {
-    fn drop(&mut self) {
-        if !self.state().is_over {
-            self.sent.peer.link.cancel(&self.sent.pending, false);
-        }
-        self.sent.forget();
-    }
-}
-
-#[pymethods]
-impl ReadAhead {
-    fn __iter__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, Self> {
-        slf.clone()
-    }
-
-    fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+    fn wait_for_item(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.state().seat = None; // from here on this thread waits
         loop {
             if let Some(item) = self.take_ready() {
@@ -169,6 +145,34 @@ impl ReadAhead {
                 None => unreachable!("a wait without a limit ends with news"),
             }
         }
+    }
+
+    fn end(&self, py: Python<'_>, arrival: Arrival) -> PyErr {
+        self.state().is_over = true;
+        match self.sent.value(py, arrival) {
+            Ok(_) => PyStopIteration::new_err(()),
+            Err(error) => error,
+        }
+    }
+}
+
+impl Drop for ReadAhead {
+    fn drop(&mut self) {
+        if !self.state().is_over {
+            self.sent.peer.link.cancel(&self.sent.pending, false);
+        }
+        self.sent.forget();
+    }
+}
+
+#[pymethods]
+impl ReadAhead {
+    fn __iter__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, Self> {
+        slf.clone()
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        running::whole(py, || self.wait_for_item(py))
     }
 
     fn __aiter__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, Self> {

@@ -7,7 +7,7 @@
 //! Everything here happens attached to the interpreter, so nobody else runs Python code meanwhile.
 
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use elsewhere_engine::interrupts::{self, Interrupt};
@@ -15,8 +15,8 @@ use elsewhere_engine::{Link, Sleeper};
 use elsewhere_proto::{CallId, Outcome};
 use pyo3::prelude::*;
 
-use crate::errors;
 use crate::guarded::Guarded;
+use crate::{connecting, errors};
 
 /// How far the interrupt of a call is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -33,6 +33,27 @@ struct Running {
     link: u64,
     call: CallId,
     stage: Stage,
+    /// When it came to that stage, as [`now`] counts.
+    since: u64,
+}
+
+impl Running {
+    fn new(link: &Link, call: CallId) -> Self {
+        Self { link: link.id(), call, stage: Stage::NotAsked, since: now() }
+    }
+
+    fn come_to(&mut self, stage: Stage) {
+        self.stage = stage;
+        self.since = CHANGES.fetch_add(1, Ordering::Relaxed) + 1; // Relaxed: attached
+    }
+}
+
+/// How often an interrupt of this process came to another stage.
+static CHANGES: AtomicU64 = AtomicU64::new(0);
+
+/// To be asked before a step, for [`raised_since`].
+pub(crate) fn now() -> u64 {
+    CHANGES.load(Ordering::Relaxed) // Relaxed: attached
 }
 
 /// A thread that runs calls of peers.
@@ -80,7 +101,7 @@ impl Runner {
             if calls[at].stage != Stage::NotAsked {
                 return Marked::Before;
             }
-            calls[at].stage = Stage::Due;
+            calls[at].come_to(Stage::Due);
             if at == innermost { Marked::Innermost } else { Marked::Outer }
         })
     }
@@ -89,7 +110,7 @@ impl Runner {
     fn take_due(&self, py: Python<'_>, stage: Stage) -> bool {
         self.calls.with(py, |calls| match calls.last_mut() {
             Some(running) if running.stage == Stage::Due => {
-                running.stage = stage;
+                running.come_to(stage);
                 true
             }
             _ => false,
@@ -112,10 +133,10 @@ enum Marked {
 
 /// Runs `body`, which is what the call does. Tells also whether it was broken off.
 pub(crate) fn run<T>(py: Python<'_>, link: &Link, call: CallId, body: impl FnOnce() -> T) -> (T, bool) {
-    let running = Running { link: link.id(), call, stage: Stage::NotAsked };
+    let running = Running::new(link, call);
     if own(|runner| runner.calls.with(py, |calls| calls.push(running))).is_none() {
         let Ok(runner) = Runner::enlist(py) else { return (body(), false) };
-        runner.calls.with(py, |calls| calls.push(Running { link: link.id(), call, stage: Stage::NotAsked }));
+        runner.calls.with(py, |calls| calls.push(Running::new(link, call)));
         OWN.set(Some(runner));
     }
     let result = body();
@@ -127,8 +148,8 @@ pub(crate) fn run<T>(py: Python<'_>, link: &Link, call: CallId, body: impl FnOnc
     (result, matches!(stage, Stage::Raised | Stage::Sent))
 }
 
-/// The call may have ended before the interpreter came to raise what it was told to: it does so now, in a function that
-/// does nothing. To tell it that there is nothing to raise would leave CPython 3.11 looking for it for ever.
+/// The call, or a step of ours, may have ended before the interpreter came to raise what it was told to: it does so now, in
+/// a function that does nothing. To tell it that there is nothing to raise would leave CPython 3.11 looking for it for ever.
 fn catch_up(py: Python<'_>) {
     let pass = py.import("elsewhere._errors").and_then(|module| module.getattr("_pass"));
     let _ = pass.and_then(|pass| pass.call0());
@@ -157,6 +178,41 @@ pub(crate) fn check(py: Python<'_>) -> PyResult<()> {
 fn interrupted(py: Python<'_>) -> PyErr {
     let text = "the caller gave this call up and wants it broken off";
     errors::make(py, "CallCancelled", text, Some(Outcome::Unknown), None, None)
+}
+
+/// Runs `step`, which we take for the call that this thread runs. An interrupt is raised at whatever step of Python's comes
+/// next; where that is one of ours that goes on without what failed in it, or puts another error in its place, it would be
+/// lost, and the call would run on. So it is raised behind the step.
+///
+/// # Errors
+/// Those of `step`; CallCancelled, if that was raised in it.
+pub(crate) fn whole<T>(py: Python<'_>, step: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+    let before = now();
+    let result = step();
+    match (raised_since(py, before), result) {
+        (None, result) => result,
+        (Some(_), Err(error)) if connecting::is_fatal(py, &error) => Err(error),
+        (Some(interrupt), _) => Err(interrupt),
+    }
+}
+
+/// The interrupt of the call that this thread runs, if it was raised since `before`, or was kept until a call inside of that
+/// one had ended.
+pub(crate) fn raised_since(py: Python<'_>, before: u64) -> Option<PyErr> {
+    if now() == before {
+        return None;
+    }
+    let look = |calls: &mut Vec<Running>| {
+        let running = calls.last_mut().filter(|running| running.since > before && running.stage != Stage::NotAsked)?;
+        let stage = running.stage;
+        running.come_to(Stage::Raised);
+        Some(stage)
+    };
+    let stage = own(|runner| runner.calls.with(py, look)).flatten()?;
+    if stage == Stage::Sent {
+        catch_up(py);
+    }
+    Some(interrupted(py))
 }
 
 /// Breaks off what peers want broken off, on whatever thread it runs. To be called by any thread that hears of it; where

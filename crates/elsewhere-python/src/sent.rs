@@ -101,8 +101,10 @@ impl Sent {
     /// # Errors
     /// As [`wait`](Self::wait).
     pub(crate) fn wait_seated<'py>(&self, py: Python<'py>, seat: Option<ChainSeat>) -> PyResult<Bound<'py, PyAny>> {
-        let arrival = self.wait_arrival(py, seat)?;
-        self.value(py, arrival).map_err(|error| errors::in_context(py, error, true))
+        running::whole(py, || {
+            let arrival = self.wait_arrival(py, seat)?;
+            self.value(py, arrival).map_err(|error| errors::in_context(py, error, true))
+        })
     }
 
     /// Waits for the answer.

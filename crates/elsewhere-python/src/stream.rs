@@ -15,7 +15,7 @@ use crate::call::{self, Last};
 use crate::peer::Import;
 use crate::proxy::Proxy;
 use crate::sent::Sent;
-use crate::{errors, leaving, path, pickling};
+use crate::{errors, leaving, path, pickling, running};
 
 /// An iterator elsewhere. `next`, `send`, `throw` and `close` work as on a generator.
 #[pyclass(frozen, weakref, module = "elsewhere")]
@@ -56,6 +56,10 @@ pub(crate) fn proxy_of<'py>(value: &Bound<'py, PyAny>) -> Option<Bound<'py, Prox
 
 /// Waits for the answer of one step: its end is a StopIteration with the generator's return value.
 pub(crate) fn step<'py>(sent: &Sent, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    running::whole(py, || step_here(sent, py))
+}
+
+fn step_here<'py>(sent: &Sent, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
     let arrival = sent.wait_until(py, None)?.expect("a wait without a limit ends with an arrival");
     let elsewhere_engine::Arrival::Error(body) = arrival else { return sent.value(py, arrival) };
     let _decoded = sent.decoding(py);

@@ -22,7 +22,7 @@ use crate::read_ahead::ReadAhead;
 use crate::reference::Ref;
 use crate::sent::Sent;
 use crate::view::{Options, View};
-use crate::{connecting, deadline, errors, stream as streams};
+use crate::{connecting, deadline, errors, running, stream as streams};
 
 /// The default of `get`, or word that there is none.
 pub(crate) enum Fallback {
@@ -61,8 +61,10 @@ pub(crate) fn get<'py>(path: &Bound<'py, PyAny>, default: Fallback) -> PyResult<
         return Ok(Future::with_fallback(py, sent, fallback)?.into_any());
     }
     let (sent, seat) = call::ask(proxy, &last, Want::Value)?;
-    let arrival = sent.wait_arrival(py, seat)?;
-    sent.value_or(py, arrival, fallback.as_ref()).map_err(|error| errors::in_context(py, error, true))
+    running::whole(py, || {
+        let arrival = sent.wait_arrival(py, seat)?;
+        sent.value_or(py, arrival, fallback.as_ref()).map_err(|error| errors::in_context(py, error, true))
+    })
 }
 
 /// Start a call and give its Future. With a plain function, it runs in the host of its first proxy argument.
