@@ -130,24 +130,32 @@ def test_method_that_waits_for_a_call_of_its_own_is_broken_off(worker) -> None:
 
 
 def test_call_that_runs_inside_another_one_is_not_broken_off_with_it(worker) -> None:
-    inner_runs, go = threading.Event(), threading.Event()
+    held, free, inner_runs, go = (threading.Event() for _ in range(4))
     seen: list[object] = []
 
+    def hold() -> None:
+        held.set()
+        free.wait()
+
     def inner() -> None:
+        free.set()
         seen.append(worker.call(ref(inner_runs.set), ref(go.wait)))
 
-    outer_runs = threading.Event()
-    waiter = threading.Thread(target=lambda: futures.append(submit(worker.call, ref(outer_runs.set), ref(inner))))
-    futures: list[elsewhere.Future[object]] = []
-    waiter.start()
-    waiter.join()
-    watcher = threading.Thread(target=lambda: fails(elsewhere.CallCancelled, futures[0].result))
-    watcher.start()
-    inner_runs.wait()
+    with elsewhere.Host() as third:
+        holding = submit(third.spawn(Worker).call, int, ref(hold))
+        held.wait()  # the thread that serves this process is needed for what `inner` waits for, and must not run it
+        futures: list[elsewhere.Future[object]] = []
+        waiter = threading.Thread(target=lambda: futures.append(submit(worker.call, int, ref(inner))))
+        waiter.start()
+        waiter.join()
+        watcher = threading.Thread(target=lambda: fails(elsewhere.CallCancelled, futures[0].result))
+        watcher.start()
+        inner_runs.wait()
 
-    futures[0].cancel(interrupt=True)
-    go.set()
-    watcher.join()
+        futures[0].cancel(interrupt=True)
+        go.set()
+        watcher.join()
+        holding.result()
 
     assert worker.echo(1) == 1
     assert get(worker.ended) == ["CallCancelled"]
