@@ -66,8 +66,10 @@ impl HostFork {
         Ok(Self { stage: Mutex::new(Stage::Prepared(fork, wanted, stillness)) })
     }
 
-    /// Fork with `os.fork`. Gives whether this is the child, which the parent watches by then: no step of Python's lies
-    /// between, in which a signal's handler could raise something and leave a child that nobody knows.
+    /// Fork with `os.fork`. Gives whether this is the child, which the parent watches by then.
+    ///
+    /// No step of Python's lies between, in which a signal's handler could raise something and leave a child that nobody
+    /// knows.
     fn fork(&self, py: Python<'_>) -> PyResult<bool> {
         let Stage::Prepared(fork, wanted, stillness) = self.take() else { return Err(used_up()) };
         let pid: u32 = py.import("posix")?.call_method0("fork")?.extract()?;
