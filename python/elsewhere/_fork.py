@@ -4,8 +4,8 @@ Owns: when this process may be forked, what its fork has from it, what its fork 
 two are connected (`_core.HostFork`).
 
 A fork has one thread, the one that forked. What other threads held at that moment, locks above all, stays as it was for
-ever; so while others run, there is no fork. Our own are stopped before: the watch thread by `_core.HostFork`, the service
-thread and those that pass calls on here.
+ever; so while others run, there is no fork. Our own are stopped before: the watch thread by `_core.HostFork`, here the
+service thread and those that pass calls on.
 """
 
 from __future__ import annotations
