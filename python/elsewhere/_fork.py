@@ -62,6 +62,9 @@ def start(
         for cls in type(obj).__mro__:
             _pickle.know_class(cls)
     label = "the host" if name is None else f"host {name!r}"
+    others = [other for other in _threads.of_python() if not other.startswith(OWN)]
+    if others:
+        _refuse(others, label)
     fork = None
     try:
         try:
@@ -114,10 +117,7 @@ def _with_inner(cls: type) -> Iterator[type]:
 
 
 def _end_own_threads() -> list[str]:
-    """End the threads that work for the library. Gives the names of others, and of those that are busy."""
-    others = [name for name in _threads.of_python() if not name.startswith(OWN)]
-    if others:
-        return others
+    """End the threads that work for the library. Gives the names of those that are busy."""
     _core._stop_service()
     end = time.monotonic() + PATIENCE
     while (_core._end_relays() or _threads.of_python()) and time.monotonic() < end:
