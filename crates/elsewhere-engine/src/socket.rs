@@ -172,33 +172,31 @@ pub(crate) fn send_with(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>])
 /// Receives at most `most` bytes and what descriptors come with them; waits for the first. No bytes at the end of the
 /// stream.
 pub(crate) fn receive_with(socket: impl AsFd, most: usize) -> Result<(Vec<u8>, Vec<OwnedFd>)> {
-    receive_flagged(socket, most, RecvFlags::CMSG_CLOEXEC)
+    let mut bytes = vec![0; most];
+    let (count, fds) = receive_flagged(socket, &mut bytes, RecvFlags::CMSG_CLOEXEC)?;
+    bytes.truncate(count);
+    Ok((bytes, fds))
 }
 
-/// The same without waiting: AGAIN means that nothing is there.
-pub(crate) fn try_receive_with(socket: impl AsFd, most: usize) -> Result<(Vec<u8>, Vec<OwnedFd>)> {
+/// The same without waiting, and into `bytes`, of which it returns how many came. AGAIN means that nothing is there.
+pub(crate) fn try_receive_with(socket: impl AsFd, bytes: &mut [u8]) -> Result<(usize, Vec<OwnedFd>)> {
     loop {
-        match receive_flagged(&socket, most, RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT) {
+        match receive_flagged(&socket, bytes, RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT) {
             Err(Errno::INTR) => {}
             done => return done,
         }
     }
 }
 
-fn receive_flagged(socket: impl AsFd, most: usize, flags: RecvFlags) -> Result<(Vec<u8>, Vec<OwnedFd>)> {
-    let mut bytes = vec![0; most];
+fn receive_flagged(socket: impl AsFd, bytes: &mut [u8], flags: RecvFlags) -> Result<(usize, Vec<OwnedFd>)> {
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(5))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let message = {
-        let mut into = [IoSliceMut::new(&mut bytes)];
-        rustix::net::recvmsg(&socket, &mut into, &mut control, flags)?
-    };
+    let message = rustix::net::recvmsg(&socket, &mut [IoSliceMut::new(bytes)], &mut control, flags)?;
     let mut fds = Vec::new();
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(rights) = message {
             fds.extend(rights);
         }
     }
-    bytes.truncate(message.bytes);
-    Ok((bytes, fds))
+    Ok((message.bytes, fds))
 }

@@ -89,10 +89,11 @@ pub(crate) struct Inbox {
 impl Inbox {
     /// Takes some bytes off the socket without waiting. Returns whether there may be more.
     pub(crate) fn fill(&mut self, socket: &Stream) -> bool {
-        match socket::try_receive_with(socket, CHUNK) {
-            Ok((bytes, _)) if bytes.is_empty() => self.has_ended = true,
-            Ok((bytes, fds)) => {
-                self.bytes.extend(bytes);
+        let mut bytes = [0; CHUNK];
+        match socket::try_receive_with(socket, &mut bytes) {
+            Ok((0, _)) => self.has_ended = true,
+            Ok((count, fds)) => {
+                self.bytes.extend(&bytes[..count]);
                 self.fds.extend(fds);
                 return true;
             }

@@ -126,10 +126,20 @@ impl Link {
         inbox: Arc<Inbox>,
         kind: Kind,
     ) -> std::io::Result<Arc<Self>> {
+        Self::with_id(watch::next_id(), transport, config, inbox, kind)
+    }
+
+    /// The same with an id that [`watch::next_id`] gave before.
+    pub(crate) fn with_id(
+        id: u64,
+        transport: Transport,
+        config: Config,
+        inbox: Arc<Inbox>,
+        kind: Kind,
+    ) -> std::io::Result<Arc<Self>> {
         let bell = watch::bell()?;
         let config = Config { grow: pages::try_make_room, ..config };
         let transport = Arc::new(transport);
-        let id = watch::next_id();
         let told = Arc::clone(&bell);
         transport.set_event(move || told.ask(Ask::News(id)));
         let link = Arc::new(Self {

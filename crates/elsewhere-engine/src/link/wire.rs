@@ -14,7 +14,10 @@ use crate::lock::{lock, try_lock};
 use crate::pending::Pending;
 use crate::transport::{Half, Transport};
 
-/// Bytes taken from the stream at once.
+/// Bytes taken from the stream at once by a thread that was never given more: few, as each costs a page fault in a new
+/// process, and in a new thread too where the allocator hands out what was used before and must be cleared.
+const FIRST_CHUNK: usize = 16 * 1024;
+/// The same by one that was.
 const CHUNK: usize = 256 * 1024;
 /// Behind so many unanswered calls a further one may stay here for a moment: the peer has enough to do.
 const BUSY_CALLS: usize = 16;
@@ -241,8 +244,9 @@ impl Link {
         let Reader { transport, events } = &mut *reader;
         let Some(transport) = transport else { return };
         BUFFER.with_borrow_mut(|buffer| {
-            if buffer.is_empty() {
-                *buffer = vec![0; CHUNK]; // zeros of the system's: only what is used takes memory
+            let least = if transport.takes_records() { CHUNK } else { FIRST_CHUNK };
+            if buffer.len() < least {
+                *buffer = vec![0; least];
             }
             let mut left = chunks;
             // What was read together with the rest is taken in at once: no poll tells of it.
@@ -265,7 +269,11 @@ impl Link {
                 if !self.take_in(&buffer[..count], events) {
                     break;
                 }
-                if count < CHUNK && chunks != usize::MAX && !transport.has_read() {
+                let has_filled = count == buffer.len();
+                if has_filled && count < CHUNK {
+                    *buffer = vec![0; CHUNK];
+                }
+                if !has_filled && chunks != usize::MAX && !transport.has_read() {
                     break;
                 }
             }

@@ -115,14 +115,35 @@ impl HostCommand {
     /// descriptors or threads comes before the process.
     pub(super) fn make_link(&self, inbox: Arc<Inbox>, config: Config) -> std::io::Result<(Arc<Link>, OwnedFd)> {
         let (ours, theirs, problem) = Transport::offer(self.shares_memory, &self.preface)?;
-        let link = Link::with_kind(ours, config, inbox, Kind::Host)?;
+        Ok((self.link_over(watch::next_id(), (ours, problem), inbox, config)?, theirs))
+    }
+
+    /// The link of that id, to a process that has the other end of the stream already, or is given it meanwhile.
+    pub(super) fn make_link_on(
+        &self,
+        id: u64,
+        ours: OwnedFd,
+        inbox: Arc<Inbox>,
+        config: Config,
+    ) -> std::io::Result<Arc<Link>> {
+        self.link_over(id, Transport::offer_on(ours, self.shares_memory)?, inbox, config)
+    }
+
+    fn link_over(
+        &self,
+        id: u64,
+        (ours, problem): (Transport, Option<String>),
+        inbox: Arc<Inbox>,
+        config: Config,
+    ) -> std::io::Result<Arc<Link>> {
+        let link = Link::with_id(id, ours, config, inbox, Kind::Host)?;
         if let Some(problem) = problem {
             link.set_memory_problem(problem);
         }
         if let Some(home) = &self.home {
             link.bring_home(home);
         }
-        Ok((link, theirs))
+        Ok(link)
     }
 
     fn adopt_child(&self, child: &mut std::process::Child, link: &Arc<Link>) -> std::io::Result<HostProcess> {

@@ -12,14 +12,16 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use super::{HostCommand, HostProcess, Stdio};
 use crate::error::StartError;
 use crate::inbox::Inbox;
-use crate::link::Link;
+use crate::{socket, watch};
 
 /// What a process and its fork have to share before the fork. Afterwards the parent calls [`adopt`](Self::adopt) and the
 /// child [`become_host`](Self::become_host); where there was no fork after all, it is dropped.
 #[derive(Debug)]
 pub struct HostFork {
     command: HostCommand,
-    link: Option<Arc<Link>>,
+    inbox: Arc<Inbox>,
+    config: Config,
+    ours: OwnedFd,
     theirs: OwnedFd,
     /// Reading and writing end; None where stdout does not come to us.
     stdout: Option<(OwnedFd, OwnedFd)>,
@@ -40,32 +42,36 @@ impl HostCommand {
         let pipe = || io::pipe().map(|(reading, writing)| (OwnedFd::from(reading), OwnedFd::from(writing)));
         let stdout = (self.output == Stdio::Home).then(pipe).transpose()?;
         let stderr = pipe()?;
-        let (link, theirs) = self.make_link(inbox, config)?;
-        Ok(HostFork { command: self, link: Some(link), theirs, stdout, stderr })
+        let (ours, theirs) = socket::pair()?;
+        Ok(HostFork { command: self, inbox, config, ours, theirs, stdout, stderr })
     }
 }
 
 impl HostFork {
     /// In the parent: takes the child `pid` as a host. Follow with [`HostProcess::wait_started`].
     ///
+    /// What the stream shares is made only now, while the child is on its way: the fork has less to copy.
+    ///
     /// # Errors
     /// [`StartError::Spawn`]; the child is gone and reaped then.
-    pub fn adopt(mut self, pid: u32) -> Result<HostProcess, StartError> {
+    pub fn adopt(self, pid: u32) -> Result<HostProcess, StartError> {
         let pid = i32::try_from(pid)
             .ok()
             .and_then(Pid::from_raw)
             .ok_or_else(|| not_forked(io::ErrorKind::NotFound.into()))?;
-        let link = self.link.take().expect("only this takes it");
-        let read = |end: &OwnedFd| end.try_clone();
-        let outputs = self.stdout.as_ref().map(|(end, _)| read(end)).transpose();
-        let adopted = outputs
-            .and_then(|stdout| self.command.adopt(pid, stdout, read(&self.stderr.0)?, &link))
-            .inspect_err(|_| {
-                let _ = kill_process(pid, Signal::KILL);
-                let _ = waitpid(Some(pid), WaitOptions::empty());
-                link.abandon();
-            });
-        adopted.map_err(not_forked)
+        self.try_adopt(pid).map_err(|error| {
+            let _ = kill_process(pid, Signal::KILL);
+            let _ = waitpid(Some(pid), WaitOptions::empty());
+            not_forked(error)
+        })
+    }
+
+    fn try_adopt(self, pid: Pid) -> io::Result<HostProcess> {
+        let Self { command, inbox, config, ours, theirs, stdout, stderr } = self;
+        let link = command.make_link_on(watch::next_id(), ours, inbox, config)?;
+        let adopted = command.adopt(pid, stdout.map(|(end, _)| end), stderr.0, &link).inspect_err(|_| link.abandon());
+        drop(theirs); // its end must not be seen before the process is watched
+        adopted
     }
 
     /// In the child: the streams become its standard streams, and the socket its stdin, where [`adopt_stdin`] finds it.
@@ -74,8 +80,7 @@ impl HostFork {
     /// Those of the system.
     ///
     /// [`adopt_stdin`]: crate::adopt_stdin
-    pub fn become_host(mut self) -> io::Result<()> {
-        std::mem::forget(self.link.take()); // it is the parent's, and nothing of it may be touched here
+    pub fn become_host(self) -> io::Result<()> {
         rustix::stdio::dup2_stdin(&self.theirs)?;
         rustix::stdio::dup2_stderr(&self.stderr.1)?;
         match &self.stdout {
@@ -86,14 +91,6 @@ impl HostFork {
             None => {}
         }
         Ok(())
-    }
-}
-
-impl Drop for HostFork {
-    fn drop(&mut self) {
-        if let Some(link) = &self.link {
-            link.abandon();
-        }
     }
 }
 

@@ -16,10 +16,10 @@ use rustix::process::{Pid, Signal, pidfd_send_signal};
 
 use super::{HostCommand, HostProcess, Parent, Stdio};
 use crate::error::StartError;
-use crate::exit;
 use crate::inbox::Inbox;
 use crate::link::Link;
 use crate::zygote::{self, Answering, Ends, No, Ordered, Source, Surroundings, Zygote};
+use crate::{exit, socket, watch};
 
 /// How often a host is asked for again when its zygote is gone.
 const TRIES: u8 = 3;
@@ -49,7 +49,11 @@ pub struct WarmStart {
 /// What is between this process and a host that is still to come.
 #[derive(Debug)]
 struct Streams {
-    /// None once it belongs to a process.
+    /// The id of the link.
+    id: u64,
+    /// Our end of its socket; None once the link has it.
+    socket: Option<OwnedFd>,
+    /// None before the host is asked for, and once it belongs to a process.
     link: Option<Arc<Link>>,
     ends: Ends,
     stdout: Option<OwnedFd>,
@@ -95,13 +99,13 @@ impl HostCommand {
     ) -> Result<WarmStart, Unforked> {
         let surroundings = Surroundings::now().map_err(|error| not_known(&error))?;
         let key = format!("{key}\n{}", surroundings.fixed);
-        let asked = self.prepare(Arc::clone(&inbox), config.clone()).and_then(|streams| {
+        let asked = self.prepare().and_then(|streams| {
             let asked = ask(&self, &key, setting, surroundings.umask, &streams)?;
             Ok((streams, asked))
         });
         let (streams, asked) = asked.map_err(|error| system_refuses(&error))?;
         let asked = asked.map_err(|text| Unforked::Refused { text, is_news: false })?;
-        Ok(WarmStart {
+        let mut start = WarmStart {
             command: self,
             key,
             setting: setting.to_owned(),
@@ -114,10 +118,12 @@ impl HostCommand {
             tries: 1,
             is_answered: false,
             forked: None,
-        })
+        };
+        start.make_link()?;
+        Ok(start)
     }
 
-    fn prepare(&self, inbox: Arc<Inbox>, config: Config) -> io::Result<Streams> {
+    fn prepare(&self) -> io::Result<Streams> {
         let path = self.directory.as_deref().unwrap_or(".".as_ref());
         let directory = openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let (stdout_here, stdout) = match self.output {
@@ -129,9 +135,10 @@ impl HostCommand {
             }
         };
         let (stderr_here, stderr) = io::pipe()?;
-        let (link, socket) = self.make_link(inbox, config)?;
+        let (ours, socket) = socket::pair()?;
         let ends = Ends { socket, directory, stdout, stderr: stderr.into() };
-        Ok(Streams { link: Some(link), ends, stdout: stdout_here, stderr: stderr_here.into() })
+        let (stdout, stderr) = (stdout_here, stderr_here.into());
+        Ok(Streams { id: watch::next_id(), socket: Some(ours), link: None, ends, stdout, stderr })
     }
 
     /// The zygote as a program. Until it is ready it prints to where its first host does.
@@ -150,8 +157,7 @@ fn ask(
     umask: u32,
     streams: &Streams,
 ) -> io::Result<Result<Asked, String>> {
-    let Streams { link, ends, .. } = streams;
-    let id = link.as_ref().expect("the streams are new").id();
+    let Streams { id, ends, .. } = streams;
     for _ in 0..TRIES {
         let (zygote, is_new) = match zygote::find(key, || command.zygote(ends)) {
             Ok(Source::Zygote(zygote, is_new)) => (zygote, is_new),
@@ -159,7 +165,7 @@ fn ask(
             Err(error) if is_end(&error) => break,
             Err(error) => return Err(error),
         };
-        match zygote.order(id, umask, setting, ends) {
+        match zygote.order(*id, umask, setting, ends) {
             Ok(answering) => return Ok(Ok(Asked { zygote, is_new, answering })),
             // It is gone, or was let go in this moment.
             Err(error) if is_end(&error) => zygote::forget(&zygote),
@@ -177,6 +183,14 @@ fn is_end(error: &io::Error) -> bool {
 }
 
 impl WarmStart {
+    /// Makes what the stream shares, while the zygote forks.
+    fn make_link(&mut self) -> Result<(), Unforked> {
+        let socket = self.streams.socket.take().expect("the streams are new");
+        let link = self.command.make_link_on(self.streams.id, socket, Arc::clone(&self.inbox), self.config.clone());
+        self.streams.link = Some(link.map_err(|error| system_refuses(&error))?);
+        Ok(())
+    }
+
     /// Waits for the process and its hello, at most until the start timeout. None when `tick` was over or a signal came
     /// first: see to signals and call again.
     ///
@@ -259,13 +273,13 @@ impl WarmStart {
         }
         self.tries += 1;
         self.is_answered = false;
-        let asked = self.command.prepare(Arc::clone(&self.inbox), self.config.clone()).and_then(|streams| {
+        let asked = self.command.prepare().and_then(|streams| {
             self.streams = streams;
             ask(&self.command, &self.key, &self.setting, self.umask, &self.streams)
         });
         self.asked =
             asked.map_err(|error| system_refuses(&error))?.map_err(|text| Unforked::Refused { text, is_news: true })?;
-        Ok(())
+        self.make_link()
     }
 
     /// A zygote that does not answer is not asked again. A new one ends with this: it has no hosts, whose exit codes would

@@ -100,7 +100,16 @@ impl Transport {
         Ok((ours.map_or_else(Self::Unix, Self::of_ring), theirs, problem))
     }
 
-    /// The end that belongs to what [`offer`](Self::offer) made.
+    /// Our end, over `ours`, of a stream to a process that has the other end of that pair already. The text as above.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub(crate) fn offer_on(ours: OwnedFd, shares_memory: bool) -> Result<(Self, Option<String>)> {
+        let (ours, problem) = ring::offer_on(ours, shares_memory)?;
+        Ok((ours.map_or_else(Self::Unix, Self::of_ring), problem))
+    }
+
+    /// The end that belongs to what [`offer`](Self::offer) or [`offer_on`](Self::offer_on) made.
     ///
     /// # Errors
     /// Those of the system, and `PROTO` if something else is at the other end.
@@ -149,6 +158,15 @@ impl Transport {
         match self {
             #[cfg(feature = "net")]
             Self::Noise(end) => end.has_unsent(),
+            _ => false,
+        }
+    }
+
+    /// Whether a receive gives whole records, for each of which it needs the room.
+    pub(crate) fn takes_records(&self) -> bool {
+        match self {
+            #[cfg(feature = "net")]
+            Self::Noise(_) => true,
             _ => false,
         }
     }

@@ -103,17 +103,23 @@ pub(crate) struct Polling<'a> {
 pub(super) fn offer(is_wanted: bool, preface: &[u8]) -> Result<(Shared, OwnedFd, Option<String>)> {
     let (ours, theirs) = socket::pair()?;
     send_preface(&ours, preface)?;
+    let (ours, problem) = offer_on(ours, is_wanted)?;
+    Ok((ours, theirs, problem))
+}
+
+/// Our end of the stream over `ours`, one of a pair whose other end nobody has written to.
+pub(super) fn offer_on(ours: OwnedFd, is_wanted: bool) -> Result<(Shared, Option<String>)> {
     let made = is_wanted.then(Channel::create);
     let problem = match made {
         Some(Ok((channel, memory))) => match socket::send_with(&ours, &[OFFER], &[memory.as_fd()]) {
-            Ok(()) => return Ok((Ok(End::new(Stream::new(ours), channel, UNDECIDED)), theirs, None)),
+            Ok(()) => return Ok((Ok(End::new(Stream::new(ours), channel, UNDECIDED)), None)),
             Err(error) => Some(format!("its descriptor could not be sent: {error}")),
         },
         Some(Err(error)) => Some(error.to_string()),
         None => None,
     };
     socket::send_with(&ours, &[NOTHING], &[])?;
-    Ok((Err(Stream::new(ours)), theirs, problem))
+    Ok((Err(Stream::new(ours)), problem))
 }
 
 /// Nobody reads it yet, so it has to find room in the socket.
@@ -155,10 +161,12 @@ impl Offer {
     /// # Errors
     /// AGAIN where nothing is there yet, PROTO where something else is.
     pub(crate) fn try_take(socket: &OwnedFd) -> Result<Option<Self>> {
-        Self::read(socket::try_receive_with(socket, 1)?)
+        let mut said = [0];
+        let (count, memory) = socket::try_receive_with(socket, &mut said)?;
+        Self::read(&said[..count], memory)
     }
 
-    fn read((said, memory): (Vec<u8>, Vec<OwnedFd>)) -> Result<Option<Self>> {
+    fn read(said: &[u8], memory: Vec<OwnedFd>) -> Result<Option<Self>> {
         match said.first() {
             Some(&OFFER) => Ok(Some(Self { memory: Some(memory.into_iter().next().ok_or(Errno::BADF)) })),
             Some(&NOTHING) => Ok(Some(Self { memory: None })),
@@ -170,7 +178,8 @@ impl Offer {
 
 /// The other end, over the socket that [`offer`] made. Waits for the offer, which was there first.
 pub(super) fn answer(socket: OwnedFd) -> Result<Shared> {
-    let offer = Offer::read(socket::receive_with(&socket, 1)?)?;
+    let (said, memory) = socket::receive_with(&socket, 1)?;
+    let offer = Offer::read(&said, memory)?;
     let nothing = Offer { memory: None }; // its end is seen by whoever reads
     Ok(accept(socket, offer.unwrap_or(nothing)))
 }
@@ -315,9 +324,7 @@ impl End {
 
     /// The first of the peer. A peer that answers with something else speaks without being asked for an answer.
     fn receive_answer(&self, buffer: &mut [u8]) -> Result<usize> {
-        let (bytes, fds) = socket::try_receive_with(&self.socket, buffer.len())?;
-        let count = bytes.len();
-        buffer.get_mut(..count).ok_or(Errno::INVAL)?.copy_from_slice(&bytes);
+        let (count, fds) = socket::try_receive_with(&self.socket, buffer)?;
         match buffer.first() {
             Some(&TAKEN) if count > 0 => {
                 self.decide(MEMORY);
