@@ -2,7 +2,21 @@
 //! Owns: the questions to the system. Must not know: what follows from the answers.
 
 #[cfg(not(all(test, loom)))]
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+#[cfg(not(all(test, loom)))]
+use rustix::time::{ClockId, clock_gettime};
+
+#[cfg(not(all(test, loom)))]
 use crate::groups;
+
+/// For how many seconds an answer about the quota holds: each takes some 50 µs of reading files, and few quotas change.
+#[cfg(not(all(test, loom)))]
+const HOLDS: u64 = 10;
+
+/// The last answer, and the second of the monotonic clock at which it ends. A fork goes on with its parent's.
+#[cfg(not(all(test, loom)))]
+static ALLOWED: (AtomicUsize, AtomicU64) = (AtomicUsize::new(1), AtomicU64::new(0));
 
 /// The core that the calling thread runs on now; costs 1–2 ns.
 #[cfg(not(all(test, loom)))]
@@ -18,10 +32,19 @@ pub(crate) fn current() -> u32 {
 
 /// How many cores this process may use at a time by the quota of its control group: at least one, and the largest number
 /// there is without a quota. What it is pinned to does not count: that changes, and its peer may be pinned elsewhere.
+/// A quota that was set within the last seconds may not be seen yet.
 #[cfg(not(all(test, loom)))]
 #[must_use]
 pub fn allowed() -> usize {
-    groups::least(cores_of).unwrap_or(usize::MAX).max(1)
+    let (answer, end) = &ALLOWED;
+    let now = u64::try_from(clock_gettime(ClockId::MonotonicCoarse).tv_sec).unwrap_or(0);
+    if now < end.load(Ordering::Acquire) {
+        return answer.load(Ordering::Relaxed);
+    }
+    let cores = groups::least(cores_of).unwrap_or(usize::MAX).max(1);
+    answer.store(cores, Ordering::Relaxed);
+    end.store(now + HOLDS, Ordering::Release);
+    cores
 }
 
 /// The whole cores in a quota such as `150000 100000`. None without a limit.
