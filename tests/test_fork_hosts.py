@@ -15,7 +15,7 @@ import threading
 import pytest
 
 import elsewhere
-from conftest import children
+from conftest import children, children_of
 from kennel import Camera, Dog, error_of
 from programs import run
 
@@ -290,6 +290,38 @@ def test_fork_without_room_for_descriptors_is_a_start_error(outer):
     assert text.startswith("HostStartError")
     assert "open files" in text
     assert works == 1
+
+
+def forks_with_few_descriptors() -> tuple[set[str], bool, bool]:
+    """Forks where the next descriptor fails, the one after it, and so on, in every step of a start."""
+
+    def left() -> tuple[int, int]:
+        return len(os.listdir("/proc/self/fd")), len(children_of(os.getpid()))
+
+    with elsewhere.Host(start="fork"):
+        pass  # what the first one keeps open is there
+    before, limits = left(), resource.getrlimit(resource.RLIMIT_NOFILE)
+    kinds, is_clean = set(), True
+    for more in range(1, 40):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before[0] + more, limits[1]))
+        try:
+            with elsewhere.Host(start="fork", output="discard") as host:
+                kinds.add(str(host.run(abs, -1)))
+        except elsewhere.ElsewhereError as error:
+            kinds.add(type(error).__name__)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        is_clean = is_clean and left() == before
+    with elsewhere.Host(start="fork") as host:
+        return kinds, is_clean, host.run(abs, -1) == 1
+
+
+def test_start_that_runs_out_of_descriptors_at_any_step_is_a_start_error_and_leaves_nothing(outer):
+    kinds, is_clean, works = outer.run(forks_with_few_descriptors)
+
+    assert kinds == {"1", "HostStartError"}
+    assert is_clean
+    assert works
 
 
 def fork_beside_numpy() -> tuple[int, float]:

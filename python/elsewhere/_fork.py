@@ -36,6 +36,12 @@ PATIENCE = 1.0
 OWN = ("elsewhere-service", "elsewhere-relay-")
 """What the names of the threads begin with that can be ended for a fork."""
 
+OF_FORK = ("path", "output", "levels")
+"""What a fork takes over of its configuration by itself; prefix and arguments of the interpreter it has."""
+
+LEFT = ("own_path", "environment", "directory")
+"""What it is asked to take over."""
+
 _kept: list[object] = []
 """What the parent had and its fork must not drop: the drop of a stream, say, would close a descriptor."""
 
@@ -71,7 +77,7 @@ def start(
             others = _end_own_threads()
             if not others:
                 fork = _core.HostFork(output=output, logs=logs, timeout=timeout)
-                others = _threads.others(but_pool=True) or _fork(fork, objects, concurrency=concurrency, logs=logs)
+                others = _threads.others(but_pool=True) or _fork(fork, objects, configuration, concurrency=concurrency)
         except OSError as error:
             raise _errors._host_start_error(str(error), label, "") from error
         finally:
@@ -82,7 +88,7 @@ def start(
             host,
             fork,
             name=name,
-            configuration=configuration,
+            configuration=_left_of(configuration),
             timeout=timeout,
             heartbeat=heartbeat,
             make_shower=make_shower,
@@ -125,6 +131,13 @@ def _end_own_threads() -> list[str]:
     return [f"{name} (busy with a callback)" for name in _threads.of_python()]
 
 
+def _left_of(configuration: dict[str, Any]) -> dict[str, Any]:
+    """What a fork is asked to do when it is there, since it may fail or take long; mostly nothing."""
+    modules = [module for module in configuration["preload"] if sys.modules.get(module) is None]
+    left = {name: configuration[name] for name in LEFT}
+    return {name: value for name, value in {**left, "preload": modules}.items() if value}
+
+
 def _refuse(others: list[str], label: str) -> NoReturn:
     reason = (
         f"it cannot be forked while other threads run ({', '.join(others)}): a fork has only the calling "
@@ -133,7 +146,9 @@ def _refuse(others: list[str], label: str) -> NoReturn:
     raise _errors._host_start_error(reason, label, "")
 
 
-def _fork(fork: _core.HostFork, objects: Sequence[object], *, concurrency: str | int, logs: bool) -> list[str]:
+def _fork(
+    fork: _core.HostFork, objects: Sequence[object], configuration: dict[str, Any], *, concurrency: str | int
+) -> list[str]:
     """Fork, with all signals put off: the child would run the parent's handlers. Does not return in the child.
 
     Gives the names of threads that were taken for a pool and did not end with the fork: the child is of no use then.
@@ -143,7 +158,7 @@ def _fork(fork: _core.HostFork, objects: Sequence[object], *, concurrency: str |
     try:
         _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
         if _threads.quietly(fork.fork):
-            _be_a_host(fork, objects, concurrency=concurrency, logs=logs)
+            _be_a_host(fork, objects, configuration, concurrency=concurrency)
         return _threads.of_libraries()
     finally:
         _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
@@ -152,16 +167,18 @@ def _fork(fork: _core.HostFork, objects: Sequence[object], *, concurrency: str |
 # After the fork, in the child: a host, and nothing of what the parent was.
 
 
-def _be_a_host(fork: _core.HostFork, objects: Sequence[object], *, concurrency: str | int, logs: bool) -> NoReturn:
+def _be_a_host(
+    fork: _core.HostFork, objects: Sequence[object], configuration: dict[str, Any], *, concurrency: str | int
+) -> NoReturn:
     """Serve the owner until it is done; the frames of the parent below this one are never returned to."""
     code = 1
     try:
         fork.become_host()
-        _forget_parent(logs=logs)
-        _pickle.inherit(objects)
         _core._forget_owner()
-        _core.adopt_owner(concurrency)
-        _set_stream("stdin", 0, "r")
+        _core.adopt_owner(concurrency)  # says hello: what follows is done while the owner wakes up
+        _forget_parent(logs=configuration["levels"] is not None)
+        _pickle.inherit(objects)
+        _host_main.BOOTSTRAP.configure({name: configuration[name] for name in OF_FORK})
         _unblock_signals()
         contextvars.Context().run(_host_main.serve)
         code = 0
@@ -178,6 +195,7 @@ def _forget_parent(*, logs: bool) -> None:
     sys.settrace(None)
     sys.setprofile(None)
     _kept.extend([sys.stdin, sys.stdout, sys.stderr, sys.__stdin__, sys.__stdout__, sys.__stderr__])
+    _set_stream("stdin", 0, "r")
     _set_stream("stdout", 1, "w")
     _set_stream("stderr", 2, "w")
     _reset_signals()

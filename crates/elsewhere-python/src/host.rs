@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use elsewhere_engine::{Expect, HostCommand, HostProcess, Inbox, Link, Observer, StartError, interrupts};
@@ -352,11 +352,15 @@ pub(crate) fn close_peer(py: Python<'_>, peer: &Arc<Peer>, timeout: Duration) ->
 }
 
 pub(crate) fn config(capabilities: Capabilities, py: Python<'_>) -> Config {
-    let version = py.version_info();
+    static PYTHON: OnceLock<String> = OnceLock::new();
+    let python = PYTHON.get_or_init(|| {
+        let version = py.version_info();
+        format!("{}.{}.{}", version.major, version.minor, version.patch)
+    });
     let hello = Hello {
         capabilities: capabilities.with(Capabilities::BUFFERS).with(Capabilities::INSTANCES),
         pid: std::process::id(),
-        python: format!("{}.{}.{}", version.major, version.minor, version.patch),
+        python: python.clone(),
         implementation: concat!("elsewhere ", env!("CARGO_PKG_VERSION")).to_owned(),
         ..Hello::default()
     };
@@ -493,6 +497,9 @@ fn label(name: Option<&str>, pid: Option<u32>) -> String {
 }
 
 fn configure<'py>(py: Python<'py>, peer: &Arc<Peer>, configuration: &Bound<'py, PyDict>, timeout: f64) -> PyResult<()> {
+    if configuration.is_empty() {
+        return Ok(());
+    }
     let arguments = PyTuple::new(py, [configuration])?;
     let parts = (None, &arguments, None);
     // The time is kept on this side: a host that had to carry it along would begin with the import of `contextvars`.

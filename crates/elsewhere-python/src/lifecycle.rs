@@ -2,12 +2,16 @@
 //!
 //! Owns: the hooks for fork and exit, the owner's peer and the bootstrap object of a host. Must not know: calls.
 
+use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use elsewhere_engine::{exit, fork};
 use pyo3::exceptions::PyImportError;
+use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString};
 
 use crate::peer::Peer;
@@ -86,7 +90,7 @@ pub(crate) fn install_hooks(module: &Bound<'_, PyModule>) -> PyResult<()> {
     hooks.set_item("after_in_parent", module.getattr("_after_fork_in_parent")?)?;
     hooks.set_item("after_in_child", module.getattr("_after_fork_in_child")?)?;
     // `posix` is built in; `os`, which has the same function, would be the one module that a bare host imports for us.
-    py.import("posix")?.getattr("register_at_fork")?.call((), Some(&hooks))?;
+    posix(py)?.getattr("register_at_fork")?.call((), Some(&hooks))?;
     py.import("atexit")?.getattr("register")?.call1((module.getattr("_at_exit")?,))?;
     Ok(())
 }
@@ -127,13 +131,18 @@ pub(crate) fn _after_fork_in_child(py: Python<'_>) -> PyResult<()> {
     if inherited.is_empty() {
         return Ok(());
     }
-    let os = py.import("os")?;
-    let null = os.call_method1("open", ("/dev/null", os.getattr("O_RDWR")?))?;
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    let dup2 = posix(py)?.getattr(intern!(py, "dup2"))?;
     for fd in inherited {
-        os.call_method1("dup2", (&null, fd, false))?;
+        dup2.call1((null.as_raw_fd(), fd, false))?;
     }
-    os.call_method1("close", (null,))?;
     Ok(())
+}
+
+/// The module, found before any fork: in a child each step of an import is a page to copy.
+fn posix(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
+    static POSIX: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+    Ok(POSIX.get_or_try_init(py, || py.import("posix").map(Bound::unbind))?.bind(py))
 }
 
 /// In a fork that becomes a host: forget the owner that its parent may have, and what ran for it.

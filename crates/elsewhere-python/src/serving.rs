@@ -108,15 +108,15 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Concurrency {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        if let Ok(threads) = object.extract::<usize>()
-            && threads > 0
-        {
-            return Ok(Self::Threads(threads));
-        }
+        // The word first: to refuse it as a number is to make an error.
         match object.extract::<String>().as_deref() {
-            Ok("serial") => Ok(Self::Serial),
-            Ok("async") => Ok(Self::Async),
-            Ok("caller") => Ok(Self::Caller),
+            Ok("serial") => return Ok(Self::Serial),
+            Ok("async") => return Ok(Self::Async),
+            Ok("caller") => return Ok(Self::Caller),
+            _ => {}
+        }
+        match object.extract::<usize>() {
+            Ok(threads @ 1..) => Ok(Self::Threads(threads)),
             _ => Err(PyValueError::new_err(format!("{} is no way to run calls", object.repr()?))),
         }
     }
