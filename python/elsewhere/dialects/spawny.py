@@ -12,6 +12,7 @@ from __future__ import annotations
 import builtins
 import contextlib
 import copy
+import functools
 import logging
 import math
 import operator
@@ -221,7 +222,7 @@ class DaemonProxy:
         self.tell(f"spawning child process... DONE. PID={self._host.pid}")
 
     def _start(self, what: Any) -> tuple[elsewhere.Host, Any]:
-        looker = eval(self.look)  # noqa: S307 - our own text, which need not be compiled in a fork
+        looker = _looker(self.look)
         host = None
         if self.python_exe:
             host = elsewhere.Host(name=self.name, python=self.python_exe, path=_own_directories())
@@ -542,6 +543,12 @@ def _made(host: elsewhere.Host, what: Any) -> Any:
         return host.spawn(what.get_type(), *what.args, **what.kwargs)
     module = elsewhere.options(host.module(what.module_name or "builtins"), result="proxy")
     return elsewhere.attribute(module, what.clazz_name)(*what.args, **what.kwargs)
+
+
+@functools.cache
+def _looker(text: str) -> Any:
+    """What a fork has for a `look`: compiled once, and not in each of them."""
+    return eval(text)  # noqa: S307 - our own text
 
 
 def _interpreter(python_exe: str | None) -> str | None:
