@@ -11,8 +11,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use elsewhere_engine::{Expect, Link, Request, exit};
 use elsewhere_proto::codec::Writer;
 use elsewhere_proto::{CallHead, Capabilities, ChainId, IncomingCall, LaneId, ObjectId, Op, Want};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::PyDict;
 
 /// What a peer knows a thread or a task by.
 pub(crate) struct Lane {
@@ -68,7 +70,7 @@ fn with_current<T>(py: Python<'_>, link: &Arc<Link>, look: impl FnOnce(&Lane) ->
     if let Some(lane) = PASSED_ON.with_borrow(Option::clone) {
         return look(&lane);
     }
-    if has(link, Capabilities::SERIAL) {
+    if has(link, Capabilities::SERIAL) || !may_be_in_task(py) {
         return OF_THREAD.with(look);
     }
     static TASK_LANE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -77,6 +79,23 @@ fn with_current<T>(py: Python<'_>, link: &Arc<Link>, look: impl FnOnce(&Lane) ->
         Ok(Ok(task)) => look(&task.get().lane),
         _ => OF_THREAD.with(look),
     }
+}
+
+/// Whether this thread may run a task: only where asyncio runs a loop, or where trio is imported at all. To find its task
+/// is some frames of Python, and most programs have none.
+fn may_be_in_task(py: Python<'_>) -> bool {
+    static MODULES: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
+    let look = || -> PyResult<bool> {
+        let modules = MODULES.import(py, "sys", "modules")?;
+        if modules.contains(intern!(py, "trio.lowlevel"))? {
+            return Ok(true);
+        }
+        match modules.get_item(intern!(py, "asyncio.events"))? {
+            Some(events) => Ok(!events.call_method0(intern!(py, "_get_running_loop"))?.is_none()),
+            None => Ok(false),
+        }
+    };
+    look().unwrap_or(true)
 }
 
 /// A lane that no thread and no task has.
