@@ -147,6 +147,35 @@ def test_end_of_an_iterator_looks_like_its_end_at_home(shared_host):
     assert caught.value.args == ()
 
 
+class Unbound:
+    """Methods of a context that are no plain functions: bound otherwise, or not at all."""
+
+    __enter__ = staticmethod(lambda: "without self")
+
+    @classmethod
+    def __exit__(cls, *error):
+        return cls.__name__
+
+
+class Counting:
+    """What is no descriptor is called as it is."""
+
+    def __call__(self, *error):
+        return len(error)
+
+
+class Given(Unbound):
+    __exit__ = Counting()
+
+
+@pytest.mark.parametrize("kind", [Unbound, Given])
+def test_methods_of_a_context_are_bound_as_they_are_at_home(shared_host, kind):
+    there, here = shared_host.spawn(kind), kind()
+
+    assert there.__enter__() == here.__enter__() == "without self"
+    assert there.__exit__(None, None, None) == here.__exit__(None, None, None)
+
+
 class HalfAContext:
     entered = 0
 

@@ -7,9 +7,10 @@
 use elsewhere_proto::Operation;
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::PyValueError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyMappingProxy, PyTuple, PyType, PyTypeMethods};
+use pyo3::types::{PyMappingProxy, PyString, PyTuple, PyType, PyTypeMethods};
 
 /// Performs `operation` on `object`.
 ///
@@ -37,8 +38,8 @@ fn without_operand<'py>(object: &Bound<'py, PyAny>, operation: Operation) -> PyR
         Operation::Bool => Ok(object.is_truthy()?.into_pyobject(py)?.to_owned().into_any()),
         Operation::Hash => Ok(object.hash()?.into_pyobject(py)?.into_any()),
         Operation::Dir => Ok(object.dir()?.into_any()),
-        Operation::Enter => Context::PLAIN.call(object, Side::Enter, ()),
-        Operation::Aenter => awaited(Context::ASYNC.call(object, Side::Enter, ())?),
+        Operation::Enter => Context::PLAIN.call(object, Side::Enter, &[]),
+        Operation::Aenter => awaited(Context::ASYNC.call(object, Side::Enter, &[])?),
         Operation::Anext => awaited(function(py, operation)?.call1((object,))?),
         Operation::Neg => object.neg(),
         Operation::Pos => object.pos(),
@@ -60,7 +61,7 @@ fn without_operand<'py>(object: &Bound<'py, PyAny>, operation: Operation) -> PyR
         | Operation::Format
         | Operation::LengthHint
         | Operation::Index => function(py, operation)?.call1((object,)),
-        Operation::Aiter if special(object, "__aiter__")?.is_none() => {
+        Operation::Aiter if special(&object.get_type(), intern!(py, "__aiter__"))?.is_none() => {
             py.import("elsewhere._lacking")?.getattr("async_iteration")?.call1((object,))
         }
         Operation::Aiter => function(py, operation)?.call1((object,)),
@@ -105,8 +106,8 @@ fn with_operands<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = object.py();
     match (operation, operands) {
-        (Operation::Exit, _) => Context::PLAIN.call(object, Side::Exit, PyTuple::new(py, operands)?),
-        (Operation::Aexit, _) => awaited(Context::ASYNC.call(object, Side::Exit, PyTuple::new(py, operands)?)?),
+        (Operation::Exit, _) => Context::PLAIN.call(object, Side::Exit, operands),
+        (Operation::Aexit, _) => awaited(Context::ASYNC.call(object, Side::Exit, operands)?),
         (Operation::Pow, [exponent, modulus]) => function(py, operation)?.call1((object, exponent, modulus)),
         (Operation::Rpow, [base, modulus]) => function(py, operation)?.call1((base, object, modulus)),
         _ => Err(unfit(operation, operands.len())),
@@ -140,11 +141,14 @@ fn function(py: Python<'_>, operation: Operation) -> PyResult<&Bound<'_, PyAny>>
 
 /// What `with` and `async with` call.
 struct Context {
-    enter: &'static str,
-    exit: &'static str,
+    enter: Name,
+    exit: Name,
     /// The function of `elsewhere._lacking` that raises what the statement raises where a method is missing.
     refusal: &'static str,
 }
+
+/// A name that is made once, and found by its address then.
+type Name = for<'py> fn(Python<'py>) -> &'py Bound<'py, PyString>;
 
 #[derive(Clone, Copy)]
 enum Side {
@@ -153,41 +157,46 @@ enum Side {
 }
 
 impl Context {
-    const PLAIN: Self = Self { enter: "__enter__", exit: "__exit__", refusal: "context" };
-    const ASYNC: Self = Self { enter: "__aenter__", exit: "__aexit__", refusal: "async_context" };
+    const PLAIN: Self =
+        Self { enter: |py| intern!(py, "__enter__"), exit: |py| intern!(py, "__exit__"), refusal: "context" };
+    const ASYNC: Self =
+        Self { enter: |py| intern!(py, "__aenter__"), exit: |py| intern!(py, "__aexit__"), refusal: "async_context" };
 
     /// Both methods have to be there before the first is called.
     fn call<'py>(
         &self,
         object: &Bound<'py, PyAny>,
         side: Side,
-        arguments: impl pyo3::call::PyCallArgs<'py>,
+        operands: &[Bound<'py, PyAny>],
     ) -> PyResult<Bound<'py, PyAny>> {
-        let (Some(enter), Some(exit)) = (special(object, self.enter)?, special(object, self.exit)?) else {
-            return object.py().import("elsewhere._lacking")?.getattr(self.refusal)?.call1((object,));
+        let (py, kind) = (object.py(), object.get_type());
+        let (Some(enter), Some(exit)) = (special(&kind, (self.enter)(py))?, special(&kind, (self.exit)(py))?) else {
+            return py.import("elsewhere._lacking")?.getattr(self.refusal)?.call1((object,));
         };
-        match side {
+        let found = match side {
             Side::Enter => enter,
             Side::Exit => exit,
+        };
+        static FUNCTION: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        if found.get_type().is(FUNCTION.import(py, "types", "FunctionType")?) {
+            let arguments = std::iter::once(object).chain(operands).collect::<Vec<_>>();
+            return found.call1(PyTuple::new(py, arguments)?); // as its method would, which need not be made
         }
-        .call1(arguments)
+        let arguments = PyTuple::new(py, operands)?;
+        match found.get_type().getattr("__get__") {
+            Ok(bind) => bind.call1((found, object, kind))?.call1(arguments),
+            Err(_) => found.call1(arguments),
+        }
     }
 }
 
-/// A special method as the interpreter finds it: on the type, whatever the object's own attributes are.
-fn special<'py>(object: &Bound<'py, PyAny>, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let kind = object.get_type();
+/// A special method as the interpreter finds it, before it is bound: on the type, whatever the object's own attributes are.
+fn special<'py>(kind: &Bound<'py, PyType>, name: &Bound<'py, PyString>) -> PyResult<Option<Bound<'py, PyAny>>> {
     for class in kind.mro() {
-        let names = class.cast::<PyType>()?.getattr("__dict__")?.cast_into::<PyMappingProxy>()?;
-        if !names.contains(name)? {
-            continue;
+        let names = class.getattr(intern!(kind.py(), "__dict__"))?.cast_into::<PyMappingProxy>()?;
+        if names.contains(name)? {
+            return names.get_item(name).map(Some);
         }
-        let found = names.get_item(name)?;
-        let method = match found.get_type().getattr("__get__") {
-            Ok(bind) => bind.call1((found, object, kind))?,
-            Err(_) => found,
-        };
-        return Ok(Some(method));
     }
     Ok(None)
 }
