@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use elsewhere_shm::wake::{Budget, Event, Lookout, News as _, Outlook, Rung, Traffic, Turns, Waited};
 use elsewhere_shm::{Channel, ChannelNews, Received, Receiver, Recorder, RingError, Sender, cores};
 use rustix::event::{PollFd, epoll};
-use rustix::io::{Errno, Result};
+use rustix::io::{Errno, Result, retry_on_intr};
 
 use super::{Half, Interest, PeerEnd};
 use crate::buffers::{Buffers, Word};
@@ -176,9 +176,10 @@ impl Offer {
     }
 }
 
-/// The other end, over the socket that [`offer`] made. Waits for the offer, which was there first.
+/// The other end, over the socket that [`offer`] made, or of the pair that [`offer_on`] has the other end of. Waits for the
+/// offer, which may still be on its way to a fork.
 pub(super) fn answer(socket: OwnedFd) -> Result<Shared> {
-    let (said, memory) = socket::receive_with(&socket, 1)?;
+    let (said, memory) = retry_on_intr(|| socket::receive_with(&socket, 1))?;
     let offer = Offer::read(&said, memory)?;
     let nothing = Offer { memory: None }; // its end is seen by whoever reads
     Ok(accept(socket, offer.unwrap_or(nothing)))
