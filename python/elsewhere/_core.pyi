@@ -451,9 +451,9 @@ def start_forked_host(
     make_shower: Callable[[HomeQueue, str, str | None, int, bool], object],
     inherited: list[object],
 ) -> None:
-    """Configure a child that was adopted; `core` becomes its Host.
+    """Wait for a child that was adopted, and ask of it what it has not done by itself; `core` becomes its Host.
 
-    `inherited` are the objects that the child has by the fork.
+    `configuration` is what is left to be asked, `inherited` are the objects that the child has by the fork.
     """
 
 @final

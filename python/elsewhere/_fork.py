@@ -61,13 +61,14 @@ def start(
 ) -> None:
     """Make `host` a fork of this process that has the objects `inherit`, and the functions and classes of `__main__`.
 
-    Raises HostStartError where other threads run or the system refuses; nothing was started then.
+    Raises HostStartError where other threads run or the system refuses; nothing is left then.
     """
     objects = [*inherit, *_code_of_main()]
     for obj in inherit:
         for cls in type(obj).__mro__:
             _pickle.know_class(cls)
     label = "the host" if name is None else f"host {name!r}"
+    left = _left_of(configuration)  # before the fork, which has the modules of this moment
     others = [other for other in _threads.of_python() if not other.startswith(OWN)]
     if others:
         _refuse(others, label)
@@ -88,7 +89,7 @@ def start(
             host,
             fork,
             name=name,
-            configuration=_left_of(configuration),
+            configuration=left,
             timeout=timeout,
             heartbeat=heartbeat,
             make_shower=make_shower,
@@ -173,6 +174,8 @@ def _be_a_host(
     """Serve the owner until it is done; the frames of the parent below this one are never returned to."""
     code = 1
     try:
+        gc.freeze()  # garbage of the parent's is finalised by the parent, and pages stay shared
+        _forget_ends()  # from now on the child may end as a host does, and nothing of its parent's is done
         fork.become_host()
         _core._forget_owner()
         _core.adopt_owner(concurrency)  # says hello: what follows is done while the owner wakes up
@@ -183,7 +186,8 @@ def _be_a_host(
         contextvars.Context().run(_host_main.serve)
         code = 0
     except BaseException as error:  # noqa: BLE001 - nothing may get to the parent's frames
-        sys.excepthook(type(error), error, error.__traceback__)
+        _set_stream("stderr", 2, "w")
+        sys.__excepthook__(type(error), error, error.__traceback__)
     finally:
         try:
             _finish()
@@ -194,20 +198,17 @@ def _be_a_host(
 def _forget_parent(*, logs: bool) -> None:
     sys.settrace(None)
     sys.setprofile(None)
-    _kept.extend([sys.stdin, sys.stdout, sys.stderr, sys.__stdin__, sys.__stdout__, sys.__stderr__])
     _set_stream("stdin", 0, "r")
     _set_stream("stdout", 1, "w")
     _set_stream("stderr", 2, "w")
     _reset_signals()
     _forget_imports()
-    _forget_ends()
     _forget_loops()
     if logs:
         _forget_handlers()
     random = sys.modules.get("numpy.random")  # the standard one does so by itself
     if random is not None:
         random.seed()
-    gc.freeze()  # garbage of the parent's is finalised by the parent, and pages stay shared
 
 
 def _set_stream(name: str, descriptor: int, mode: str) -> None:
@@ -218,6 +219,7 @@ def _set_stream(name: str, descriptor: int, mode: str) -> None:
     except OSError:  # the parent has none
         stream = None
     for known in (name, f"__{name}__"):
+        _kept.append(getattr(sys, known))
         setattr(sys, known, stream)
 
 

@@ -10,12 +10,13 @@
 //! would hide the parent's death from the peer.
 
 use std::cell::RefCell;
+use std::io;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use crate::lock::{lock, try_lock};
-use crate::{chains, exit, interrupts, watch};
+use crate::{HostProcess, chains, exit, interrupts, watch};
 
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
@@ -69,6 +70,19 @@ impl Stillness {
         Self(())
     }
 
+    /// Starts the watch thread again. Where the system has none to give, since `started` took the place, that process is
+    /// ended and reaped: nobody would tell of its death, nor of the end of its time.
+    ///
+    /// # Errors
+    /// What the system said to the thread.
+    pub fn end(self, started: Option<&HostProcess>) -> io::Result<()> {
+        std::mem::forget(self);
+        watch::resume().inspect_err(|_| {
+            started.inspect(|process| process.end_unwatched());
+            let _ = watch::go_on();
+        })
+    }
+
     /// In a forked child, whose thread was never stopped.
     pub fn forget(self) {
         std::mem::forget(self);
@@ -77,7 +91,7 @@ impl Stillness {
 
 impl Drop for Stillness {
     fn drop(&mut self) {
-        watch::resume();
+        let _ = watch::resume(); // the next link tries again
     }
 }
 
@@ -89,7 +103,7 @@ pub fn prepare() {
 /// To be called right after a fork in the parent, on the forking thread, also when the fork failed.
 pub fn parent() {
     OPEN.take();
-    watch::resume();
+    let _ = watch::resume(); // the next link tries again
 }
 
 /// To be called right after a fork in the child. Returns the inherited descriptors; put `/dev/null` over each.

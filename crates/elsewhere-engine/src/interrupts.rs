@@ -25,7 +25,8 @@ pub struct Interrupt {
 static ASKED: PerProcess<Vec<Interrupt>> = PerProcess::new(Vec::new(), Vec::new);
 static IS_SIGNALLED: AtomicBool = AtomicBool::new(false);
 
-/// From now on this process is sent SIGURG for each interrupt. To be called once its handler is in place.
+/// From now on this process is sent SIGURG for each interrupt. To be called once its handler is in
+/// place, or while signals are put off until it is.
 pub fn signal() {
     IS_SIGNALLED.store(true, Ordering::SeqCst); // once in the life of a host
 }

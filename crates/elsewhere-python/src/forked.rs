@@ -118,9 +118,9 @@ pub(crate) fn _fork_for_nothing(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
-/// Configure a child that was adopted; `core` becomes its Host.
+/// Wait for a child that was adopted, and ask of it what it has not done by itself; `core` becomes its Host.
 ///
-/// `inherited` are the objects that the child has by the fork.
+/// `configuration` is what is left to be asked, `inherited` are the objects that the child has by the fork.
 #[pyfunction]
 #[expect(clippy::too_many_arguments, reason = "Python passes them by keyword")]
 #[pyo3(signature = (core, fork, *, name, configuration, timeout, heartbeat, make_shower, inherited))]
@@ -136,8 +136,10 @@ pub(crate) fn start_forked_host<'py>(
     inherited: &Bound<'py, PyList>,
 ) -> PyResult<()> {
     peer::sweep(py);
-    let Stage::Adopted(launched, wanted, stillness) = fork.take() else { return Err(used_up()) };
-    drop(stillness);
+    let Stage::Adopted(mut launched, wanted, stillness) = fork.take() else { return Err(used_up()) };
+    if let Err(error) = py.detach(|| stillness.end(launched.as_ref().ok())) {
+        launched = launched.and(Err(StartError::Spawn { program: "the thread that watches a fork".to_owned(), error }));
+    }
     host::begin(
         py,
         core,

@@ -425,7 +425,8 @@ pub(crate) fn command(
     Ok((command, wanted))
 }
 
-/// What of the ways to start a process does not differ: it is to say hello, and then told what it has to know.
+/// What of the ways to start a process does not differ: it is to say hello, and is then told what it does not
+/// know yet, which of a fork is mostly nothing.
 pub(crate) struct Configuration<'a, 'py> {
     pub(crate) name: Option<&'a str>,
     pub(crate) settings: &'a Bound<'py, PyDict>,

@@ -118,7 +118,8 @@ impl HostCommand {
         Ok((self.link_over(watch::next_id(), (ours, problem), inbox, config)?, theirs))
     }
 
-    /// The link of that id, to a process that has the other end of the stream already, or is given it meanwhile.
+    /// The link of that id, to a process that has the other end of the stream already, or is given it meanwhile. Where it
+    /// fails, the caller sees to it that the process ends.
     pub(super) fn make_link_on(
         &self,
         id: u64,

@@ -3,10 +3,11 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 
 use elsewhere_proto::Config;
+use rustix::io::fcntl_dupfd_cloexec;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 use super::{HostCommand, HostProcess, Stdio};
@@ -30,7 +31,7 @@ pub struct HostFork {
 
 impl HostCommand {
     /// Prepares for a host that is not a program but a fork of this process: of this command, only what it says about the
-    /// output, the home and the time to say hello counts.
+    /// output, the home, the sharing of memory and the time to say hello counts.
     ///
     /// # Errors
     /// [`StartError::Spawn`] when the system has no room for it.
@@ -39,10 +40,14 @@ impl HostCommand {
     }
 
     fn try_prepare_fork(self, inbox: Arc<Inbox>, config: Config) -> io::Result<HostFork> {
-        let pipe = || io::pipe().map(|(reading, writing)| (OwnedFd::from(reading), OwnedFd::from(writing)));
+        let pipe = || {
+            let (reading, writing) = io::pipe()?;
+            Ok::<_, io::Error>((beside_standard(reading.into())?, beside_standard(writing.into())?))
+        };
         let stdout = (self.output == Stdio::Home).then(pipe).transpose()?;
         let stderr = pipe()?;
         let (ours, theirs) = socket::pair()?;
+        let (ours, theirs) = (beside_standard(ours)?, beside_standard(theirs)?);
         Ok(HostFork { command: self, inbox, config, ours, theirs, stdout, stderr })
     }
 }
@@ -86,12 +91,21 @@ impl HostFork {
         match &self.stdout {
             Some((_, end)) => rustix::stdio::dup2_stdout(end)?,
             None if self.command.output == Stdio::Null => {
-                rustix::stdio::dup2_stdout(File::options().write(true).open("/dev/null")?)?;
+                rustix::stdio::dup2_stdout(beside_standard(File::options().write(true).open("/dev/null")?.into())?)?;
             }
             None => {}
         }
         Ok(())
     }
+}
+
+/// The same descriptor under a number that is not one of a standard stream: where this process has closed one of those, its
+/// number is given to what comes next, and in the child it is to be the stream again.
+fn beside_standard(end: OwnedFd) -> io::Result<OwnedFd> {
+    if end.as_raw_fd() > 2 {
+        return Ok(end);
+    }
+    Ok(fcntl_dupfd_cloexec(&end, 3)?)
 }
 
 fn not_forked(error: io::Error) -> StartError {

@@ -66,6 +66,12 @@ impl HostProcess {
         while !self.process.wait_until(None) {}
     }
 
+    /// The same where no watch thread reaps.
+    pub(crate) fn end_unwatched(&self) {
+        self.kill();
+        self.process.reap_here();
+    }
+
     /// The connection to the host.
     #[must_use]
     pub fn link(&self) -> &Arc<Link> {

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use elsewhere_proto::Timestamp;
 use rustix::event::epoll;
+use rustix::io::retry_on_intr;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
 use crate::clock;
@@ -180,6 +181,15 @@ impl Process {
         let Some(exit) = exit else { return false };
         let _ = self.exit.set(exit);
         true
+    }
+
+    /// Waits for the end of the process, which is on its way, and collects the status.
+    pub(crate) fn reap_here(&self) {
+        if let Some(pidfd) = &*lock(&self.pidfd) {
+            let flags = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            let _ = retry_on_intr(|| waitid(WaitId::PidFd(pidfd.as_fd()), flags)); // others may be faster
+        }
+        let _ = self.try_reap();
     }
 
     /// How the child of a zygote ended, which its pidfd has told that it did. If that is still to come, the pidfd is not

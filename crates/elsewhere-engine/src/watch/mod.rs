@@ -304,11 +304,21 @@ fn halt() {
 }
 
 /// Starts the thread again after a pause, when nobody else is about to fork.
-pub(crate) fn resume() {
+///
+/// # Errors
+/// When the system has no thread to give now. The next link tries again, and so does [`go_on`].
+pub(crate) fn resume() -> io::Result<()> {
     let mut table = TABLE.lock();
     table.forking = table.forking.saturating_sub(1);
-    // When the system has no thread to give now, the next link tries again.
-    let _ = table.resume();
+    table.resume()
+}
+
+/// Tries once more to start the thread after a pause.
+///
+/// # Errors
+/// As [`resume`].
+pub(crate) fn go_on() -> io::Result<()> {
+    TABLE.lock().resume()
 }
 
 /// In a forked child, the descriptors that the parent had open for what it watched. None if that is not known.
