@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use elsewhere_engine::transport::Transport;
 use elsewhere_engine::{Arrival, ChainSeat, Inbox, Observer, SubmitError, Wake, Work};
 use elsewhere_proto::Want;
 
@@ -15,10 +14,30 @@ use support::*;
 
 const THREADS: u32 = 64;
 
-#[test]
-fn no_answer_is_swapped_between_64_threads() {
+/// Each of these functions becomes a test for each transport between processes.
+macro_rules! stress {
+    ($($name:ident)*) => {
+        mod ring {
+            $(#[test] fn $name() { super::$name(elsewhere_engine::transport::Transport::ring_pair); })*
+        }
+        mod unix {
+            $(#[test] fn $name() { super::$name(elsewhere_engine::transport::Transport::unix_pair); })*
+        }
+    };
+}
+
+stress! {
+    no_answer_is_swapped_between_64_threads
+    cancels_deadlines_and_observers_leave_every_other_call_right
+    death_at_any_instant_ends_every_call_once
+    waiters_come_and_go_and_somebody_always_reads
+    drops_in_many_threads_release_each_reference_once
+    posts_of_many_threads_all_run
+}
+
+fn no_answer_is_swapped_between_64_threads(mechanism: Mechanism) {
     let _watchdog = Watchdog::new("no_answer_is_swapped_between_64_threads");
-    let (near, far) = links(Transport::unix_pair);
+    let (near, far) = links(mechanism);
     let peer = serve_echo(far);
 
     std::thread::scope(|scope| {
@@ -39,10 +58,9 @@ fn no_answer_is_swapped_between_64_threads() {
 
 /// What a thread does with each of its calls is drawn at random: wait, wait with little patience, cancel, let a deadline
 /// pass, forget it, have it observed.
-#[test]
-fn cancels_deadlines_and_observers_leave_every_other_call_right() {
+fn cancels_deadlines_and_observers_leave_every_other_call_right(mechanism: Mechanism) {
     let _watchdog = Watchdog::new("cancels_deadlines_and_observers_leave_every_other_call_right");
-    let (near, far) = links(Transport::unix_pair);
+    let (near, far) = links(mechanism);
     let peer = serve_echo(far);
     let inbox = Inbox::new();
     let observed = AtomicUsize::new(0);
@@ -95,12 +113,11 @@ fn cancels_deadlines_and_observers_leave_every_other_call_right() {
     assert!(inbox.try_pop().is_none());
 }
 
-#[test]
-fn death_at_any_instant_ends_every_call_once() {
+fn death_at_any_instant_ends_every_call_once(mechanism: Mechanism) {
     let _watchdog = Watchdog::new("death_at_any_instant_ends_every_call_once");
     let mut seed = 1;
     for round in 0..100 {
-        let (near, far) = links(Transport::unix_pair);
+        let (near, far) = links(mechanism);
         let calls_until_death = random(&mut seed) % 300;
         let mut count = 0;
         let dying = Arc::clone(&far);
@@ -145,10 +162,9 @@ fn death_at_any_instant_ends_every_call_once() {
     }
 }
 
-#[test]
-fn waiters_come_and_go_and_somebody_always_reads() {
+fn waiters_come_and_go_and_somebody_always_reads(mechanism: Mechanism) {
     let _watchdog = Watchdog::new("waiters_come_and_go_and_somebody_always_reads");
-    let (near, far) = links(Transport::unix_pair);
+    let (near, far) = links(mechanism);
     let peer = serve_echo(far);
     let is_over = AtomicBool::new(false);
 
@@ -180,10 +196,9 @@ fn waiters_come_and_go_and_somebody_always_reads() {
     peer.join().unwrap();
 }
 
-#[test]
-fn drops_in_many_threads_release_each_reference_once() {
+fn drops_in_many_threads_release_each_reference_once(mechanism: Mechanism) {
     let _watchdog = Watchdog::new("drops_in_many_threads_release_each_reference_once");
-    let (near, far) = links(Transport::unix_pair);
+    let (near, far) = links(mechanism);
     let objects: Vec<_> = (0..THREADS * 50).map(|_| far.export()).collect();
     objects.iter().for_each(|object| near.imported(*object));
     let peer = serve_echo(Arc::clone(&far));
@@ -209,10 +224,9 @@ fn drops_in_many_threads_release_each_reference_once() {
     peer.join().unwrap();
 }
 
-#[test]
-fn posts_of_many_threads_all_run() {
+fn posts_of_many_threads_all_run(mechanism: Mechanism) {
     let _watchdog = Watchdog::new("posts_of_many_threads_all_run");
-    let (near, far) = links(Transport::unix_pair);
+    let (near, far) = links(mechanism);
     let peer = serve_echo(far);
 
     std::thread::scope(|scope| {
