@@ -146,15 +146,3 @@ pub enum SegmentError {
     #[error(transparent)]
     Violated(#[from] Violation),
 }
-
-impl SegmentError {
-    /// Whether shared memory is not to be had here at all (an old kernel, a seccomp filter), so that there is no use in
-    /// trying again.
-    #[must_use]
-    pub fn is_unavailable(&self) -> bool {
-        matches!(
-            self,
-            Self::System { call: "memfd_create", errno: Errno::NOSYS | Errno::PERM | Errno::ACCESS | Errno::INVAL, .. }
-        )
-    }
-}
