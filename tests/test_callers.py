@@ -145,6 +145,21 @@ def test_caller_that_blocks_does_not_block_another(host, tmp_path) -> None:
     assert book.read() == ["meanwhile"]
 
 
+def test_thread_that_waits_for_long_lets_others_call_the_same_object(host, tmp_path) -> None:
+    keeper = host.spawn(Keeper)
+    path = str(tmp_path / "pipe")
+    os.mkfifo(path)
+
+    with ThreadPoolExecutor(4) as pool:
+        blocked = pool.submit(keeper.wait, path)
+        with open(path, "wb", buffering=0) as pipe:
+            others = [pool.submit(lambda: [keeper.call(threading.get_ident) for _ in range(500)]) for _ in range(3)]
+            assert [len(set(other.result())) for other in others] == [1, 1, 1]
+            assert not blocked.done()
+            pipe.write(b"!")
+        assert blocked.result() == "waited"
+
+
 def test_each_task_is_a_caller_of_its_own(shared) -> None:
     async def hold() -> str:
         await submit(shared.lock.acquire)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 
 from programs import run, run_in_container
+
+NOT_TO_BE_HAD = 77
+"""The exit code of a program that cannot refuse itself calls here."""
 
 PROGRAM = """
 import os
@@ -54,3 +60,69 @@ def test_hosts_are_reached_over_sockets_where_no_memory_can_be_shared():
     assert warning.startswith("WARNING elsewhere: hosts are reached over sockets, not through shared memory")
     assert "the limit on the size of files is 4096 bytes" in warning
     assert barks == ["woof", "woof"]
+
+
+REFUSED = """
+import ctypes
+import logging
+import platform
+import struct
+import sys
+
+import elsewhere
+from kennel import Dog
+
+NUMBERS = {"memfd_create": {"x86_64": 319, "aarch64": 279}, "pidfd_open": {"x86_64": 434, "aarch64": 434}}
+
+
+def refuse(call, error):
+    \"""Have the system refuse a call from now on, here and in children: what containers and old systems do.\"""
+    number = NUMBERS[call].get(platform.machine())
+    if number is None:
+        sys.exit(77)
+    # Load the number of the call; where it is that one, refuse, else allow.
+    lines = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, 0x50000 | error), (0x06, 0, 0, 0x7FFF0000)]
+    code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *line) for line in lines))
+    filter = ctypes.create_string_buffer(struct.pack("@HP", len(lines), ctypes.addressof(code)))
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, filter, 0, 0):
+        sys.exit(77)  # PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP
+
+
+logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", stream=sys.stdout)
+call, error, start = sys.argv[1:]
+refuse(call, int(error))
+try:
+    for _ in range(2):
+        with elsewhere.Host(start=start) as host:
+            dog = host.spawn(Dog, "rex")
+            data = bytes(range(256)) * 4096
+            print(dog.bark(), host.run(bytes, data) == data, flush=True)
+except elsewhere.HostStartError as problem:
+    print(problem)
+"""
+
+
+@pytest.mark.parametrize("start", ["exec", "zygote", "fork"])
+@pytest.mark.parametrize("error", [errno.ENOSYS, errno.EPERM, errno.ENOMEM])
+def test_hosts_are_reached_over_sockets_where_memory_is_refused(start, error):
+    code, printed, complaints = run(REFUSED, "memfd_create", str(error), start)
+
+    if code == NOT_TO_BE_HAD:
+        pytest.skip("this machine lets no process refuse itself calls")
+    assert (code, complaints) == (0, "")
+    warning, *answers = printed.splitlines()
+    assert warning.startswith("WARNING elsewhere: hosts are reached over sockets, not through shared memory")
+    assert "memfd_create" in warning
+    assert answers == ["woof True", "woof True"]
+
+
+@pytest.mark.parametrize("start", ["exec", "zygote", "fork"])
+@pytest.mark.parametrize("error", [errno.ENOSYS, errno.EPERM])
+def test_host_whose_death_could_not_be_told_is_not_started(start, error):
+    code, printed, _ = run(REFUSED, "pidfd_open", str(error), start)
+
+    if code == NOT_TO_BE_HAD:
+        pytest.skip("this machine lets no process refuse itself calls")
+    assert code == 0
+    assert os.strerror(error) in printed

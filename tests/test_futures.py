@@ -299,6 +299,21 @@ def test_finished_future_is_awaited_at_once(dog):
     assert asyncio.run(play()) == "woof"
 
 
+def test_answer_that_is_there_is_awaited_without_a_turn_of_the_loop(dog):
+    future = submit(dog.bark)
+    future.result()
+    turns = []
+
+    async def play() -> str:
+        asyncio.get_running_loop().call_soon(turns.append, "a turn")
+        return await future
+
+    async def count() -> tuple[str, list[str]]:
+        return await play(), list(turns)
+
+    assert asyncio.run(count()) == ("woof", [])
+
+
 def test_future_is_awaited_twice(dog):
     async def play() -> list[str]:
         future = submit(dog.bark)

@@ -77,6 +77,16 @@ def test_interrupt_while_waiting_for_a_call(process_host, sleeper, interrupt) ->
     assert process_host.stats()["calls"] == before["calls"]
 
 
+def test_interrupt_does_not_wait_for_the_answer(interrupt) -> None:
+    with elsewhere.Host() as host:
+        sleeper = host.spawn(Sleeper)
+
+        with pytest.raises(KeyboardInterrupt):
+            sleeper.nap(elsewhere.ref(interrupt), 3600.0)
+
+        host.kill()
+
+
 def test_late_answer_of_an_interrupted_call_is_released(process_host, sleeper, interrupt) -> None:
     before = process_host.stats()
 

@@ -262,6 +262,21 @@ def test_poll_runs_what_was_asked_for_on_the_calling_thread(echo, keeper):
     server.close()
 
 
+def test_method_that_poll_runs_asks_its_client_which_asks_back(echo, keeper):
+    server = elsewhere.serve(echo)
+    asking = elsewhere.submit(keeper.visit, server.address)
+    while not asking.done():
+        server.poll(timeout=0.05)
+
+    answer = elsewhere.submit(keeper.use, lambda echo: echo.ask(elsewhere.ref(lambda _: echo.say("meanwhile"))))
+    while not answer.done():
+        server.poll(timeout=0.05)
+
+    assert answer.result() == "meanwhile"
+    assert echo.said == ["meanwhile"]
+    server.close()
+
+
 def test_poll_runs_no_more_than_it_is_told(echo, keeper):
     server = elsewhere.serve(echo)
     asking = elsewhere.submit(keeper.visit, server.address)
