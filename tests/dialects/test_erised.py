@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import os
 import queue
 import threading
@@ -11,6 +12,7 @@ import pytest
 
 import elsewhere
 from elsewhere.dialects.erised import Future, Proxy
+from programs import has_ended
 
 
 class Dog:
@@ -164,6 +166,36 @@ def test_local_calls_run_when_a_result_is_asked_for():
     proxy.terminate()
     assert person.noted == [1, 2, 3]
     assert third.result() == [1, 2, 3]
+
+
+def test_local_calls_run_when_nobody_has_the_proxy_any_more():
+    person = Person()
+    proxy = Proxy(person, local=True)
+
+    note = proxy.note
+    first = note(1)
+    del proxy
+    gc.collect()
+    assert person.noted == []
+    del note
+    gc.collect()
+    assert person.noted == [1]
+    assert first.result() == [1]
+
+
+class Whereabouts:
+    def pid(self):
+        return os.getpid()
+
+
+def test_process_ends_with_its_last_proxy():
+    proxy = Proxy(Whereabouts())
+    pid = proxy.pid().result()
+
+    assert pid != os.getpid()
+    del proxy
+    gc.collect()
+    assert has_ended(pid)
 
 
 def test_local_object_is_the_object_itself():

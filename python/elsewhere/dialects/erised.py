@@ -9,6 +9,7 @@ cannot be pickled is an error and no endless wait, a process that died is told, 
 from __future__ import annotations
 
 import queue
+import sys
 from typing import Any, NoReturn
 
 import elsewhere
@@ -88,7 +89,7 @@ FEW = 8
 
 
 class _Home:
-    """The process of an object, and what was asked of it."""
+    """The process of an object, and what was asked of it; a local one does that at the latest when nobody has it."""
 
     def __init__(self, host: elsewhere.Host, *, is_local: bool) -> None:
         self.host = host
@@ -96,6 +97,11 @@ class _Home:
         self.futures: list[Future] = []
         self.enough = FEW
         self.is_asked = False
+
+    def __del__(self) -> None:
+        if self.is_local and not sys.is_finalizing():
+            self.wait()
+            self.host.close()
 
     def note(self, future: elsewhere.Future[Any]) -> Future:
         self.is_asked = True

@@ -5,6 +5,9 @@ Owns: what spawny's names mean in ours. Must not know: anything of elsewhere but
 What is different, because it was a fault: threads get their own answers, attributes are set there, no name of a
 keyword argument is taken, `python_exe` is the daemon's alone and any Python, a daemon that died is told, and ends with
 its owner.
+
+Long because its proxies have a line for each special method, and because definitions, interpreters, logs and errors are
+names of spawny's.
 """
 
 from __future__ import annotations

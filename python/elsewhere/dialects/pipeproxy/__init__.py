@@ -6,6 +6,8 @@ The object stays in its process, which answers in `listen()`; whoever has the pr
 was a fault: an answer that comes late never goes to another call, each proxy has the methods of its own object alone,
 any number of processes and threads share one, it goes to processes that are forked and to those that are spawned,
 keyword arguments work, and a result that cannot be pickled is a proxy.
+
+Long because a call is three steps here: it is left at the listener, waited for at most 2 s, and run by `listen()`.
 """
 
 from __future__ import annotations
