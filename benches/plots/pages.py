@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from limits import is_limit
 from rows import OURS, figure, title
-from seeds.beside import DIALECT, LIMIT, PUBLISHED, beside
+from seeds.beside import DIALECT, LIMIT, PUBLISHED, Beside, beside
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -150,10 +150,22 @@ def seeds(results: Results) -> str:
         unit = f"{row.what} ({row.unit}{', p50 / p99' if row.tails else ''})"
         ratios = [f"{figure(one.median)}" if one else "" for one in (line.to_plain, line.to_published)]
         lines.append(f"| {row.workload} | {unit} | {_cores(row)} | {' | '.join(cells + ratios)} |")
-    calls = [line for row in results.rows if (line := beside(row)).is_as_fast_as_plain is not None]
-    kept = sum(line.is_as_fast_as_plain is True for line in calls)
-    said = f"Of {len(calls)} dialects' calls {kept} cost at most {LIMIT} times the plain call."
-    return "\n".join([*lines, "", said, "", *(f"- **{name}**: {note}." for name, note in results.notes.items())])
+    pairs = [beside(row) for row in results.rows]
+    said = [
+        _counted(
+            "calls", f"cost at most {LIMIT} times the plain call", [(one, one.is_as_fast_as_plain) for one in pairs]
+        ),
+        _counted("lines beside a published package", "are faster than that", [(one, one.is_faster) for one in pairs]),
+    ]
+    return "\n".join([*lines, "", *said, "", *(f"- **{name}**: {note}." for name, note in results.notes.items())])
+
+
+def _counted(what: str, aim: str, met: list[tuple[Beside, bool | None]]) -> str:
+    """How many of those that can be told meet an aim, and which do not."""
+    asked = [(one, is_met) for one, is_met in met if is_met is not None]
+    missed = [f"{one.row.workload}, {one.row.what} ({_cores(one.row)})" for one, is_met in asked if not is_met]
+    text = f"Of {len(asked)} dialects' {what} {len(asked) - len(missed)} {aim}"
+    return f"{text}. Not so: {'; '.join(missed)}." if missed else f"{text}."
 
 
 def who(results: Results, beyond: Results | None = None) -> str:
