@@ -43,6 +43,7 @@ help:
 	@echo 'make docs     build the documentation: target/site/html/index.html'
 	@echo 'make loom     the concurrent parts of the shared memory in every order of events'
 	@echo 'make tsan     the tests of the shared memory under ThreadSanitizer'
+	@echo 'make test-tensors  the tests with torch, which it installs in .venv-tensors (5 GB)'
 	@echo 'make nightly  the checks that take long or need more tools'
 	@echo 'make format   format Rust and Python'
 	@echo 'make lock     write requirements/*.txt from *.in (needs uv)'
@@ -148,6 +149,20 @@ test-python: build
 	$(call say,what is central in hosts without the package)
 	$(BIN)/python -m pytest --quiet --transports bare -k bare $(BARE_TESTS)
 
+# torch with what it needs has more than all else together, so the ordinary tests do without.
+TENSORS_VENV := .venv-tensors
+$(TENSORS_VENV)/requirements: requirements/tensors.txt $(STAMPS)/venv
+	rm -rf $(TENSORS_VENV)
+	$(BIN)/python -m venv $(TENSORS_VENV)
+	$(TENSORS_VENV)/bin/python -m pip install --quiet --require-hashes -r requirements/tensors.txt
+	echo "import site; site.addsitedir('$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" \
+		> "$$($(TENSORS_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/behind.pth"
+	touch $@
+
+.PHONY: test-tensors
+test-tensors: build $(TENSORS_VENV)/requirements
+	$(TENSORS_VENV)/bin/python -m pytest --quiet tests/test_tensors.py
+
 # ---------------------------------------------------------------- measuring
 # Bytecode is written first, as an installer does: where PYTHONDONTWRITEBYTECODE is set each start would compile anew.
 BENCH_EFFORT := $(if $(QUICK),--effort quick)
@@ -250,7 +265,7 @@ format: $(STAMPS)/requirements
 
 .PHONY: lock
 lock:
-	cd requirements && for name in dev docs peers plots seeds; do \
+	cd requirements && for name in dev docs peers plots seeds tensors; do \
 		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-emit-index-url \
 			--no-emit-find-links --custom-compile-command 'make lock' "$$name.in" --output-file "$$name.txt"; \
 	done

@@ -106,6 +106,7 @@ step 'many killed while arrays are on their way' kills
 step 'hosts by exec throughout' .venv/bin/python -m pytest -q --transports exec,local
 step 'hosts over sockets throughout' .venv/bin/python -m pytest -q --transports socket tests
 step 'hosts without the package throughout' .venv/bin/python -m pytest -q --transports bare -k bare tests
+step 'tensors of torch' make test-tensors
 step 'every interpreter of this machine' .venv/bin/python -m pytest -q --interpreters all tests/test_interpreters.py
 step 'every CPython at hand' .venv/bin/python -m checks.matrix -q
 step 'one core, again and again' one_core
