@@ -255,23 +255,3 @@ def maps_of(pid: int) -> str:
         return Path(f"/proc/{pid}/maps").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return ""
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(150)
-@pytest.mark.usefixtures("shares_memory")
-@pytest.mark.parametrize("nbytes", [2**31 - 1, 2**31, 2**32 + 1])
-def test_array_beyond_the_limits_of_integers_goes_there_with_one_copy(far_heap, nbytes):
-    needs(3 * nbytes)
-    value = np.zeros(nbytes, "u1")
-    marks = {0: 1, 2**31 - 2: 2, nbytes // 2: 3, nbytes - 1: 4}
-    for place, mark in marks.items():
-        value[place] = mark
-    far_heap.echo(value[:1])
-    before = far_heap.peak()
-
-    far_heap.keep(value)
-
-    assert {place: far_heap.take(far_heap.kept[0], place, 1)[0] for place in marks} == marks
-    assert far_heap.kept[0].nbytes == nbytes
-    assert far_heap.peak() - before < 1.1 * nbytes

@@ -27,7 +27,7 @@ pub(crate) const SLOW: usize = 1 << 20;
 const HUGE: usize = pages::LARGE;
 
 /// What content in a message is aligned to, if it is; enough for any item.
-const ALIGNED: usize = 16;
+pub(crate) const ALIGNED: usize = 16;
 
 /// Memory of another process, shared with some, or of a message: gives it back when the last view of it goes.
 #[pyclass(frozen, module = "elsewhere._core")]
@@ -53,10 +53,10 @@ unsafe impl Sync for Start {}
 
 impl Memory {
     /// The part `data` of what `held` holds. None if it is to be copied: where it is the lesser part, all of which would be
-    /// kept for it, or lies so that items could not be used.
-    pub(crate) fn held(held: &Arc<Held>, data: &[u8], is_read_only: bool) -> Option<Self> {
+    /// kept for it, or does not lie at a multiple of `aligned`, so that items could not be used.
+    pub(crate) fn held(held: &Arc<Held>, data: &[u8], is_read_only: bool, aligned: usize) -> Option<Self> {
         let is_worth_it = data.len() >= LARGE && data.len() >= held.bytes().len() / 2;
-        if !is_worth_it || !data.as_ptr().addr().is_multiple_of(ALIGNED) {
+        if !is_worth_it || !data.as_ptr().addr().is_multiple_of(aligned) {
             return None;
         }
         let start = Start(held.take(data)?);

@@ -167,7 +167,7 @@ impl<'r, 'py> Decoder<'r, 'py> {
             Token::BigInt(data) => big_int(py, data)?,
             Token::Complex(real, imaginary) => PyComplex::from_doubles(py, real, imaginary).into_any(),
             Token::ByteArray(data) => buffers::to_byte_array(py, data)?.into_any(),
-            Token::Array { typecode, data } => array(py, typecode, data)?,
+            Token::Array { typecode, data } => shaped(&self.content(data, true, 1)?, &BufferForm::Array { typecode })?,
             Token::View { head, data } => view(py, &head, data)?,
             Token::Grid { head, fortran, data } => self.grid(head, fortran, data)?,
             Token::Buffer(head) => self.buffer(&head)?,
@@ -190,15 +190,20 @@ impl<'r, 'py> Decoder<'r, 'py> {
     /// An array of numpy's that stands in the message. What its import runs does not belong to the call: numpy is no code of
     /// the user's.
     fn grid(&self, head: ViewHead, fortran: bool, data: &'r [u8]) -> Result<Bound<'py, PyAny>, Undecodable> {
-        let (py, is_read_only) = (self.py, head.read_only);
-        let content = if let Some(memory) = self.held.and_then(|held| Memory::held(held, data, is_read_only)) {
+        let content = self.content(data, head.read_only, buffers::ALIGNED)?;
+        shaped(&content, &BufferForm::Grid { fortran, format: head.format, shape: head.shape })
+    }
+
+    /// What stands in the message, as a buffer: a part of it where it is held and aligned so, else a copy.
+    fn content(&self, data: &'r [u8], is_read_only: bool, aligned: usize) -> PyResult<Bound<'py, PyAny>> {
+        let py = self.py;
+        Ok(if let Some(memory) = self.held.and_then(|held| Memory::held(held, data, is_read_only, aligned)) {
             Bound::new(py, memory)?.into_any()
         } else if is_read_only {
             buffers::to_bytes(py, data)?.into_any()
         } else {
             buffers::to_byte_array(py, data)?.into_any()
-        };
-        shaped(&content, &BufferForm::Grid { fortran, format: head.format, shape: head.shape })
+        })
     }
 
     fn container(&mut self, token: &Token<'r>) -> Result<Bound<'py, PyAny>, Undecodable> {
@@ -543,11 +548,6 @@ fn big_int<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     let kwargs = PyDict::new(py);
     kwargs.set_item("signed", true)?;
     py.get_type::<PyInt>().call_method("from_bytes", (PyBytes::new(py, data), "little"), Some(&kwargs))
-}
-
-fn array<'py>(py: Python<'py>, typecode: u8, data: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-    let code = char::from(typecode).to_string();
-    py.import("array")?.getattr("array")?.call1((code, PyBytes::new(py, data)))
 }
 
 /// What is made of the bytes of a buffer.

@@ -192,16 +192,21 @@ impl<'py> Encoder<'_, 'py> {
         Ok(is_written)
     }
 
-    /// Lends a copy of a large `array.array`. False for a short one, and for anything else.
+    /// Writes a large `array.array`, which a pickle would hold several times. False for a short one, and for anything else.
     pub(super) fn array(&mut self, value: &Bound<'py, PyAny>) -> Result<bool, Stop> {
-        if !self.encloses || !is_of(value, "array", "array", &MACHINE_ARRAY)? {
+        if !is_of(value, "array", "array", &MACHINE_ARRAY)? {
             return Ok(false);
         }
         let Some(content) = Content::of(value)?.filter(|content| content.len() >= LARGE) else { return Ok(false) };
         let code: char = value.getattr("typecode")?.extract()?;
         let Ok(typecode) = u8::try_from(code) else { return Ok(false) };
         self.enter_container(value)?;
-        Ok(self.lend(&content, false, BufferForm::Array { typecode })?)
+        if !self.lend(&content, false, BufferForm::Array { typecode })? {
+            self.make_room(content.len())?;
+            let out = &mut self.out;
+            content.read(|bytes| out.array(typecode, bytes))?;
+        }
+        Ok(true)
     }
 
     /// Writes an out-of-band buffer of a pickle.
