@@ -265,10 +265,10 @@ def test_many_can_be_shared_and_dropped(far_heap):
         assert array[9] == number
 
 
-def test_many_are_shared_by_one_call(far_heap):
+def test_many_are_shared_by_one_call(heap):
     arrays = [elsewhere.shared_array(10) for _ in range(600)]
 
-    back = far_heap.echo(arrays)
+    back = heap.echo(arrays)
     for array in back:
         array += 1
 

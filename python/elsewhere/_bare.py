@@ -562,6 +562,7 @@ LARGE = 64 * 1024
 """From this size on content goes in memory of its own."""
 
 KEPT, KEPT_BYTES = 4, 256 << 20
+ROOM_PATIENCE = 1000  # milliseconds
 LAYOUT = b"elswhr\x02\x00"
 TABLES, SLOTS = 4096, 1024
 RAW, AS_BYTES, AS_BYTE_ARRAY, AS_VIEW, AS_ARRAY, AS_GRID = range(6)
@@ -665,7 +666,12 @@ class _Memory:
         known = self.shared.get(number)
         return known and known.memory
 
-    def name_of(self, content):
+    def tell(self, word, fd):
+        """Tell the owner of a segment. BlockingIOError where it has not read the words before, for which it is not woken."""
+        passed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", fd))]
+        self.words.sendmsg([word], passed, socket.MSG_DONTWAIT)
+
+    def name_of(self, content, make_room):
         """The number by which the owner knows shared memory that `content` lies in, and where; None for any other."""
         numpy = sys.modules.get("numpy")
         if numpy is None or not (self.shared or self.kept) or len(content) == 0:
@@ -677,8 +683,11 @@ class _Memory:
                 if known.number is None:
                     self.next_number += 1
                     word = known.letter + struct.pack("<QQ", self.next_number, known.size)
-                    passed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", known.fd))]
-                    self.words.sendmsg([word], passed)
+                    try:
+                        self.tell(word, known.fd)
+                    except BlockingIOError:
+                        make_room()
+                        self.tell(word, known.fd)
                     known.number = self.next_number
                 return known.number, offset
         return None
@@ -762,10 +771,13 @@ class _Memory:
         try:
             os.posix_fallocate(fd, 0, size)
             fcntl.fcntl(fd, 1033, 1 | 2 | 4)  # F_ADD_SEALS: SEAL, SHRINK, GROW
-            memory = mmap.mmap(fd, size)
             before = self.generations.get(slot, 0)
-            word = b"B" + struct.pack("<QQ", slot | (before + 1) << 32, size)
-            self.words.sendmsg([word], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", fd))])
+            memory = mmap.mmap(fd, size)
+            try:
+                self.tell(b"B" + struct.pack("<QQ", slot | (before + 1) << 32, size), fd)
+            except OSError:
+                memory.close()
+                raise
         finally:
             os.close(fd)
         self.slots[slot] = _Lent(memory, size, before)
@@ -864,7 +876,7 @@ def _lend(e, content, is_read_only, form, rest=b""):
     memory = e.conn.memory
     if e.is_argument or memory is None:
         return False
-    name = memory.name_of(content) if form in (RAW, AS_VIEW, AS_GRID) else None
+    name = memory.name_of(content, e.conn.make_room_for_words) if form in (RAW, AS_VIEW, AS_GRID) else None
     if name is not None:
         _extension(e.out, 10, struct.pack("<BBBQQQ", 1, is_read_only, form, name[0], name[1], len(content)) + rest)
         return True
@@ -2304,6 +2316,15 @@ class Connection:
                 done, length = self.posts_done, self.posts_len
                 self.posts_done = self.posts_len = 0
             self.write(HEADER.pack(0, CREDIT, 0, 0, 0, length, 0, done))
+
+    def make_room_for_words(self):
+        """Have the owner read what it was told of memory: it looks for what it is to forget there, too."""
+        self.memory.retired.append((1, 0))
+        with self.send_lock:
+            self.send_beside()
+        room = select.poll()
+        room.register(self.memory.words, select.POLLOUT)
+        room.poll(ROOM_PATIENCE)
 
     def try_send_beside(self):
         """The same if nobody sends right now: whoever does looks again."""
