@@ -341,15 +341,101 @@ def test_several_threads_and_processes_get_their_own_answers(remote):
 def test_names_of_the_first_version_are_there_unless_the_object_has_them(dog):
     remote = dog.remote
     with remote.background_listen():
-        here = (remote.listening, remote.is_local)
-    after = (remote.listening, remote.is_local)
+        here = remote.listening
+    after = remote.listening
 
-    assert (here, after) == ((True, True), (False, False))
-    assert isinstance(remote.as_view(), View)
+    assert (here, after) == (True, False)
+    assert isinstance(remote.as_view(False), View)
     assert remote.background_stop() is remote
     dog.listening = "to music"
     assert isinstance(remote.listening, Proxy)
     assert remote.listening.get_(default_local=True) == "to music"
+
+
+def test_process_that_made_the_proxy_is_local_and_no_other(remote):
+    assert remote.is_local
+    assert not remote.passto(is_local_there)
+
+
+def is_local_there(dog):
+    return dog.remote.is_local
+
+
+def listen_by_hand(dog, end):
+    dog.remote.listening = True
+    while not end.is_set():
+        dog.remote.process_requests()
+    dog.remote.listening = False
+
+
+def test_listening_of_the_first_version_is_set(dog):
+    end = mp.Event()
+    process = mp.Process(target=listen_by_hand, args=(dog, end))
+    process.start()
+    dog.remote.wait_until_listening(timeout=20)
+
+    answer = dog.remote.grow().age.__
+    end.set()
+    process.join()
+
+    assert (answer, process.exitcode, dog.remote.listening) == (4, 0, False)
+
+
+def test_listening_set_to_false_ends_a_listener_elsewhere(dog):
+    process = mp.Process(target=background_until_stopped, args=(dog,))
+    process.start()
+    dog.remote.wait_until_listening(timeout=20)
+
+    dog.remote.listening = False
+    process.join()
+
+    assert (process.exitcode, dog.remote.listening) == (0, False)
+
+
+def background_until_stopped(dog):
+    dog.remote.run_listener()
+
+
+def test_object_that_has_a_listening_of_its_own_keeps_it(remote, dog):
+    remote.passto(set_listening, "to music")
+
+    dog.listening = "to nothing"
+    remote.listening = "to the radio"
+
+    assert remote.attrs_("listening").__ == "to the radio"
+    assert (dog.listening, remote.listening_) == ("to nothing", True)
+
+
+def set_listening(dog, value):
+    dog.listening = value
+
+
+def test_default_of_the_first_version_is_given_by_calls(dog):
+    remote = dog.remote
+
+    assert remote.sound(default="silence") == "silence"
+    assert remote.toys.append("stick", default=None) is None
+    assert remote.toys[0].upper(default="NONE") == "NONE"
+    assert remote.sound(_default="first", default="second") == "first"
+    assert Dog(default=7).remote.sound(default=8) == 8
+    with pytest.raises(RuntimeError, match="not running"):
+        remote.add(1, default=5)  # which is its own argument
+
+
+def test_default_of_the_first_version_is_not_passed_to_who_listens(remote):
+    assert remote.sound(default="silence") == "woof"
+    assert remote.toys.append("stick", default=None) is None
+    assert remote.toys[-1].upper(default=None) == "STICK"
+    assert remote.sound(default="silence", _proxy=False).upper() == "WOOF"
+    assert remote.add(1, default=5) == 6
+    with pytest.raises(TypeError, match="unexpected"):
+        remote.sound(defualt="silence")
+
+
+def test_default_of_the_first_version_is_not_passed_here_either(dog):
+    with dog.remote.background_listen():
+        assert dog.remote.sound(default="silence") == "woof"
+        assert dog.remote.add(1, default=5) == 6
 
 
 def test_listener_of_the_first_version_runs_until_it_is_stopped(dog):

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import functools
 import operator
+import os
 import reprlib
 import weakref
 from typing import TYPE_CHECKING, Any
 
 import elsewhere
 from elsewhere.dialects.remoteobj.home import ABSENT, PLAIN, Home, NotListeningError, home_at, listening
-from elsewhere.dialects.remoteobj.view import Step, View, all_sent, options_sent, sent, take
+from elsewhere.dialects.remoteobj.view import Step, View, all_sent, options_sent, sent, take, takes_default
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,8 +30,8 @@ _OLD_NAMES: dict[str, Callable[[Any], Any]] = {
     "background_stop": lambda proxy: proxy.stop_listen_,
     "run_listener": lambda proxy: proxy._run_listener,
     "listening": lambda proxy: proxy.listening_,
-    "is_local": lambda proxy: proxy._is_here,
-    "as_view": lambda proxy: lambda *, frozen=True: View(*proxy._keys, frozen=frozen),
+    "is_local": lambda proxy: proxy._home.maker == os.getpid(),
+    "as_view": lambda proxy: lambda frozen=True: View(*proxy._keys, frozen=frozen),
 }
 """The names of remoteobj 0.0.1; the object's own names go before them."""
 
@@ -121,7 +122,10 @@ class Proxy(View):
         return self._evaluate()
 
     def __call__(self, *args: Any, _default: Any = ABSENT, _proxy: bool | None = None, **kwargs: Any) -> Any:
-        """Call what is here; with `_proxy=False` only note that down, and give the proxy of what it will give."""
+        """Call what is here; with `_proxy=False` only note that down, and give the proxy of what it will give.
+
+        `default=`, where that is no argument of the method's own, is `_default`, as in remoteobj 0.0.1.
+        """
         short = self._call
         if short is not None and not kwargs and _proxy is None:  # at once, as most calls are made
             home, line, call = short
@@ -149,7 +153,19 @@ class Proxy(View):
                 home.pass_on(error)
             return self._ask("call", *map(sent, args), **options_sent(kwargs))
         except NotListeningError as nobody:
+            if default is ABSENT and "default" in kwargs and not self._takes_default():
+                default = kwargs["default"]
             return self._extend(("()", (args, kwargs)))._without_listener(nobody, default)
+
+    def _takes_default(self) -> bool:
+        """Whether the method, as far as the object is here to be looked at, has such an argument."""
+        obj, keys = self._home.obj, self._keys
+        if obj is ABSENT or any(operation not in {".", "[]"} for operation, _ in keys):
+            return False
+        try:
+            return takes_default(take(obj, keys))
+        except Exception:  # noqa: BLE001 - the object there may be another one by now
+            return False
 
     def _ask(self, verb: str, /, *args: Any, **kwargs: Any) -> Any:
         home, steps = self._home, all_sent(self._keys)
@@ -197,6 +213,8 @@ class Proxy(View):
         """Set an attribute there."""
         if name.startswith("_") or name == "listening_":
             object.__setattr__(self, name, value)
+        elif name == "listening" and not self._keys and not hasattr(self._home.obj, name):  # as in 0.0.1
+            self.listening_ = value
         else:
             self._do(".=", (name, value))
 

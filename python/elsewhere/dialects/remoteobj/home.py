@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import elsewhere
 from elsewhere.dialects.remoteobj.excs import RemoteException, with_cause
-from elsewhere.dialects.remoteobj.view import sent, take
+from elsewhere.dialects.remoteobj.view import called, sent, take
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -71,7 +71,7 @@ class Desk:
         self.is_busy = True
         try:
             found = getattr(self._obj, steps) if type(steps) is str else take(self._obj, steps)
-            result = found(*args, **kwargs) if kwargs else found(*args)
+            result = called(found, args, kwargs) if kwargs else found(*args)
         except BaseException as error:  # noqa: BLE001 - it is the caller's, as with remoteobj
             return _raised(error)
         finally:
@@ -155,6 +155,10 @@ class Home:
 
     def __init__(self, obj: Any, *, default: Any, is_eager: bool, fulfills: bool) -> None:
         self._fill(obj, default, elsewhere.reserve(), is_eager=is_eager, fulfills=fulfills)
+        self.maker = os.getpid()
+
+    maker: int | None = None
+    """The process that it was made in."""
 
     def _fill(self, obj: Any, default: Any, address: elsewhere.Address, *, is_eager: bool, fulfills: bool) -> None:
         self.obj: Any = obj
@@ -174,10 +178,10 @@ class Home:
         _homes[self.place] = self
 
     def __getstate__(self) -> tuple[Any, ...]:
-        return self.obj, self.default, self.is_eager, self._fulfills, self.address
+        return self.obj, self.default, self.is_eager, self._fulfills, self.address, self.maker
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        obj, default, is_eager, fulfills, address = state
+        obj, default, is_eager, fulfills, address, self.maker = state
         self._fill(obj, default, address, is_eager=is_eager, fulfills=fulfills)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Home:
@@ -377,5 +381,5 @@ def home_at(address: elsewhere.Address) -> Home:
     home = listening.get(place) or _homes.get(place)
     if home is None:
         home = object.__new__(Home)
-        home.__setstate__((ABSENT, ABSENT, True, True, address))
+        home.__setstate__((ABSENT, ABSENT, True, True, address, None))
     return home

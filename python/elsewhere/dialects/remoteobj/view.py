@@ -5,13 +5,14 @@ Owns: what the steps are, how they are written and taken. Must not know: where t
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Self
 
-__all__ = ["Step", "View", "all_sent", "sent", "take"]
+__all__ = ["Step", "View", "all_sent", "called", "sent", "take", "takes_default"]
 
 Step = tuple[str, Any]
 """What is done, and with what: `(".", "name")`, `("[]", key)`, `("()", (args, kwargs))`, and those in `_TAKE`."""
@@ -102,6 +103,26 @@ def take(obj: Any, keys: tuple[Step, ...] | str) -> Any:
     return obj
 
 
+def called(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call it. A `default=` that it does not take is the proxy's own, as in remoteobj 0.0.1."""
+    if "default" in kwargs and not takes_default(func):
+        kwargs = {name: value for name, value in kwargs.items() if name != "default"}
+    return func(*args, **kwargs)
+
+
+def takes_default(func: Callable[..., Any]) -> bool:
+    """Whether `default=` can be passed to it; where nobody knows, it can."""
+    try:
+        parameters = inspect.signature(func).parameters
+    except (TypeError, ValueError):
+        return True
+    one = parameters.get("default")
+    by_name = {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
+    return (one is not None and one.kind in by_name) or any(
+        other.kind is inspect.Parameter.VAR_KEYWORD for other in parameters.values()
+    )
+
+
 def _set_item(obj: Any, pair: tuple[Any, Any]) -> None:
     obj[pair[0]] = pair[1]
 
@@ -148,7 +169,7 @@ _WITH_VALUES = _CALLS | {".=", "[]=", "in"}
 
 _TAKE: dict[str, Callable[[Any, Any], Any]] = {
     "[]": lambda obj, key: obj[key],
-    "()": lambda obj, call: obj(*call[0], **call[1]),
+    "()": lambda obj, call: called(obj, *call),
     "f()": lambda obj, call: call[0](obj, *call[1], **call[2]),
     ".=": lambda obj, pair: setattr(obj, *pair),
     "del.": delattr,
