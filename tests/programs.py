@@ -48,17 +48,29 @@ def run(source: str, *arguments: str, given: str | None = None, **options) -> tu
 NO_NAMESPACE = 77
 """The exit code of a program that the machine lets have none."""
 
-UNSHARE = ["unshare", *(() if os.geteuid() == 0 else ("--user", "--map-root-user")), "--pid", "--fork", "--mount-proc"]
+UNSHARE = ["unshare", *(() if os.geteuid() == 0 else ("--user", "--map-root-user")), "--pid", "--fork", "--mount"]
+PROC = {
+    "its own": "mount -t proc proc /proc",
+    "that of another namespace": "true",
+    "none": "mount -t tmpfs none /proc",
+    "one that hides others": "mount -t proc -o hidepid=2 proc /proc",
+    "one of processes alone": "mount -t proc -o subset=pid proc /proc",
+}
+"""What a container has as `/proc`."""
+WITHOUT_RIGHTS = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
+"""To whom root's rights show what is hidden, it is not hidden."""
 
 
-def run_in_container(source: str, *arguments: str) -> tuple[int, str, str]:
+def run_in_container(source: str, *arguments: str, proc: str = "its own") -> tuple[int, str, str]:
     """Run a program as process 1 of a PID namespace, whose group and session have their leaders outside it."""
-    if subprocess.run([*UNSHARE, "true"], capture_output=True, timeout=LIMIT, check=False).returncode:
-        pytest.skip("this machine allows no namespaces")
+    rights = [] if proc == "its own" else WITHOUT_RIGHTS
+    container = [*UNSHARE, "sh", "-c", f'{PROC[proc]} && exec "$@"', "sh", *rights]
+    if subprocess.run([*container, "true"], capture_output=True, timeout=LIMIT, check=False).returncode:
+        pytest.skip("this machine allows no such namespaces")
     program = [sys.executable, "-c", textwrap.dedent(source), *arguments]
     environment = {**os.environ, "PYTHONPATH": str(HERE)}
     done = subprocess.run(
-        [*UNSHARE, *program], capture_output=True, text=True, timeout=LIMIT, check=False, env=environment
+        [*container, *program], capture_output=True, text=True, timeout=LIMIT, check=False, env=environment
     )
     return done.returncode, done.stdout, done.stderr
 

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from programs import run, run_in_container
+from programs import PROC, run, run_in_container
 
 NOT_TO_BE_HAD = 77
 """The exit code of a program that cannot refuse itself calls here."""
@@ -34,6 +34,117 @@ except elsewhere.HostDied as error:
 @pytest.mark.parametrize("start", ["exec", "zygote"])
 def test_hosts_of_process_one(start):
     assert run_in_container(PROGRAM, start) == (0, "woof True\n0 7\n", "")
+
+
+FATES = """
+import logging
+import os
+import signal
+import subprocess
+import sys
+
+import elsewhere
+from kennel import Dog
+from programs import has_ended
+
+logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", stream=sys.stdout)
+start = sys.argv[1]
+
+
+def interrupt(owner):
+    os.kill(owner, signal.SIGINT)
+    signal.pause()
+
+
+try:
+    with elsewhere.Host(start=start) as host:
+        dog, data = host.spawn(Dog, "rex"), bytes(range(256)) * 4096
+        print(dog.bark(), dog.pid() == host.pid, host.run(bytes, data) == data)
+    print("closed:", host.exitcode)
+    died = elsewhere.Host(start=start)
+    try:
+        died.run(os._exit, 7)
+    except elsewhere.HostDied as error:
+        print("died:", error.exitcode, died.exitcode)
+    killed = elsewhere.Host(start=start)
+    os.kill(killed.pid, signal.SIGKILL)
+    try:
+        killed.run(signal.pause)
+    except elsewhere.HostDied as error:
+        print("killed:", error.signal)
+    interrupted = elsewhere.Host(start=start)
+    try:
+        interrupted.run(interrupt, os.getpid())
+    except KeyboardInterrupt:
+        interrupted.kill()
+        print("interrupted")
+    owner = f"import elsewhere, sys; print(elsewhere.Host(start={start!r}).pid, flush=True); sys.stdin.read()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+    with subprocess.Popen([sys.executable, "-c", owner], **pipes) as process:
+        left = int(process.stdout.readline())
+        process.kill()
+    print("left alone:", has_ended(left))
+except elsewhere.HostStartError as error:
+    print(error)
+"""
+ALL_WELL = ["woof True True", "closed: 0", "died: 7 7", "killed: 9", "interrupted", "left alone: True"]
+PROC_IS_MISSED = {
+    ("exec", "none"): [],
+    ("zygote", "none"): ["what it would inherit cannot be told (/proc/thread-self/status: No such file or directory"],
+    ("fork", "none"): ["it cannot be told which threads run (/proc/thread-self: No such file or directory"],
+    ("zygote", "that of another namespace"): ["/proc does not show what this process may do"],
+}
+"""What is said, and then done without."""
+
+
+@pytest.mark.parametrize("start", ["exec", "zygote", "fork"])
+@pytest.mark.parametrize("proc", [kind for kind in PROC if kind != "its own"])
+def test_hosts_begin_and_end_whatever_is_seen_of_other_processes_or_the_error_names_it(start, proc):
+    code, printed, complaints = run_in_container(FATES, start, proc=proc)
+
+    said = printed.splitlines()
+    missed = PROC_IS_MISSED.get((start, proc), [])
+    assert code == 0, complaints
+    assert [text for text, line in zip(missed, said, strict=False) if text in line] == missed
+    if (start, proc) == ("fork", "none"):
+        assert len(said) == 1
+    else:
+        assert said[len(missed) :] == ALL_WELL
+    assert complaints == ""
+
+
+VISITS = """
+import subprocess
+import sys
+
+import elsewhere
+from kennel import Dog
+
+key = bytes(32)
+visit = '''
+import elsewhere, sys
+dog = elsewhere.connect(sys.argv[1], authkey=bytes(32))
+print(dog.bark(), flush=True)
+sys.stdin.read()
+'''
+pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+for place in (None, "127.0.0.1:0"):
+    with elsewhere.serve(Dog("rex"), place, authkey=key) as server:
+        with subprocess.Popen([sys.executable, "-c", visit, str(server.address)], **pipes) as client:
+            print(client.stdout.readline().strip(), server.stats()["connections"])
+            client.kill()
+        while server.stats()["connections"]:
+            pass
+    try:
+        elsewhere.connect(str(server.address), authkey=key)
+    except elsewhere.ConnectionLost as error:
+        print("nobody serves" in str(error))
+"""
+
+
+@pytest.mark.parametrize("proc", [kind for kind in PROC if kind != "its own"])
+def test_objects_are_served_whatever_is_seen_of_other_processes(proc):
+    assert run_in_container(VISITS, proc=proc) == (0, "woof 1\nTrue\n" * 2, "")
 
 
 WITHOUT_MEMORY = """
@@ -125,4 +236,4 @@ def test_host_whose_death_could_not_be_told_is_not_started(start, error):
     if code == NOT_TO_BE_HAD:
         pytest.skip("this machine lets no process refuse itself calls")
     assert code == 0
-    assert os.strerror(error) in printed
+    assert f"the system refuses pidfd_open ({os.strerror(error)}" in printed

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use elsewhere_proto::Config;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::Pid;
 
 use super::output::{Goes, Output, Unshown};
 use super::{HostProcess, Parent, Process};
@@ -163,7 +163,7 @@ impl HostCommand {
         stderr: OwnedFd,
         link: &Arc<Link>,
     ) -> std::io::Result<HostProcess> {
-        let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+        let pidfd = super::watchable(pid)?;
         self.adopt_watched((pid, pidfd, Parent::Here), stdout, stderr, link)
     }
 

@@ -19,11 +19,12 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::net::Shutdown;
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
 use crate::error::Exit;
 use crate::fork::PerProcess;
 use crate::lock::lock;
+use crate::process::watchable;
 use crate::watch::{self, Token};
 
 pub(crate) use packet::{Ends, No};
@@ -177,7 +178,7 @@ impl Zygote {
 
     fn adopt(pid: u32, orders: OwnedFd, ends: OwnedFd, ends_theirs: BorrowedFd<'_>) -> io::Result<Arc<Self>> {
         let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("the system gives positive process ids");
-        let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+        let pidfd = watchable(pid)?;
         packet::send_begin(&orders, ends_theirs)?;
         let line =
             Line { orders: Some(Arc::new(orders)), pidfd: Some(pidfd), ends: Some(ends), exits: BTreeMap::new() };

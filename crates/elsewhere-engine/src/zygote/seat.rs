@@ -229,14 +229,16 @@ impl ForkOrder {
 /// The ids and names of the threads that this process has beside the calling one.
 ///
 /// # Errors
-/// Those of the system, where `/proc` cannot be read.
+/// Those of the system, where `/proc` cannot be read; they name it.
 pub fn other_threads() -> io::Result<Vec<(String, String)>> {
-    let own = rustix::thread::gettid().as_raw_nonzero().to_string();
+    // Not by its own number: `/proc` may show those of another PID namespace.
+    let own = fs::read_link("/proc/thread-self").map_err(|error| naming("/proc/thread-self", &error))?;
+    let tasks = fs::read_dir("/proc/self/task").map_err(|error| naming("/proc/self/task", &error))?;
     let mut names = Vec::new();
-    for task in fs::read_dir("/proc/self/task")? {
+    for task in tasks {
         let task = task?;
         let id = task.file_name().to_string_lossy().into_owned();
-        if id == own {
+        if own.ends_with(&id) {
             continue;
         }
         // One that ends meanwhile is none.
@@ -245,4 +247,8 @@ pub fn other_threads() -> io::Result<Vec<(String, String)>> {
         }
     }
     Ok(names)
+}
+
+fn naming(place: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("it cannot be told which threads run ({place}: {error})"))
 }

@@ -149,7 +149,8 @@ pub(super) fn is_proc_ours() -> bool {
 
 fn read(path: &Path) -> io::Result<String> {
     let mut text = String::with_capacity(STATUS_LEN);
-    fs::File::open(path)?.read_to_string(&mut text)?;
+    let read = fs::File::open(path).and_then(|mut file| file.read_to_string(&mut text));
+    read.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
     Ok(text)
 }
 
