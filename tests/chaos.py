@@ -64,6 +64,8 @@ class Between:
                 client, _ = self._listener.accept()
                 server = socket.create_connection(self._server)
                 self._sockets += [client, server]
+                for one in (client, server):
+                    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as without somebody between
                 pair = threading.Lock()
                 for direction, source, sink in ((UP, client, server), (DOWN, server, client)):
                     thread = threading.Thread(target=self._pass, args=(direction, source, sink, pair), daemon=True)

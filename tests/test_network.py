@@ -34,11 +34,11 @@ def keeper(process_host: elsewhere.Host) -> Keeper:
     return process_host.spawn(Keeper)
 
 
-def write_three(between: Between, answered: list[int]) -> elsewhere.ElsewhereError | None:
+def write_three(between: Between, session: int, answered: list[int]) -> elsewhere.ElsewhereError | None:
     """Three calls; gives what lost the connection, if anything did."""
     try:
         ledger = connect(between)
-        answered.extend(ledger.write(number) for number in range(3))
+        answered.extend(ledger.write((session, number)) for number in range(3))
     except LOST as error:
         return error
     return None
@@ -138,44 +138,46 @@ def test_nothing_goes_in_the_clear(server):
         assert text not in said
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("direction", [UP, DOWN])
 def test_bit_that_was_changed_never_gives_a_wrong_value(server, direction):
+    """At most the other side waits: for what is still missing, where a length was made greater."""
     with Between(server.address) as between:
         connect(between).back("value")
         length = len(between.seen[direction])
 
     refused = 0
-    for at in range(0, length, 5):
+    for at in range(length):
         with Between(server.address, direction, flip=at) as between:
             try:
-                assert connect(between).back("value") == "value"
+                ledger = elsewhere.connect(between.address, Ledger, authkey=KEY, timeout=0.5)
+                assert elsewhere.options(ledger, timeout=0.5).back("value") == "value"
             except (*LOST, elsewhere.CallTimeout):
-                refused += 1  # most of them: only what came after the value may have been changed without that
-    assert refused > length // 10
+                refused += 1  # only what came after the value may have been changed without that
+    assert refused > length // 2
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("direction", [UP, DOWN])
-def test_stream_that_is_cut_anywhere_ends_in_an_error_and_runs_no_half_call(server, ledger, direction):
+def test_stream_that_is_cut_behind_any_byte_ends_in_an_error_and_runs_no_half_call(server, ledger, direction):
     with Between(server.address) as between:
-        far = connect(between)
-        for number in range(3):
-            far.write(number)
+        assert write_three(between, 1000, []) is None
         length = len(between.seen[direction])
 
-    for at in range(0, length, 7):
-        ledger.lines.clear()
+    ends: list[tuple[elsewhere.ElsewhereError | None, int]] = []
+    for at in range(length + 1):
         answered: list[int] = []
         with Between(server.address, direction, cut=at) as between:
-            error = write_three(between, answered)
-        may_have_run = error is not None and error.outcome == "unknown"
+            ends.append((write_three(between, at, answered), len(answered)))
+    with Between(server.address) as between:
+        connect(between).write("the last")  # behind all that was accepted of the others
 
-        assert error is not None or len(answered) == 3
-        assert len(answered) <= len(ledger.lines) <= len(answered) + may_have_run
-        assert ledger.lines == list(range(len(ledger.lines)))
+    ran = {at: [number for session, number in ledger.lines[:-1] if session == at] for at in range(length + 1)}
+    assert length > 300
+    for at, (error, answered_) in enumerate(ends):
+        may_have_run = error is not None and error.outcome == "unknown"
+        assert error is not None or answered_ == 3
+        assert answered_ <= len(ran[at]) <= answered_ + may_have_run
+        assert ran[at] == list(range(len(ran[at])))
+    assert sum(error is None for error, _ in ends) < length // 4, "only what comes behind the last call is not missed"
 
 
 def test_recorded_session_runs_nothing_when_it_is_replayed(server, ledger):
