@@ -16,8 +16,9 @@ UP, DOWN = "to the server", "to the client"
 class Between:
     """Passes each connection on to the server at `address`, and does what it is told to the bytes of one direction.
 
-    `cut` ends the connection behind that byte of the direction, `flip` changes one bit of that byte, and `hold` passes
-    nothing on behind it before `resume` is set; `is_held` says that it came so far. What went through is in `seen`.
+    `cut` ends the connection behind that byte of the direction, `flip` changes one bit of that byte, `slip` says before
+    it what nobody said, and `hold` passes nothing on behind it before `resume` is set; `is_held` says that it came so
+    far. What went through is in `seen`.
     """
 
     def __init__(
@@ -27,11 +28,12 @@ class Between:
         *,
         cut: int | None = None,
         flip: int | None = None,
+        slip: tuple[int, bytes] | None = None,
         hold: int | None = None,
     ) -> None:
         host, _, port = str(address).removeprefix("tcp://").rpartition(":")
         self._server = (host, int(port))
-        self._direction, self._cut, self._flip, self._hold = direction, cut, flip, hold
+        self._direction, self._cut, self._flip, self._slip, self._hold = direction, cut, flip, slip, hold
         self.is_held, self.resume = threading.Event(), threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._sockets: list[socket.socket] = []
@@ -77,12 +79,13 @@ class Between:
         is_cut = False
         with contextlib.suppress(OSError):
             while not is_cut and (data := source.recv(65536)):
+                came = len(data)
                 if direction == self._direction:
                     if self._hold is not None and passed >= self._hold:
                         self.is_held.set()
                         self.resume.wait()
                     data, is_cut = self._spoil(data, passed)
-                passed += len(data)
+                passed += came
                 with pair:
                     self.seen[direction] += data
                 sink.sendall(data)
@@ -94,6 +97,9 @@ class Between:
         if self._flip is not None and passed <= self._flip < passed + len(data):
             at = self._flip - passed
             data = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+        if self._slip is not None and passed <= self._slip[0] < passed + len(data):
+            at = self._slip[0] - passed
+            data = data[:at] + self._slip[1] + data[at:]
         if self._cut is not None and passed + len(data) >= self._cut:
             return data[: self._cut - passed], True
         return data, False

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import os
+import pickle
 import socket
 import struct
-from typing import TYPE_CHECKING, NamedTuple, Self
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from types import TracebackType
+
+    import elsewhere
 
 HEADER = struct.Struct("<IBBHQQII")
 MAGIC = int.from_bytes(b"ELSEWHER", "little")
@@ -59,6 +66,32 @@ def hello(version: int = 1, capabilities: int = CHUNKS) -> bytes:
 def call(number: int, steps: bytes = b"", *, target: int = 0, count: int = 0, want: int = 0) -> bytes:
     """Give a call of the object `target`, with `count` steps."""
     return frame(CALL, number, struct.pack("<QIBBH", target, 0, want, 0, count) + steps, lane=1, number=number)
+
+
+class Bomb:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.place,)
+
+
+def explosive(place: Path) -> bytes:
+    """Give a value, as it stands in frames, that is a pickle of a bomb."""
+    bomb = pickle.dumps(Bomb(place), protocol=5)
+    return b"\xc7\x05\x09" + bytes(5) + b"\xc4" + bytes([len(bomb)]) + bomb
+
+
+def explosive_call(place: Path) -> bytes:
+    """Give the frames of a hello and a legal call, of `root` with a bomb, from one who has said nothing yet."""
+    return hello() + call(1, b"\x00\xa4root" + b"\x02" + explosive(place), count=2)
+
+
+def explosive_reply(place: Path) -> bytes:
+    """Give the frame of a legal reply to the first call of a client."""
+    return frame(REPLY, 1, explosive(place), lane=1)
 
 
 def proof_of(role: bytes, key: bytes, of_server: bytes, of_client: bytes, name: bytes) -> bytes:
@@ -148,3 +181,35 @@ class Stranger:
         while (one := self.next_frame()) is not None:
             found.append(one)
         return found
+
+
+def name_of(server: elsewhere.Server) -> str:
+    """Give what a server at a Unix socket is called in proofs."""
+    return Path(str(server.address)).name
+
+
+def proven(server: elsewhere.Server, key: bytes) -> Stranger:
+    """Give somebody who has the key, and has shown it."""
+    stranger = Stranger.at(server.address)
+    stranger.prove(key, name_of(server))
+    return stranger
+
+
+@contextlib.contextmanager
+def served_by(place: Path, play: Callable[[Stranger], None]) -> Iterator[None]:
+    """Be a server for one client, that does what the test wants."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(place))
+        listener.listen()
+
+        def serve() -> None:
+            raw, _ = listener.accept()
+            with Stranger(raw) as stranger:
+                play(stranger)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield
+        finally:
+            thread.join()

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import pickle
 import socket
 import struct
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -37,26 +36,15 @@ from strangers import (
     call,
     frame,
     hello,
+    name_of,
     proof_of,
+    proven,
+    served_by,
 )
 from visitors import KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-
-PICKLE_OF_ARGUMENTS = b"\x00\xa4root" + b"\x02\xc7\x05\x09\x00\x00\x00\x00\x00" + b"\xc4"
-"""The steps of a call of `root`, with what follows as the pickle of its arguments, its length first."""
-
-
-class Bomb:
-    """Creates a file when it is unpickled."""
-
-    def __init__(self, place: Path) -> None:
-        self.place = place
-
-    def __reduce__(self) -> Any:
-        return Path.touch, (self.place,)
+    from collections.abc import Iterator
 
 
 @pytest.fixture(scope="module")
@@ -72,39 +60,8 @@ def place(tmp_path: Path) -> Path:
     return tmp_path / "socket"
 
 
-def name_of(server: elsewhere.Server) -> str:
-    return Path(str(server.address)).name
-
-
-def proven(server: elsewhere.Server) -> Stranger:
-    """Somebody with the key."""
-    stranger = Stranger.at(server.address)
-    stranger.prove(KEY, name_of(server))
-    return stranger
-
-
-@contextlib.contextmanager
-def served_by(place: Path, play: Callable[[Stranger], None]) -> Iterator[None]:
-    """A server that does what the test wants."""
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(place))
-        listener.listen()
-
-        def serve() -> None:
-            raw, _ = listener.accept()
-            with Stranger(raw) as stranger:
-                play(stranger)
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield
-        finally:
-            thread.join()
-
-
 def test_peer_that_follows_the_rules_by_hand_is_answered(server):
-    with proven(server) as peer:
+    with proven(server, KEY) as peer:
         peer.say(hello() + call(1))
         first, answer = peer.next_frame(), peer.next_frame()
 
@@ -115,7 +72,7 @@ def test_peer_that_follows_the_rules_by_hand_is_answered(server):
 
 
 def test_version_that_differs_is_told_by_both_numbers(server):
-    with proven(server) as peer:
+    with proven(server, KEY) as peer:
         peer.say(hello(version=7))
         last = peer.frames()[-1]
 
@@ -185,7 +142,7 @@ FORBIDDEN = {
 
 @pytest.mark.parametrize("kind", FORBIDDEN)
 def test_frame_that_is_forbidden_ends_its_connection_alone(server, kind):
-    with proven(server) as other, proven(server) as peer:
+    with proven(server, KEY) as other, proven(server, KEY) as peer:
         other.say(hello())
         other.next_frame()
         peer.say(hello() + FORBIDDEN[kind])
@@ -201,7 +158,7 @@ def test_frame_that_is_forbidden_ends_its_connection_alone(server, kind):
 
 
 def test_object_that_was_not_given_is_not_there(server):
-    with proven(server) as peer:
+    with proven(server, KEY) as peer:
         peer.say(hello() + call(1, target=12345) + call(2, target=(1 << 64) - 1) + call(3))
         answers = [peer.next_frame() for _ in range(4)][1:]
 
@@ -209,7 +166,7 @@ def test_object_that_was_not_given_is_not_there(server):
 
 
 def test_late_cancel_and_credit_are_legal_races(server):
-    with proven(server) as peer:
+    with proven(server, KEY) as peer:
         peer.say(hello() + call(1))
         peer.next_frame()
         peer.next_frame()
@@ -243,7 +200,7 @@ def test_whoever_is_proven_and_says_no_more_has_no_connection(server):
     before = server.stats()["connections"]
     with Stranger.at(server.address) as peer:
         peer.prove(KEY, name_of(server), memory=b"")
-        with proven(server) as other:
+        with proven(server, KEY) as other:
             other.say(hello() + call(1))
             assert [frame.kind for frame in (other.next_frame(), other.next_frame()) if frame] == [HELLO, REPLY]
 
@@ -270,27 +227,6 @@ def test_memory_that_is_not_as_it_must_be_is_refused_and_the_socket_used(server,
         assert peer.hear(1) == b"R"
         peer.say(hello() + call(1))
         assert [frame.kind for frame in (peer.next_frame(), peer.next_frame()) if frame] == [HELLO, REPLY]
-
-
-def test_pickle_is_read_at_no_stage_of_the_proof(server, tmp_path):
-    """Each time in the frame of a legal call, which runs what it carries once its sender is proven."""
-    bomb = pickle.dumps(Bomb(tmp_path / "exploded"), protocol=5)
-    dangerous = hello() + call(1, PICKLE_OF_ARGUMENTS + bytes([len(bomb)]) + bomb, count=2)
-    nonce = os.urandom(32)
-    beginnings = [b"", GREETING[:8], GREETING[:40], GREETING + nonce, GREETING + nonce + bytes(31)]
-    for beginning in [*beginnings, GREETING + nonce + bytes(32)]:
-        with Stranger.at(server.address) as stranger:
-            stranger.say(beginning + dangerous)
-            stranger.raw.shutdown(socket.SHUT_WR)
-
-            assert len(stranger.hear_all()) <= 40, "the server said more than its nonce"
-
-    assert not (tmp_path / "exploded").exists()
-    with proven(server) as peer:
-        peer.say(dangerous)
-        peer.next_frame()
-        peer.next_frame()
-    assert (tmp_path / "exploded").exists(), "the frame is not one that runs what it carries"
 
 
 def test_recorded_proof_is_worth_nothing(server):
@@ -469,7 +405,7 @@ def test_server_that_drips_is_given_up_in_time(place):
 
 
 def test_hello_with_unknown_texts_and_bits_is_understood(server):
-    with proven(server) as peer:
+    with proven(server, KEY) as peer:
         peer.say(frame(HELLO, MAGIC, b"\x81\xa3new\x01", chain=CHUNKS | 1 << 40, number=1) + call(1))
         kinds = [one.kind for one in (peer.next_frame(), peer.next_frame()) if one is not None]
 
@@ -477,7 +413,7 @@ def test_hello_with_unknown_texts_and_bits_is_understood(server):
 
 
 def test_first_frame_that_is_no_hello_ends_the_connection(server):
-    with proven(server) as peer:
+    with proven(server, KEY) as peer:
         peer.say(call(1) + NO_TEXTS)
         last = peer.frames()[-1]
 
