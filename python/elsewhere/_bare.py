@@ -667,7 +667,7 @@ class _Memory:
         return known and known.memory
 
     def tell(self, word, fd):
-        """Tell the owner of a segment. BlockingIOError where it has not read the words before, for which it is not woken."""
+        """Tell the owner of a segment. BlockingIOError where earlier words are not read, for which it is not woken."""
         passed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", fd))]
         self.words.sendmsg([word], passed, socket.MSG_DONTWAIT)
 
