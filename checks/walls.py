@@ -17,6 +17,8 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from checks.dialect_walls import dialect_reach_violations, dialect_violations
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -95,36 +97,6 @@ def transport_violations(root: Path) -> list[str]:
     ]
 
 
-def dialect_violations(package: Path) -> list[str]:
-    """Modules of the Python package, outside the dialects, that import a dialect."""
-    return [
-        f"{path.relative_to(package)}:{line} imports {module}"
-        for path in sorted(package.rglob("*.py"))
-        if "dialects" not in path.relative_to(package).parts
-        for module, line in _imports(path)
-        if "dialects" in module.split(".")
-    ]
-
-
-def dialect_reach_violations(package: Path) -> list[str]:
-    """What a dialect reaches beside the public names of the package, other dialects and the standard library."""
-    violations: list[str] = []
-    for path in sorted((package / "dialects").rglob("*.py")):
-        place = path.relative_to(package)
-        foreign = [
-            f"{place}:{line} imports {module}, which is neither elsewhere nor in the standard library"
-            for module, line in _imports(path)
-            if module.split(".")[0] not in {"elsewhere", *sys.stdlib_module_names}
-        ]
-        private = [
-            f"{place}:{number} names {found}, which is private"
-            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
-            for found in re.findall(r"\belsewhere(?:\.\w+)*(?:\.| import )_\w+", line)
-        ]
-        violations += foreign + private
-    return violations
-
-
 def bare_violations(bare: Path) -> list[str]:
     """Imports of the one-file host that are not of the standard library; it runs where nothing else is installed."""
     if not bare.is_file():
@@ -133,6 +105,20 @@ def bare_violations(bare: Path) -> list[str]:
         f"{bare.name}:{line} imports {module}, which is not in the standard library"
         for module, line in _imports(bare)
         if module.startswith(".") or module.split(".")[0] not in sys.stdlib_module_names
+    ]
+
+
+def all_violations(root: Path, metadata: Mapping[str, Any]) -> list[str]:
+    """What every rule says of this repository."""
+    package = root / "python" / "elsewhere"
+    return [
+        *dependency_violations(metadata),
+        *python_violations(metadata),
+        *unsafe_violations(root),
+        *transport_violations(root),
+        *dialect_violations(package),
+        *dialect_reach_violations(package),
+        *bare_violations(package / "_bare.py"),
     ]
 
 
@@ -184,17 +170,7 @@ def _imports(path: Path) -> Iterator[tuple[str, int]]:
 
 def main() -> int:
     """Run every rule on this repository; print what is violated."""
-    metadata = read_metadata(ROOT)
-    package = ROOT / "python" / "elsewhere"
-    violations = [
-        *dependency_violations(metadata),
-        *python_violations(metadata),
-        *unsafe_violations(ROOT),
-        *transport_violations(ROOT),
-        *dialect_violations(package),
-        *dialect_reach_violations(package),
-        *bare_violations(package / "_bare.py"),
-    ]
+    violations = all_violations(ROOT, read_metadata(ROOT))
     for violation in violations:
         print(f"wall broken: {violation}", file=sys.stderr)
     if not violations:
