@@ -74,6 +74,11 @@ peers() {
   make bench-peers BENCH="--effort smoke --json target/peers.json" && make build
 }
 
+# Likewise the libraries whose names the dialects have.
+seeds() {
+  make bench-seeds BENCH="--effort smoke --json target/seeds.json" && make build
+}
+
 # A build without optimisation must say so when it is imported.
 debug_build() {
   local folder
@@ -98,6 +103,7 @@ step 'advisories (fetches the RustSec database)' dependencies advisories
 step 'pip install .' installation
 step 'a debug build warns' debug_build
 step 'benches beside other libraries' peers
+step 'benches beside the libraries of the dialects' seeds
 step 'shared memory in every order of events' make loom
 step 'shared memory under ThreadSanitizer' make tsan
 step 'long simulation' simulation
