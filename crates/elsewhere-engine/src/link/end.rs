@@ -45,7 +45,8 @@ pub(super) struct State {
     refusal: Mutex<Option<String>>,
     /// Why the stream ended, where that was neither side's wish.
     failure: Mutex<Option<String>>,
-    observers: Mutex<Vec<Observer>>,
+    /// None when they were told, which is the last step of the end.
+    observers: Mutex<Option<Vec<Observer>>>,
 }
 
 impl State {
@@ -61,7 +62,7 @@ impl State {
             violation: Mutex::default(),
             refusal: Mutex::default(),
             failure: Mutex::default(),
-            observers: Mutex::default(),
+            observers: Mutex::new(Some(Vec::new())),
         }
     }
 
@@ -111,13 +112,13 @@ impl Link {
     }
 
     /// Tells `observer` once when the link is no more. Returns whether it is so already; then the observer is not told.
+    /// Either way nothing of the link is left then: no call is taken any more, no descriptor is open.
     pub fn observe_loss(&self, observer: Observer) -> bool {
         let mut observers = lock(&self.end.observers);
-        if self.end.is_over() {
-            return true;
+        if let Some(observers) = &mut *observers {
+            observers.push(observer);
         }
-        observers.push(observer);
-        false
+        observers.is_none()
     }
 
     /// Whether it was closed from this side.
@@ -333,7 +334,7 @@ impl Link {
         self.wake_servers();
         self.inbox.forget(self);
         interrupts::forget(self.id);
-        let observers = std::mem::take(&mut *lock(&self.end.observers));
-        observers.into_iter().for_each(Observer::died);
+        let observers = lock(&self.end.observers).take();
+        observers.into_iter().flatten().for_each(Observer::died);
     }
 }
