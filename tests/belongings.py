@@ -155,6 +155,11 @@ def give_late_a_state() -> None:
     Late.__setstate__ = take
 
 
+def have_late_reduced() -> None:
+    """Have `Late` copied in a way of its own, in this process."""
+    Late.__reduce__ = lambda _late: (Copied, ("by a late __reduce__",))
+
+
 def forget_that() -> None:
     """Take that back."""
     del Late.__setstate__

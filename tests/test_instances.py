@@ -135,6 +135,24 @@ def test_own_way_that_a_class_gets_later_is_kept(keeper, late_is_late):
     assert (before, after) == ("as it is", "by a late __setstate__")
 
 
+def test_state_is_not_set_where_there_is_none(keeper):
+    value = belongings.TakesAState()
+    del value.how
+
+    back = keeper.path_of(value)
+
+    assert vars(back) == vars(pickle.loads(pickle.dumps(value))) == {}
+
+
+def test_way_of_copying_that_only_the_receiver_has_is_not_asked_there(process_host):
+    keeper = process_host.spawn(Keeper, Late())
+    process_host.run(belongings.have_late_reduced)
+
+    keeper.keep(Late())
+
+    assert get(keeper.thing.how) == "as it is"
+
+
 def test_own_way_that_only_the_receiver_has_is_kept(process_host, late_is_late):
     keeper = process_host.spawn(Keeper, Late())
     process_host.run(belongings.give_late_a_state)

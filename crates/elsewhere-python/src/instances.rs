@@ -6,6 +6,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyMappingProxy, PyModule, PyString, PyTuple, PyType, PyWeakrefReference};
@@ -16,9 +17,8 @@ use crate::kinds::is_main;
 /// How many classes are remembered. A program that sends objects of more of them asks some of them again.
 const SLOTS: usize = 128;
 
-/// With one of these a class has its own way of being copied.
-const OWN_WAYS: [&str; 6] =
-    ["__reduce_ex__", "__reduce__", "__getstate__", "__setstate__", "__getnewargs_ex__", "__getnewargs__"];
+/// With one of these a class has its own way of being copied. `__setstate__` is asked where the copy is made, as in pickle.
+const OWN_WAYS: [&str; 5] = ["__reduce_ex__", "__reduce__", "__getstate__", "__getnewargs_ex__", "__getnewargs__"];
 
 /// A class whose instances have the layout of plain ones.
 pub(crate) struct Class {
@@ -79,6 +79,17 @@ impl Class {
             }
         }
         Ok(!REGISTERED.import(py, "copyreg", "dispatch_table")?.contains(kind)?)
+    }
+
+    /// Whether an instance is made of its attributes as they are, whatever way of being copied the class has.
+    fn is_made_plainly(&self, kind: &Bound<'_, PyType>) -> PyResult<bool> {
+        let name = intern!(kind.py(), "__setstate__");
+        for namespace in &self.namespaces {
+            if namespace.bind(kind.py()).contains(name)? {
+                return Ok(false);
+            }
+        }
+        Ok(asks_nobody(kind))
     }
 
     /// Whether its name leads to this very class, if that is how a peer gets it.
@@ -224,7 +235,7 @@ pub(crate) fn find<'a, 'py>(py: Python<'py>, module: &'a str, qualname: &'a str)
 /// How instances of `kind` are made.
 pub(crate) fn manner_of<'py>(kind: Bound<'py, PyType>) -> PyResult<Found<'static, 'py>> {
     let is_plain = match known(&kind) {
-        Some(class) => class.is_plain(&kind)?,
+        Some(class) => class.is_made_plainly(&kind)?,
         None => false,
     };
     Ok(if is_plain { Found::Plain(kind) } else { Found::Asked(kind) })
@@ -232,12 +243,29 @@ pub(crate) fn manner_of<'py>(kind: Bound<'py, PyType>) -> PyResult<Found<'static
 
 /// A new instance of a plain class, and its attributes.
 pub(crate) fn make<'py>(kind: &Bound<'py, PyType>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyDict>)> {
-    static NEW: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = kind.py();
-    let new = NEW.get_or_try_init(py, || py.get_type::<PyAny>().getattr("__new__").map(Bound::unbind))?;
-    let made = new.bind(py).call1((kind,))?;
+    let made = new_object(kind)?;
     let attributes = made.getattr(intern!(py, "__dict__"))?.cast_into::<PyDict>()?;
     Ok((made, attributes))
+}
+
+/// `object.__new__(kind)`, where `kind` has no `__new__` of its own.
+fn new_object<'py>(kind: &Bound<'py, PyType>) -> PyResult<Bound<'py, PyAny>> {
+    let py = kind.py();
+    let object = py.get_type::<PyAny>();
+    // SAFETY: `object` is a type, whose slot holds, as in every version of CPython, a function of this signature.
+    let new = unsafe {
+        std::mem::transmute::<*mut std::ffi::c_void, Option<ffi::newfunc>>(ffi::PyType_GetSlot(
+            object.as_type_ptr(),
+            ffi::Py_tp_new,
+        ))
+    };
+    let new = new.ok_or_else(|| PyRuntimeError::new_err("object has no __new__"))?;
+    // SAFETY: `kind` is a type, whose `tp_new` is this one, and the arguments are an empty tuple and no dict; it gives a new
+    // reference, or NULL with an exception set.
+    unsafe {
+        Bound::from_owned_ptr_or_err(py, new(kind.as_type_ptr(), PyTuple::empty(py).as_ptr(), std::ptr::null_mut()))
+    }
 }
 
 /// An instance with these attributes, made as pickle makes it.
