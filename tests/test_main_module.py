@@ -449,3 +449,52 @@ def test_main_of_a_spawned_child_travels_like_that_of_its_parent(tmp_path, metho
     output = run([sys.executable, str(script), method])
 
     assert output == "[Bone(size=2), Bone(size=3), Bone(size=4), 'no']\n"
+
+
+FORKED = """
+import multiprocessing
+import elsewhere
+
+class Bone:
+    pass
+
+class Growl(Exception):
+    pass
+
+class Dog:
+    def fetch(self, bone=None):
+        return bone or Bone()
+
+    def knows(self, bone):
+        return type(bone) is Bone
+
+    def growl(self):
+        raise Growl("grrr")
+
+def serve(address, done):
+    with elsewhere.serve(Dog(), address):
+        done.wait()
+
+address = elsewhere.reserve()
+
+class Stick(Bone):  # made after the address, and before the fork
+    pass
+
+context = multiprocessing.get_context("fork")
+done = context.Event()
+process = context.Process(target=serve, args=(address, done), daemon=True)
+process.start()
+address.wait_ready(20, process)
+dog = elsewhere.connect(address, Dog)
+print(dog.knows(Bone()), type(dog.fetch()) is Bone, type(dog.fetch(Stick())) is Stick)
+try:
+    dog.growl()
+except Growl as error:
+    print(type(error) is Growl, error)
+done.set()
+process.join()
+"""
+
+
+def test_classes_of_main_are_the_same_in_a_fork_that_serves(play):
+    assert play(FORKED) == "True True True\nTrue grrr\n"

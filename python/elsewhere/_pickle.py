@@ -317,6 +317,23 @@ def know_class(cls: type) -> None:
                 know_class(inner)
 
 
+_is_numbering = False
+
+
+def know_main_in_forks() -> None:
+    """From now on have every fork of this process know the classes of `__main__` by the numbers that they have here."""
+    global _is_numbering
+    if not _is_numbering:
+        _is_numbering = True
+        os.register_at_fork(before=_know_main)
+
+
+def _know_main() -> None:
+    for value in list(vars(sys.modules["__main__"]).values()):
+        if isinstance(value, type):
+            know_class(value)
+
+
 _guard_table: dict[str, Any] = {}
 
 

@@ -178,6 +178,19 @@ def test_items_are_set_and_deleted_there():
     assert {"e": 5} | there == {"e": 5, "b": 2, "c": 3, "d": 4}
 
 
+def test_item_is_a_copy_and_not_a_place():
+    words = ObjectDaemonProxy({"a": ["hello"]})
+    text = ObjectDaemonProxy("hello, world!")
+
+    first = words["a"]
+    first.append("world")
+
+    assert (type(first), words["a"]) == (list, ["hello"])
+    assert "".join([text[0:2], text[-1]]) == "he!"
+    with pytest.raises(KeyError):
+        words["zz"]
+
+
 def test_hash_is_that_of_the_object():
     assert hash(ObjectDaemonProxy(12)) == hash(12)
 

@@ -52,6 +52,29 @@ def test_calls_of_the_page_give_what_it_says():
         assert remoteobj.get(r_obj.something, default=False) == 10
 
 
+@pytest.mark.parametrize(
+    ("ask", "kind"),
+    [
+        (lambda remote: remote.tags["nope"].__, KeyError),
+        (lambda remote: remote.nope(), AttributeError),
+        (lambda remote: remote.passto(len), TypeError),
+        (lambda remote: list(remote.age), TypeError),
+    ],
+)
+def test_error_in_no_code_of_the_object_has_a_cause_too(remote, ask, kind):
+    with pytest.raises(kind) as caught:
+        ask(remote)
+
+    assert kind.__name__ in str(caught.value.__cause__)
+
+
+def test_argument_that_cannot_be_sent_is_no_error_from_over_there(remote):
+    with pytest.raises(TypeError) as caught:
+        remote.add(threading.Lock())
+
+    assert "raised in" not in str(caught.value.__cause__)
+
+
 class Switch:
     """The object of the page's full example, with the attribute that it forgets."""
 
@@ -149,7 +172,7 @@ def test_operators_ask_there(remote):
     assert (bool(remote.toys), bool(remote.tags), bool(remote)) == (False, True, True)
     assert (remote.age == 3, remote.age == 4, remote.age != 4) == (True, False, True)
     assert remote.age == remote.age
-    assert (str(remote), repr(remote.age)) == ("a dog", "<Remote Dog() : (?.age)>")
+    assert (str(remote), repr(remote.age)) == ("a dog", "<Remote a dog : (?.age)>")
     assert len({remote, remote.age, remote.age}) == 2
 
 
@@ -256,9 +279,9 @@ def test_nobody_listening_is_a_runtime_error_for_each_operation(dog):
     ]
 
     for ask in asking:
-        with pytest.raises(RuntimeError, match="not running for <Remote Dog"):
+        with pytest.raises(RuntimeError, match="not running for <Remote a dog"):
             ask()
-    assert str(remote) == repr(remote) == "<Remote Dog() : (?)>"
+    assert str(remote) == repr(remote) == "<Remote a dog : (?)>"
 
 
 def operator_set(tags):

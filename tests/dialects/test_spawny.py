@@ -218,6 +218,21 @@ def test_object_is_used_as_if_it_were_here():
     assert there.upper() == "HELLO, WORLD!"
 
 
+def test_item_is_a_copy_unless_it_cannot_be_copied():
+    there = run_script("""
+        import threading
+        things = [[1], threading.Lock()]
+    """)
+
+    first = there.things[0]
+
+    assert type(first) is list
+    assert there.things[1].acquire()
+    assert there.things[1].locked()
+    with pytest.raises(IndexError):
+        there.things[2]
+
+
 def test_instance_is_made_by_the_daemon():
     there = run_object(InstanceDefinition("io", "StringIO", "hello, world!"))
 

@@ -373,6 +373,17 @@ def _in_place_or(place: Any, other: Any) -> Any:
     return place
 
 
+def _item(place: Any, key: Any) -> Any:
+    return elsewhere.get(place[key])
+
+
+def _item_or_place(place: Any, key: Any) -> Any:
+    try:
+        return elsewhere.get(place[key])
+    except elsewhere.ResultError:
+        return place[key]  # it cannot be copied, and can be used where it is
+
+
 def _there(function: Callable[..., Any]) -> Callable[..., Any]:
     """A special method that is done there, by the function that stands for it in Python."""
     return lambda part, *args: _ask(part, function, *args)
@@ -400,7 +411,7 @@ class Part:
     __iter__: Special = _there(iter)
     __reversed__: Special = _there(reversed)
     __contains__: Special = _there(operator.contains)
-    __getitem__: Special = _there(operator.getitem)
+    __getitem__: Special = _there(_item)
     __setitem__: Special = _there(operator.setitem)
     __delitem__: Special = _there(operator.delitem)
     __or__: Special = _there(operator.or_)
@@ -466,6 +477,7 @@ def _forget(part: Part) -> None:
 class ObjectProxy(Part):
     """What stands for a script, a module, one of its parts, or for an object, which can be called and counted with."""
 
+    __getitem__: Special = _there(_item_or_place)
     __add__: Special = _there(operator.add)
     __radd__: Special = _there(_swapped(operator.add))
     __sub__: Special = _there(operator.sub)

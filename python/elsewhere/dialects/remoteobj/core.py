@@ -283,7 +283,7 @@ class Proxy(View):
         """Say which object this is, and which part of it. Asks nobody."""
         home = self._home
         obj = home.address if home.obj is ABSENT else home.obj
-        return f"<Remote {obj!r} : {View.__str__(self)}>"
+        return f"<Remote {obj} : {View.__str__(self)}>"
 
     # ------------------------------------------------------------ who listens
     @property

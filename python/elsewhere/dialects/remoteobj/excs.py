@@ -57,12 +57,17 @@ def _with_traceback(error: BaseException, text: str) -> BaseException:
 
 
 def with_cause(error: BaseException) -> None:
-    """Make the traceback from over there, which is a note, the cause of `error`, where that has none of its own."""
+    """Make what is told from over there, which is a note, the cause of `error`, where that has none of its own.
+
+    What was raised in no code of the program's, such as a KeyError of a dictionary, has no traceback there.
+    """
     notes = getattr(error, "__notes__", [])
-    told = [note for note in notes if "Traceback (most recent call last)" in note]
+    told = [note for note in notes if note.lstrip("\n").startswith("raised in ")]
     if told and error.__cause__ is None:
         error.__notes__ = [note for note in notes if note not in told]
-        _with_traceback(error, "".join(told).lstrip("\n") + "\n")
+        text = "".join(told).lstrip("\n")
+        last = "" if "Traceback (most recent call last)" in text else "".join(traceback.format_exception_only(error))
+        _with_traceback(error, f"{text}\n{last}")
 
 
 # ---------------------------------------------------------------- what a function gave
@@ -347,7 +352,8 @@ class LocalExcept:
 
     def __str__(self) -> str:
         results = self._results
-        given = "yield" if results.is_stream else f"result={type(results.value).__name__}"
+        given = "result=None" if results.value is None else f"result type={type(results.value)}"
+        given = "yield" if results.is_stream else given
         lines = [
             f"\n{'*default*' if name is None else name:>16} [{len(group)} raised]"
             f" - last: ({type(group[-1]).__name__}: {str(group[-1])!r})"

@@ -247,6 +247,9 @@ class Home:
             if lost.remote:
                 raise
             raise NotListeningError(*lost.args) from None
+        except Exception as error:
+            with_cause(error)
+            raise
 
     def wait(self, process: Any, timeout: float | None) -> None:
         """Wait until somebody listens.
