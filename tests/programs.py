@@ -93,10 +93,10 @@ import elsewhere
 """The beginning of a program in a network of its own."""
 
 
-def apart(program: str) -> list[str]:
+def apart(program: str, *arguments: str) -> list[str]:
     """What a program prints that runs in a network of its own."""
     done = subprocess.run(
-        [sys.executable, "-c", APART + program], capture_output=True, text=True, timeout=LIMIT, check=False
+        [sys.executable, "-c", APART + program, *arguments], capture_output=True, text=True, timeout=LIMIT, check=False
     )
     if done.returncode == NO_NAMESPACE:
         pytest.skip("no network of one's own can be made here")
