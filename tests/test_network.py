@@ -198,6 +198,52 @@ def test_recorded_session_runs_nothing_when_it_is_replayed(server, ledger):
     assert len(said) <= 48, "the server said more than the answer to an opening"
 
 
+def test_recorded_server_is_not_believed_and_asks_for_nothing(server):
+    """It also called the client back then, which is not called again."""
+    asked: list[int] = []
+    with Between(server.address) as between:
+        connect(between).ask(elsewhere.ref(asked.append))
+        recorded = bytes(between.seen[DOWN])
+
+    with socket.create_server(("127.0.0.1", 0)) as impostor:
+
+        def play() -> None:
+            client, _ = impostor.accept()
+            with client, contextlib.suppress(OSError):
+                client.recv(80)
+                client.sendall(recorded)
+                while client.recv(4096):
+                    pass
+
+        thread = threading.Thread(target=play)
+        thread.start()
+        error = error_of(
+            lambda: elsewhere.connect(f"127.0.0.1:{impostor.getsockname()[1]}", authkey=KEY, timeout=5),
+        )
+        thread.join()
+
+    assert isinstance(error, elsewhere.AuthenticationError)
+    assert asked == [1]
+
+
+def test_server_that_is_told_its_own_words_lets_nobody_in(server, ledger):
+    """Behind an opening that was recorded: they are what it said to that opening, and to another one."""
+    with Between(server.address) as between:
+        connect(between).write("once")
+        opening, words = bytes(between.seen[UP][:80]), bytes(between.seen[DOWN])
+
+    for said_back in (words[:48], words[48:], words):
+        with socket.create_connection(("127.0.0.1", port_of(server))) as raw, contextlib.suppress(ConnectionResetError):
+            raw.sendall(opening)
+            answer = raw.recv(48)
+            assert len(answer) == 48
+            raw.sendall(answer + said_back)
+            assert raw.recv(1) == b""
+
+    assert ledger.lines == ["once"]
+    assert server.stats()["connections"] <= 1
+
+
 def test_own_bytes_sent_back_are_refused():
     with socket.create_server(("127.0.0.1", 0)) as mirror:
 

@@ -22,6 +22,7 @@ from strangers import (
     CHUNKS,
     CLOSE,
     CREDIT,
+    ERROR,
     FORGET,
     GOAWAY,
     GREETING,
@@ -47,9 +48,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def server() -> Iterator[elsewhere.Server]:
-    """One for all tests: none of them may leave anything behind."""
     with elsewhere.serve(Dog("rex"), authkey=KEY) as server:
         yield server
 
@@ -163,6 +163,76 @@ def test_object_that_was_not_given_is_not_there(server):
         answers = [peer.next_frame() for _ in range(4)][1:]
 
     assert [answer.kind == REPLY for answer in answers if answer is not None] == [False, False, True]
+
+
+def test_object_that_was_given_to_another_peer_is_not_there(server):
+    """Ids are of one connection: the same number is nothing, or something else, on every other."""
+    with proven(server, KEY) as one, proven(server, KEY) as other:
+        one.say(hello() + call(1, want=2))
+        other.say(hello())
+        assert [frame.kind for frame in (one.next_frame(), other.next_frame()) if frame] == [HELLO, HELLO]
+        given = one.next_frame()
+        assert given is not None
+        assert given.kind == REPLY
+        found = given.body.index(b"\x08") + 2
+        identity = int.from_bytes(given.body[found : found + 8], "little")
+        one.say(call(2, target=identity))
+        other.say(call(1, target=identity) + call(2))
+        answers = [one.next_frame(), other.next_frame(), other.next_frame()]
+
+    assert [answer.kind == REPLY for answer in answers if answer is not None] == [True, False, True]
+
+
+@pytest.mark.parametrize("kind", FORBIDDEN)
+def test_frame_that_is_forbidden_ends_the_connection_of_a_client_alone(place, process_host, kind):
+    def play(peer: Stranger) -> None:
+        peer.believe(KEY, place.name)
+        peer.next_frame()
+        peer.say(hello())
+        peer.next_frame()
+        peer.say(FORBIDDEN[kind])
+        peer.hear_all()
+
+    with served_by(place, play):
+        error = error_of(lambda: elsewhere.connect(place, authkey=KEY).bark())
+
+    assert isinstance(error, elsewhere.ProtocolError), error
+    assert process_host.run(pow, 2, 5) == 32
+
+
+NONSENSE = {
+    "nothing": b"",
+    "what no value begins with": b"\xc1",
+    "a text that is cut": b"\xa5ab",
+    "a text of 4 GiB": b"\xdb" + b"\xff" * 4,
+    "bytes of 4 GiB": b"\xc6" + b"\xff" * 4,
+    "a list of 4 G": b"\xdd" + b"\xff" * 4,
+    "a dict of 4 G": b"\xdf" + b"\xff" * 4,
+    "lists in lists": b"\x91" * 100_000 + b"\xc0",
+    "a kind that there is not": b"\xc7\x01\x63\x00",
+    "a text that is none": b"\xa2\xff\xfe",
+    "an object that was not given": b"\xc7\x0e\x08\x01" + b"\x07" * 13,
+    "a pickle that is none": b"\xc7\x05\x09" + bytes(5) + b"\xc4\x02\x80\x63",
+}
+
+
+@pytest.mark.parametrize("answer", [REPLY, ERROR])
+@pytest.mark.parametrize("kind", NONSENSE)
+def test_answer_that_means_nothing_is_an_error_of_its_call(place, process_host, kind, answer):
+    def play(peer: Stranger) -> None:
+        peer.believe(KEY, place.name)
+        peer.next_frame()
+        peer.say(hello())
+        peer.next_frame()
+        peer.say(frame(answer, 1, NONSENSE[kind], lane=1))
+        peer.hear_all()
+
+    with served_by(place, play):
+        error = error_of(lambda: elsewhere.connect(place, authkey=KEY))
+
+    assert isinstance(error, (elsewhere.ProtocolError, elsewhere.ResultError))
+    assert error.outcome == "finished"
+    assert process_host.run(pow, 2, 5) == 32
 
 
 def test_late_cancel_and_credit_are_legal_races(server):

@@ -18,10 +18,13 @@ from kennel import Dog
 from ledgers import Ledger, connect, serve
 from strangers import (
     GREETING,
+    NO_MEMORY,
     Stranger,
     explosive_call,
     explosive_reply,
     hello,
+    name_of,
+    proof_of,
     proven,
     served_by,
 )
@@ -90,6 +93,30 @@ def test_server_reads_none_at_any_stage_of_the_proof(server, exploded):
             stranger.raw.shutdown(socket.SHUT_WR)
 
             assert len(stranger.hear_all()) <= 40, "the server said more than its nonce"
+
+    assert not exploded.exists()
+
+
+def test_recorded_session_is_not_run_again(server, exploded):
+    """With all that a good client said: its nonce, the proof for that of the server, and a call."""
+    nonce = os.urandom(32)
+    with Stranger.at(server.address) as good:
+        good.say(GREETING + nonce)
+        proof = proof_of(b"C", KEY, good.hear(40)[8:], nonce, name_of(server).encode())
+        said = GREETING + nonce + proof + NO_MEMORY + explosive_call(exploded)
+        good.say(said[64:])
+        assert len(good.hear(32)) == 32
+        good.next_frame()
+        good.next_frame()
+    assert exploded.exists()
+    exploded.unlink()
+
+    for pieces in ([said], [said[:64], said[64:]]):
+        with Stranger.at(server.address) as replay:
+            for piece in pieces:
+                replay.say(piece)
+
+            assert len(replay.hear_all()) <= 40, "the server said more than its nonce"
 
     assert not exploded.exists()
 
