@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import importlib
 import os
 import queue
 import threading
@@ -256,3 +257,11 @@ def test_results_are_asked_for_by_several_threads(remote):
         thread.join()
 
     assert found == list(range(1, 21))
+
+
+def test_names_stand_in_the_modules_of_erised_too():
+    module = importlib.import_module("elsewhere.dialects.erised.proxy")
+    dialect = importlib.import_module("elsewhere.dialects.erised")
+
+    assert all(getattr(module, name) is getattr(dialect, name) for name in module.__all__)
+    assert set(dialect.__all__) >= set(module.__all__)

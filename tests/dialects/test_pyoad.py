@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import importlib
 import logging
 import os
 import pickle
@@ -477,3 +478,11 @@ def test_interpreter_that_does_not_exist_is_this_one_with_a_warning():
 def test_interpreter_that_dies_at_its_start_is_an_error():
     with pytest.raises(elsewhere.HostStartError):
         ObjectDaemonProxy("hello", python_exe="/bin/false")
+
+
+def test_names_stand_in_the_modules_of_pyoad_too():
+    module = importlib.import_module("elsewhere.dialects.pyoad.main")
+    dialect = importlib.import_module("elsewhere.dialects.pyoad")
+
+    assert all(getattr(module, name) is getattr(dialect, name) for name in module.__all__)
+    assert set(dialect.__all__) <= set(module.__all__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import math
 import os
@@ -570,3 +571,11 @@ def test_environment_of_the_same_version_is_used(tmp_path):
     there = run_module("sys", python_exe=python)
 
     assert os.path.samefile(str(there.prefix), tmp_path / "empty")
+
+
+def test_names_stand_in_the_modules_of_spawny_too():
+    module = importlib.import_module("elsewhere.dialects.spawny.main")
+    dialect = importlib.import_module("elsewhere.dialects.spawny")
+
+    assert all(getattr(module, name) is getattr(dialect, name) for name in module.__all__)
+    assert set(dialect.__all__) <= set(module.__all__)

@@ -7,10 +7,11 @@ import gc
 import multiprocessing
 import os
 import pickle
+import select
 from multiprocessing import connection, forkserver, resource_tracker
 
 import pytest
-from uactor_staff import KEY, Chief, Keyed, Recruit, Registry, Worker
+from uactor_staff import KEY, Chief, Foreman, Keyed, Recruit, Registry, Worker
 
 from elsewhere.dialects import uactor
 
@@ -244,3 +245,19 @@ def test_actor_is_served_where_its_options_say(tmp_path):
     with Placed() as placed, Placed.connect(tmp_path / "socket") as same:
         assert placed.connection_address == str(tmp_path / "socket")
         assert same.pid() == placed.pid()
+
+
+def test_actor_that_its_maker_gives_away_lives_as_long_as_the_proxy():
+    with Foreman() as foreman:
+        worker, other = foreman.hire(), foreman.hire()
+        worker.note(1)
+        other.note(2)
+        ended = os.pidfd_open(worker.pid())
+        notes = worker.noted() + other.noted()
+        del worker
+        is_readable = select.select([ended], [], [], 20)[0]  # the process is gone
+        os.close(ended)
+
+        assert notes == [1, 2]
+        assert is_readable
+        assert other.noted() == [2]

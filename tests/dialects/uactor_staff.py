@@ -252,3 +252,10 @@ class Times(Handler, uactor.Actor):
 
     def __len__(self):
         return self.factor
+
+
+class Foreman(uactor.Actor):
+    """Hires others, and keeps no proxy of them."""
+
+    def hire(self):
+        return Worker()

@@ -19,6 +19,7 @@ from multiprocessing import process
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import elsewhere
+from elsewhere.dialects.uactor_carried import Owned, Stopped
 from elsewhere.dialects.uactor_words import ActorGoneError, AuthkeyError, ProxyError, checked_key, secret, tell
 
 if TYPE_CHECKING:
@@ -167,6 +168,7 @@ class Way:
     gate: Any
     call: Any
     get: Any
+    keeper: Any = None
 
     def __init__(self, kind: type[BaseProxy], link: Link | Home, gate: Any, ident: int, typeid: str) -> None:
         self._kind, self.link, self.ident, self.typeid = kind, link, ident, typeid
@@ -192,6 +194,9 @@ class Way:
             return make_proxy(result.kind, result.names, self.link, gate, result.ident, result.typeid)
         if type(result) is Stopped:
             raise StopIteration(result.value)
+        if type(result) is Owned:
+            result.proxy._way.keeper = result.keeper
+            return result.proxy
         proxy = self.proxy()
         return proxy if result == proxy else result
 
@@ -223,13 +228,6 @@ class Sent:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Sent, (_plain(self.kind), self.names, elsewhere.ref(self.gate), self.ident, self.typeid)
-
-
-class Stopped:
-    """The end of an iterator: StopIteration itself does not travel."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
 
 
 class Gate:
@@ -312,6 +310,8 @@ class Gate:
             return list(result)
         if isinstance(result, BaseProxy) and (way := result._way).link is self._home:
             return Sent(type(result), result._names, way.gate, way.ident, way.typeid)
+        if isinstance(result, BaseProxy) and result._way.link.is_owner:
+            return Owned(result, elsewhere.ref(result._way.link))
         return result
 
 
@@ -444,7 +444,7 @@ ANY = frozenset(("__getattribute__", "__setattr__", "__delattr__"))
 VIEWS: Any = (type({}.keys()), type({}.values()), type({}.items()))
 """Results that are copied as lists."""
 
-CARRIED = (Sent, Stopped, BaseProxy)
+CARRIED = (Sent, Owned, Stopped, BaseProxy)
 """Results that are not what the caller gets."""
 
 COPIED = frozenset({bool, bytes, complex, dict, float, int, list, set, str, tuple, type(None)})

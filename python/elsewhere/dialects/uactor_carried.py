@@ -1,0 +1,26 @@
+"""What results of uactor's dialect travel as, where they cannot as themselves. Part of `uactor`.
+
+Owns: what is in them. Must not know: proxies, actors, connections.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Stopped:
+    """The end of an iterator: StopIteration itself does not travel."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+class Owned:
+    """A proxy of an actor that the process it comes from has started, and what keeps the actor there.
+
+    An actor ends with its last proxy in the process of its maker, which may have none but what it gives away.
+    """
+
+    def __init__(self, proxy: Any, keeper: Any) -> None:
+        self.proxy = proxy
+        self.keeper = keeper
