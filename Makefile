@@ -64,6 +64,16 @@ $(STAMPS)/requirements: requirements/dev.txt $(STAMPS)/venv
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
 	touch $@
 
+# Others beside what .venv has: its packages come behind their own.
+.venv-peers/requirements .venv-seeds/requirements .venv-tensors/requirements: \
+.venv-%/requirements: requirements/%.txt $(STAMPS)/venv
+	rm -rf .venv-$*
+	$(BIN)/python -m venv .venv-$*
+	.venv-$*/bin/python -m pip install --quiet --require-hashes -r requirements/$*.txt
+	echo "import site; site.addsitedir('$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" \
+		> "$$(.venv-$*/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/behind.pth"
+	touch $@
+
 # An editable install: Python sources are used where they stand, so only a change in Rust builds anew.
 $(STAMPS)/build: $(RUST_SOURCES) $(STAMPS)/requirements
 	rm -f $(STAMPS)/build-optimised
@@ -150,25 +160,14 @@ test-python: build
 	$(BIN)/python -m pytest --quiet --transports bare -k bare $(BARE_TESTS)
 
 # torch with what it needs has more than all else together, so the ordinary tests do without.
-TENSORS_VENV := .venv-tensors
-$(TENSORS_VENV)/requirements: requirements/tensors.txt $(STAMPS)/venv
-	rm -rf $(TENSORS_VENV)
-	$(BIN)/python -m venv $(TENSORS_VENV)
-	$(TENSORS_VENV)/bin/python -m pip install --quiet --require-hashes -r requirements/tensors.txt
-	echo "import site; site.addsitedir('$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" \
-		> "$$($(TENSORS_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/behind.pth"
-	touch $@
-
 .PHONY: test-tensors
-test-tensors: build $(TENSORS_VENV)/requirements
-	$(TENSORS_VENV)/bin/python -m pytest --quiet tests/test_tensors.py
+test-tensors: build .venv-tensors/requirements
+	.venv-tensors/bin/python -m pytest --quiet tests/test_tensors.py
 
 # ---------------------------------------------------------------- measuring
 # Bytecode is written first, as an installer does: where PYTHONDONTWRITEBYTECODE is set each start would compile anew.
 BENCH_EFFORT := $(if $(QUICK),--effort quick)
 
-PEERS_VENV := .venv-peers
-SEEDS_VENV := .venv-seeds
 PLOTS_VENV := .venv-plots
 
 .PHONY: bench bench-ready bench-peers bench-seeds bench-report
@@ -182,29 +181,12 @@ bench-ready: $(STAMPS)/build-optimised
 bench: bench-ready
 	$(BIN)/python benches/run.py $(BENCH_EFFORT) $(BENCH)
 
-# Others beside what .venv has: its packages come behind their own.
-$(PEERS_VENV)/requirements: requirements/peers.txt $(STAMPS)/venv
-	rm -rf $(PEERS_VENV)
-	$(BIN)/python -m venv $(PEERS_VENV)
-	$(PEERS_VENV)/bin/python -m pip install --quiet --require-hashes -r requirements/peers.txt
-	echo "import site; site.addsitedir('$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" \
-		> "$$($(PEERS_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/behind.pth"
-	touch $@
+bench-peers: bench-ready .venv-peers/requirements
+	.venv-peers/bin/python benches/run.py --peers $(BENCH_EFFORT) $(BENCH)
 
-bench-peers: bench-ready $(PEERS_VENV)/requirements
-	$(PEERS_VENV)/bin/python benches/run.py --peers $(BENCH_EFFORT) $(BENCH)
-
-# The libraries whose names the dialects have. erised is in no registry; where it is installed by hand, it takes part.
-$(SEEDS_VENV)/requirements: requirements/seeds.txt $(STAMPS)/venv
-	rm -rf $(SEEDS_VENV)
-	$(BIN)/python -m venv $(SEEDS_VENV)
-	$(SEEDS_VENV)/bin/python -m pip install --quiet --require-hashes -r requirements/seeds.txt
-	echo "import site; site.addsitedir('$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" \
-		> "$$($(SEEDS_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/behind.pth"
-	touch $@
-
-bench-seeds: bench-ready $(SEEDS_VENV)/requirements
-	$(SEEDS_VENV)/bin/python benches/run_seeds.py $(BENCH_EFFORT) $(BENCH)
+# erised is in no registry; where it is installed by hand, it takes part.
+bench-seeds: bench-ready .venv-seeds/requirements
+	.venv-seeds/bin/python benches/run_seeds.py $(BENCH_EFFORT) $(BENCH)
 
 $(PLOTS_VENV)/requirements: requirements/plots.txt $(STAMPS)/venv
 	rm -rf $(PLOTS_VENV)
