@@ -237,7 +237,7 @@ fn posts_of_many_threads_all_run(mechanism: Mechanism) {
                     let post = Call { want: Want::Nothing, ..Call::new(b"post") };
                     while let Err(refused) = post.try_submit(near) {
                         assert!(matches!(refused, SubmitError::WindowFull));
-                        assert!(matches!(near.wait_window(None, &ChainSeat::NONE), Wake::Arrived));
+                        assert!(matches!(near.wait_window(0, None, &ChainSeat::NONE), Wake::Arrived));
                     }
                 }
             });

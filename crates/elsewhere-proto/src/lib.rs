@@ -237,10 +237,11 @@
 //! made inside.
 //!
 //! **Window.** A side makes a call only while it has fewer than 1,024 calls open ([`WINDOW_CALLS`]) and the bytes of
-//! their steps, and of the memory by their weight, are below 64 MiB ([`WINDOW_BYTES`]); so one call may exceed the latter. The same holds for posts, on their
-//! own account: a post counts until the peer says that it is done. It says so by CREDIT with id 0, `number` posts and
-//! their bytes, as counted for the window, in `chain`; in a bunch, when a quarter of the window is reached, or beside other frames, so that
-//! a few posts wake nobody. A receiver treats more than twice the window as a violation.
+//! their steps, and of the memory by their weight, are below 64 MiB ([`WINDOW_BYTES`]); so one call may exceed the latter.
+//! A short call, of less than a 1,024th of that, neither counts for these bytes nor waits for them: what is small goes on
+//! beside the largest, however long that takes. The same holds for posts, on their own account, where short ones count: a
+//! post counts until the peer says that it is done. It says so by CREDIT with id 0, `number` posts and all of their bytes in
+//! `chain`; in a bunch, when a quarter of the window is reached, or beside other frames, so that a few posts wake nobody. A receiver treats more than twice the window as a violation.
 //!
 //! # 8. Objects and references
 //!

@@ -228,15 +228,35 @@ pub(crate) fn goes_beside(buffer: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(content.len() >= LARGE || is_shared())
 }
 
-/// Copies `len` bytes to `target`, which has room for them and which nobody else knows yet.
-///
-/// # Safety
-/// Both ranges have `len` bytes, and the source stays. What another process writes there meanwhile can change what is
-/// copied and nothing else.
-unsafe fn fill(target: *mut u8, source: *const u8, len: usize) {
-    pages::wish(target, len); // fresh memory, handed out page by page, costs several times the copy
-    // SAFETY: as the caller says; they do not overlap, since the target is new.
-    unsafe { std::ptr::copy_nonoverlapping(source, target, len) };
+/// Bytes that are to be copied into memory which nobody else knows yet.
+struct Filling {
+    target: *mut u8,
+    source: *const u8,
+    len: usize,
+}
+
+// SAFETY: it is only handed to the very thread that made it, which has let go of the interpreter.
+unsafe impl Send for Filling {}
+
+impl Filling {
+    /// Copies, while others use the interpreter if that takes long.
+    ///
+    /// # Safety
+    /// Both ranges have `len` bytes, and the source stays. What another process writes there meanwhile can change what is
+    /// copied and nothing else.
+    unsafe fn run(self, py: Python<'_>) {
+        // SAFETY: as the caller says.
+        let copy = move |filling: Self| unsafe { filling.copy() };
+        if self.len < SLOW { copy(self) } else { py.detach(move || copy(self)) }
+    }
+
+    /// # Safety
+    /// As for `run`.
+    unsafe fn copy(self) {
+        pages::wish(self.target, self.len); // fresh memory, handed out page by page, costs several times the copy
+        // SAFETY: as the caller says; they do not overlap, since the target is new.
+        unsafe { std::ptr::copy_nonoverlapping(self.source, self.target, self.len) };
+    }
 }
 
 /// # Safety
@@ -249,7 +269,7 @@ unsafe fn copy_as_bytes(py: Python<'_>, source: *const u8, len: usize) -> PyResu
     // SAFETY: it is the bytes object that was just made.
     let target = unsafe { ffi::PyBytes_AsString(bytes.as_ptr()) };
     // SAFETY: the new object has `len` bytes; the source as the caller says.
-    unsafe { fill(target.cast(), source, len) };
+    unsafe { Filling { target: target.cast(), source, len }.run(py) };
     Ok(bytes.cast_into()?)
 }
 
@@ -263,7 +283,7 @@ unsafe fn copy_as_byte_array(py: Python<'_>, source: *const u8, len: usize) -> P
     // SAFETY: as in `copy_as_bytes`.
     let target = unsafe { ffi::PyByteArray_AsString(bytes.as_ptr()) };
     // SAFETY: as in `copy_as_bytes`.
-    unsafe { fill(target.cast(), source, len) };
+    unsafe { Filling { target: target.cast(), source, len }.run(py) };
     Ok(bytes.cast_into()?)
 }
 

@@ -93,15 +93,22 @@ pub(crate) fn submit(
                 return Ok(Transmitted { seat, pending, call, chain, lane, interrupted });
             }
             Err(SubmitError::WindowFull) => {
-                make_room(py, peer, chain, seat.get_or_insert_with(|| peer.link.sit(chain)))?;
+                let bytes = if *weight == 0 && apart.is_none() { body.len() } else { usize::MAX };
+                make_room(py, peer, bytes, chain, seat.get_or_insert_with(|| peer.link.sit(chain)))?;
             }
             Err(error) => return Err(Refusal::Engine(error)),
         }
     }
 }
 
-/// Waits until the window has room.
-fn make_room(py: Python<'_>, peer: &Arc<Peer>, chain: ChainId, seat: &mut ChainSeat) -> Result<(), Refusal> {
+/// Waits until the window has room for so many bytes.
+fn make_room(
+    py: Python<'_>,
+    peer: &Arc<Peer>,
+    bytes: usize,
+    chain: ChainId,
+    seat: &mut ChainSeat,
+) -> Result<(), Refusal> {
     if let Some(far) = peer.far.get() {
         service::pump(py, far);
         return Ok(());
@@ -111,7 +118,7 @@ fn make_room(py: Python<'_>, peer: &Arc<Peer>, chain: ChainId, seat: &mut ChainS
     }
     producing::take_up(py, seat, chain);
     let seat = &*seat;
-    let wake = running::waiting(py, || py.detach(|| peer.link.wait_window(Some(TICK), seat)));
+    let wake = running::waiting(py, || py.detach(|| peer.link.wait_window(bytes, Some(TICK), seat)));
     match wake {
         Wake::Stream => service::take_up_stream(py, seat),
         Wake::Call(incoming) => calls_in::run_waiting(py, &incoming).map_err(Refusal::Interrupted)?,

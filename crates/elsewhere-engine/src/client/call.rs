@@ -123,7 +123,7 @@ impl Connected {
             };
             match self.link().submit(request) {
                 Ok(pending) => return Ok(pending.expect("a call that wants an answer has a place for it")),
-                Err(SubmitError::WindowFull) => drop(self.link().wait_window(None, &ChainSeat::NONE)),
+                Err(SubmitError::WindowFull) => drop(self.link().wait_window(body.len(), None, &ChainSeat::NONE)),
                 Err(error) => return Err(error.into()),
             }
         }

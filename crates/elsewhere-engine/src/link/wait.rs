@@ -205,12 +205,13 @@ impl Link {
         self.drive(pending, &ChainSeat::NONE, Patience::new(Some(until), tick), is_over).into()
     }
 
-    /// Waits until the window has room for another call, or the link is no more. Drives the link meanwhile.
+    /// Waits until the window has room for a call of so many bytes (at least those of its body, those of what it lends
+    /// included), or the link is no more. Drives the link meanwhile.
     #[must_use]
-    pub fn wait_window(self: &Arc<Self>, tick: Option<Duration>, seat: &ChainSeat) -> Wake {
+    pub fn wait_window(self: &Arc<Self>, bytes: usize, tick: Option<Duration>, seat: &ChainSeat) -> Wake {
         self.attention.room_waiters.fetch_add(1, Ordering::SeqCst); // before the first look; see `wake_for_room`
         let driven = self.drive(None, seat, Patience::new(None, tick), || {
-            (self.end.is_over() || lock(&self.wire).protocol.has_room()).then_some(())
+            (self.end.is_over() || lock(&self.wire).protocol.has_room(bytes)).then_some(())
         });
         self.attention.room_waiters.fetch_sub(1, Ordering::SeqCst);
         driven.into()

@@ -301,11 +301,11 @@ fn full_window_is_told_and_waited_for(mechanism: Mechanism) {
     }
     assert_eq!(calls.len(), 1024);
     assert!(matches!(Call::new(b"more").try_submit(&near), Err(SubmitError::WindowFull)));
-    assert!(matches!(near.wait_window(Some(Duration::from_millis(1)), &ChainSeat::NONE), Wake::Tick));
+    assert!(matches!(near.wait_window(0, Some(Duration::from_millis(1)), &ChainSeat::NONE), Wake::Tick));
 
     let peer = serve_echo(far);
 
-    assert!(matches!(near.wait_window(None, &ChainSeat::NONE), Wake::Arrived));
+    assert!(matches!(near.wait_window(0, None, &ChainSeat::NONE), Wake::Arrived));
     assert_eq!(echo(&near, b"more"), b"more");
     for call in &calls {
         assert_eq!(reply(&near, call), b"fill");
@@ -323,7 +323,7 @@ fn window_of_posts_opens_as_they_finish(mechanism: Mechanism) {
         let post = Call { want: Want::Nothing, ..Call::new(b"post") };
         while let Err(refused) = post.try_submit(&near) {
             assert!(matches!(refused, SubmitError::WindowFull));
-            assert!(matches!(near.wait_window(None, &ChainSeat::NONE), Wake::Arrived));
+            assert!(matches!(near.wait_window(0, None, &ChainSeat::NONE), Wake::Arrived));
         }
     }
 

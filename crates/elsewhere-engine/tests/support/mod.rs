@@ -135,7 +135,7 @@ impl<'a> Call<'a> {
         loop {
             match self.try_submit(link) {
                 Ok(pending) => return pending.expect("an answer is expected"),
-                Err(SubmitError::WindowFull) => drop(link.wait_window(None, &ChainSeat::NONE)),
+                Err(SubmitError::WindowFull) => drop(link.wait_window(usize::MAX, None, &ChainSeat::NONE)),
                 Err(error) => panic!("{error}"),
             }
         }

@@ -10,7 +10,7 @@
 use std::collections::VecDeque;
 
 use super::slots::{SLOTS, place};
-use super::{WINDOW_BYTES, WINDOW_CALLS};
+use super::{LONG_CALL, WINDOW_BYTES, WINDOW_CALLS};
 use crate::ids::{CallId, LaneId, ObjectId};
 use crate::message::call::Want;
 use crate::violation::Violation;
@@ -63,6 +63,11 @@ struct Epoch {
     releases: Vec<ObjectId>,
 }
 
+/// What a call of so many bytes counts against the window.
+fn counted(len: usize) -> usize {
+    if len < LONG_CALL { 0 } else { len }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Answers {
     slots: Vec<Slot>,
@@ -103,10 +108,12 @@ impl Answers {
     /// The first frame of a call came.
     ///
     /// # Errors
-    /// [`Violation`] if its id was used before, its slot is taken, or the window is exceeded.
+    /// [`Violation`] if its id was used before, its slot is taken, or the window is exceeded, which a call may that is
+    /// not `least` bytes long.
     #[inline]
-    pub(super) fn begin(&mut self, id: CallId) -> Result<(), Violation> {
-        if self.posts.len() >= WINDOW_CALLS.saturating_mul(SLACK) || self.len >= WINDOW_BYTES.saturating_mul(SLACK) {
+    pub(super) fn begin(&mut self, id: CallId, least: usize) -> Result<(), Violation> {
+        let is_full = least >= LONG_CALL && self.len >= WINDOW_BYTES.saturating_mul(SLACK);
+        if is_full || self.posts.len() >= WINDOW_CALLS.saturating_mul(SLACK) {
             return Err(Violation::WindowExceeded);
         }
         let at = place(id.0);
@@ -128,7 +135,7 @@ impl Answers {
     #[inline]
     pub(super) fn complete(&mut self, id: CallId, lane: LaneId, want: Want, len: usize) {
         self.arriving = self.arriving.saturating_sub(1);
-        self.len = self.len.saturating_add(len);
+        self.len = self.len.saturating_add(counted(len));
         let epoch = self.join_epoch();
         let Some(slot) = self.slots.get_mut(place(id.0)) else { return };
         debug_assert_eq!((slot.last, slot.stage), (id.0, Stage::Arriving), "a call that was not begun");
@@ -238,7 +245,7 @@ impl Answers {
         let (len, is_begun, epoch) = (slot.len, slot.is_begun, slot.epoch);
         slot.stage = Stage::Free;
         self.open = self.open.saturating_sub(1);
-        self.len = self.len.saturating_sub(len);
+        self.len = self.len.saturating_sub(counted(len));
         if is_begun { Vec::new() } else { self.leave_epoch(epoch) }
     }
 
@@ -247,7 +254,7 @@ impl Answers {
         // Serial hosts finish in order, so it is the first one nearly always.
         let at = self.posts.iter().position(|post| post.id == id)?;
         let Post { len, is_begun, epoch, .. } = self.posts.remove(at)?;
-        self.len = self.len.saturating_sub(len);
+        self.len = self.len.saturating_sub(counted(len));
         self.finished = self.finished.saturating_add(1);
         self.finished_len = self.finished_len.saturating_add(u64::try_from(len).unwrap_or(u64::MAX));
         Some(if is_begun { Vec::new() } else { self.leave_epoch(epoch) })

@@ -35,8 +35,10 @@ use transmit::Transmit;
 
 /// How many calls of one side may be unanswered, and how many posts unfinished.
 pub const WINDOW_CALLS: usize = slots::SLOTS;
-/// A side makes no call while its unanswered calls have this many bytes or more.
+/// A side makes no call while its unanswered calls have this many bytes or more, short ones apart.
 pub const WINDOW_BYTES: usize = 64 * 1024 * 1024;
+/// A call of fewer bytes is short: as many as there may be take no more than [`WINDOW_BYTES`] by themselves.
+const LONG_CALL: usize = WINDOW_BYTES / WINDOW_CALLS;
 
 /// How a connection begins.
 #[derive(Clone, Debug)]
@@ -47,7 +49,8 @@ pub struct Config {
     pub limits: Limits,
     /// How many calls of this side may be unanswered; at most [`WINDOW_CALLS`].
     pub window_calls: usize,
-    /// No call is made while the unanswered ones have this many bytes or more; at most [`WINDOW_BYTES`].
+    /// No call is made while the unanswered ones have this many bytes or more; at most [`WINDOW_BYTES`]. Short calls, each
+    /// below a 1,024th of it, neither wait for that nor count.
     pub window_bytes: usize,
     /// Makes room for so many more bytes where a long message is put together. They have come already. Whether there was
     /// memory for that.

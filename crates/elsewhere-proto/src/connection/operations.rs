@@ -60,9 +60,9 @@ impl<T: Clone> Connection<T> {
         token: Option<T>,
     ) -> Result<CallId, CallRefused> {
         let len = body.len().saturating_add(inset.as_ref().map_or(0, Inset::len));
-        let want = self.check_call(body, len)?;
+        let counted = len.saturating_sub(CallHead::LEN).saturating_add(counted(weight));
+        let want = self.check_call(body, len, counted)?;
         let is_post = want == Want::Nothing;
-        let len = len.saturating_sub(CallHead::LEN).saturating_add(counted(weight));
         let id = self.calls.insert(Call {
             id: CallId(0),
             token: token.filter(|_| !is_post),
@@ -72,13 +72,13 @@ impl<T: Clone> Connection<T> {
             is_nested: nested,
             want,
             deadline: deadline.filter(|_| !is_post),
-            len: if is_post { 0 } else { len },
+            len: if is_post || !self.is_long(counted) { 0 } else { counted },
             credit: 0,
             end: NOT_QUEUED,
         });
         let id = id.ok_or(CallRefused::WindowFull)?;
         if is_post {
-            self.calls.count_post(len);
+            self.calls.count_post(counted);
         }
         let header = Header { weight, chain: chain.0, lane: lane.0, number, ..Header::bare(Kind::Call, id.0) };
         if let Some(inset) = inset {
@@ -90,7 +90,7 @@ impl<T: Clone> Connection<T> {
     }
 
     #[inline]
-    fn check_call(&self, body: &[u8], len: usize) -> Result<Want, CallRefused> {
+    fn check_call(&self, body: &[u8], len: usize, counted: usize) -> Result<Want, CallRefused> {
         let head = CallHead::read(body).map_err(|_| CallRefused::NoHead)?;
         if self.is_over {
             return Err(CallRefused::Closed);
@@ -102,22 +102,32 @@ impl<T: Clone> Connection<T> {
         if len > max {
             return Err(CallRefused::TooLarge { len, max });
         }
-        if !self.has_room() {
+        if !self.has_room(counted) {
             return Err(CallRefused::WindowFull);
         }
         Ok(head.want)
     }
 
-    /// Whether a call would fit the window now.
+    /// Whether a call of so many bytes, those of what it lends included, would fit the window now.
     #[must_use]
     #[inline]
-    pub fn has_room(&self) -> bool {
+    pub fn has_room(&self, len: usize) -> bool {
         let posts = usize::try_from(self.calls.posts()).unwrap_or(usize::MAX);
-        let posts_len = usize::try_from(self.calls.posts_len()).unwrap_or(usize::MAX);
         self.calls.open() < self.config.window_calls.min(WINDOW_CALLS)
-            && self.calls.len() < self.config.window_bytes.min(WINDOW_BYTES)
             && posts < WINDOW_CALLS
-            && posts_len < WINDOW_BYTES
+            && (!self.is_long(len) || self.has_room_for_long())
+    }
+
+    fn has_room_for_long(&self) -> bool {
+        let posts_len = usize::try_from(self.calls.posts_len()).unwrap_or(usize::MAX);
+        self.calls.len() < self.config.window_bytes.min(WINDOW_BYTES) && posts_len < WINDOW_BYTES
+    }
+
+    /// Whether a call of so many bytes counts for them. Otherwise a single long one, which may take for ever, would keep
+    /// every other thread from calling.
+    #[inline]
+    fn is_long(&self, len: usize) -> bool {
+        len >= self.config.window_bytes.min(WINDOW_BYTES) / WINDOW_CALLS
     }
 
     /// Gives up on a call of this side: its answer becomes [`Event::Late`]. The peer is asked not to begin it, or, with

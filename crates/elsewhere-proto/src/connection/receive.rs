@@ -8,7 +8,7 @@ use super::calls::NOT_QUEUED;
 use super::event::{Event, IncomingCall};
 use super::transmit::RELEASE_LEN;
 use crate::ids::{CallId, ChainId, LaneId, ObjectId, Timestamp};
-use crate::message::call::Want;
+use crate::message::call::{CallHead, Want};
 use crate::message::error_record::{ErrorRecord, Outcome};
 use crate::message::forget::{FORGOTTEN_LEN, Forgotten};
 use crate::message::frame::{Header, Kind, counted};
@@ -84,7 +84,10 @@ impl<T: Clone> Connection<T> {
             Kind::Forget if !self.takes_buffers() => Err(Violation::BuffersNotAgreed),
             Kind::Call if self.input.is_begun(header) => Ok(()),
             Kind::Call if self.is_peer_closing => Err(Violation::CallAfterClose { call: id }),
-            Kind::Call => self.answers.begin(id),
+            Kind::Call => {
+                let least = header.len.saturating_sub(CallHead::LEN).saturating_add(counted(header.weight));
+                self.answers.begin(id, least)
+            }
             Kind::Reply | Kind::Error => self.admit_answer(id).map(drop),
             Kind::Items => {
                 let (want, credit) = self.admit_answer(id)?;

@@ -1,16 +1,17 @@
 //! What a connection does, one fact a test.
 //! Owns: the facts about peers that follow the rules; `violations` has those about peers that do not, `outcomes` those
-//! about calls whose connection is lost. Must not know: how a connection works inside.
+//! about calls whose connection is lost, `window` those about how many there may be. Must not know: how a connection works inside.
 
 mod insets;
 mod lending;
 mod outcomes;
 mod pair;
 mod violations;
+mod window;
 
 use elsewhere_proto::{
-    AnswerRefused, CallHead, CallId, CallRefused, Capabilities, ChainId, Config, ErrorKind, ErrorRecord, Event,
-    Forgotten, LaneId, ObjectId, Outcome, Reason, State, WINDOW_BYTES, WINDOW_CALLS, Want,
+    AnswerRefused, CallId, CallRefused, Capabilities, ChainId, Config, ErrorKind, ErrorRecord, Event, Forgotten,
+    LaneId, ObjectId, Outcome, Reason, State, Want,
 };
 use outcomes::outcomes;
 use pair::{Make, Side, at, calls, carry, events, pair, pair_of, pair_with, sent};
@@ -47,49 +48,6 @@ fn long_body_is_taken_and_short_body_is_left() {
     near.call(LANE, 0, ChainId(0), false, None, &mut long, Some(0)).unwrap();
 
     assert_eq!((short.len(), long.len()), (100, 0));
-}
-
-#[test]
-fn window_of_calls_fills_and_empties() {
-    let (mut near, mut far) = pair();
-    let first = Make::default().on(&mut near);
-    (1..WINDOW_CALLS).for_each(|_| _ = Make::default().on(&mut near));
-    assert_eq!(Make::default().try_on(&mut near), Err(CallRefused::WindowFull));
-    assert!(!near.has_room());
-    carry(&mut near, &mut far);
-
-    far.reply(first, LANE, &mut nil()).unwrap();
-    carry(&mut far, &mut near);
-
-    assert!(near.has_room());
-    assert_eq!(Make::default().on(&mut near), CallId(1025));
-}
-
-#[test]
-fn window_of_bytes_lets_one_call_exceed_it() {
-    let (mut near, _) = pair();
-    Make { len: WINDOW_BYTES - 1, ..Make::default() }.on(&mut near);
-    Make { len: 10 << 20, lane: 1, ..Make::default() }.on(&mut near);
-
-    assert_eq!(Make { len: 0, lane: 2, ..Make::default() }.try_on(&mut near), Err(CallRefused::WindowFull));
-}
-
-#[test]
-fn posts_fill_their_window_until_they_are_reported() {
-    let (mut near, mut far) = pair();
-    (0..WINDOW_CALLS).for_each(|_| _ = post().on(&mut near));
-    assert_eq!(post().try_on(&mut near), Err(CallRefused::WindowFull));
-    carry(&mut near, &mut far);
-
-    let posts = calls(&mut far);
-    posts[..255].iter().for_each(|incoming| assert!(far.finish(incoming.call)));
-    assert_eq!(sent(&mut far), [], "a few finished posts wake nobody");
-    assert!(far.finish(posts[255].call));
-    carry(&mut far, &mut near);
-
-    assert_eq!(near.stats().posts, WINDOW_CALLS - 256);
-    assert!(near.has_room());
-    assert!(!far.finish(posts[0].call), "a post is finished once");
 }
 
 #[test]
@@ -544,40 +502,6 @@ fn call_that_its_caller_gave_up_is_known_as_such_until_it_is_answered() {
     assert!(far.is_given_up(call));
     far.reply(call, LANE, &mut nil()).unwrap();
     assert!(!far.is_given_up(call));
-}
-
-/// A call that names memory of this weight.
-fn weigh(side: &mut Side, want: Want, weight: u16) -> Result<CallId, CallRefused> {
-    let mut body = vec![];
-    CallHead { target: ObjectId(0), deadline: None, want, steps: 0 }.write(&mut body);
-    side.call_around(None, LANE, 0, ChainId(0), false, None, weight, &mut body, Some(0))
-}
-
-#[test]
-fn memory_that_calls_name_counts_against_the_window() {
-    let (mut near, mut far) = pair_of(Config::default(), Capabilities::BUFFERS);
-    let call = weigh(&mut near, Want::Auto, 1000).unwrap();
-    weigh(&mut near, Want::Auto, u16::MAX).unwrap();
-    assert_eq!(weigh(&mut near, Want::Auto, 0), Err(CallRefused::WindowFull));
-    carry(&mut near, &mut far);
-
-    far.reply(CallId(call.0 + 1), LANE, &mut nil()).unwrap();
-    carry(&mut far, &mut near);
-
-    assert!(near.has_room());
-}
-
-#[test]
-fn memory_that_posts_name_counts_until_they_are_finished() {
-    let (mut near, mut far) = pair_of(Config::default(), Capabilities::BUFFERS);
-    let post = weigh(&mut near, Want::Nothing, 1024).unwrap();
-    assert_eq!(weigh(&mut near, Want::Nothing, 1), Err(CallRefused::WindowFull));
-    carry(&mut near, &mut far);
-
-    assert!(far.finish(post));
-    carry(&mut far, &mut near);
-
-    assert!(near.has_room());
 }
 
 #[test]

@@ -116,6 +116,7 @@ impl Peer {
         let granted = self.write_values(serial, &mut body, random, ledger);
         Writer::new(&mut body).begin_map(0).unwrap();
         let number = self.lanes[lane];
+        let len = body.len() - CallHead::LEN;
         let result =
             self.connection.call(LaneId(lane as u32), number, chain, nested, deadline.map(at), &mut body, Some(serial));
         self.scratch = body;
@@ -133,7 +134,7 @@ impl Peer {
             Err(refused) => {
                 let is_expected = matches!(refused, CallRefused::WindowFull | CallRefused::Closing);
                 assert!(is_expected, "{refused}");
-                assert_eq!(self.connection.has_room(), refused != CallRefused::WindowFull);
+                assert_eq!(self.connection.has_room(len), refused != CallRefused::WindowFull);
                 for object in granted {
                     self.take_back(object, ledger);
                 }
