@@ -68,6 +68,15 @@ def test_error_in_no_code_of_the_object_has_a_cause_too(remote, ask, kind):
     assert kind.__name__ in str(caught.value.__cause__)
 
 
+def test_attribute_that_is_not_there_is_named_by_the_short_way_too(remote):
+    with pytest.raises(AttributeError, match="'Dog' object has no attribute 'nope'"):
+        remote.nope.__
+    with pytest.raises(AttributeError, match=r"^_lacking$"):
+        remote.nope._lacking
+    with pytest.raises(AttributeError, match=r"^_secret$"):
+        remote._secret
+
+
 def test_argument_that_cannot_be_sent_is_no_error_from_over_there(remote):
     with pytest.raises(TypeError) as caught:
         remote.add(threading.Lock())
@@ -506,5 +515,9 @@ def test_view_writes_its_steps_and_takes_them():
     assert View().attrs_("tags.get", "__name__").resolve_view(Dog()) == "get"
     with pytest.raises(TypeError, match="no items"):
         iter(view)
+    frozen = View(frozen=True)
+    assert not hasattr(frozen, "age")
     with pytest.raises(TypeError, match="nothing follows"):
-        View(frozen=True).age
+        frozen["age"]
+    with pytest.raises(TypeError, match="nothing follows"):
+        frozen()

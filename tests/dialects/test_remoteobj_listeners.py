@@ -373,3 +373,14 @@ def test_client_that_waits_for_a_result_sleeps():
 def test_address_is_refused_to_a_second_listener(dog):
     with remoteobj.listener(dog, bg=True), pytest.raises(OSError, match="served"):
         dog.remote.listen_()
+
+
+@pytest.mark.parametrize("make", [mp.Process, threading.Thread])
+def test_process_that_was_not_started_listens_as_little_as_one_that_has_ended(make):
+    dog = Dog()
+
+    assert dog.remote.wait_until_listening(make(), fail=False) is False
+    with pytest.raises(RuntimeError, match="not been started"):
+        dog.remote.wait_until_listening(make())
+    with dog.remote:
+        assert dog.remote.wait_until_listening(make())

@@ -119,7 +119,11 @@ class Proxy(View):
     @property
     def __(self) -> Any:
         """The same in few characters."""
-        return self._evaluate()
+        try:
+            return self._evaluate()
+        except AttributeError as error:
+            self._lacking = error  # Python asks `__getattr__` next, which would raise another
+            raise
 
     def __call__(self, *args: Any, _default: Any = ABSENT, _proxy: bool | None = None, **kwargs: Any) -> Any:
         """Call what is here; with `_proxy=False` only note that down, and give the proxy of what it will give.
@@ -196,8 +200,8 @@ class Proxy(View):
         """Name a part of the object. Asks nobody; names that begin with an underscore are the proxy's own."""
         if name in _OLD_NAMES and not self._keys and not hasattr(self._home.obj, name):
             return _OLD_NAMES[name](self)
-        if name[:1] == "_":
-            raise AttributeError(name)
+        if name[:1] == "_" or self._frozen:
+            raise self.__dict__.pop("_lacking", None) or AttributeError(name)
         part = self.__dict__[name] = self._extend((".", name))  # a name stands for the same steps for ever
         return part
 
@@ -358,11 +362,16 @@ class Proxy(View):
             timeout: Seconds; None for as long as it takes.
 
         Raises:
-            RuntimeError: `proc` has ended.
+            RuntimeError: `proc` has ended, or was not started.
             TimeoutError: nobody listens yet.
         """
         if isinstance(proc, (int, float)):
             proc, timeout = None, proc
+        if proc is not None and getattr(proc, "ident", proc) is None and not self._home.is_listening():
+            if fail:
+                text = f"Remote process has not been started: {proc!r}"
+                raise RuntimeError(text)
+            return False
         try:
             self._home.wait(proc, timeout)
         except elsewhere.HostStartError as error:

@@ -46,7 +46,7 @@ class View:
 
     def __getattr__(self, name: str) -> Self:
         """Step to an attribute; names that begin with an underscore are the view's own, and reached by `attrs_`."""
-        if name.startswith("_"):
+        if name.startswith("_") or self._frozen:
             raise AttributeError(name)
         return self._extend((".", name))
 
