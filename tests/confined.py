@@ -58,3 +58,39 @@ def control_group() -> Iterator[str]:
         os.sched_yield()
     (place / "cgroup.procs").write_text(str(os.getpid()))
     group.rmdir()
+
+
+@contextlib.contextmanager
+def memory_group() -> Iterator[Path | None]:
+    """A new control group below that of this process which counts memory, or None where none can be made.
+
+    Whoever is in it at the end has to end by itself.
+    """
+    mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    groups = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
+    own = {controllers: path.strip("/") for _, controllers, path in groups}
+    for _, place, kind, options, *_ in mounts:
+        path = own.get("") if kind == "cgroup2" else own.get("memory") if "memory" in options.split(",") else None
+        if path is None:
+            continue
+        group = Path(place) / path / f"elsewhere-test-{os.getpid()}"
+        try:
+            group.mkdir()
+        except OSError:
+            continue
+        if (group / "memory.stat").exists():
+            break
+        group.rmdir()
+    else:
+        yield None
+        return
+    yield group
+    while (group / "cgroup.procs").read_text():
+        os.sched_yield()
+    group.rmdir()
+
+
+def shared_memory_of(group: Path) -> int:
+    """Bytes of shared memory that processes of a control group were the first to use."""
+    lines = (group / "memory.stat").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("shmem "))

@@ -17,8 +17,10 @@ import numpy as np
 import pytest
 
 import elsewhere
+from confined import memory_group
 from conftest import shared_memory
 from heaps import LARGE, Box, Heap, footprint, forget_peak, peak
+from programs import start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -306,6 +308,38 @@ def test_owners_killed_at_any_instant_leave_neither_hosts_nor_memory():
         while Path(f"/proc/{host}/maps").exists() and "memfd:elsewhere" in maps_of(host):
             threading.Event().wait(0.02)  # the test's time limit ends it
     assert shared_memory() == names
+
+
+KILLER = """
+import sys, threading
+from pathlib import Path
+import confined, test_memory_faults
+group = Path(sys.stdin.readline().strip())
+before = confined.shared_memory_of(group)
+test_memory_faults.test_hosts_killed_at_any_instant_leave_no_memory()
+test_memory_faults.test_owners_killed_at_any_instant_leave_neither_hosts_nor_memory()
+while confined.shared_memory_of(group) > before + (4 << 20):
+    threading.Event().wait(0.05)  # the test's time limit ends it
+print("back")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(150 + 2 * KILLS)
+@pytest.mark.usefixtures("shares_memory")
+def test_shared_memory_of_those_killed_at_any_instant_is_the_systems_again():
+    """By the system's own count, of these processes alone."""
+    with memory_group() as group:
+        if group is None:
+            pytest.skip("this machine lets nobody make control groups of memory")
+        program = start(KILLER)
+        try:
+            (group / "cgroup.procs").write_text(str(program.pid))
+            printed, complaints = program.communicate(f"{group}\n")
+        finally:
+            program.kill()
+
+    assert printed == "back\n", complaints
 
 
 def maps_of(pid: int) -> str:
