@@ -55,7 +55,8 @@ twins() {
 }
 
 kills() {
-  ELSEWHERE_KILLS=$KILLS .venv/bin/python -m pytest -q -o faulthandler_timeout=0 -k killed_at_any_instant tests/test_memory_faults.py
+  ELSEWHERE_KILLS=$KILLS .venv/bin/python -m pytest -q -o faulthandler_timeout=0 \
+    -k 'killed_at_any_instant or scribbles' tests/test_memory_faults.py tests/test_scribblers.py
 }
 
 installation() {
