@@ -16,7 +16,6 @@ import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -154,7 +153,7 @@ ROWS: dict[str, dict[str, Row]] = {
         ),
         "`while child.is_alive(): listener.listen()`": Row(
             before=(
-                f"{BEFORE['pipeproxy'][0]}; asked = later(p.note, 1); child = SimpleNamespace(is_alive=asked.running)",
+                f"{BEFORE['pipeproxy'][0]}; child = later(p.note, 1); child.is_alive = lambda: not child.done()",
                 BEFORE["pipeproxy"][1],
             ),
             inside=("", "fork.run(note_at, server.address, 1)"),
@@ -243,7 +242,9 @@ ROWS: dict[str, dict[str, Row]] = {
             )
         ),
         "`p.join()` raises": Row(before=("p = process(int, 'seven').start()", FAILING[1]), raises=True),
-        "`p.join(timeout=3)`": Row(before=("p = process(func, 1).start()", IN_BACKGROUND[1]), after=("p.result", "_")),
+        "`p.join(timeout=3)`": Row(
+            before=("p = process(func, 1).start()", IN_BACKGROUND[1]), after=("p.join(); p.result", "_")
+        ),
         "`with thread(func, 1) as t:`": Row(before=SAME, after=("t.result", "_.result()")),
         "`Except()`, groups by name": Row(
             before=("", FAILING[1]),
@@ -426,7 +427,6 @@ def names_for(guide: str, side: int, folder: Path, *, needs_host: bool) -> Itera
             "logging": logging,
             "concurrent": concurrent,
             "ThreadPoolExecutor": concurrent.futures.ThreadPoolExecutor,
-            "SimpleNamespace": SimpleNamespace,
             **{name: value for name, value in vars(shop).items() if not name.startswith("_")},
             "child": made.child,
             "serve": made.serve,
