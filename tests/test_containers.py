@@ -183,7 +183,11 @@ import sys
 import elsewhere
 from kennel import Dog
 
-NUMBERS = {"memfd_create": {"x86_64": 319, "aarch64": 279}, "pidfd_open": {"x86_64": 434, "aarch64": 434}}
+NUMBERS = {
+    "memfd_create": {"x86_64": 319, "aarch64": 279},
+    "pidfd_open": {"x86_64": 434, "aarch64": 434},
+    "pidfd_send_signal": {"x86_64": 424, "aarch64": 424},
+}
 
 
 def refuse(call, error):
@@ -201,8 +205,10 @@ def refuse(call, error):
 
 
 logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", stream=sys.stdout)
-call, error, start = sys.argv[1:]
+call, error, start = sys.argv[1:4]
 refuse(call, int(error))
+"""
+PLAIN = """
 try:
     for _ in range(2):
         with elsewhere.Host(start=start) as host:
@@ -217,7 +223,7 @@ except elsewhere.HostStartError as problem:
 @pytest.mark.parametrize("start", ["exec", "zygote", "fork"])
 @pytest.mark.parametrize("error", [errno.ENOSYS, errno.EPERM, errno.ENOMEM])
 def test_hosts_are_reached_over_sockets_where_memory_is_refused(start, error):
-    code, printed, complaints = run(REFUSED, "memfd_create", str(error), start)
+    code, printed, complaints = run(REFUSED + PLAIN, "memfd_create", str(error), start)
 
     if code == NOT_TO_BE_HAD:
         pytest.skip("this machine lets no process refuse itself calls")
@@ -231,9 +237,31 @@ def test_hosts_are_reached_over_sockets_where_memory_is_refused(start, error):
 @pytest.mark.parametrize("start", ["exec", "zygote", "fork"])
 @pytest.mark.parametrize("error", [errno.ENOSYS, errno.EPERM])
 def test_host_whose_death_could_not_be_told_is_not_started(start, error):
-    code, printed, _ = run(REFUSED, "pidfd_open", str(error), start)
+    code, printed, _ = run(REFUSED + PLAIN, "pidfd_open", str(error), start)
 
     if code == NOT_TO_BE_HAD:
         pytest.skip("this machine lets no process refuse itself calls")
     assert code == 0
     assert f"the system refuses pidfd_open ({os.strerror(error)}" in printed
+
+
+BUSY = """
+import threading
+
+for end in (elsewhere.Host.kill, lambda host: host.close(timeout=0)):
+    host = elsewhere.Host(start=start)
+    waiting = elsewhere.submit(host.spawn(threading.Event).wait)
+    end(host)
+    print(type(waiting.exception()).__name__, host.exitcode < 0)
+"""
+
+
+@pytest.mark.parametrize("start", ["exec", "zygote", "fork"])
+@pytest.mark.parametrize("error", [errno.ENOSYS, errno.EPERM])
+def test_busy_host_is_ended_where_signals_by_descriptors_are_refused(start, error):
+    code, printed, complaints = run(REFUSED + BUSY, "pidfd_send_signal", str(error), start)
+
+    if code == NOT_TO_BE_HAD:
+        pytest.skip("this machine lets no process refuse itself calls")
+    assert (code, complaints) == (0, "")
+    assert printed == "HostDied True\nHostClosed True\n"

@@ -163,7 +163,7 @@ impl HostCommand {
         stderr: OwnedFd,
         link: &Arc<Link>,
     ) -> std::io::Result<HostProcess> {
-        let pidfd = super::watchable(pid)?;
+        let pidfd = super::pidfd::watchable(pid)?;
         self.adopt_watched((pid, pidfd, Parent::Here), stdout, stderr, link)
     }
 

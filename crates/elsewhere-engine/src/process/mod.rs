@@ -5,9 +5,9 @@ mod command;
 mod forked;
 mod handle;
 mod output;
+pub(crate) mod pidfd;
 mod warm;
 
-use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use elsewhere_proto::Timestamp;
 use rustix::event::epoll;
 use rustix::io::retry_on_intr;
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 
 use crate::clock;
 use crate::error::{Exit, Loss};
@@ -166,8 +166,7 @@ impl Process {
 
     fn signal(&self, signal: Signal) {
         if let Some(pidfd) = &*lock(&self.pidfd) {
-            // ESRCH: it is dead and waits to be reaped.
-            let _ = pidfd_send_signal(pidfd, signal);
+            pidfd::send_signal(pidfd, self.pid, signal);
         }
     }
 
@@ -302,20 +301,6 @@ impl Process {
         }
         [plan.terminate_at, plan.kill_at, plan.give_up_at].into_iter().flatten().min()
     }
-}
-
-/// What tells of the end of a child that is not reaped yet.
-///
-/// # Errors
-/// Those of the system, which name its call: it is one that containers refuse.
-pub(crate) fn watchable(pid: Pid) -> io::Result<OwnedFd> {
-    pidfd_open(pid, PidfdFlags::empty()).map_err(|error| {
-        let error = io::Error::from(error);
-        io::Error::new(
-            error.kind(),
-            format!("its end could not be told, since the system refuses pidfd_open ({error})"),
-        )
-    })
 }
 
 /// How a child of ours ended; None while it runs.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use elsewhere_proto::Config;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{FdFlags, fcntl_getfd};
-use rustix::process::{Pid, Signal, pidfd_send_signal};
+use rustix::process::{Pid, Signal};
 
 use super::{HostCommand, HostProcess, Parent, Stdio};
 use crate::error::StartError;
@@ -257,7 +257,7 @@ impl WarmStart {
             self.command.adopt_watched((pid, pidfd, parent), self.streams.stdout.take(), stderr, &link)
         });
         adopted.map_err(|error| {
-            let _ = pidfd_send_signal(pidfd, Signal::KILL);
+            super::pidfd::send_signal(pidfd, pid, Signal::KILL);
             link.abandon();
             system_refuses(&error)
         })

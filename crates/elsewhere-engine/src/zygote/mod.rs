@@ -19,12 +19,12 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::net::Shutdown;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 
 use crate::error::Exit;
 use crate::fork::PerProcess;
 use crate::lock::lock;
-use crate::process::watchable;
+use crate::process::pidfd::{send_signal, watchable};
 use crate::watch::{self, Token};
 
 pub(crate) use packet::{Ends, No};
@@ -221,7 +221,7 @@ impl Zygote {
     fn end(&self, until: Instant) {
         let Some(pidfd) = self.take_pidfd() else { return };
         if !has_ended(&pidfd, until) {
-            let _ = pidfd_send_signal(&pidfd, Signal::KILL);
+            send_signal(&pidfd, self.pid, Signal::KILL);
         }
         let _ = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED);
     }

@@ -14,13 +14,13 @@ use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, fchdir, getpid, kill_process, pidfd_open,
-    pidfd_send_signal, umask, waitid, waitpid,
+    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, fchdir, getpid, kill_process, umask, waitid, waitpid,
 };
 
 use super::packet::{self, Ends, Fork, No, Order};
 use super::surroundings::{is_proc_ours, rights};
 use crate::error::Exit;
+use crate::process::pidfd::{send_signal, watchable};
 
 const OWNER: u64 = 0;
 const ORDERS: u64 = 1;
@@ -65,7 +65,7 @@ impl ZygoteSeat {
     pub fn adopt_stdin() -> io::Result<Self> {
         let orders = io::stdin().as_fd().try_clone_to_owned()?;
         let owner = socket_peercred(&orders)?.pid;
-        let watched = pidfd_open(owner, PidfdFlags::empty()).ok();
+        let watched = watchable(owner).ok();
         let rights = rights(getpid()).ok().filter(|_| is_proc_ours());
         rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
         let Some(Order::Begin(ends)) = packet::receive_order(&orders)? else {
@@ -168,9 +168,10 @@ impl ZygoteSeat {
     /// Those of the system; the child is gone and reaped then, and the owner told.
     pub fn adopt(&mut self, order: ForkOrder, pid: u32) -> io::Result<()> {
         let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::NotFound)?;
-        let watched = pidfd_open(pid, PidfdFlags::empty()).and_then(|pidfd| {
+        let watched = watchable(pid).and_then(|pidfd| {
             let data = epoll::EventData::new_u64(order.0.id);
-            epoll::add(&self.epoll, &pidfd, data, epoll::EventFlags::IN).map(|()| pidfd)
+            epoll::add(&self.epoll, &pidfd, data, epoll::EventFlags::IN)?;
+            Ok(pidfd)
         });
         let pidfd = match watched {
             Ok(pidfd) => pidfd,
@@ -178,13 +179,13 @@ impl ZygoteSeat {
                 // Not reaped yet, so the id is still its own.
                 let _ = kill_process(pid, Signal::KILL);
                 let _ = waitpid(Some(pid), WaitOptions::empty());
-                order.fail(&io::Error::from(error).to_string());
-                return Err(error.into());
+                order.fail(&error.to_string());
+                return Err(error);
             }
         };
         if packet::send_forked(&order.0.answer, pid.as_raw_nonzero().get(), pidfd.as_fd()).is_err() {
             // Whoever wanted it has given up.
-            let _ = pidfd_send_signal(&pidfd, Signal::KILL);
+            send_signal(&pidfd, pid, Signal::KILL);
         }
         self.children.insert(order.0.id, pidfd);
         drop(order); // the ends are the child's alone now
