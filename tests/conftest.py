@@ -157,6 +157,17 @@ def shares_memory(request: pytest.FixtureRequest) -> None:
         pytest.skip("hosts share no memory in this run")
 
 
+@pytest.fixture(params=[True, False], ids=["memory", "socket"])
+def shares(request: pytest.FixtureRequest) -> Iterator[bool]:
+    """Whether hosts that are executed from here on share memory with this process."""
+    usual = "socket" not in request.config.getoption("--transports").split(",")
+    if request.param and not usual:
+        pytest.skip("hosts share no memory in this run")
+    elsewhere._core.share_memory(request.param)
+    yield request.param
+    elsewhere._core.share_memory(usual)
+
+
 @pytest.fixture
 def heap(host: elsewhere.Host) -> Heap:
     """Keeps arrays, in a host of each kind."""

@@ -11,7 +11,6 @@ import sys
 import textwrap
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -21,9 +20,6 @@ from confined import memory_group
 from conftest import shared_memory
 from heaps import LARGE, Box, Heap, footprint, forget_peak, peak
 from programs import start
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 HERE = Path(__file__).parent
 GIB = 1 << 30
@@ -68,17 +64,6 @@ class Standing(Heap):
 
     def interrupts(self) -> int:
         return self.interrupted
-
-
-@pytest.fixture(params=[True, False], ids=["memory", "socket"])
-def shares(request: pytest.FixtureRequest) -> Iterator[bool]:
-    """Whether hosts that are executed from here on share memory with this process."""
-    usual = "socket" not in request.config.getoption("--transports").split(",")
-    if request.param and not usual:
-        pytest.skip("hosts share no memory in this run")
-    elsewhere._core.share_memory(request.param)
-    yield request.param
-    elsewhere._core.share_memory(usual)
 
 
 @pytest.mark.slow

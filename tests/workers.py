@@ -192,6 +192,12 @@ def tell(path: str) -> None:
         pipe.write(b"!")
 
 
+def be_told(path: str) -> None:
+    """Block until a byte is written into a named pipe."""
+    with open(path, "rb", buffering=0) as pipe:
+        pipe.read(1)
+
+
 class Pipe:
     """A named pipe that a host tells a test something through."""
 
@@ -201,8 +207,7 @@ class Pipe:
 
     def wait(self) -> None:
         """Block until somebody tells."""
-        with open(self.path, "rb", buffering=0) as pipe:
-            pipe.read(1)
+        be_told(self.path)
 
 
 class Asker:

@@ -317,9 +317,8 @@ impl Inbox {
 
     /// The call that shut `lane` when it was taken has begun, or ended: its next call may be taken.
     pub fn open_lane(&self, lane: Lane) {
-        let mut state = lock(&self.state);
-        state.rules.open(lane);
-        state.wake_for_first();
+        lock(&self.state).rules.open(lane);
+        self.look_again();
     }
 
     /// Hands out no call that belongs to no chain here, until [`let_go`](Self::let_go): a coroutine runs, and one call
@@ -332,17 +331,21 @@ impl Inbox {
 
     /// See [`hold`](Self::hold).
     pub fn let_go(&self) {
+        lock(&self.state).rules.let_go();
+        self.look_again();
+    }
+
+    /// Whether an answer waits to be sent to one of the peers has changed.
+    pub(crate) fn look_again(&self) {
         let mut state = lock(&self.state);
-        state.rules.held = state.rules.held.saturating_sub(1);
         state.show();
         state.wake_for_first();
     }
 
     /// `lane` has no thread any more.
     pub fn free_lane(&self, lane: Lane) {
-        let mut state = lock(&self.state);
-        state.rules.free(lane);
-        state.wake_for_first();
+        lock(&self.state).rules.free(lane);
+        self.look_again();
     }
 
     /// The lanes of a link that have a thread.

@@ -62,8 +62,14 @@ impl Work {
 }
 
 impl Rules {
-    /// Whether `taker` may take `work` now.
+    /// Whether `taker` may take `work` now. Nobody may take a call of a peer to which an answer is not sent to its end: the
+    /// call may end this process, and the peer knows how far its calls got by what is answered.
     pub(crate) fn allow(&self, taker: Taker, work: &Work) -> bool {
+        if let Work::Call(call) = work
+            && call.link.is_behind()
+        {
+            return false;
+        }
         if taker == Taker::All {
             return self.held == 0 || work.lane().is_none();
         }
@@ -100,6 +106,11 @@ impl Rules {
             }
         }
         taker
+    }
+
+    /// One of those that held the calls lets them go.
+    pub(crate) fn let_go(&mut self) {
+        self.held = self.held.saturating_sub(1);
     }
 
     /// The call that shut `lane` has begun, or ended.

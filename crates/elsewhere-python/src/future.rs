@@ -78,6 +78,7 @@ impl Future {
     /// The future of a `get` whose value is `fallback` where the path's last step is missing.
     pub(crate) fn with_fallback(py: Python<'_>, sent: Sent, fallback: Option<Py<PyAny>>) -> PyResult<Bound<'_, Self>> {
         let lease = sent.peer.lease();
+        sent.peer.link.expect_later();
         let future = Self {
             sent,
             fallback,

@@ -1,9 +1,10 @@
 //! When the watch thread must read a link because nobody else does.
 //! Owns: the counts that decide it, and what epoll tells of the stream. Must not know: the loop of the watch thread.
 //!
-//! A link needs attention while somebody expects news without waiting for them: observers, a peer that may call, bytes
-//! left to write, calls held back to be sent together, a close under way. While a thread drives, it does all of that. Between drivers the hand-over is lazy,
-//! because a driver usually comes back within microseconds: each use of the link counts up `activity`, the watch thread
+//! A link needs attention while somebody expects news without waiting for them: observers, answers that are asked for later
+//! or not at all, a peer that may call, bytes left to write, calls held back to be sent together, a close under way. While
+//! a thread drives, it does all of that. Between drivers the hand-over is lazy, because a driver usually comes back within
+//! microseconds: each use of the link counts up `activity`, the watch thread
 //! looks every 5 ms, and arms (asks epoll for the stream) a link that was quiet for a whole tick and has no driver. Then
 //! it stops ticking, so a quiet process has no wake-ups. The next driver disarms.
 //!
@@ -23,9 +24,6 @@ use crate::pending::Pending;
 use crate::transport::{Interest, Transport};
 use crate::watch::{self, Ask};
 
-/// Bytes of answers that may wait to be sent before a host takes no further calls: the window of the peer.
-const CONGESTION: usize = 64 * 1024 * 1024;
-
 /// The counts. All SeqCst: see the argument above; on the hot path each is one uncontended operation.
 #[derive(Debug, Default)]
 pub(super) struct Flags {
@@ -38,9 +36,9 @@ pub(super) struct Flags {
     is_keeping: AtomicBool,
     has_exported: AtomicBool,
     is_closing: AtomicBool,
+    is_owed: AtomicBool,
     is_blocked: AtomicBool,
     has_lost_patience: AtomicBool,
-    is_congested: AtomicBool,
     is_held: AtomicBool,
     is_ticking: AtomicBool,
     is_armed: AtomicBool,
@@ -108,10 +106,6 @@ impl Flags {
         self.has_lost_patience.store(true, Ordering::SeqCst);
     }
 
-    pub(super) fn is_congested(&self) -> bool {
-        self.is_congested.load(Ordering::SeqCst)
-    }
-
     /// Whether bytes wait for others to be sent with.
     pub(super) fn is_held(&self) -> bool {
         self.is_held.load(Ordering::SeqCst)
@@ -125,8 +119,15 @@ impl Flags {
     }
 
     fn is_needed(&self) -> bool {
-        let flags =
-            [&self.is_serving, &self.is_exporting, &self.is_keeping, &self.is_closing, &self.is_blocked, &self.is_held];
+        let flags = [
+            &self.is_serving,
+            &self.is_exporting,
+            &self.is_keeping,
+            &self.is_closing,
+            &self.is_owed,
+            &self.is_blocked,
+            &self.is_held,
+        ];
         self.observers.load(Ordering::SeqCst) > 0 || flags.iter().any(|flag| flag.load(Ordering::SeqCst))
     }
 }
@@ -136,6 +137,24 @@ impl Link {
     pub fn serve(self: &Arc<Self>) {
         self.attention.is_serving.store(true, Ordering::SeqCst);
         self.touch();
+    }
+
+    /// Says that answers may come which nobody waits for now. Whenever nobody drives, the watch thread reads: a peer that runs
+    /// one call after the other begins none while an answer is not sent to its end.
+    pub fn expect_later(self: &Arc<Self>) {
+        let flags = &self.attention;
+        if !flags.is_owed.load(Ordering::SeqCst) {
+            flags.is_owed.store(true, Ordering::SeqCst);
+            self.touch();
+        }
+    }
+
+    /// Expects nothing more where every call is answered.
+    fn look_what_is_owed(&self) {
+        // First, so that a call that comes meanwhile is seen here or says so itself.
+        if self.attention.is_owed.swap(false, Ordering::SeqCst) && lock(&self.wire).protocol.stats().calls > 0 {
+            self.attention.is_owed.store(true, Ordering::SeqCst);
+        }
     }
 
     /// Tells `observer` once when `pending` has news: its end, or items of its stream. Returns whether it has them
@@ -193,14 +212,13 @@ impl Link {
     }
 
     /// Notes whether the stream takes no more; called under the wire's lock. Returns whether that is news.
-    pub(super) fn set_blocked(&self, is_blocked: bool, queued: usize) -> bool {
+    pub(super) fn set_blocked(&self, is_blocked: bool) -> bool {
         if !is_blocked && !self.attention.is_blocked() {
             return false;
         }
         if !is_blocked {
             self.attention.has_lost_patience.store(false, Ordering::SeqCst);
         }
-        self.attention.is_congested.store(is_blocked && queued > CONGESTION, Ordering::SeqCst);
         !self.attention.is_blocked.swap(is_blocked, Ordering::SeqCst) && is_blocked
     }
 
@@ -230,6 +248,7 @@ impl Link {
     pub(crate) fn settle(self: &Arc<Self>) {
         self.attention.is_ticking.store(false, Ordering::SeqCst); // before the drivers are read; see above
         self.send_held(); // likewise: whoever holds bytes back and still found us ticking is seen here
+        self.look_what_is_owed(); // likewise
         if self.is_driven() {
             self.rouse(); // likewise: whoever left the stream to nobody and still found us ticking
         } else if self.attention.is_needed() {

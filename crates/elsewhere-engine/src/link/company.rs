@@ -121,7 +121,7 @@ impl Company {
 
     /// Looks at all, for at most `at_most`: see [`Link::spin`].
     fn spin(&self, members: &[Member], owner: &Arc<Link>, taker: &mut Taker, at_most: Duration) -> Option<InboxWake> {
-        if owner.attention.is_congested() || owner.attention.is_blocked() {
+        if owner.attention.is_blocked() {
             return None;
         }
         owner.send_held();
@@ -158,7 +158,7 @@ impl Company {
                 self.remove(link); // its end would be told again and again
             }
         }
-        if owner.attention.is_congested() || !owner.inbox.has_some() {
+        if !owner.inbox.has_some() {
             return None;
         }
         owner.look(taker)

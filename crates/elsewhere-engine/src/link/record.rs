@@ -35,14 +35,15 @@ impl Link {
         }
     }
 
-    /// What a dead peer has left about a call of which it is not known how far it got.
-    pub(super) fn recorded(&self, call: CallId) -> Outcome {
+    /// How far a call got, by what a dead peer has left about it; `known` is what its stream tells.
+    pub(super) fn recorded(&self, call: CallId, known: Outcome) -> Outcome {
         let transport = lock(&self.roles).transport().cloned();
         let ring = transport.as_deref().and_then(|transport| transport.ring());
         match ring.and_then(|ring| Recorder::progress(ring.recorder(), entry(call))) {
             Some(Progress::NotStarted) => Outcome::NotStarted,
             Some(Progress::Finished) => Outcome::Finished,
-            Some(Progress::Started) | None => Outcome::Unknown,
+            Some(Progress::Started) => Outcome::Unknown,
+            None => known,
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use elsewhere_proto::{CallId, Event, IncomingCall, Outcome, Want};
+use elsewhere_proto::{CallId, Event, IncomingCall, Want};
 
 use super::Link;
 use crate::chains;
@@ -29,6 +29,7 @@ impl Link {
                 self.complete(&token, Arrival::Error(body));
             }
             Event::TimedOut { call, token } => {
+                self.expect_later();
                 if token.is_broken_off() {
                     // Behind the cancel that every deadline sends.
                     let _ = self.answer_quietly(|protocol| {
@@ -39,8 +40,7 @@ impl Link {
                 self.complete(&token, Arrival::TimedOut);
             }
             Event::Lost { call, token, outcome } => {
-                let outcome =
-                    if outcome == Outcome::Unknown && self.is_peer_dead() { self.recorded(call) } else { outcome };
+                let outcome = if self.is_peer_dead() { self.recorded(call, outcome) } else { outcome };
                 // Before the end the peer has said that it will not begin this one.
                 let loss = self.loss().unwrap_or_else(|| Arc::new(self.plain_loss()));
                 self.complete(&token, Arrival::Lost { loss, outcome });

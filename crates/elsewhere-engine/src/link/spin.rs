@@ -68,7 +68,7 @@ impl Link {
     /// [`spin`](Self::spin) for work of the link's inbox.
     #[must_use]
     pub fn spin_for_work(self: &Arc<Self>, taker: &mut Taker) -> Option<InboxWake> {
-        if self.attention.is_congested() || self.attention.is_blocked() {
+        if self.attention.is_blocked() {
             return None;
         }
         self.send_held();

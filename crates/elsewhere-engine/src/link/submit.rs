@@ -100,6 +100,9 @@ impl Link {
                 if let Some(pending) = &pending {
                     pending.set_call(call);
                 }
+                if request.expect == Expect::Items {
+                    self.expect_later();
+                }
                 self.read_far();
                 self.touch();
                 Ok((call, pending))
@@ -184,6 +187,7 @@ impl Link {
         }
         let interrupt = interrupt || pending.is_broken_off();
         self.with_wire(|wire| wire.protocol.cancel(pending.call(), interrupt));
+        self.expect_later();
         self.read_far();
         self.complete(pending, Arrival::Cancelled)
     }
@@ -200,6 +204,7 @@ impl Link {
             return;
         }
         let remains = pending.forget();
+        self.expect_later();
         self.attention_lost(remains.observers);
         remains.marks.into_iter().for_each(|mark| self.end_mark(mark));
         for body in &remains.bodies {

@@ -226,7 +226,7 @@ impl Link {
     }
 
     /// Waits for something to do for the inbox of this link, as the main thread of a host does. Drives the link
-    /// meanwhile. While more than the window of answers waits to be sent, it drives and hands out nothing.
+    /// meanwhile. While an answer is not sent to its end, no call is handed out.
     #[must_use]
     pub fn wait_inbox(self: &Arc<Self>, tick: Option<Duration>) -> InboxWake {
         self.wait_work(&mut Taker::All, tick, None)
@@ -244,9 +244,6 @@ impl Link {
         let is_one_of_several = *taker != Taker::All && self.attention.is_serving();
         let patience = Patience { beside, is_one_of_several, ..Patience::new(None, tick) };
         let mut look = || {
-            if self.attention.is_congested() && !self.end.is_over() {
-                return None;
-            }
             if !self.inbox.has_some() {
                 return (self.end.is_over() || self.has_nothing_left()).then_some(InboxWake::Ended);
             }

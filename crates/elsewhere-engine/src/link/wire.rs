@@ -126,10 +126,15 @@ impl Link {
     fn leave(self: &Arc<Self>, mut wire: MutexGuard<'_, Wire>, sending: Sending, events: &mut Events) {
         let is_held = sending != Sending::Now && self.may_hold(&wire, sending);
         self.attention.set_held(is_held);
+        let was_blocked = self.attention.is_blocked();
         let is_newly_blocked = !is_held && self.transmit(&mut wire);
+        let is_news = was_blocked != self.attention.is_blocked();
         wire.take_events(events);
         let timer = wire.protocol.poll_timeout();
         drop(wire);
+        if is_news {
+            self.inbox.look_again();
+        }
         if let Some(at) = timer {
             self.bell.schedule(at);
         }
@@ -210,7 +215,7 @@ impl Link {
         if !is_blocked && wire.straight == 0 {
             self.shut_if_finished(wire, transport);
         }
-        self.set_blocked(is_blocked, wire.protocol.transmit_len())
+        self.set_blocked(is_blocked)
     }
 
     /// Reads and routes what is here. Waits for another reader to finish, which never takes long.
