@@ -42,35 +42,31 @@ class Writer:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+def die_behind_a_long_answer(writer, path: Path, error: type[elsewhere.ElsewhereError]) -> None:
+    """It comes, and the call that brought the death is not taken for one that never began."""
+    long = submit(writer.lines, LONG)
+
+    with pytest.raises(error) as caught:
+        writer.die(str(path))
+
+    assert path.exists()
+    assert caught.value.outcome == "unknown"
+    assert len(long.result()) == LONG
+
+
 @pytest.mark.parametrize("concurrency", ["serial", "async", 1])
 def test_answer_before_a_death_comes_and_what_brought_the_death_may_have_run(concurrency, tmp_path: Path):
     for number in range(5):
-        path = tmp_path / f"died {number}"
         with elsewhere.Host(concurrency=concurrency, start="exec") as host:
             writer = host.spawn(Writer)
-            long = submit(writer.lines, LONG)
-
-            with pytest.raises(elsewhere.HostDied) as caught:
-                writer.die(str(path))
-
-            assert path.exists()
-            assert caught.value.outcome == "unknown"
-            assert len(long.result()) == LONG
+            die_behind_a_long_answer(writer, tmp_path / f"died {number}", elsewhere.HostDied)
 
 
 def test_the_same_of_who_is_served(tmp_path: Path):
     for number in range(5):
-        path = tmp_path / f"died {number}"
         with elsewhere.Host(start="exec") as host:
             writer = elsewhere.connect(host.spawn(Writer).serve())
-            long = submit(writer.lines, LONG)
-
-            with pytest.raises(elsewhere.ConnectionLost) as caught:
-                writer.die(str(path))
-
-            assert path.exists()
-            assert caught.value.outcome == "unknown"
-            assert len(long.result()) == LONG
+            die_behind_a_long_answer(writer, tmp_path / f"died {number}", elsewhere.ConnectionLost)
 
 
 def keep_it(writer, begun: Pipe, go: Pipe):

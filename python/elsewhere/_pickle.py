@@ -329,7 +329,8 @@ def know_main_in_forks() -> None:
 
 
 def _know_main() -> None:
-    for value in list(vars(sys.modules["__main__"]).values()):
+    main = sys.modules.get("__main__")
+    for value in list(vars(main).values()) if main is not None else ():
         if isinstance(value, type):
             know_class(value)
 

@@ -78,7 +78,8 @@ pub enum Loss {
 /// Why a call was not accepted. None of these left anything on the wire: the outcome is always `not_started`.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SubmitError {
-    /// 1,024 calls are unanswered, or 64 MiB and this one is not short. Use [`Link::wait_window`](crate::Link::wait_window) and try again.
+    /// 1,024 calls are unanswered, or 64 MiB and this one is not short. Use
+    /// [`Link::wait_window`](crate::Link::wait_window) and try again.
     #[error("too many calls are waiting for their answers")]
     WindowFull,
     /// The message exceeds the limit of the connection.

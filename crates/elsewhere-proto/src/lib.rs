@@ -241,7 +241,8 @@
 //! A short call, of less than a 1,024th of that, neither counts for these bytes nor waits for them: what is small goes on
 //! beside the largest, however long that takes. The same holds for posts, on their own account, where short ones count: a
 //! post counts until the peer says that it is done. It says so by CREDIT with id 0, `number` posts and all of their bytes in
-//! `chain`; in a bunch, when a quarter of the window is reached, or beside other frames, so that a few posts wake nobody. A receiver treats more than twice the window as a violation.
+//! `chain`; in a bunch, when a quarter of the window is reached, or beside other frames, so that a few posts wake nobody. A
+//! receiver treats more than twice the window as a violation.
 //!
 //! # 8. Objects and references
 //!
@@ -302,7 +303,8 @@
 //! **SERIAL** promises what rule 2 needs: we run one call at a time, in the order in which they arrived completely; we hand
 //! each answer to the stream, to its last byte, before we begin the next; only calls of a chain that we wait in run in
 //! between; streams produce items between calls, and in the midst of one if they are waited for in a chain that we wait in;
-//! and we begin no call after we ended our side of the stream.
+//! and we begin no call after we ended our side of the stream. So who calls reads the answers, whether or not somebody waits
+//! for them: as long as one is not taken, nothing behind it begins.
 //!
 //! **LANES** promises the same for the calls of each lane by themselves, since each lane has a thread. A lane that ends (its
 //! thread or task does) is told by its last call: a post of `end_lane()` to the bootstrap object, for the thread to end.

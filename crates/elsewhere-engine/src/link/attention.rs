@@ -4,9 +4,9 @@
 //! A link needs attention while somebody expects news without waiting for them: observers, answers that are asked for later
 //! or not at all, a peer that may call, bytes left to write, calls held back to be sent together, a close under way. While
 //! a thread drives, it does all of that. Between drivers the hand-over is lazy, because a driver usually comes back within
-//! microseconds: each use of the link counts up `activity`, the watch thread
-//! looks every 5 ms, and arms (asks epoll for the stream) a link that was quiet for a whole tick and has no driver. Then
-//! it stops ticking, so a quiet process has no wake-ups. The next driver disarms.
+//! microseconds: each use of the link counts up `activity`, the watch thread looks every 5 ms, and arms (asks epoll for the
+//! stream) a link that was quiet for a whole tick and has no driver. Then it stops ticking, so a quiet process has no
+//! wake-ups. The next driver disarms.
 //!
 //! Why no hand-over is lost: a driver that leaves counts itself out and then reads `is_ticking`; the watch thread clears
 //! `is_ticking` and then reads the drivers. In the one total order of these operations either the thread that leaves

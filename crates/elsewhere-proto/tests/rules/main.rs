@@ -1,6 +1,7 @@
 //! What a connection does, one fact a test.
 //! Owns: the facts about peers that follow the rules; `violations` has those about peers that do not, `outcomes` those
-//! about calls whose connection is lost, `window` those about how many there may be. Must not know: how a connection works inside.
+//! about calls whose connection is lost, `window` those about how many there may be. Must not know: how a connection works
+//! inside.
 
 mod insets;
 mod lending;
