@@ -217,14 +217,21 @@ def children() -> set[int]:
     return (children_of("self") - zygotes).union(*map(children_of, zygotes))
 
 
-def children_of(process: int | str) -> set[int]:
-    """The process ids of the children of any process."""
+def children_of(process: int | str, *, spares: bool = False) -> set[int]:
+    """The process ids of the children of any process; of a zygote its hosts, or with `spares` what is none yet."""
     found: set[int] = set()
     with contextlib.suppress(FileNotFoundError):  # it ended meanwhile
         for task in os.listdir(f"/proc/{process}/task"):
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 found.update(int(pid) for pid in Path(f"/proc/{process}/task/{task}/children").read_text().split())
-    return found
+    return {pid for pid in found if is_spare(pid) == spares}
+
+
+def is_spare(process: int) -> bool:
+    """Whether a process is one that a zygote has forked before a host is wanted."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+        return Path(f"/proc/{process}/comm").read_text() == "elsewhere-spare\n"
+    return False
 
 
 def retire_zygotes() -> None:

@@ -458,7 +458,7 @@ def start_forked_host(
 
 @final
 class ZygoteSeat:
-    """The place of a zygote, which has its owner's orders as standard input."""
+    """The place of a zygote, which has its owner's orders as standard input, and of its forks."""
 
     def __new__(cls) -> Self: ...
     def fileno(self) -> int:
@@ -468,13 +468,28 @@ class ZygoteSeat:
         """Take no more orders. It is over when the last child has ended."""
 
     def wait(self) -> str | None:
-        """Wait until a host is wanted, and give what its owner says of it; None when the owner wants no more."""
+        """Wait until a fork is wanted, and give what the owner says of the host; None when the owner wants no more.
+
+        The text is empty when the fork is to be a spare, which waits for what the owner will say.
+        """
+
+    def employ(self) -> bool:
+        """Instead of the fork: make the spare the host that is wanted, if there is one. Whether that is done."""
+
+    def dismiss(self) -> None:
+        """End the spare, if there is one: what a host is to have has changed since."""
 
     def adopt(self, pid: int) -> None:
-        """After the fork, in the zygote: tell the owner of the child `pid`, and later how it ended."""
+        """After the fork, in the zygote: tell the owner of the child `pid`, and later how it ended. A spare is kept."""
+
+    def leave(self) -> None:
+        """After the fork, in the child: let go of what is the zygote's."""
+
+    def stand_by(self) -> str | None:
+        """In the child: wait, in a spare, until it is wanted. Give what the owner says of the host; None if never."""
 
     def become_host(self) -> None:
-        """After the fork, in the child: take over the streams, directory and umask of the owner."""
+        """In the child: take over the streams, directory and umask of the owner."""
 
     def refuse(self, reason: str) -> None:
         """Instead of the fork: tell the owner that this process cannot be forked, now and later."""
@@ -583,6 +598,12 @@ def _held_by(link: int, number: int, /) -> Any: ...
 def _known_key(place: str, /) -> bytes | None: ...
 def _forget_connections() -> None: ...
 def _serve_crew(id: int) -> None: ...
+def rehearse(configuration: dict[str, Any]) -> None:
+    """Be one's own host for a call, as an owner makes the first one: to configure it so.
+
+    It goes through a ring, as between two processes. What comes after it finds nothing changed but by `configuration`.
+    """
+
 def adopt_owner(concurrency: str | int) -> None:
     """Take the connection that this process inherited as standard input: it becomes a host, which runs its calls so."""
 

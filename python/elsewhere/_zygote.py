@@ -1,11 +1,14 @@
 """What runs in a zygote: a process that is ready to be a host, and forks one whenever its owner wants one.
 
-Owns: what is imported before the forks, when there may be one, what a fork has to renew. Must not know: how it is asked
-(`_core.ZygoteSeat`), which hosts come from it (`_warm`).
+Owns: what is imported before the forks, when there may be one, what a fork has to renew and can do beforehand. Must not
+know: how it is asked (`_core.ZygoteSeat`), which hosts come from it (`_warm`).
 
 A fork has one thread, the one that forked, so a zygote has no other. It never runs what an object does: after `preload`
 it only waits, and everything else happens in the forks. The first of them is waited for while this starts, so until
 then nothing is imported that a host may do without.
+
+Where hosts follow each other a fork is there before it is wanted, a spare, which has done what a fork has to do that
+does not depend on who wants it.
 """
 
 from __future__ import annotations
@@ -39,10 +42,11 @@ def main(settings: dict[str, Any]) -> None:
     seat = _core.ZygoteSeat()
     reason = _preload(seat.fileno(), settings) if settings else None
     _settle()
-    concurrency = _wait_for_fork(seat, reason)
-    if concurrency is None:
+    kind = _wait_for_fork(seat, reason)
+    setting = _become_ready(seat, kind) if kind is not None else None
+    if setting is None:
         posix._exit(0)  # what the preloaded modules mean to do at the end is for the hosts to do
-    _be_a_host(seat, concurrency)
+    _be_a_host(seat, setting.partition(" ")[0])
     _end()
 
 
@@ -98,15 +102,18 @@ def _renew_stream(descriptor: int, name: str) -> None:
     posix.close(writing)
 
 
-def _wait_for_fork(seat: _core.ZygoteSeat, reason: str | None) -> str | None:
-    """Fork hosts. Returns in each of them, with its way to run calls; in the zygote at the end, with None."""
+def _wait_for_fork(seat: _core.ZygoteSeat, reason: str | None) -> bool | None:
+    """Fork hosts. Returns in each of them, with whether it is a spare; in the zygote at the end, with None."""
     handlers = _let_go_by_signals(seat)
     imported = set()
     while (setting := seat.wait()) is not None:
-        concurrency, _, place = setting.partition(" ")
+        place = setting.partition(" ")[2]
         if place and "cloudpickle" not in imported:
             imported.add("cloudpickle")
+            seat.dismiss()  # it lacks what follows
             _import_also("cloudpickle", place)
+        if setting and seat.employ():
+            continue
         reason = reason or _reason_against_fork()
         if reason is not None:
             seat.refuse(reason)
@@ -115,9 +122,10 @@ def _wait_for_fork(seat: _core.ZygoteSeat, reason: str | None) -> str | None:
         try:
             pid = posix.fork()
             if pid == 0:
+                seat.leave()
                 for number, handler in handlers.items():
                     _signal.signal(number, handler)
-                return concurrency
+                return not setting
             seat.adopt(pid)
         except OSError as error:
             seat.fail(f"it cannot be forked: {error}")
@@ -156,11 +164,21 @@ def _reason_against_fork() -> str | None:
     return f"threads run in it after its imports ({', '.join(threads)})" if threads else None
 
 
-def _be_a_host(seat: _core.ZygoteSeat, concurrency: str) -> None:
-    seat.become_host()
+def _become_ready(seat: _core.ZygoteSeat, is_spare: bool) -> str | None:
+    """Do in a fork what does not depend on who wants it. Gives what the owner says then; None if nobody wants it."""
     random = sys.modules.get("numpy.random")  # the standard one does so by itself
     if random is not None:
         random.seed()
+    if is_spare:
+        try:  # noqa: SIM105 - contextlib would be an import
+            _core.rehearse({"path": list(sys.path), "arguments": list(sys.argv)})
+        except Exception:  # noqa: BLE001, S110 - what it lacks, if it still does, is told when it is needed
+            pass
+    return seat.stand_by()
+
+
+def _be_a_host(seat: _core.ZygoteSeat, concurrency: str) -> None:
+    seat.become_host()
     _core.adopt_owner(int(concurrency) if concurrency.isdecimal() else concurrency)
     _host_main.serve()
 

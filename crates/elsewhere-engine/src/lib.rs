@@ -65,4 +65,4 @@ pub use serve::{
     connect, new_path, wait_served,
 };
 pub use taker::{Lane, Taker};
-pub use zygote::{Errand, ForkOrder, ZygoteSeat, other_threads, retire_zygotes, zygotes};
+pub use zygote::{Child, Errand, ForkOrder, HostOrder, StandBy, ZygoteSeat, other_threads, retire_zygotes, zygotes};

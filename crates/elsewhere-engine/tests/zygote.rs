@@ -31,7 +31,7 @@ fn zygote_main() {
     let mut seat = ZygoteSeat::adopt_stdin().unwrap();
     loop {
         match seat.wait().unwrap() {
-            Errand::Fork(order) if role == "fails" => order.fail(order.setting()),
+            Errand::Fork(order) if role == "fails" => order.fail(order.setting().unwrap()),
             Errand::Fork(order) if role == "lies" => {
                 // A process that does not exist.
                 assert!(seat.adopt(order, u32::MAX >> 1).is_err());

@@ -54,6 +54,7 @@ mod promise;
 mod proxy;
 mod read_ahead;
 mod reference;
+mod rehearsal;
 mod relays;
 mod returns;
 mod running;
@@ -104,6 +105,7 @@ mod _core {
         proxy::{_aiter, _operate_async, _operate_in_place, Proxy},
         read_ahead::ReadAhead,
         reference::Ref,
+        rehearsal::rehearse,
         relays::{_end_relays, _pass_on},
         returns::{_declare_returns, _return_mark, ReturnMark},
         running::_attend,

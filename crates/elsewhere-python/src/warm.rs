@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::os::fd::AsRawFd;
 use std::sync::{Mutex, PoisonError};
 
-use elsewhere_engine::{Errand, ForkOrder, HostCommand, HostProcess, Unforked};
+use elsewhere_engine::{Child, Errand, ForkOrder, HostCommand, HostProcess, Unforked};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -16,21 +16,35 @@ use crate::call::TICK;
 use crate::host::{self, Configuration, HostCore};
 use crate::{peer, service};
 
-/// The place of a zygote, which has its owner's orders as standard input.
+/// The place of a zygote, which has its owner's orders as standard input, and of its forks.
 #[pyclass(frozen, module = "elsewhere._core")]
 pub(crate) struct ZygoteSeat {
-    held: Mutex<(Option<elsewhere_engine::ZygoteSeat>, Option<ForkOrder>)>,
+    held: Mutex<Place>,
+}
+
+enum Place {
+    Zygote(elsewhere_engine::ZygoteSeat, Option<ForkOrder>),
+    Fork(Child),
+    Taken,
 }
 
 impl ZygoteSeat {
+    fn replace(&self, place: Place) -> Place {
+        std::mem::replace(&mut *self.held.lock().unwrap_or_else(PoisonError::into_inner), place)
+    }
+
     fn take(&self) -> PyResult<(elsewhere_engine::ZygoteSeat, Option<ForkOrder>)> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let seat = held.0.take().ok_or_else(|| PyRuntimeError::new_err("this seat is taken"))?;
-        Ok((seat, held.1.take()))
+        match self.replace(Place::Taken) {
+            Place::Zygote(seat, order) => Ok((seat, order)),
+            place => {
+                self.replace(place);
+                Err(PyRuntimeError::new_err("this seat is taken"))
+            }
+        }
     }
 
     fn put(&self, seat: elsewhere_engine::ZygoteSeat, order: Option<ForkOrder>) {
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = (Some(seat), order);
+        self.replace(Place::Zygote(seat, order));
     }
 
     fn take_with_order(&self) -> PyResult<(elsewhere_engine::ZygoteSeat, ForkOrder)> {
@@ -49,7 +63,7 @@ impl ZygoteSeat {
     #[new]
     fn new() -> PyResult<Self> {
         let seat = elsewhere_engine::ZygoteSeat::adopt_stdin()?;
-        Ok(Self { held: Mutex::new((Some(seat), None)) })
+        Ok(Self { held: Mutex::new(Place::Zygote(seat, None)) })
     }
 
     /// A pipe that is broken when the owner is gone.
@@ -68,14 +82,16 @@ impl ZygoteSeat {
         Ok(retired?)
     }
 
-    /// Wait until a host is wanted, and give what its owner says of it; None when the owner wants no more.
+    /// Wait until a fork is wanted, and give what the owner says of the host; None when the owner wants no more.
+    ///
+    /// The text is empty when the fork is to be a spare, which waits for what the owner will say.
     fn wait(&self, py: Python<'_>) -> PyResult<Option<String>> {
         loop {
             let (mut seat, _) = self.take()?;
             let errand = py.detach(|| seat.wait());
             match errand? {
                 Errand::Fork(order) => {
-                    let setting = order.setting().to_owned();
+                    let setting = order.setting().unwrap_or_default().to_owned();
                     self.put(seat, Some(order));
                     return Ok(Some(setting));
                 }
@@ -88,7 +104,24 @@ impl ZygoteSeat {
         }
     }
 
-    /// After the fork, in the zygote: tell the owner of the child `pid`, and later how it ended.
+    /// Instead of the fork: make the spare the host that is wanted, if there is one. Whether that is done.
+    fn employ(&self) -> PyResult<bool> {
+        let (mut seat, order) = self.take_with_order()?;
+        let left = seat.employ(order).err();
+        let is_done = left.is_none();
+        self.put(seat, left);
+        Ok(is_done)
+    }
+
+    /// End the spare, if there is one: what a host is to have has changed since.
+    fn dismiss(&self) -> PyResult<()> {
+        let (mut seat, order) = self.take()?;
+        seat.dismiss();
+        self.put(seat, order);
+        Ok(())
+    }
+
+    /// After the fork, in the zygote: tell the owner of the child `pid`, and later how it ended. A spare is kept.
     fn adopt(&self, pid: u32) -> PyResult<()> {
         let (mut seat, order) = self.take_with_order()?;
         let _ = seat.adopt(order, pid); // the owner was told
@@ -96,10 +129,47 @@ impl ZygoteSeat {
         Ok(())
     }
 
-    /// After the fork, in the child: take over the streams, directory and umask of the owner.
-    fn become_host(&self) -> PyResult<()> {
+    /// After the fork, in the child: let go of what is the zygote's.
+    fn leave(&self) -> PyResult<()> {
         let (seat, order) = self.take_with_order()?;
-        Ok(order.become_host(seat)?)
+        self.replace(Place::Fork(order.leave(seat)));
+        Ok(())
+    }
+
+    /// In the child: wait, in a spare, until it is wanted. Give what the owner says of the host; None if never.
+    fn stand_by(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        loop {
+            match self.replace(Place::Taken) {
+                Place::Fork(Child::Host(order)) => {
+                    let setting = order.setting().to_owned();
+                    self.replace(Place::Fork(Child::Host(order)));
+                    return Ok(Some(setting));
+                }
+                Place::Fork(Child::Spare(spare)) => match py.detach(|| spare.wait()) {
+                    Ok(None) => return Ok(None),
+                    Ok(Some(order)) => drop(self.replace(Place::Fork(Child::Host(order)))),
+                    Err(spare) => {
+                        self.replace(Place::Fork(Child::Spare(spare)));
+                        py.check_signals()?;
+                    }
+                },
+                place => {
+                    self.replace(place);
+                    return Err(PyRuntimeError::new_err("this is no fork"));
+                }
+            }
+        }
+    }
+
+    /// In the child: take over the streams, directory and umask of the owner.
+    fn become_host(&self) -> PyResult<()> {
+        match self.replace(Place::Taken) {
+            Place::Fork(Child::Host(order)) => Ok(order.become_host()?),
+            place => {
+                self.replace(place);
+                Err(PyRuntimeError::new_err("no host is wanted"))
+            }
+        }
     }
 
     /// Instead of the fork: tell the owner that this process cannot be forked, now and later.

@@ -7,6 +7,7 @@
 
 mod packet;
 mod seat;
+mod spare;
 mod surroundings;
 
 use std::collections::BTreeMap;
@@ -28,7 +29,8 @@ use crate::process::pidfd::{send_signal, watchable};
 use crate::watch::{self, Token};
 
 pub(crate) use packet::{Ends, No};
-pub use seat::{Errand, ForkOrder, ZygoteSeat, other_threads};
+pub use seat::{Child, Errand, ForkOrder, HostOrder, ZygoteSeat, other_threads};
+pub use spare::StandBy;
 pub(crate) use surroundings::Surroundings;
 
 /// Zygotes that are kept for more hosts. An older one ends with its last host.

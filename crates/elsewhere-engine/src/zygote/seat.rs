@@ -1,5 +1,6 @@
 //! Being a zygote: a process that is ready to be a host, and forks one whenever its owner wants one.
-//! Owns: the orders that come, the children and how they ended. Must not know: how a fork is made, what is ready in it.
+//! Owns: the orders that come, the children and how they ended, when there is a spare. Must not know: how a fork is made,
+//! what is ready in it.
 //!
 //! There is no thread here, and whoever sits here must have none: what another thread held at a fork stays held for ever in
 //! the child.
@@ -9,7 +10,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::event::epoll;
+use rustix::event::{Timespec, epoll};
 use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
@@ -18,13 +19,20 @@ use rustix::process::{
 };
 
 use super::packet::{self, Ends, Fork, No, Order};
+use super::spare::{Line, Spare, StandBy};
 use super::surroundings::{is_proc_ours, rights};
 use crate::error::Exit;
 use crate::process::pidfd::{send_signal, watchable};
 
 const OWNER: u64 = 0;
 const ORDERS: u64 = 1;
+const SPARE: u64 = u64::MAX;
 const EVENTS_AT_ONCE: usize = 16;
+/// How long nothing happens here before a spare is forked: the host that was just ordered is to have the cores first. With
+/// half of it starts one after the other took as long on two cores, with none or with five times as much half as long again.
+const REST: Timespec = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+/// So many hosts make another one likely: a program with a single one has no spare beside it.
+const SEVERAL: u32 = 2;
 
 /// The place of a zygote, between its owner and its children.
 #[derive(Debug)]
@@ -40,16 +48,28 @@ pub struct ZygoteSeat {
     epoll: OwnedFd,
     /// By the numbers that the owner gave them.
     children: BTreeMap<u64, OwnedFd>,
+    /// Hosts that came to be, as far as [`SEVERAL`].
+    hosts: u32,
+    spare: Option<Spare>,
+    /// Whether there is to be a spare. One that ends by itself is not replaced before the next host: it might do so again.
+    wants_spare: bool,
 }
 
-/// One host that is to be forked.
+/// One process that is to be forked.
 #[derive(Debug)]
-pub struct ForkOrder(Box<Fork>);
+pub struct ForkOrder(Wanted);
+
+#[derive(Debug)]
+enum Wanted {
+    Host(Box<Fork>),
+    Spare(Line),
+}
 
 /// Why [`ZygoteSeat::wait`] returned.
 #[derive(Debug)]
 pub enum Errand {
-    /// Fork, then call [`ZygoteSeat::adopt`] here and [`ForkOrder::become_host`] in the child, or [`ForkOrder::refuse`].
+    /// Fork, then call [`ZygoteSeat::adopt`] here and [`ForkOrder::leave`] in the child; or [`ForkOrder::refuse`]. What is
+    /// to be a host may be had without a fork: [`ZygoteSeat::employ`].
     Fork(ForkOrder),
     /// A signal came.
     Interrupted,
@@ -76,8 +96,18 @@ impl ZygoteSeat {
         if let Some(watched) = &watched {
             epoll::add(&epoll, watched, epoll::EventData::new_u64(OWNER), epoll::EventFlags::IN)?;
         }
-        let children = BTreeMap::new();
-        Ok(Self { orders: Some(orders), ends, owner, _watched: watched, rights, epoll, children })
+        Ok(Self {
+            orders: Some(orders),
+            ends,
+            owner,
+            _watched: watched,
+            rights,
+            epoll,
+            children: BTreeMap::new(),
+            hosts: 0,
+            spare: None,
+            wants_spare: false,
+        })
     }
 
     /// Takes no more orders; those that lie there are let go of, and go to another zygote. It is over with its last child.
@@ -85,6 +115,7 @@ impl ZygoteSeat {
     /// # Errors
     /// Those of the system.
     pub fn retire(&mut self) -> io::Result<()> {
+        self.dismiss();
         if let Some(orders) = self.orders.take() {
             epoll::delete(&self.epoll, &orders)?;
         }
@@ -107,16 +138,27 @@ impl ZygoteSeat {
             if self.orders.is_none() && self.children.is_empty() {
                 return Ok(Errand::Over);
             }
+            let wants_spare = self.wants_spare && self.spare.is_none() && self.orders.is_some();
             events.clear();
-            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), None) {
+            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), wants_spare.then_some(&REST)) {
                 Err(Errno::INTR) => return Ok(Errand::Interrupted),
                 result => result.map(drop)?,
             }
+            if events.is_empty() {
+                self.wants_spare = false;
+                // Without it hosts are forked when they are wanted.
+                let Ok(line) = Line::new() else { continue };
+                return Ok(Errand::Fork(ForkOrder(Wanted::Spare(line))));
+            }
             let told: Vec<u64> = events.iter().map(|event| event.data.u64()).collect();
             if told.contains(&OWNER) {
+                self.dismiss();
                 return Ok(Errand::Over);
             }
-            told.iter().filter(|id| **id != ORDERS).try_for_each(|id| self.reap(*id))?;
+            if told.contains(&SPARE) {
+                self.dismiss(); // it has ended
+            }
+            told.iter().try_for_each(|id| self.reap(*id))?;
             if told.contains(&ORDERS)
                 && let Some(order) = self.take_order()?
             {
@@ -128,7 +170,7 @@ impl ZygoteSeat {
     fn take_order(&mut self) -> io::Result<Option<ForkOrder>> {
         let Some(orders) = &self.orders else { return Ok(None) };
         match packet::receive_order(orders) {
-            Ok(Some(Order::Fork(fork))) => Ok(self.heed(ForkOrder(fork))),
+            Ok(Some(Order::Fork(fork))) => Ok(self.heed(ForkOrder(Wanted::Host(fork)))),
             Ok(None) | Err(Errno::CONNRESET) => self.retire().map(|()| None),
             Ok(Some(Order::Begin(_))) => Err(Errno::PROTO.into()),
             Err(Errno::INTR) => Ok(None),
@@ -162,15 +204,15 @@ impl ZygoteSeat {
         Ok(())
     }
 
-    /// After the fork, here: takes the child `pid` and tells the owner of it.
+    /// After the fork, here: takes the child `pid` and tells the owner of it, if it is a host.
     ///
     /// # Errors
     /// Those of the system; the child is gone and reaped then, and the owner told.
     pub fn adopt(&mut self, order: ForkOrder, pid: u32) -> io::Result<()> {
         let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::NotFound)?;
+        let id = order.host().map_or(SPARE, |fork| fork.id);
         let watched = watchable(pid).and_then(|pidfd| {
-            let data = epoll::EventData::new_u64(order.0.id);
-            epoll::add(&self.epoll, &pidfd, data, epoll::EventFlags::IN)?;
+            epoll::add(&self.epoll, &pidfd, epoll::EventData::new_u64(id), epoll::EventFlags::IN)?;
             Ok(pidfd)
         });
         let pidfd = match watched {
@@ -183,40 +225,119 @@ impl ZygoteSeat {
                 return Err(error);
             }
         };
-        if packet::send_forked(&order.0.answer, pid.as_raw_nonzero().get(), pidfd.as_fd()).is_err() {
+        match order.0 {
+            Wanted::Host(fork) => self.tell(&fork, pid, pidfd), // the ends are the child's alone then
+            Wanted::Spare(line) => self.spare = Some(line.into_spare(pid, pidfd)),
+        }
+        Ok(())
+    }
+
+    /// Tells the owner of the host that came to be.
+    fn tell(&mut self, fork: &Fork, pid: Pid, pidfd: OwnedFd) {
+        if packet::send_forked(&fork.answer, pid.as_raw_nonzero().get(), pidfd.as_fd()).is_err() {
             // Whoever wanted it has given up.
             send_signal(&pidfd, pid, Signal::KILL);
         }
-        self.children.insert(order.0.id, pidfd);
-        drop(order); // the ends are the child's alone now
+        self.children.insert(fork.id, pidfd);
+        self.hosts = self.hosts.saturating_add(1);
+        self.wants_spare = self.hosts >= SEVERAL;
+    }
+
+    /// Makes the spare the host that is wanted, and tells the owner of it. If there is none, the order comes back.
+    ///
+    /// # Errors
+    /// The order.
+    pub fn employ(&mut self, order: ForkOrder) -> Result<(), ForkOrder> {
+        let Wanted::Host(fork) = &order.0 else { return Err(order) };
+        let Some(spare) = self.spare.take() else { return Err(order) };
+        let data = epoll::EventData::new_u64(fork.id);
+        let watched = epoll::modify(&self.epoll, spare.pidfd(), data, epoll::EventFlags::IN);
+        if watched.and_then(|()| spare.order(fork)).is_err() {
+            self.spare = Some(spare);
+            self.dismiss();
+            return Err(order);
+        }
+        let (pid, pidfd) = spare.into_child();
+        self.tell(fork, pid, pidfd);
         Ok(())
+    }
+
+    /// Ends the spare, if there is one, and returns when it is gone: what a host is to have has changed since it was forked.
+    pub fn dismiss(&mut self) {
+        if let Some(spare) = self.spare.take() {
+            let _ = epoll::delete(&self.epoll, spare.pidfd());
+            spare.end();
+        }
     }
 }
 
 impl ForkOrder {
+    fn host(&self) -> Option<&Fork> {
+        match &self.0 {
+            Wanted::Host(fork) => Some(fork),
+            Wanted::Spare(_) => None,
+        }
+    }
+
+    /// What the owner said for the program. None for a spare: its owner has not said anything yet.
+    #[must_use]
+    pub fn setting(&self) -> Option<&str> {
+        self.host().map(|fork| fork.setting.as_str())
+    }
+
+    /// Tells the owner that this process cannot be forked, and why: it starts this host and those to come in another way.
+    pub fn refuse(&self, text: &str) {
+        self.send_no(No::Ever, text);
+    }
+
+    /// Tells the owner that this fork did not come to be, and why. The next one may.
+    pub fn fail(&self, text: &str) {
+        self.send_no(No::ThisTime, text);
+    }
+
+    fn send_no(&self, no: No, text: &str) {
+        if let Some(fork) = self.host() {
+            let _ = packet::send_no(&fork.answer, no, text);
+        }
+    }
+
+    /// After the fork, in the child: lets go of what is the zygote's. Gives what the child is.
+    #[must_use]
+    pub fn leave(self, seat: ZygoteSeat) -> Child {
+        drop(seat);
+        match self.0 {
+            Wanted::Host(fork) => Child::Host(HostOrder(fork)),
+            Wanted::Spare(line) => Child::Spare(line.stand_by()),
+        }
+    }
+}
+
+/// What a fork of a zygote is.
+#[derive(Debug)]
+pub enum Child {
+    /// A host that is wanted.
+    Host(HostOrder),
+    /// The next host.
+    Spare(StandBy),
+}
+
+/// What a child is to have of its owner.
+#[derive(Debug)]
+pub struct HostOrder(pub(super) Box<Fork>);
+
+impl HostOrder {
     /// What the owner said for the program.
     #[must_use]
     pub fn setting(&self) -> &str {
         &self.0.setting
     }
 
-    /// Tells the owner that this process cannot be forked, and why: it starts this host and those to come in another way.
-    pub fn refuse(&self, text: &str) {
-        let _ = packet::send_no(&self.0.answer, No::Ever, text);
-    }
-
-    /// Tells the owner that this fork did not come to be, and why. The next one may.
-    pub fn fail(&self, text: &str) {
-        let _ = packet::send_no(&self.0.answer, No::ThisTime, text);
-    }
-
-    /// After the fork, in the child: it gets its owner's streams, directory and umask, and lets go of what is the zygote's.
-    /// The socket is its stdin, where [`adopt_stdin`](crate::adopt_stdin) finds it.
+    /// Takes the owner's streams, directory and umask. The socket is its stdin, where
+    /// [`adopt_stdin`](crate::adopt_stdin) finds it.
     ///
     /// # Errors
     /// Those of the system.
-    pub fn become_host(self, seat: ZygoteSeat) -> io::Result<()> {
-        drop(seat);
+    pub fn become_host(self) -> io::Result<()> {
         let Ends { socket, directory, stdout, stderr } = self.0.ends;
         rustix::stdio::dup2_stdin(&socket)?;
         rustix::stdio::dup2_stdout(&stdout)?;
