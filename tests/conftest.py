@@ -220,7 +220,7 @@ def children() -> set[int]:
 def children_of(process: int | str, *, spares: bool = False) -> set[int]:
     """The process ids of the children of any process; of a zygote its hosts, or with `spares` what is none yet."""
     found: set[int] = set()
-    with contextlib.suppress(FileNotFoundError):  # it ended meanwhile
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended meanwhile
         for task in os.listdir(f"/proc/{process}/task"):
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 found.update(int(pid) for pid in Path(f"/proc/{process}/task/{task}/children").read_text().split())

@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import PurePath
 
 import pytest
 
@@ -223,6 +224,20 @@ def test_host_has_the_surroundings_of_its_start(tmp_path, monkeypatch):
                 assert host.run(os.umask, 0) == 0o027
         finally:
             os.umask(before)
+
+
+@pytest.mark.parametrize(
+    "entries", [["/of/here"], [f"/of/here/{'x' * 100}/{n}" for n in range(500)], [PurePath("/of/here")]]
+)
+def test_import_path_reaches_a_host_whatever_it_is(monkeypatch, entries):
+    monkeypatch.setattr(sys, "path", [*entries, *sys.path])
+    with zygote() as first, zygote() as host:
+        assert host.run(os.getppid) == first.run(os.getppid) != os.getpid()
+        assert host.run(look_at_path) == sys.path
+
+
+def look_at_path() -> list[object]:
+    return list(sys.path)
 
 
 def test_environment_is_that_of_the_start_although_the_zygote_was_replaced(monkeypatch):

@@ -467,10 +467,10 @@ class ZygoteSeat:
     def retire(self) -> None:
         """Take no more orders. It is over when the last child has ended."""
 
-    def wait(self) -> str | None:
+    def wait(self) -> bytes | None:
         """Wait until a fork is wanted, and give what the owner says of the host; None when the owner wants no more.
 
-        The text is empty when the fork is to be a spare, which waits for what the owner will say.
+        It is empty when the fork is to be a spare, which waits for what the owner will say.
         """
 
     def employ(self) -> bool:
@@ -485,7 +485,7 @@ class ZygoteSeat:
     def leave(self) -> None:
         """After the fork, in the child: let go of what is the zygote's."""
 
-    def stand_by(self) -> str | None:
+    def stand_by(self) -> bytes | None:
         """In the child: wait, in a spare, until it is wanted. Give what the owner says of the host; None if never."""
 
     def become_host(self) -> None:
@@ -504,7 +504,7 @@ def start_warm_host(
     arguments: list[str],
     environment: dict[str, str] | None,
     key: str,
-    setting: str,
+    setting: bytes,
     directory: str | None,
     name: str | None,
     configuration: dict[str, Any],

@@ -9,6 +9,8 @@ everything; so with `preload` the environment, the import path and the directory
 
 from __future__ import annotations
 
+import contextlib
+import marshal
 import os
 import sys
 
@@ -35,6 +37,15 @@ IS_NO_TEXT = "the environment or a path has bytes that are no text, which a prog
 
 BASES = 64
 """Environments that are remembered."""
+
+SETTING_LEN_MAX = 16000
+"""Bytes that a zygote is told with an order; its packets are a little longer."""
+
+CANNOT_FAIL = ("path", "prefix", "exec_prefix")
+"""What a host is configured with by the order. It is asked for whatever else there is, and tells an error then."""
+
+NOT_WORTH_TELLING: tuple[Any, ...] = (None, [], {}, "inherit", "discard")
+"""Values of a configuration by which a host does nothing. Most have no others, and are not asked for anything then."""
 
 PLACE_LEN_MAX = 1024
 """Characters of a directory that a zygote is told with an order."""
@@ -87,14 +98,27 @@ def start(
             arguments=arguments,
             environment=base,
             key=name_of_base,
-            setting=f"{concurrency} {_place_of_cloudpickle()}",
+            setting=_setting(concurrency, told),
             directory=directory,
             name=name,
-            configuration=told,
+            configuration={key: value for key, value in told.items() if value not in NOT_WORTH_TELLING},
             **options,
         )
     except UnicodeEncodeError:
         return IS_NO_TEXT
+
+
+def _setting(concurrency: str | int, told: dict[str, Any]) -> bytes:
+    """What a zygote is told with the order; of `told`, what goes that way is taken out."""
+    setting: dict[str, Any] = {"concurrency": concurrency, "place": _place_of_cloudpickle()}
+    at_once = {key: told[key] for key in CANNOT_FAIL if key in told}
+    with contextlib.suppress(ValueError):  # entries of sys.path may be of any class, and then go by a call
+        whole = marshal.dumps({**setting, "configuration": at_once})
+        if len(whole) <= SETTING_LEN_MAX:
+            for key in at_once:
+                del told[key]
+            return whole
+    return marshal.dumps({**setting, "configuration": {}})
 
 
 def _place_of_cloudpickle() -> str:

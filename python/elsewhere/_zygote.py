@@ -16,6 +16,7 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found] # `signal` would cost 4 ms of imports
 import atexit
 import gc
+import marshal
 import posix  # built in; `os` would be an import
 import sys
 
@@ -46,7 +47,7 @@ def main(settings: dict[str, Any]) -> None:
     setting = _become_ready(seat, kind) if kind is not None else None
     if setting is None:
         posix._exit(0)  # what the preloaded modules mean to do at the end is for the hosts to do
-    _be_a_host(seat, setting.partition(" ")[0])
+    _be_a_host(seat, setting)
     _end()
 
 
@@ -107,7 +108,7 @@ def _wait_for_fork(seat: _core.ZygoteSeat, reason: str | None) -> bool | None:
     handlers = _let_go_by_signals(seat)
     imported = set()
     while (setting := seat.wait()) is not None:
-        place = setting.partition(" ")[2]
+        place = _read(setting)["place"] if setting else None
         if place and "cloudpickle" not in imported:
             imported.add("cloudpickle")
             seat.dismiss()  # it lacks what follows
@@ -164,7 +165,7 @@ def _reason_against_fork() -> str | None:
     return f"threads run in it after its imports ({', '.join(threads)})" if threads else None
 
 
-def _become_ready(seat: _core.ZygoteSeat, is_spare: bool) -> str | None:
+def _become_ready(seat: _core.ZygoteSeat, is_spare: bool) -> bytes | None:
     """Do in a fork what does not depend on who wants it. Gives what the owner says then; None if nobody wants it."""
     random = sys.modules.get("numpy.random")  # the standard one does so by itself
     if random is not None:
@@ -177,9 +178,15 @@ def _become_ready(seat: _core.ZygoteSeat, is_spare: bool) -> str | None:
     return seat.stand_by()
 
 
-def _be_a_host(seat: _core.ZygoteSeat, concurrency: str) -> None:
+def _read(setting: bytes) -> dict[str, Any]:
+    return marshal.loads(setting)  # type: ignore[no-any-return] # noqa: S302 - it comes from the owner, by its own socket
+
+
+def _be_a_host(seat: _core.ZygoteSeat, setting: bytes) -> None:
+    told = _read(setting)
     seat.become_host()
-    _core.adopt_owner(int(concurrency) if concurrency.isdecimal() else concurrency)
+    _core.adopt_owner(told["concurrency"])
+    _host_main.BOOTSTRAP.configure(told["configuration"])  # by now the owner wakes up
     _host_main.serve()
 
 

@@ -31,7 +31,9 @@ fn zygote_main() {
     let mut seat = ZygoteSeat::adopt_stdin().unwrap();
     loop {
         match seat.wait().unwrap() {
-            Errand::Fork(order) if role == "fails" => order.fail(order.setting().unwrap()),
+            Errand::Fork(order) if role == "fails" => {
+                order.fail(std::str::from_utf8(order.setting().unwrap()).unwrap());
+            }
             Errand::Fork(order) if role == "lies" => {
                 // A process that does not exist.
                 assert!(seat.adopt(order, u32::MAX >> 1).is_err());
@@ -55,7 +57,7 @@ fn start(role: &str, timeout: Duration) -> Result<HostProcess, Unforked> {
     command.environment = vec![(ROLE.into(), Some(role.into()))];
     command.output = Stdio::Null;
     command.start_timeout = timeout;
-    let mut start = command.launch_warm(role, "setting", Inbox::new(), config())?;
+    let mut start = command.launch_warm(role, b"setting", Inbox::new(), config())?;
     loop {
         if let Some(process) = start.wait(Duration::from_millis(50))? {
             return Ok(process);
@@ -124,7 +126,7 @@ fn zygote_that_hangs_is_late_and_gone() {
 fn program_that_is_none_is_left_to_an_exec_to_tell() {
     let _watchdog = Watchdog::new("program_that_is_none_is_left_to_an_exec_to_tell");
 
-    let launched = HostCommand::new("/nowhere/program").launch_warm("none", "", Inbox::new(), config());
+    let launched = HostCommand::new("/nowhere/program").launch_warm("none", b"", Inbox::new(), config());
 
     assert!(matches!(launched, Err(Unforked::Refused { is_news: true, .. })));
     retire_zygotes();

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use elsewhere_engine::{Child, Errand, ForkOrder, HostCommand, HostProcess, Unforked};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyBytes, PyDict};
 
 use crate::call::TICK;
 use crate::host::{self, Configuration, HostCore};
@@ -84,14 +84,14 @@ impl ZygoteSeat {
 
     /// Wait until a fork is wanted, and give what the owner says of the host; None when the owner wants no more.
     ///
-    /// The text is empty when the fork is to be a spare, which waits for what the owner will say.
-    fn wait(&self, py: Python<'_>) -> PyResult<Option<String>> {
+    /// It is empty when the fork is to be a spare, which waits for what the owner will say.
+    fn wait<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
         loop {
             let (mut seat, _) = self.take()?;
             let errand = py.detach(|| seat.wait());
             match errand? {
                 Errand::Fork(order) => {
-                    let setting = order.setting().unwrap_or_default().to_owned();
+                    let setting = PyBytes::new(py, order.setting().unwrap_or_default());
                     self.put(seat, Some(order));
                     return Ok(Some(setting));
                 }
@@ -137,11 +137,11 @@ impl ZygoteSeat {
     }
 
     /// In the child: wait, in a spare, until it is wanted. Give what the owner says of the host; None if never.
-    fn stand_by(&self, py: Python<'_>) -> PyResult<Option<String>> {
+    fn stand_by<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
         loop {
             match self.replace(Place::Taken) {
                 Place::Fork(Child::Host(order)) => {
-                    let setting = order.setting().to_owned();
+                    let setting = PyBytes::new(py, order.setting());
                     self.replace(Place::Fork(Child::Host(order)));
                     return Ok(Some(setting));
                 }
@@ -206,7 +206,7 @@ pub(crate) fn start_warm_host<'py>(
     arguments: Vec<String>,
     environment: Option<BTreeMap<String, String>>,
     key: &str,
-    setting: &str,
+    setting: &[u8],
     directory: Option<String>,
     name: Option<&str>,
     configuration: &Bound<'py, PyDict>,
@@ -241,7 +241,7 @@ enum NotForked {
 }
 
 /// Asks for a host and waits for its process, seeing to signals meanwhile.
-fn launch(py: Python<'_>, command: HostCommand, key: &str, setting: &str) -> Result<HostProcess, NotForked> {
+fn launch(py: Python<'_>, command: HostCommand, key: &str, setting: &[u8]) -> Result<HostProcess, NotForked> {
     let (here, inbox) = (host::here(py), service::process_inbox());
     let asked = py.detach(|| command.launch_warm(key, setting, inbox, here));
     let mut start = asked.map_err(NotForked::Unforked)?;

@@ -32,7 +32,7 @@ const MAKE_ROOM: Duration = Duration::from_millis(100);
 pub struct WarmStart {
     command: HostCommand,
     key: String,
-    setting: String,
+    setting: Vec<u8>,
     umask: u32,
     inbox: Arc<Inbox>,
     config: Config,
@@ -86,14 +86,14 @@ pub enum Unforked {
 impl HostCommand {
     /// Asks for a host that is forked by a zygote: a process of this program, arguments and environment, which sits in a
     /// [`ZygoteSeat`](crate::ZygoteSeat). It is started if there is none of this `key` that was started in the same
-    /// surroundings. `setting` is what the program is told for this host. Follow with [`WarmStart::wait`].
+    /// surroundings. `setting` is what the program is told for this host, at most 16,000 bytes. Follow with [`WarmStart::wait`].
     ///
     /// # Errors
     /// [`Unforked`]; nothing is left behind.
     pub fn launch_warm(
         self,
         key: &str,
-        setting: &str,
+        setting: &[u8],
         inbox: Arc<Inbox>,
         config: Config,
     ) -> Result<WarmStart, Unforked> {
@@ -153,7 +153,7 @@ impl HostCommand {
 fn ask(
     command: &HostCommand,
     key: &str,
-    setting: &str,
+    setting: &[u8],
     umask: u32,
     streams: &Streams,
 ) -> io::Result<Result<Asked, String>> {

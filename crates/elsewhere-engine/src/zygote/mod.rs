@@ -198,7 +198,7 @@ impl Zygote {
     }
 
     /// Asks for a host. Gives where the answer comes.
-    pub(crate) fn order(&self, id: u64, umask: u32, setting: &str, ends: &Ends) -> io::Result<Answering> {
+    pub(crate) fn order(&self, id: u64, umask: u32, setting: &[u8], ends: &Ends) -> io::Result<Answering> {
         let (ours, theirs) = packet::pair()?;
         let line = lock(&self.line);
         let orders = line.orders.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;

@@ -12,8 +12,8 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use crate::error::Exit;
 use crate::socket::{receive_with, send_with};
 
-/// The longest packet.
-const LEN_MAX: usize = 4096;
+/// The longest packet, in bytes.
+const LEN_MAX: usize = 1 << 14;
 /// How many bytes tell the end of one host: its number, its exit code, its signal.
 pub(super) const END_LEN: usize = 16;
 /// What stands for a code or signal that there is not.
@@ -44,7 +44,7 @@ pub(super) struct Fork {
     pub(super) id: u64,
     pub(super) umask: u32,
     /// What the program knows what to do with.
-    pub(super) setting: String,
+    pub(super) setting: Vec<u8>,
     /// Where the answer goes.
     pub(super) answer: OwnedFd,
     pub(super) ends: Ends,
@@ -83,14 +83,14 @@ pub(super) fn send_begin(socket: impl AsFd, ends: BorrowedFd<'_>) -> Result<()> 
 
 pub(super) fn send_fork(
     socket: impl AsFd,
-    (id, umask, setting): (u64, u32, &str),
+    (id, umask, setting): (u64, u32, &[u8]),
     answer: &OwnedFd,
     ends: &Ends,
 ) -> Result<()> {
     let mut bytes = vec![FORK];
     bytes.extend(id.to_ne_bytes());
     bytes.extend(umask.to_ne_bytes());
-    bytes.extend(setting.as_bytes());
+    bytes.extend(setting);
     let fds = [answer, &ends.socket, &ends.directory, &ends.stdout, &ends.stderr].map(AsFd::as_fd);
     send_with(socket, &bytes, &fds)
 }
@@ -126,7 +126,7 @@ fn read_order(bytes: &[u8], fds: Vec<OwnedFd>) -> Option<Order> {
     Some(Order::Fork(Box::new(Fork {
         id: u64::from_ne_bytes(*id),
         umask: u32::from_ne_bytes(*umask),
-        setting: String::from_utf8(setting.to_vec()).ok()?,
+        setting: setting.to_vec(),
         answer: next()?,
         ends: Ends { socket: next()?, directory: next()?, stdout: next()?, stderr: next()? },
     })))
@@ -190,10 +190,10 @@ mod tests {
         let (here, there) = pair().unwrap();
         let ends = Ends { socket: null(), directory: null(), stdout: null(), stderr: null() };
 
-        send_fork(&here, (7, 0o022, "serial"), &null(), &ends).unwrap();
+        send_fork(&here, (7, 0o022, b"serial"), &null(), &ends).unwrap();
 
         let Some(Order::Fork(fork)) = receive_order(&there).unwrap() else { panic!("no order") };
-        assert_eq!((fork.id, fork.umask, fork.setting.as_str()), (7, 0o022, "serial"));
+        assert_eq!((fork.id, fork.umask, fork.setting.as_slice()), (7, 0o022, &b"serial"[..]));
         drop(here);
         assert!(receive_order(&there).unwrap().is_none());
     }

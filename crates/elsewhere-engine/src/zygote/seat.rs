@@ -281,8 +281,8 @@ impl ForkOrder {
 
     /// What the owner said for the program. None for a spare: its owner has not said anything yet.
     #[must_use]
-    pub fn setting(&self) -> Option<&str> {
-        self.host().map(|fork| fork.setting.as_str())
+    pub fn setting(&self) -> Option<&[u8]> {
+        self.host().map(|fork| fork.setting.as_slice())
     }
 
     /// Tells the owner that this process cannot be forked, and why: it starts this host and those to come in another way.
@@ -328,7 +328,7 @@ pub struct HostOrder(pub(super) Box<Fork>);
 impl HostOrder {
     /// What the owner said for the program.
     #[must_use]
-    pub fn setting(&self) -> &str {
+    pub fn setting(&self) -> &[u8] {
         &self.0.setting
     }
 

@@ -138,10 +138,10 @@ mod tests {
         assert_eq!(name().unwrap().as_c_str(), NAME);
         let ends = Ends { socket: null(), directory: null(), stdout: null(), stderr: null() };
 
-        packet::send_fork(&line, (7, 0o022, "serial"), &null(), &ends).unwrap();
+        packet::send_fork(&line, (7, 0o022, b"serial"), &null(), &ends).unwrap();
 
         let order = spare.wait().unwrap().unwrap();
-        assert_eq!(order.setting(), "serial");
+        assert_eq!(order.setting(), b"serial");
         assert_eq!(name().unwrap(), before);
     }
 
