@@ -68,7 +68,9 @@ def reducers_of(is_argument: bool, is_sharing: bool) -> dict[type, Callable[[Any
     if is_argument:
         reducers[types.MethodType] = _reduce_method
         reducers.update(dict.fromkeys(GENERATORS, _core._offer))
-    return {**reducers, **_shared.reducers()} if is_sharing else reducers
+    if is_sharing:
+        reducers.update(_shared.reducers())
+    return reducers
 
 
 def dumps_argument(
@@ -85,10 +87,12 @@ def dumps_argument(
     file = io.BytesIO()
     if protocol < 5:
         buffer_callback = None
-    pickler = pickle.Pickler(file, protocol, buffer_callback=buffer_callback)
-    if inherited is not None:
+    pickler: Any  # one, and of the class without a call for each object where nothing was inherited
+    if inherited:
         pickler = _Inheriting(file, protocol, buffer_callback=buffer_callback)
         pickler.inherited = inherited
+    else:
+        pickler = pickle.Pickler(file, protocol, buffer_callback=buffer_callback)
     reducers = reducers_of(True, protocol >= 5 and _core._is_passing_memory())
     if protocol < 5:
         reducers[memoryview] = _reduce_view_whole
