@@ -224,11 +224,13 @@ def children_of(process: int | str, *, spares: bool = False) -> set[int]:
         for task in os.listdir(f"/proc/{process}/task"):
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 found.update(int(pid) for pid in Path(f"/proc/{process}/task/{task}/children").read_text().split())
-    return {pid for pid in found if is_spare(pid) == spares}
+    # A zygote has that name, too, at the moment in which it forks one.
+    zygotes = {pid for pid, _ in elsewhere._core._zygotes()}
+    return {pid for pid in found if (pid not in zygotes and is_called_spare(pid)) == spares}
 
 
-def is_spare(process: int) -> bool:
-    """Whether a process is one that a zygote has forked before a host is wanted."""
+def is_called_spare(process: int) -> bool:
+    """Whether a process has the name of those that a zygote has forked before a host is wanted."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended meanwhile
         return Path(f"/proc/{process}/comm").read_text() == "elsewhere-spare\n"
     return False

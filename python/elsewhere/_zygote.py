@@ -43,8 +43,8 @@ def main(settings: dict[str, Any]) -> None:
     seat = _core.ZygoteSeat()
     reason = _preload(seat.fileno(), settings) if settings else None
     _settle()
-    kind = _wait_for_fork(seat, reason)
-    setting = _become_ready(seat, kind) if kind is not None else None
+    is_spare = _wait_for_fork(seat, reason)
+    setting = None if is_spare is None else _become_ready(seat, is_spare)
     if setting is None:
         posix._exit(0)  # what the preloaded modules mean to do at the end is for the hosts to do
     _be_a_host(seat, setting)
