@@ -123,7 +123,10 @@ STATES = {
             there.set()
             while True:
                 time.sleep(0.001)
-        elsewhere.submit(worker.echo, 1).add_done_callback(poll)
+        added = threading.Event()
+        future = elsewhere.submit(worker.call, elsewhere.ref(added.wait))
+        future.add_done_callback(poll)
+        added.set()
         there.wait()
         """,
     "the service thread polls in an on_death callback": """
