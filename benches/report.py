@@ -71,7 +71,10 @@ def blocks_of(standard: Results, peers: Results) -> dict[str, str]:
         "peers-who": pages.who(peers, beyond=standard),
         "peers-faster": pages.faster(compared(peers.rows), beyond=set(standard.notes)),
         "summary": pages.summary(compared(standard.rows)),
-        "serving": pages.figures([row for row in standard.rows if row.workload == "serving"]),
+        **{
+            name: pages.figures([row for row in standard.rows if row.workload == name])
+            for name in ("serving", "beside")
+        },
     }
 
 

@@ -25,6 +25,7 @@ from measure import EFFORTS, FULL, Effort
 from peers.everyone import installed
 from workloads import (
     bare_host,
+    beside,
     descriptors,
     import_time,
     many_hosts,
@@ -68,6 +69,7 @@ WORKLOADS: dict[str, Callable[[Effort, Sequence[type[Contender]]], Iterator[Row]
     "special": special_methods.measure,
     "bare": bare_host.measure,
     "serving": serving.measure,
+    "beside": beside.measure,
     "no trip": without_a_trip.measure,
     "import": import_time.measure,
     "fds": descriptors.measure,

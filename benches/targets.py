@@ -90,6 +90,24 @@ class Target:
         return data
 
 
+class Standing(Target):
+    """Has a call that only an interrupt ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.interrupts = 0
+
+    def stand(self) -> None:
+        """Stand still."""
+        import time  # noqa: PLC0415 - only this method needs it
+
+        try:
+            while True:
+                time.sleep(0.001)
+        finally:
+            self.interrupts += 1
+
+
 class Number:
     """Something to compute with, whose special methods are written in Python."""
 

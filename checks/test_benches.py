@@ -32,6 +32,7 @@ SOME = results.Results({**results.machine(4.0), "cores": 2}, "full", {"Pipe": "b
 OTHERS = {
     "bare",
     "serving",
+    "beside",
     "W2",
     "W4",
     "W5",

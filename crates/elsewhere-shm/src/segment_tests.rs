@@ -167,7 +167,7 @@ fn what_is_no_memory_is_refused() {
 }
 
 /// KiB of the segment that are in the page table.
-fn resident(segment: &Segment) -> String {
+pub(crate) fn resident(segment: &Segment) -> String {
     let smaps = fs::read_to_string("/proc/self/smaps").unwrap();
     let begin = format!("\n{:x}-", segment.start().as_ptr().addr());
     let mapping = smaps.split(&begin).nth(1).unwrap();
@@ -196,6 +196,17 @@ fn pages_that_were_written_before_are_mapped_when_they_are_wanted() {
     older.touch();
     assert_eq!(resident(&older), "64");
     assert_eq!(bytes_at(&segment, 0, segment.bytes()), [7; 16 * 4096]);
+}
+
+#[test]
+fn pages_are_mapped_lazily_with_those_around_them() {
+    let (_ours, fd) = Segment::create(16 * 4096, Sharing::WithForks).unwrap();
+    let opened = Segment::open_lazily(&fd, 16 * 4096, Sharing::WithForks).unwrap();
+    let before = resident(&opened);
+
+    opened.touch();
+
+    assert_eq!((before.as_str(), resident(&opened).as_str()), ("0", "64"));
 }
 
 #[test]

@@ -90,7 +90,7 @@ impl Borrower {
         if slot as usize >= SLOTS {
             return Err(Violation::UnknownBuffer { slot }.into());
         }
-        let segment = match fd.map(|fd| Segment::open(fd, bytes, Sharing::WithForks)) {
+        let segment = match fd.map(|fd| Segment::open_lazily(fd, bytes, Sharing::WithForks)) {
             None | Some(Err(SegmentError::System { .. })) => None,
             Some(opened) => Some(Arc::new(opened?)),
         };

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::segment::tests::resident;
 use crate::sync::Ordering;
 
 const BYTES: usize = 64 * 1024;
@@ -67,6 +68,16 @@ fn content_arrives() {
     let mut part = [0; 3];
     assert!(borrowed.read(BYTES - 3, &mut part) && part == content[BYTES - 3..]);
     assert!(!borrowed.read(BYTES - 2, &mut part) && !borrowed.read(usize::MAX, &mut part));
+}
+
+#[test]
+fn buffer_is_mapped_without_a_look_at_its_pages() {
+    let mut ends = Ends::new();
+
+    let borrowed = ends.pass(&vec![7; 64 * BYTES]);
+
+    assert_eq!(resident(&borrowed.segment()), "0"); // it takes as long for a gigabyte
+    assert_eq!(borrowed.to_vec(), vec![7; 64 * BYTES]);
 }
 
 #[test]

@@ -1,0 +1,128 @@
+"""What goes on while something large or something stuck is there: calls and cancels beside it, calls to another host.
+
+Owns: these workloads and their aims. Must not know: the other workloads, the report.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import elsewhere
+from contenders.ours import Ours
+from measure import calls
+from placement import available, placed
+from rows import OURS, Aim, Of, Point, Row, medians_and_tails
+from targets import Standing
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Sequence
+
+    from contenders.contender import Contender
+    from measure import Calls, Effort
+    from targets import Target
+
+ROUNDS = 5
+"""Each with a host of its own, whose first large argument finds no memory that was used before."""
+LATE = 100
+"""Milliseconds within which a call is answered and a cancel is seen, whatever else is on the way."""
+FULL = 1 << 20
+"""Bytes of each argument that a stopped host is sent until there is no more room."""
+QUIET = 0.05
+"""Seconds without another argument sent after which there is none."""
+
+
+def measure(effort: Effort, _kinds: Sequence[type[Contender]]) -> Iterator[Row]:
+    """Beside a large argument of the same connection, then beside a host that was stopped."""
+    yield from beside_large_argument(2 * max(effort.sizes), min(effort.rounds, ROUNDS))
+    yield beside_stopped_host(effort)
+
+
+def beside_large_argument(nbytes: int, rounds: int) -> Iterator[Row]:
+    """Small calls, and cancels until what they interrupt was told, while an argument is on the way and read."""
+    array = np.ones(nbytes, np.uint8)
+    taken = [round_beside(array) for _ in range(rounds)]
+    point, bound = Point("bytes", nbytes), (Aim(LATE, of=Of.TAIL),)
+    for what, of in (("call beside an argument", 0), ("cancel beside an argument, until it interrupts", 1)):
+        sorted_times = [sorted(times[of]) for times in taken]
+        medians = {OURS: [times[len(times) // 2] for times in sorted_times]}
+        tails = {OURS: [times[len(times) * 99 // 100] for times in sorted_times]}
+        yield Row("beside", what, "ms", medians, tails=tails, point=point, aims=bound)
+        longest = {OURS: [times[-1] for times in sorted_times]}
+        yield Row("beside", f"the longest {what}", "ms", longest, point=point, aims=(Aim(LATE),))
+
+
+def round_beside(array: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> tuple[list[float], list[float]]:
+    """Milliseconds of each call and each cancel beside the first and the second argument of a new host."""
+    answered: list[float] = []
+    seen: list[float] = []
+    with elsewhere.Host(concurrency=3) as host:
+        standing = host.spawn(Standing)
+        standing.take(array[:1])  # numpy is imported there
+        for _ in range(2):
+            large = threading.Thread(target=standing.take, args=(array,))
+            large.start()
+            while True:
+                future = elsewhere.submit(standing.stand)
+                began = time.perf_counter()
+                standing.add(1)
+                answered.append((time.perf_counter() - began) * 1e3)
+                began = time.perf_counter()
+                future.cancel(interrupt=True)
+                while elsewhere.get(standing.interrupts) <= len(seen):
+                    pass
+                seen.append((time.perf_counter() - began) * 1e3)
+                if not large.is_alive():
+                    break
+            large.join()
+    return answered, seen
+
+
+def beside_stopped_host(effort: Effort) -> Row:
+    """Calls to one host, in the same rounds with and without another that is stopped and can be sent nothing more."""
+    placement, name = available()[-1], f"{OURS}, none stopped"
+    with Ours() as one, Ours() as other:
+        one.take(np.ones(1, np.uint8))()
+        taken: dict[str, list[Calls]] = {OURS: [], name: []}
+        with placed(placement, [*one.pids, *other.pids]):
+            sample = calls(one.call(), effort)
+            for _ in range(effort.rounds):
+                taken[name].append(sample())
+                with stopped(other.pids[0], other.target):
+                    taken[OURS].append(sample())
+    figures, tails = medians_and_tails(taken)
+    aims = (Aim(2, name, of=Of.TAIL),)
+    return Row("beside", "call beside a stopped host", "µs", figures, placement, tails, aims=aims)
+
+
+@contextmanager
+def stopped(pid: int, target: Target) -> Generator[None]:
+    """Stop a host, and send it arguments until the sender waits; after the block it goes on and takes them."""
+    array, is_over, sent = np.ones(FULL, np.uint8), threading.Event(), 0
+
+    def send() -> None:
+        nonlocal sent
+        while not is_over.is_set():
+            elsewhere.post(target.take, array)
+            sent += 1
+
+    os.kill(pid, signal.SIGSTOP)
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        before = -1
+        while before != sent:
+            before = sent
+            time.sleep(QUIET)
+        yield
+    finally:
+        is_over.set()
+        os.kill(pid, signal.SIGCONT)
+        sender.join()
+        target.add(1)  # behind all of them
