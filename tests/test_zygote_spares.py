@@ -10,13 +10,15 @@ import signal
 import sys
 import threading
 import time
+import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import elsewhere
 from conftest import PATIENCE, children_of, open_descriptors, retire_zygotes
+from elsewhere import _zygote
 from programs import finish, has_ended, numbers, run, start
 
 if TYPE_CHECKING:
@@ -372,3 +374,66 @@ def test_threads_that_start_hosts_at_once_have_one_each(parent):
 
     assert len(set(pids)) == 6
     assert spare in pids
+
+
+def imported_there(host: elsewhere.Host, name: str) -> int:
+    """The value that a module has over there, which is imported for that."""
+    return elsewhere.get(host.module(name).VALUE)
+
+
+@pytest.mark.parametrize("age", [0, 1000])
+def test_spare_finds_modules_that_were_made_after_it(parent, tmp_path, monkeypatch, age):
+    (tmp_path / "first_of_them.py").write_text("VALUE = 1")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    os.utime(tmp_path, (time.time() - age,) * 2)
+    with elsewhere.Host(start="zygote") as host:
+        assert imported_there(host, "first_of_them") == 1
+        spare = spare_at_rest(parent)  # expects the same path
+        (tmp_path / "second_of_them.py").write_text("VALUE = 2")
+        (tmp_path / "first_of_them.py").unlink()
+
+        with elsewhere.Host(start="zygote") as other:
+            assert other.pid == spare
+            assert imported_there(other, "second_of_them") == 2
+            with pytest.raises(ModuleNotFoundError):
+                imported_there(other, "first_of_them")
+
+
+def test_spare_finds_modules_where_there_was_nothing_before(parent, tmp_path, monkeypatch):
+    place = tmp_path / "made_later"
+    monkeypatch.syspath_prepend(str(place))
+    with elsewhere.Host(start="zygote") as host:
+        spare = spare_at_rest(parent)
+        place.mkdir()
+        (place / "third_of_them.py").write_text("VALUE = 3")
+
+        with elsewhere.Host(start="zygote") as other:
+            assert other.pid == spare
+            assert imported_there(other, "third_of_them") == 3
+    assert host.exitcode == 0
+
+
+def test_host_that_was_a_spare_has_the_modules_of_the_others(parent):
+    with elsewhere.Host(start="zygote") as forked:
+        spare = spare_at_rest(parent)
+        with elsewhere.Host(start="zygote") as host:
+            assert host.pid == spare
+            theirs, ours = (one.run(lambda: sorted(sys.modules)) for one in (forked, host))
+            assert ours == theirs
+
+
+def test_spare_knows_who_looks_where_each_import_does(tmp_path, monkeypatch):
+    there, behind, archive = (tmp_path / name for name in ("there", "behind", "archive.zip"))
+    there.mkdir()
+    behind.mkdir()
+    with zipfile.ZipFile(archive, "w") as made:
+        made.writestr("module_of_it.py", "")
+    monkeypatch.chdir(tmp_path)
+    known: dict[str, Any] = {}
+    monkeypatch.setattr(sys, "path_importer_cache", known)
+    path = ["", "there", b"/", str(archive), str(tmp_path / "nothing"), str(there), sys.path[-1], str(behind)]
+
+    _zygote._find_finders(path)
+
+    assert list(known) == [str(there)]
+    assert known[str(there)]._path_mtime == -1  # it has not read what is there

@@ -19,6 +19,7 @@ import gc
 import marshal
 import posix  # built in; `os` would be an import
 import sys
+from _frozen_importlib_external import FileFinder
 
 from . import _core, _host_main, _threads
 
@@ -43,8 +44,8 @@ def main(settings: dict[str, Any]) -> None:
     seat = _core.ZygoteSeat()
     reason = _preload(seat.fileno(), settings) if settings else None
     _settle()
-    is_spare = _wait_for_fork(seat, reason)
-    setting = None if is_spare is None else _become_ready(seat, is_spare)
+    fork = _wait_for_fork(seat, reason)
+    setting = None if fork is None else _become_ready(seat, *fork)
     if setting is None:
         posix._exit(0)  # what the preloaded modules mean to do at the end is for the hosts to do
     _be_a_host(seat, setting)
@@ -103,16 +104,22 @@ def _renew_stream(descriptor: int, name: str) -> None:
     posix.close(writing)
 
 
-def _wait_for_fork(seat: _core.ZygoteSeat, reason: str | None) -> bool | None:
-    """Fork hosts. Returns in each of them, with whether it is a spare; in the zygote at the end, with None."""
+def _wait_for_fork(seat: _core.ZygoteSeat, reason: str | None) -> tuple[bool, list[Any]] | None:
+    """Fork hosts. Returns in each of them, with whether it is a spare, and the import path of the host before.
+
+    In the zygote it returns at the end, with None.
+    """
     handlers = _let_go_by_signals(seat)
     imported = set()
+    path: list[Any] = []
     while (setting := seat.wait()) is not None:
-        place = _read(setting)["place"] if setting else None
+        told = _read(setting) if setting else None
+        place = told["place"] if told else None
         if place and "cloudpickle" not in imported:
             imported.add("cloudpickle")
             seat.dismiss()  # it lacks what follows
             _import_also("cloudpickle", place)
+        path = told["configuration"].get("path", path) if told else path
         if setting and seat.employ():
             continue
         reason = reason or _reason_against_fork()
@@ -126,7 +133,7 @@ def _wait_for_fork(seat: _core.ZygoteSeat, reason: str | None) -> bool | None:
                 seat.leave()
                 for number, handler in handlers.items():
                     _signal.signal(number, handler)
-                return not setting
+                return not setting, path
             seat.adopt(pid)
         except OSError as error:
             seat.fail(f"it cannot be forked: {error}")
@@ -165,17 +172,54 @@ def _reason_against_fork() -> str | None:
     return f"threads run in it after its imports ({', '.join(threads)})" if threads else None
 
 
-def _become_ready(seat: _core.ZygoteSeat, is_spare: bool) -> bytes | None:
-    """Do in a fork what does not depend on who wants it. Gives what the owner says then; None if nobody wants it."""
+def _become_ready(seat: _core.ZygoteSeat, is_spare: bool, path: list[Any]) -> bytes | None:
+    """Do in a fork what does not depend on who wants it. Gives what the owner says then; None if nobody wants it.
+
+    A spare expects an import path like `path`.
+    """
     random = sys.modules.get("numpy.random")  # the standard one does so by itself
     if random is not None:
         random.seed()
     if is_spare:
-        try:  # noqa: SIM105 - contextlib would be an import
+        try:
+            _find_finders(path)
+            _rehearse_import()
             _core.rehearse({"path": list(sys.path), "arguments": list(sys.argv)})
         except Exception:  # noqa: BLE001, S110 - what it lacks, if it still does, is told when it is needed
             pass
     return seat.stand_by()
+
+
+def _find_finders(path: list[Any]) -> None:
+    """Have who looks for modules in the directories that every import of a module which is not here looks into first.
+
+    Those are the ones before the first that this process has as well: behind it nobody may ever look. What they contain
+    is not read before somebody does.
+    """
+    for directory in path:
+        if directory in sys.path:
+            break
+        if isinstance(directory, str) and directory.startswith("/") and directory not in sys.path_importer_cache:
+            finder = _finder_of(directory)
+            if isinstance(finder, FileFinder):
+                sys.path_importer_cache[directory] = finder
+
+
+def _finder_of(directory: str) -> Any:
+    """Who looks for modules there; None if nobody does."""
+    for hook in sys.path_hooks:
+        try:
+            return hook(directory)
+        except ImportError:
+            pass
+    return None
+
+
+def _rehearse_import() -> None:
+    """Import something as anything is imported, and forget it."""
+    __import__("elsewhere._rehearsed")
+    del sys.modules["elsewhere._rehearsed"]
+    delattr(sys.modules["elsewhere"], "_rehearsed")
 
 
 def _read(setting: bytes) -> dict[str, Any]:

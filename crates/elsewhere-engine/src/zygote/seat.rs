@@ -29,8 +29,9 @@ const ORDERS: u64 = 1;
 const SPARE: u64 = u64::MAX;
 const EVENTS_AT_ONCE: usize = 16;
 /// How long nothing happens here before a spare is forked: the host that was just ordered is to have the cores first. With
-/// half of it starts one after the other took as long on two cores, with none or with five times as much half as long again.
-const REST: Timespec = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+/// half of it a start on one core took twice as long where there was a pause before it, and eight hosts a quarter longer;
+/// with half as much again, and on, hosts that follow each other within some milliseconds had no spare any more.
+const REST: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
 /// So many hosts make another one likely: a program with a single one has no spare beside it.
 const SEVERAL: u32 = 2;
 
