@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 WARM = (Aim(2), Aim(1.3, "Pipe, fork"), Aim(0.15, "Pipe, forkserver"), Aim(0.06, "Pipe, spawn"))
 CLEAN = (Aim(15), Aim(0.5, "Pipe, spawn"))
 EXECUTED = f"{OURS}, exec"
+SETTLING = 0.01
+"""Seconds after each start: a zygote forks the next host then, which takes a core for some three milliseconds."""
 
 
 def measure(effort: Effort, kinds: Sequence[type[Contender]]) -> Iterator[Row]:
@@ -45,10 +47,12 @@ def clean(executed: list[float], taken: Mapping[str, list[float]]) -> dict[str, 
 
 
 def milliseconds(start: Callable[[], Contender]) -> float:
-    """A process with a target, one call."""
+    """A process with a target, one call. What is done when it has ended is over before anybody else is measured."""
     began = time.perf_counter()
     with start() as contender:
         call = contender.call()
         assert call is not None
         call()
-        return (time.perf_counter() - began) * 1e3
+        taken = time.perf_counter() - began
+    time.sleep(SETTLING)
+    return taken * 1e3
