@@ -74,12 +74,12 @@ class ProxyAttribute:
         proxy._ask("set", self._name, value)
 
 
-def _call(way: Way, name: str, /, *args: Any, **kwargs: Any) -> Any:
-    """Call a method of the object: its result, or a proxy of that where the actor says so."""
+def _call(way: Way, /, *args: Any, **kwargs: Any) -> Any:
+    """Call a method of the object, its name and then its arguments: its result, or a proxy where the actor says so."""
     try:
         if _is_fork:
             way.reach()
-        result = way.call(name, *args, **kwargs) if kwargs else way.call(name, *args)
+        result = way.call(*args, **kwargs) if kwargs else way.call(*args)
     except elsewhere.ElsewhereError as error:
         tell(error)
     return result if type(result) in COPIED else way.take(result)
