@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 ROUNDS = 5
 """Each with a host of its own, whose first large argument finds no memory that was used before."""
-LATE = 100
-"""Milliseconds within which a call is answered and a cancel is seen, whatever else is on the way."""
+LATE = 100_000
+"""Microseconds within which a call is answered and a cancel is seen, whatever else is on the way."""
 FULL = 1 << 20
 """Bytes of each argument that a stopped host is sent until there is no more room."""
 QUIET = 0.05
@@ -53,13 +53,13 @@ def beside_large_argument(nbytes: int, rounds: int) -> Iterator[Row]:
         sorted_times = [sorted(times[of]) for times in taken]
         medians = {OURS: [times[len(times) // 2] for times in sorted_times]}
         tails = {OURS: [times[len(times) * 99 // 100] for times in sorted_times]}
-        yield Row("beside", what, "ms", medians, tails=tails, point=point, aims=bound)
+        yield Row("beside", what, "µs", medians, tails=tails, point=point, aims=bound)
         longest = {OURS: [times[-1] for times in sorted_times]}
-        yield Row("beside", f"the longest {what}", "ms", longest, point=point, aims=(Aim(LATE),))
+        yield Row("beside", f"the longest {what}", "µs", longest, point=point, aims=(Aim(LATE),))
 
 
 def round_beside(array: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> tuple[list[float], list[float]]:
-    """Milliseconds of each call and each cancel beside the first and the second argument of a new host."""
+    """Microseconds of each call and each cancel beside the first and the second argument of a new host."""
     answered: list[float] = []
     seen: list[float] = []
     with elsewhere.Host(concurrency=3) as host:
@@ -72,12 +72,12 @@ def round_beside(array: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> tuple[lis
                 future = elsewhere.submit(standing.stand)
                 began = time.perf_counter()
                 standing.add(1)
-                answered.append((time.perf_counter() - began) * 1e3)
+                answered.append((time.perf_counter() - began) * 1e6)
                 began = time.perf_counter()
                 future.cancel(interrupt=True)
                 while elsewhere.get(standing.interrupts) <= len(seen):
                     pass
-                seen.append((time.perf_counter() - began) * 1e3)
+                seen.append((time.perf_counter() - began) * 1e6)
                 if not large.is_alive():
                     break
             large.join()
