@@ -6,6 +6,7 @@ Owns: which files are read and written. Must not know: how anything is drawn or 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ import results
 from plots import pages, plan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from results import Results
     from rows import Row
@@ -67,6 +68,7 @@ def blocks_of(standard: Results, peers: Results) -> dict[str, str]:
         "who": pages.who(standard),
         "faster": pages.faster(compared(standard.rows)),
         "peers-provenance": pages.provenance(peers),
+        "peers-bar": pages.bar(beside_them(compared(peers.rows), peers.notes.keys() - standard.notes.keys())),
         "peers-figures": pages.figures(compared(peers.rows)),
         "peers-who": pages.who(peers, beyond=standard),
         "peers-faster": pages.faster(compared(peers.rows), beyond=set(standard.notes)),
@@ -87,6 +89,11 @@ def ours_with_aims(rows: list[Row]) -> list[Row]:
     """All but those of single operations, which are for the terminal; numbered workloads first."""
     rest = [row for row in rows if not _number(row) and row.workload not in {"special", "no trip"}]
     return compared(rows) + rest
+
+
+def beside_them(rows: list[Row], names: Collection[str]) -> list[Row]:
+    """The rows with those aims alone that are beside one of these."""
+    return [replace(row, aims=tuple(aim for aim in row.aims if aim.beside in names)) for row in rows]
 
 
 def compared(rows: list[Row]) -> list[Row]:
