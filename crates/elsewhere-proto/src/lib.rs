@@ -76,6 +76,10 @@
 //!
 //! Only complete messages are acted upon: a call whose last byte did not arrive has not started and never will.
 //!
+//! A receiver without memory for a CALL, REPLY or ERROR of several chunks lets go of its bytes, and still reads it to its end: the
+//! call is refused with ERROR, or fails where its answer is let go. What such a message offers or names stays as it is until
+//! the connection ends. For any other message without memory it ends the connection.
+//!
 //! # 3. HELLO
 //!
 //! The first frame in each direction. We send it at once, without waiting for the peer's, and may send other frames

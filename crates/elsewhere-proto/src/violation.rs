@@ -76,8 +76,8 @@ pub enum Violation {
         /// What is allowed.
         max: usize,
     },
-    /// What came does not fit into the memory of this side. The peer has broken nothing; its message cannot be kept, and
-    /// without it nothing that follows can be understood.
+    /// What came does not fit into the memory of this side. The peer has broken nothing; its message cannot be kept, and is
+    /// none that only one call would miss.
     #[error("no memory for a message of {len} bytes or more")]
     NoMemory {
         /// Bytes that were to be kept.

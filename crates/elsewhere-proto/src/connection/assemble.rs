@@ -6,10 +6,11 @@ use crate::message::call::CallHead;
 use crate::message::frame::{HEADER_LEN, Header, Kind};
 use crate::violation::Violation;
 
-/// The body of a whole message: still in the caller's buffer, or gathered.
+/// The body of a whole message: still in the caller's buffer, gathered, or let go because there was no memory for it.
 pub(super) enum Body<'a> {
     Here(&'a [u8]),
     Gathered { bytes: Vec<u8>, head: Option<CallHead> },
+    Gone { len: usize, head: Option<CallHead> },
 }
 
 impl Body<'_> {
@@ -17,7 +18,13 @@ impl Body<'_> {
         match self {
             Self::Here(bytes) => bytes,
             Self::Gathered { bytes, .. } => bytes,
+            Self::Gone { .. } => &[],
         }
+    }
+
+    /// How many bytes came and are gone.
+    pub(super) fn gone(&self) -> usize {
+        if let Self::Gone { len, .. } = self { *len } else { 0 }
     }
 
     /// The bytes, kept.
@@ -28,10 +35,11 @@ impl Body<'_> {
         match self {
             Self::Here(bytes) => kept(bytes),
             Self::Gathered { bytes, .. } => Ok(bytes),
+            Self::Gone { len, .. } => Err(Violation::NoMemory { len }),
         }
     }
 
-    /// The head of a call, and the rest.
+    /// The head of a call, and the rest; nothing of what is gone.
     ///
     /// # Errors
     /// [`Violation`] if there is no head, or no memory.
@@ -43,6 +51,8 @@ impl Body<'_> {
             }
             Self::Gathered { bytes, head: Some(head) } => Ok((head, bytes)),
             Self::Gathered { mut bytes, head: None } => Ok((take_head(&mut bytes)?, bytes)),
+            Self::Gone { head: Some(head), .. } => Ok((head, Vec::new())),
+            Self::Gone { len, head: None } => Err(Violation::ShortCall { len }),
         }
     }
 }
@@ -90,6 +100,8 @@ struct Frame {
     header: Header,
     /// What came of it, behind what came of its message before.
     body: Vec<u8>,
+    /// Bytes of the message that were let go; then all of it is.
+    gone: usize,
     head: Option<CallHead>,
     left: usize,
     is_more_of_one: bool,
@@ -101,6 +113,7 @@ struct Unfinished {
     first: Header,
     head: Option<CallHead>,
     body: Vec<u8>,
+    gone: usize,
 }
 
 impl Assembler {
@@ -162,7 +175,8 @@ impl Assembler {
     }
 
     fn begin_frame(&mut self, header: Header, is_whole: bool) -> Result<(), Violation> {
-        let mut frame = Frame { header, body: Vec::new(), head: None, left: header.len, is_more_of_one: false };
+        let mut frame =
+            Frame { header, body: Vec::new(), gone: 0, head: None, left: header.len, is_more_of_one: false };
         if is_whole {
             // At most a chunk, and less for most kinds.
             frame.body.try_reserve_exact(header.len).map_err(|_| Violation::NoMemory { len: header.len })?;
@@ -177,6 +191,7 @@ impl Assembler {
             let message = self.unfinished.swap_remove(at);
             frame.header = Header { has_more: header.has_more, ..message.first };
             frame.body = message.body;
+            frame.gone = message.gone;
             frame.head = message.head;
             frame.is_more_of_one = true;
         }
@@ -188,10 +203,7 @@ impl Assembler {
         let Some(frame) = &mut self.frame else { return Ok(Step::Hungry) };
         let count = frame.left.min(bytes.len());
         let (now, rest) = bytes.split_at_checked(count).unwrap_or((bytes, &[]));
-        if !(self.grow)(&mut frame.body, count) {
-            return Err(Violation::NoMemory { len: frame.body.len().saturating_add(count) });
-        }
-        frame.body.extend_from_slice(now);
+        frame.take(now, self.grow)?;
         frame.left = frame.left.saturating_sub(count);
         *bytes = rest;
         if frame.left > 0 {
@@ -202,19 +214,43 @@ impl Assembler {
     }
 
     fn finish_frame<'a>(&mut self, frame: Frame) -> Result<Step<'a>, Violation> {
-        let Frame { header, mut body, mut head, is_more_of_one, .. } = frame;
+        let Frame { header, mut body, gone, mut head, is_more_of_one, .. } = frame;
         if header.has_more {
             if header.kind == Kind::Call && !is_more_of_one {
                 head = Some(take_head(&mut body)?);
                 self.kept = self.kept.saturating_sub(CallHead::LEN);
             }
-            self.unfinished.push(Unfinished { first: header, head, body });
+            self.unfinished.push(Unfinished { first: header, head, body, gone });
             return Ok(Step::Hungry);
         }
         if is_more_of_one {
-            self.kept = self.kept.saturating_sub(body.len());
+            self.kept = self.kept.saturating_sub(body.len().saturating_add(gone));
         }
-        Ok(Step::Message(header, Body::Gathered { bytes: body, head }))
+        let body = if gone > 0 { Body::Gone { len: gone, head } } else { Body::Gathered { bytes: body, head } };
+        Ok(Step::Message(header, body))
+    }
+}
+
+impl Frame {
+    /// Keeps what came. Where there is no memory for it the message is let go, if a call or an answer to one can be without:
+    /// that call fails, and nothing else. What the message offers stays with its sender until the connection ends.
+    ///
+    /// # Errors
+    /// [`Violation::NoMemory`].
+    fn take(&mut self, now: &[u8], grow: fn(&mut Vec<u8>, usize) -> bool) -> Result<(), Violation> {
+        if self.gone == 0 && grow(&mut self.body, now.len()) {
+            self.body.extend_from_slice(now);
+            return Ok(());
+        }
+        let len = self.gone.saturating_add(self.body.len()).saturating_add(now.len());
+        // Of one that was begun by an earlier frame it is known whom it answers, or who calls.
+        let is_dispensable = self.is_more_of_one && matches!(self.header.kind, Kind::Call | Kind::Reply | Kind::Error);
+        if !is_dispensable {
+            return Err(Violation::NoMemory { len });
+        }
+        self.body = Vec::new();
+        self.gone = len;
+        Ok(())
     }
 }
 

@@ -136,6 +136,9 @@ pub struct IncomingCall {
     pub expires: Option<Timestamp>,
     /// The steps: codes and operands as values, one after another.
     pub body: Vec<u8>,
+    /// How many bytes of steps came that there was no memory for: then there are none, and the call has to be refused. 0 for
+    /// any other.
+    pub gone: usize,
 }
 
 impl IncomingCall {

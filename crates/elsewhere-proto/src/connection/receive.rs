@@ -9,7 +9,7 @@ use super::event::{Event, IncomingCall};
 use super::transmit::RELEASE_LEN;
 use crate::ids::{CallId, ChainId, LaneId, ObjectId, Timestamp};
 use crate::message::call::{CallHead, Want};
-use crate::message::error_record::{ErrorRecord, Outcome};
+use crate::message::error_record::{ErrorKind, ErrorRecord, Outcome};
 use crate::message::forget::{FORGOTTEN_LEN, Forgotten};
 use crate::message::frame::{Header, Kind, counted};
 use crate::message::hello::Capabilities;
@@ -134,6 +134,7 @@ impl<T: Clone> Connection<T> {
     #[inline]
     fn on_call(&mut self, header: &Header, body: Body<'_>, now: &impl Fn() -> Timestamp) -> Result<(), Violation> {
         let call = CallId(header.id);
+        let gone = body.gone();
         let (head, body) = body.into_call()?;
         if self.last_accepted.is_some_and(|last| call.0 > last) {
             self.answers.refuse(call);
@@ -141,18 +142,20 @@ impl<T: Clone> Connection<T> {
             return Ok(());
         }
         let lane = LaneId(header.lane);
-        let len = body.len().saturating_add(counted(header.weight));
+        let len = body.len().saturating_add(gone).saturating_add(counted(header.weight));
         self.answers.complete(call, lane, head.want, len);
         let chain = ChainId(header.chain);
         let number = header.number;
         let expires = head.deadline.map(|left| Timestamp(now().0.saturating_add(left)));
-        self.events.push_back(Event::Call(IncomingCall { call, lane, number, chain, head, expires, body }));
+        self.events.push_back(Event::Call(IncomingCall { call, lane, number, chain, head, expires, body, gone }));
         Ok(())
     }
 
     #[inline]
     fn on_answer(&mut self, call: CallId, body: Body<'_>, is_reply: bool) -> Result<(), Violation> {
-        let body = body.into_vec()?; // before the call leaves the table: it must end even if there is no memory for this
+        let is_reply = is_reply && body.gone() == 0;
+        // Before the call leaves the table: it must end even if there is no memory for this.
+        let body = if body.gone() > 0 { record_of_gone(body.gone())? } else { body.into_vec()? };
         let entry = self.calls.remove(call).ok_or(Violation::UnknownAnswer { call })?;
         let outcome = if is_reply {
             Outcome::Finished
@@ -295,4 +298,12 @@ impl<T: Clone> Connection<T> {
         self.events.push_back(Event::Closing);
         Ok(())
     }
+}
+
+/// What stands for an answer that there was no memory for.
+fn record_of_gone(len: usize) -> Result<Vec<u8>, Violation> {
+    let text = format!("its answer of {len} bytes came, and there was no memory for it");
+    let mut body = Vec::new();
+    let record = ErrorRecord::plain(ErrorKind::Result, Outcome::Finished, text);
+    record.encode(&mut body).map(|()| body).map_err(|_| Violation::NoMemory { len })
 }

@@ -1,12 +1,13 @@
 //! What a connection does, one fact a test.
 //! Owns: the facts about peers that follow the rules; `violations` has those about peers that do not, `outcomes` those
-//! about calls whose connection is lost, `window` those about how many there may be. Must not know: how a connection works
-//! inside.
+//! about calls whose connection is lost, `shortage` those about messages that there is no memory for, `window` those about
+//! how many there may be. Must not know: how a connection works inside.
 
 mod insets;
 mod lending;
 mod outcomes;
 mod pair;
+mod shortage;
 mod violations;
 mod window;
 
