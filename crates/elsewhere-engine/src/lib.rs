@@ -48,7 +48,7 @@ pub use buffers::{BufferError, Enclosed, Frozen, Holding, Lent, Named, ShareErro
 pub use chains::ChainSeat;
 pub use clock::expires;
 pub use elsewhere_shm::pool::{Borrowed, BufferName, Purpose};
-pub use elsewhere_shm::{Held, pages};
+pub use elsewhere_shm::{Held, Shortage, pages};
 pub use error::{Arrival, Exit, Loss, StartError, SubmitError};
 pub use home::{Home, Piece, Stream};
 pub use inbox::{Inbox, Incoming, Work};

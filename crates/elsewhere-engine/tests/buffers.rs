@@ -58,7 +58,7 @@ fn content_that_is_lent_is_read_at_the_other_end() {
     let (near, far) = links();
     let content: Vec<u8> = (0..BYTES).map(|index| index as u8).collect();
 
-    let lent = near.lend(&content, Purpose::Own).unwrap();
+    let lent = near.lend(&content, Purpose::Own).unwrap().unwrap();
     let borrowed = far.borrow_buffer(lent.name(), BYTES as u64).unwrap();
 
     assert_eq!(borrowed.to_vec(), content);
@@ -70,7 +70,7 @@ fn memory_that_comes_back_is_lent_again() {
     let (near, far) = links();
     let mut slots = vec![];
     for number in 0..5 {
-        let lent = near.lend(&vec![number; BYTES], Purpose::Own).unwrap();
+        let lent = near.lend(&vec![number; BYTES], Purpose::Own).unwrap().unwrap();
         let name = lent.name();
         let mut enclosed = elsewhere_engine::Enclosed::default();
         enclosed.lend(lent);
@@ -91,7 +91,7 @@ fn message_that_nobody_reads_gives_back_what_it_names() {
     let (near, far) = links();
     let mut slots = vec![];
     for _ in 0..5 {
-        let lent = near.lend(&[7; BYTES], Purpose::Own).unwrap();
+        let lent = near.lend(&[7; BYTES], Purpose::Own).unwrap().unwrap();
         let BufferName { slot, generation } = lent.name();
         let mut enclosed = elsewhere_engine::Enclosed::default();
         enclosed.lend(lent);
@@ -106,7 +106,7 @@ fn message_that_nobody_reads_gives_back_what_it_names() {
 }
 
 fn pass(near: &Arc<Link>, far: &Arc<Link>, content: &[u8]) -> (BufferName, Borrowed) {
-    let lent = near.lend(content, Purpose::Read).unwrap();
+    let lent = near.lend(content, Purpose::Read).unwrap().unwrap();
     let name = lent.name();
     let mut enclosed = elsewhere_engine::Enclosed::default();
     enclosed.lend(lent);
@@ -177,10 +177,10 @@ fn nothing_is_lent_to_who_takes_nothing() {
     for pair in [Transport::unix_pair().unwrap(), Transport::memory_pair().unwrap()] {
         let (near, _far) = links_with(pair, Capabilities::BUFFERS);
 
-        assert!(near.lend(&[1; BYTES], Purpose::Own).is_none());
+        assert!(near.lend(&[1; BYTES], Purpose::Own).unwrap().is_none());
     }
     let (near, _far) = links_with(Transport::ring_pair().unwrap(), Capabilities::default());
-    assert!(near.lend(&[1; BYTES], Purpose::Own).is_none());
+    assert!(near.lend(&[1; BYTES], Purpose::Own).unwrap().is_none());
     assert!(near.share(SharedMemory::create(1).unwrap()).is_err());
 }
 
@@ -231,13 +231,13 @@ fn discarded_message_with_forged_names_ends_the_link() {
 fn loan_that_is_named_twice_or_too_long_ends_the_link() {
     let _watchdog = Watchdog::new("loan_that_is_named_twice_or_too_long_ends_the_link");
     let (near, far) = links();
-    let lent = near.lend(&[1; BYTES], Purpose::Own).unwrap();
+    let lent = near.lend(&[1; BYTES], Purpose::Own).unwrap().unwrap();
     drop(far.borrow_buffer(lent.name(), BYTES as u64).unwrap());
     assert!(far.borrow_buffer(lent.name(), BYTES as u64).is_err());
     assert!(is_violated(&far));
 
     let (near, far) = links();
-    let lent = near.lend(&[1; BYTES], Purpose::Own).unwrap();
+    let lent = near.lend(&[1; BYTES], Purpose::Own).unwrap().unwrap();
     assert!(far.borrow_buffer(lent.name(), u64::MAX).is_err());
     assert!(is_violated(&far));
 }
@@ -256,7 +256,7 @@ fn memory_named_where_none_can_be_passed_ends_the_link() {
 fn views_outlive_both_ends() {
     let _watchdog = Watchdog::new("views_outlive_both_ends");
     let (near, far) = links();
-    let lent = near.lend(&[3; BYTES], Purpose::Own).unwrap();
+    let lent = near.lend(&[3; BYTES], Purpose::Own).unwrap().unwrap();
     let borrowed = far.borrow_buffer(lent.name(), BYTES as u64).unwrap();
     drop(lent);
     let shared = far.shared_buffer(near.share(SharedMemory::create(9).unwrap()).unwrap().number()).unwrap();

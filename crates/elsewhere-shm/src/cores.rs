@@ -41,16 +41,17 @@ pub fn allowed() -> usize {
     if now < end.load(Ordering::Acquire) {
         return answer.load(Ordering::Relaxed);
     }
-    let cores = groups::least(cores_of).unwrap_or(usize::MAX).max(1);
+    let cores = groups::least("cpu", cores_of).unwrap_or(usize::MAX).max(1);
     answer.store(cores, Ordering::Relaxed);
     end.store(now + HOLDS, Ordering::Release);
     cores
 }
 
-/// The whole cores in a quota such as `150000 100000`. None without a limit.
+/// The whole cores in the quota of a group, such as `150000 100000` µs. None without a limit.
 #[cfg(not(all(test, loom)))]
 fn cores_of(folder: &std::path::Path) -> Option<usize> {
-    let text = std::fs::read_to_string(folder.join("cpu.max")).ok()?;
+    let read = |name| std::fs::read_to_string(folder.join(name)).ok();
+    let text = read("cpu.max").or_else(|| Some(read("cpu.cfs_quota_us")? + &read("cpu.cfs_period_us")?))?;
     let mut numbers = text.split_whitespace().map(str::parse::<usize>);
     numbers.next()?.ok()?.checked_div(numbers.next()?.ok()?)
 }
@@ -74,7 +75,15 @@ mod tests {
             cores_of(&folder)
         });
 
+        std::fs::remove_file(folder.join("cpu.max")).unwrap();
+        std::fs::write(folder.join("cpu.cfs_period_us"), "100000\n").unwrap();
+        let of_version_1 = ["-1\n", "250000\n"].map(|text| {
+            std::fs::write(folder.join("cpu.cfs_quota_us"), text).unwrap();
+            cores_of(&folder)
+        });
+
         std::fs::remove_dir_all(&folder).unwrap();
         assert_eq!(found, [None, Some(0), Some(2), None, None]);
+        assert_eq!(of_version_1, [None, Some(2)]);
     }
 }

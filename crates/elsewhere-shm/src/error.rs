@@ -79,6 +79,16 @@ pub enum Violation {
     },
 }
 
+/// There is less memory than is needed.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("{needed} bytes of memory are needed for that, {available} are available")]
+pub struct Shortage {
+    /// Bytes that could be had.
+    pub available: u64,
+    /// Bytes that were asked for, and some to be left for others.
+    pub needed: u64,
+}
+
 /// No segment was made or mapped.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
@@ -94,14 +104,9 @@ pub enum SegmentError {
         /// Bytes that were wanted.
         bytes: usize,
     },
-    /// The machine, or the control group of the process, has no such amount of memory now.
-    #[error("{available} bytes of memory are available, a segment of {bytes} is wanted")]
-    Memory {
-        /// Bytes that could be had.
-        available: u64,
-        /// Bytes that were wanted.
-        bytes: usize,
-    },
+    /// The machine, or a control group of the process, has no such amount of memory now.
+    #[error(transparent)]
+    Memory(#[from] Shortage),
     /// A system call failed: no memory, no descriptors, or it is forbidden here.
     #[error("{call} failed for a segment of {bytes} bytes: {errno}")]
     System {

@@ -50,7 +50,7 @@ pub mod wake;
 
 #[cfg(not(all(test, loom)))]
 pub use channel::{Channel, ChannelNews, RING_BYTES, Receiver, Sender};
-pub use error::{SegmentError, Violation};
+pub use error::{SegmentError, Shortage, Violation};
 #[cfg(not(all(test, loom)))]
 pub use held::{Held, SOON};
 #[cfg(not(all(test, loom)))]

@@ -9,8 +9,15 @@ use std::time::{Duration, Instant};
 
 use rustix::mm::{Advice, madvise};
 
+use crate::error::Shortage;
+use crate::memory;
+
 /// From this size on large pages are asked for.
 pub const LARGE: usize = 4 << 20;
+
+/// What is no larger than this the allocator may copy when it grows, and keep the memory that it lay in: glibc gives the end
+/// of its heap back when that is twice `DEFAULT_MMAP_THRESHOLD_MAX`. What is larger is moved with its pages.
+const COPIED_MAX: usize = 64 << 20;
 
 /// No more is put aside.
 const ASIDE_MAX: usize = 256 << 20;
@@ -34,14 +41,18 @@ pub fn try_make_room(bytes: &mut Vec<u8>, more: usize) -> bool {
     }
     let needed = bytes.len().saturating_add(more).max(bytes.capacity().saturating_mul(2));
     if needed >= LARGE
-        && let Some(mut other) = ASIDE.take(needed)
+        && let Some((mut other, filled)) = ASIDE.take(needed)
+        && memory::check(needed.saturating_sub(filled)).is_ok()
     {
         other.extend_from_slice(bytes);
         *bytes = other;
         return true;
     }
     let step = more.saturating_add(bytes.len() >> 3);
-    let mut reserve = || bytes.try_reserve(more).or_else(|_| bytes.try_reserve_exact(step)).is_ok();
+    let mut reserve = || {
+        (is_there_for(bytes, needed) && bytes.try_reserve(more).is_ok())
+            || (is_there_for(bytes, bytes.len().saturating_add(step)) && bytes.try_reserve_exact(step).is_ok())
+    };
     if !reserve() {
         let_go(Duration::ZERO); // it may be what is missing
         if !reserve() {
@@ -52,6 +63,26 @@ pub fn try_make_room(bytes: &mut Vec<u8>, more: usize) -> bool {
         wish(bytes.as_mut_ptr(), bytes.capacity());
     }
     true
+}
+
+/// Whether there is memory for `bytes` to become `needed`. Long content may grow piece by piece: each is asked for as if it
+/// were large.
+fn is_there_for(bytes: &Vec<u8>, needed: usize) -> bool {
+    let fresh = if bytes.capacity() <= COPIED_MAX { needed } else { needed.saturating_sub(bytes.len()) };
+    needed < memory::LARGE || memory::check(fresh.max(memory::LARGE)).is_ok()
+}
+
+/// To be asked before so many bytes are filled. What was put aside is let go if it may be what is missing. Asks nobody for
+/// less than a mebibyte.
+///
+/// # Errors
+/// [`Shortage`] where the machine, or a control group of this process, does not have so much: to fill them could end this
+/// process, or another.
+pub fn check(wanted: usize) -> Result<(), Shortage> {
+    memory::check(wanted).or_else(|_| {
+        let_go(Duration::ZERO);
+        memory::check(wanted)
+    })
 }
 
 /// Asks for large pages for the `len` bytes from `start` on. Does nothing where they are few.
@@ -81,29 +112,32 @@ pub fn let_go(quiet: Duration) -> bool {
     ASIDE.let_go(quiet, Instant::now())
 }
 
-/// Memory that nobody uses, and since when. Who finds another thread there, or in a forked child one that is not, does
-/// without.
-struct Aside(Mutex<Option<(Vec<u8>, Instant)>>);
+/// Memory that nobody uses, how much of it was filled, and since when it lies here. Who finds another thread there, or in a
+/// forked child one that is not, does without.
+struct Aside(Mutex<Option<(Filled, Instant)>>);
+
+type Filled = (Vec<u8>, usize);
 
 impl Aside {
     fn put(&self, mut bytes: Vec<u8>, now: Instant) {
+        let filled = bytes.len();
         bytes.clear();
         if !(LARGE..=ASIDE_MAX).contains(&bytes.capacity()) {
             return;
         }
         let surplus = self.change(|aside| match aside {
-            Some((other, since)) if other.capacity() >= bytes.capacity() => {
+            Some(((other, _), since)) if other.capacity() >= bytes.capacity() => {
                 *since = now;
-                Some(bytes)
+                Some((bytes, filled))
             }
-            other => other.replace((bytes, now)).map(|(bytes, _)| bytes),
+            other => other.replace(((bytes, filled), now)).map(|(surplus, _)| surplus),
         });
         drop(surplus); // after the lock
     }
 
     /// Memory with room for so much.
-    fn take(&self, room: usize) -> Option<Vec<u8>> {
-        self.change(|aside| aside.take_if(|(bytes, _)| bytes.capacity() >= room).map(|(bytes, _)| bytes))
+    fn take(&self, room: usize) -> Option<Filled> {
+        self.change(|aside| aside.take_if(|((bytes, _), _)| bytes.capacity() >= room).map(|(found, _)| found))
     }
 
     fn let_go(&self, quiet: Duration, now: Instant) -> bool {
@@ -111,13 +145,13 @@ impl Aside {
         let gone = self.change(|aside| {
             let gone = aside.take_if(|(_, since)| now.saturating_duration_since(*since) >= quiet);
             is_left = aside.is_some();
-            gone.map(|(bytes, _)| bytes)
+            gone.map(|(found, _)| found)
         });
         drop(gone); // after the lock
         is_left
     }
 
-    fn change(&self, change: impl FnOnce(&mut Option<(Vec<u8>, Instant)>) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
+    fn change(&self, change: impl FnOnce(&mut Option<(Filled, Instant)>) -> Option<Filled>) -> Option<Filled> {
         match self.0.try_lock() {
             Ok(mut aside) => change(&mut aside),
             Err(TryLockError::Poisoned(poisoned)) => change(&mut poisoned.into_inner()),
@@ -133,16 +167,19 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn room(aside: &Aside) -> Option<usize> {
-        aside.take(1).map(|bytes| bytes.capacity())
+        aside.take(1).map(|(bytes, _)| bytes.capacity())
     }
 
     #[test]
     fn memory_that_is_put_aside_is_taken_once_by_whom_it_is_enough_for() {
         let aside = Aside(Mutex::new(None));
-        aside.put(vec![7; LARGE], Instant::now());
+        let mut half = Vec::with_capacity(LARGE);
+        half.resize(LARGE / 2, 7);
+        aside.put(half, Instant::now());
 
         assert_eq!(aside.take(LARGE + 1), None);
-        assert_eq!(aside.take(LARGE).map(|bytes| (bytes.len(), bytes.capacity())), Some((0, LARGE)));
+        let taken = aside.take(LARGE).map(|(bytes, filled)| (bytes.len(), bytes.capacity(), filled));
+        assert_eq!(taken, Some((0, LARGE, LARGE / 2)));
         assert_eq!(aside.take(LARGE), None);
     }
 

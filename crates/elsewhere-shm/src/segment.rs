@@ -19,14 +19,11 @@ use rustix::process::{Resource, getrlimit};
 use crate::copy;
 use crate::error::SegmentError;
 use crate::fork;
-use crate::memory;
+use crate::pages;
 
 /// What every segment has, and no other seal on its writing.
 const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
 const FORBIDDEN: SealFlags = SealFlags::WRITE.union(SealFlags::FUTURE_WRITE);
-
-/// From this size on it is asked whether there is memory: less is made faster than asked for.
-const LARGE: usize = 1 << 20;
 
 /// What a child of a fork in user code gets of a mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,10 +91,7 @@ impl Segment {
         if let Some(limit) = getrlimit(Resource::Fsize).current.filter(|limit| *limit < bytes as u64) {
             return Err(SegmentError::FileLimit { limit, bytes });
         }
-        let available = if bytes < LARGE { u64::MAX } else { memory::available() };
-        if available < bytes as u64 {
-            return Err(SegmentError::Memory { available, bytes });
-        }
+        pages::check(bytes)?;
         let failed = |call| move |errno| SegmentError::System { call, bytes, errno };
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         let fd = rustix::fs::memfd_create("elsewhere", flags).map_err(failed("memfd_create"))?;

@@ -273,8 +273,11 @@ impl Buffers {
         lock(&self.socket).clone()
     }
 
-    /// Memory with a copy of `content`, which the peer knows of and may do with what `purpose` says. None where none is to be had: then the content has to go by
-    /// other ways. The memory is filled, and made, without a lock.
+    /// Memory with a copy of `content`, which the peer knows of and may do with what `purpose` says. None where none can be
+    /// made: then the content has to go by other ways. The memory is filled, and made, without a lock.
+    ///
+    /// # Errors
+    /// [`SegmentError::Memory`] where there is no memory for a copy, whichever way it goes; violations of the peer.
     pub(crate) fn lend(&self, content: &[u8], purpose: Purpose) -> Result<Option<Lent>, PoolError> {
         let bytes = content.len();
         let found = lock(&self.lender).reuse(bytes, purpose)?;
@@ -287,7 +290,11 @@ impl Buffers {
         }
         let (segment, fd) = match Lender::make(content, bytes) {
             Ok(made) => made,
-            Err(PoolError::Violated(violation)) => return Err(violation.into()),
+            Err(error @ PoolError::Violated(_)) => return Err(error),
+            Err(error @ PoolError::Segment(SegmentError::Memory(_))) => {
+                lock(&self.lender).let_go(); // for the next who asks
+                return Err(error);
+            }
             Err(_) => return Ok(None),
         };
         let made = lock(&self.lender).lend_new(segment, fd, purpose);

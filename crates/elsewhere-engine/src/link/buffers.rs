@@ -8,6 +8,7 @@ use std::time::Duration;
 use elsewhere_proto::codec::{BufferPlace, lent_buffers};
 use elsewhere_proto::{Capabilities, Forgotten, Timestamp};
 use elsewhere_shm::pool::{Borrowed, Borrower, BufferName, PoolError, Purpose, Withheld};
+use elsewhere_shm::{SegmentError, Shortage};
 
 use super::Link;
 use crate::buffers::{BufferError, Buffers, Frozen, Holding, Lent, Named, ShareError};
@@ -47,12 +48,17 @@ impl Link {
         self.takes_buffers() || self.far().is_some()
     }
 
-    /// Lends the peer memory with a copy of `content`, for it to do with what `purpose` says. None where there is none, or the peer takes none: then the content
-    /// goes in the message itself.
-    #[must_use]
-    pub fn lend(self: &Arc<Self>, content: &[u8], purpose: Purpose) -> Option<Lent> {
-        let buffers = self.buffers_of_both()?;
-        let lent = self.checked(buffers.lend(content, purpose)).ok().flatten();
+    /// Lends the peer memory with a copy of `content`, for it to do with what `purpose` says. None where none can be made, or
+    /// the peer takes none: then the content goes in the message itself.
+    ///
+    /// # Errors
+    /// [`Shortage`] where there is no memory for a copy: the content must not go in a message then.
+    pub fn lend(self: &Arc<Self>, content: &[u8], purpose: Purpose) -> Result<Option<Lent>, Shortage> {
+        let Some(buffers) = self.buffers_of_both() else { return Ok(None) };
+        let lent = match buffers.lend(content, purpose) {
+            Err(PoolError::Segment(SegmentError::Memory(shortage))) => Err(shortage),
+            lent => Ok(self.checked(lent).ok().flatten()),
+        };
         self.tell_forgotten(buffers.take_retired());
         self.look_at_memory_soon();
         lent

@@ -21,7 +21,7 @@ use crate::parker::{self, Parker, Watched};
 use crate::pending::Pending;
 use crate::transport::Transport;
 
-/// How long a peer may take nothing. Then it may take its time.
+/// How long a peer may take nothing. Then it may take its time, if there is memory for that.
 const STALL: Duration = Duration::from_millis(20);
 /// How often the caller is asked whether he has the time.
 const ASKED_EVERY: Duration = Duration::from_millis(50);
@@ -107,8 +107,14 @@ impl Sending<'_> {
                 (last, moved) = (sent, now);
             }
             if link.attention.is_blocked() {
+                if now.duration_since(moved) >= STALL {
+                    if self.may_copy(sent) {
+                        return;
+                    }
+                    moved = now;
+                }
                 let left = STALL.saturating_sub(now.duration_since(moved));
-                if left.is_zero() || link.is_input_over() || !self.sleep(&parker, left) {
+                if link.is_input_over() || !self.sleep(&parker, left) {
                     return;
                 }
             }
@@ -125,6 +131,12 @@ impl Sending<'_> {
             self.link.try_read(); // the peer may be waiting for the same
         }
         true
+    }
+
+    /// Whether there is memory for a copy of what comes after `sent` bytes. Where there is none, the caller has all the time.
+    fn may_copy(&self, sent: usize) -> bool {
+        let content: &[u8] = self.lease.as_ref();
+        pages::check(content.len().saturating_sub(sent)).is_ok()
     }
 
     /// A copy of what was not sent yet, without the lock, and how much that leaves out.

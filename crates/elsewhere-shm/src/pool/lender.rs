@@ -224,9 +224,14 @@ impl Lender {
         self.collect()?;
         self.withheld.clear();
         if !std::mem::take(&mut self.was_used) {
-            while self.retire_oldest() > 0 {}
+            self.let_go();
         }
         Ok(!self.free.is_empty())
+    }
+
+    /// Lets go of all that is free: the memory is wanted for something else. It comes back when the peer has let go of it too.
+    pub fn let_go(&mut self) {
+        while self.retire_oldest() > 0 {}
     }
 
     /// Lets go of everything: the peer is no more, and nothing is lent again. A [`Loan`] that is still here keeps its segment.
