@@ -288,19 +288,19 @@ resource.setrlimit(resource.RLIMIT_AS, (used + (100 << 20), resource.RLIM_INFINI
 
 
 @pytest.mark.parametrize("place", ["", "127.0.0.1:0"])
-def test_message_for_which_there_is_no_memory_ends_its_connection_alone(place):
+def test_message_for_which_there_is_no_memory_is_an_error_of_its_call_alone(place):
     key = KEY if place else None
     with doomed(place, key=key, limits=LITTLE_MEMORY) as (server, address):
         client, other = own_connection(address, key), own_connection(address, key)
 
         error = error_of(lambda: elsewhere.submit(client.dogs.append, "x" * (300 << 20)).result())
-        name = elsewhere.get(other.take().name)
+        names = [elsewhere.get(one.take().name) for one in (client, other)]
 
         assert server.poll() is None
 
-    assert isinstance(error, elsewhere.ConnectionLost)
-    assert "no memory for a message" in str(error)
-    assert name == "dog 4"
+    assert isinstance(error, elsewhere.ArgumentError)
+    assert (error.outcome, "memory" in str(error)) == ("not_started", True)
+    assert names == ["dog 4", "dog 3"]
 
 
 def test_memory_of_a_client_for_which_there_is_no_room_is_an_error_of_its_call_alone():

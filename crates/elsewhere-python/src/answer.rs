@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use elsewhere_engine::Enclosed;
 use elsewhere_proto::{AnswerRefused, ErrorKind, IncomingCall, ObjectId, Outcome, Want};
-use pyo3::exceptions::PyException;
+use pyo3::exceptions::{PyException, PyMemoryError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 
@@ -210,7 +210,8 @@ fn write_auto<'py>(encoder: &mut Encoder<'_, 'py>, found: &Found<'py>, target: O
         Err(error) => return Err(error),
     };
     encoder.roll_back(mark);
-    if verdicts::remember(value, name) {
+    // That memory is short says nothing of the next.
+    if error.is_instance_of::<PyMemoryError>(encoder.py) || verdicts::remember(value, name) {
         log_uncopyable(value, &error);
     }
     if !has_elements {

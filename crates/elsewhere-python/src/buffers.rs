@@ -8,12 +8,12 @@ use std::ffi::c_int;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use elsewhere_engine::{Borrowed, Frozen, Held, Holding, Link, SharedMemory, pages};
+use elsewhere_engine::{Borrowed, Frozen, Held, Holding, Link, SharedMemory, Shortage, pages};
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
+use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PyString};
 
 use crate::pickling;
 
@@ -211,10 +211,27 @@ impl<'py> Content<'py> {
 /// MemoryError.
 pub(crate) fn room_for(len: usize) -> PyResult<()> {
     const COPIES: usize = 3;
-    if len < SLOW || Vec::<u8>::new().try_reserve_exact(len.saturating_mul(COPIES)).is_ok() {
+    if len < SLOW {
+        return Ok(());
+    }
+    pages::check(len).map_err(|shortage| no_room(len, shortage))?;
+    if Vec::<u8>::new().try_reserve_exact(len.saturating_mul(COPIES)).is_ok() {
         return Ok(());
     }
     Err(PyMemoryError::new_err(format!("there is no memory for a message of {len} bytes")))
+}
+
+/// To be asked before `len` bytes are copied.
+///
+/// # Errors
+/// MemoryError.
+pub(crate) fn room_for_copy(len: usize) -> PyResult<()> {
+    if len < HUGE { Ok(()) } else { pages::check(len).map_err(|shortage| no_room(len, shortage)) }
+}
+
+/// That a value is not copied because there is less memory than it takes.
+pub(crate) fn no_room(len: usize, shortage: Shortage) -> PyErr {
+    PyMemoryError::new_err(format!("there is no memory for a copy of {len} bytes: {shortage}"))
 }
 
 /// Whether a buffer of a pickle goes beside it: if it is large, or lies in memory that is shared.
@@ -262,6 +279,7 @@ impl Filling {
 /// # Safety
 /// There are `len` bytes at `source`, and they stay while this runs.
 unsafe fn copy_as_bytes(py: Python<'_>, source: *const u8, len: usize) -> PyResult<Bound<'_, PyBytes>> {
+    room_for_copy(len)?;
     // SAFETY: the length is not negative; without a source the content is left open, to be filled below.
     let object = unsafe { ffi::PyBytes_FromStringAndSize(std::ptr::null(), ffi::Py_ssize_t::try_from(len)?) };
     // SAFETY: a new reference, or null with an exception set.
@@ -276,6 +294,7 @@ unsafe fn copy_as_bytes(py: Python<'_>, source: *const u8, len: usize) -> PyResu
 /// # Safety
 /// As for `copy_as_bytes`.
 unsafe fn copy_as_byte_array(py: Python<'_>, source: *const u8, len: usize) -> PyResult<Bound<'_, PyByteArray>> {
+    room_for_copy(len)?;
     // SAFETY: as in `copy_as_bytes`.
     let object = unsafe { ffi::PyByteArray_FromStringAndSize(std::ptr::null(), ffi::Py_ssize_t::try_from(len)?) };
     // SAFETY: as in `copy_as_bytes`.
@@ -321,6 +340,15 @@ pub(crate) fn to_byte_array<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound
     }
     // SAFETY: it is a slice.
     unsafe { copy_as_byte_array(py, data.as_ptr(), data.len()) }
+}
+
+/// A text that came in a message, which may be long.
+///
+/// # Errors
+/// MemoryError.
+pub(crate) fn to_str<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyString>> {
+    room_for_copy(text.len())?;
+    Ok(PyString::new(py, text))
 }
 
 /// Make memory of zeros that is passed to hosts without a copy: a writable view of bytes.

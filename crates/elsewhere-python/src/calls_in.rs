@@ -7,7 +7,9 @@ use std::time::Instant;
 
 use elsewhere_engine::{Incoming, exit};
 use elsewhere_proto::{ErrorKind, IncomingCall, ObjectId, Op, Operation, Outcome, Want};
-use pyo3::exceptions::{PyAttributeError, PyIndexError, PyKeyError, PyKeyboardInterrupt, PyRuntimeError, PyValueError};
+use pyo3::exceptions::{
+    PyAttributeError, PyIndexError, PyKeyError, PyKeyboardInterrupt, PyMemoryError, PyRuntimeError, PyValueError,
+};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
@@ -259,6 +261,10 @@ fn respond<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &IncomingCall, eval
 fn evaluate<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &Incoming) -> Evaluated<'py> {
     let head = incoming.call.head;
     let target = head.target;
+    if incoming.call.gone > 0 {
+        let text = format!("there is no memory for a message of {} bytes", incoming.call.gone);
+        return Evaluated::ArgumentFailed(PyMemoryError::new_err(text), Outcome::NotStarted);
+    }
     let served = server::of(peer);
     let start = match target {
         ObjectId::BOOTSTRAP if let Some(served) = &served => Some(Some(served.door(py))),

@@ -2,6 +2,8 @@
 //!
 //! Owns: how each token becomes an object, and what a reference means on this side. Must not know: frames, waiting.
 
+mod memory;
+
 use std::sync::Arc;
 
 use elsewhere_engine::{BufferError, BufferName, Held, Incoming};
@@ -11,11 +13,7 @@ use elsewhere_proto::codec::{
 use elsewhere_proto::{CallId, ObjectId, codec};
 use pyo3::exceptions::{PyException, PyOSError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::{
-    PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PyMemoryView, PySet,
-    PyString, PyTuple,
-};
+use pyo3::types::{PyBool, PyBytes, PyComplex, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString, PyTuple};
 
 use crate::buffers::{self, Memory};
 use crate::call;
@@ -157,7 +155,7 @@ impl<'r, 'py> Decoder<'r, 'py> {
     pub(crate) fn make(&mut self, token: Token<'r>) -> Result<Bound<'py, PyAny>, Undecodable> {
         let py = self.py;
         Ok(match token {
-            Token::Str(text) => PyString::new(py, text).into_any(),
+            Token::Str(text) => buffers::to_str(py, text)?.into_any(),
             Token::Int(number) => number.into_pyobject(py).map_err(PyErr::from)?.into_any(),
             Token::Nil => crate::encode::none(py),
             Token::Bool(truth) => PyBool::new(py, truth).to_owned().into_any(),
@@ -167,8 +165,10 @@ impl<'r, 'py> Decoder<'r, 'py> {
             Token::BigInt(data) => big_int(py, data)?,
             Token::Complex(real, imaginary) => PyComplex::from_doubles(py, real, imaginary).into_any(),
             Token::ByteArray(data) => buffers::to_byte_array(py, data)?.into_any(),
-            Token::Array { typecode, data } => shaped(&self.content(data, true, 1)?, &BufferForm::Array { typecode })?,
-            Token::View { head, data } => view(py, &head, data)?,
+            Token::Array { typecode, data } => {
+                memory::shaped(&self.content(data, true, 1)?, &BufferForm::Array { typecode })?
+            }
+            Token::View { head, data } => memory::view(py, &head, data)?,
             Token::Grid { head, fortran, data } => self.grid(head, fortran, data)?,
             Token::Buffer(head) => self.buffer(&head)?,
             Token::Reference(head) => self.reference(&head)?,
@@ -191,7 +191,7 @@ impl<'r, 'py> Decoder<'r, 'py> {
     /// the user's.
     fn grid(&self, head: ViewHead, fortran: bool, data: &'r [u8]) -> Result<Bound<'py, PyAny>, Undecodable> {
         let content = self.content(data, head.read_only, buffers::ALIGNED)?;
-        shaped(&content, &BufferForm::Grid { fortran, format: head.format, shape: head.shape })
+        memory::shaped(&content, &BufferForm::Grid { fortran, format: head.format, shape: head.shape })
     }
 
     /// What stands in the message, as a buffer: a part of it where it is held and aligned so, else a copy.
@@ -405,7 +405,7 @@ impl<'r, 'py> Decoder<'r, 'py> {
                         } else {
                             buffers::byte_array_of(py, &borrowed)?.into_bound(py).into_any()
                         };
-                        return shaped(&copy, form);
+                        return memory::shaped(&copy, form);
                     }
                     _ if head.read_only => Memory::frozen(borrowed, &self.peer.link),
                     _ => Memory::lent(borrowed),
@@ -413,8 +413,8 @@ impl<'r, 'py> Decoder<'r, 'py> {
             }
         };
         match &head.form {
-            form @ BufferForm::Grid { .. } => shaped(Bound::new(py, memory)?.as_any(), form),
-            form => shaped(&memory.view(py)?, form),
+            form @ BufferForm::Grid { .. } => memory::shaped(Bound::new(py, memory)?.as_any(), form),
+            form => memory::shaped(&memory.view(py)?, form),
         }
     }
 
@@ -548,50 +548,6 @@ fn big_int<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     let kwargs = PyDict::new(py);
     kwargs.set_item("signed", true)?;
     py.get_type::<PyInt>().call_method("from_bytes", (PyBytes::new(py, data), "little"), Some(&kwargs))
-}
-
-/// What is made of the bytes of a buffer.
-fn shaped<'py>(content: &Bound<'py, PyAny>, form: &BufferForm) -> Result<Bound<'py, PyAny>, Undecodable> {
-    let py = content.py();
-    Ok(match form {
-        BufferForm::Raw => content.clone(),
-        BufferForm::View { format, shape } => cast(&PyMemoryView::from(content)?.into_any(), format, shape)?,
-        BufferForm::Grid { fortran, format, shape } => {
-            let kind = match format.as_str() {
-                "Zf" => "F",
-                "Zd" => "D",
-                format => format,
-            };
-            let order = if *fortran { "F" } else { "C" };
-            numpy_array(py)?.call1((PyTuple::new(py, shape)?, kind, content, 0, py.None(), order))?
-        }
-        BufferForm::Array { typecode } => {
-            let array = py.import("array")?.getattr("array")?.call1((char::from(*typecode).to_string(),))?;
-            array.call_method1("frombytes", (content,))?;
-            array
-        }
-        BufferForm::Bytes | BufferForm::ByteArray => {
-            return Err(Undecodable::Malformed(CodecError::Unexpected("a view of shared memory")));
-        }
-    })
-}
-
-fn numpy_array(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
-    static ARRAY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    ARRAY.import(py, "numpy", "ndarray")
-}
-
-fn cast<'py>(flat: &Bound<'py, PyAny>, format: &str, shape: &[u64]) -> PyResult<Bound<'py, PyAny>> {
-    if format == "B" && shape.len() == 1 {
-        return Ok(flat.clone());
-    }
-    flat.call_method1("cast", (format, PyTuple::new(flat.py(), shape)?))
-}
-
-fn view<'py>(py: Python<'py>, head: &ViewHead, data: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-    let owner = if head.read_only { PyBytes::new(py, data).into_any() } else { PyByteArray::new(py, data).into_any() };
-    let flat = py.get_type::<PyMemoryView>().call1((owner,))?;
-    cast(&flat, &head.format, &head.shape)
 }
 
 /// What an exception is that decoding raised: an `Exception` is reported, anything else is told like one.

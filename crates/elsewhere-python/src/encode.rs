@@ -487,8 +487,6 @@ impl<'w, 'py> Encoder<'w, 'py> {
             self.offer(value)?;
         } else if self.grid(value)? || self.view(value)? || self.array(value)? {
             // written by that
-        } else if let Some(view) = pickling::view_of(value)? {
-            self.out.memory_view(&view.head(), &view.data)?;
         } else {
             return Err(Stop::Pickle);
         }

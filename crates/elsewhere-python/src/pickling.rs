@@ -5,11 +5,11 @@
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use elsewhere_proto::codec::{Flavour, ViewHead};
+use elsewhere_proto::codec::Flavour;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyList, PyMemoryView, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 
 use crate::abilities::{Abilities, PROTOCOL};
 use crate::peer::Peer;
@@ -364,30 +364,4 @@ pub(crate) fn _offer<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyA
 #[pyfunction]
 pub(crate) fn _is_pickling_argument() -> bool {
     WRITING.with_borrow(|stack| stack.last().is_some_and(|writing| writing.is_argument))
-}
-
-/// A memoryview, taken apart.
-pub(crate) struct View {
-    head: ViewHead,
-    pub(crate) data: Vec<u8>,
-}
-
-impl View {
-    pub(crate) fn head(&self) -> ViewHead {
-        self.head.clone()
-    }
-}
-
-/// The contents of `value` if it is a memoryview with a plain format.
-pub(crate) fn view_of(value: &Bound<'_, PyAny>) -> PyResult<Option<View>> {
-    if !value.is_exact_instance_of::<PyMemoryView>() {
-        return Ok(None);
-    }
-    let shape: Vec<u64> = value.getattr("shape")?.extract()?;
-    let format: String = value.getattr("format")?.extract()?;
-    let read_only: bool = value.getattr("readonly")?.extract()?;
-    crate::buffers::room_for(value.getattr("nbytes")?.extract()?)?;
-    let data = value.call_method0("tobytes")?;
-    let data = data.cast::<PyBytes>()?.as_bytes().to_vec();
-    Ok(Some(View { head: ViewHead { read_only, format, shape }, data }))
 }

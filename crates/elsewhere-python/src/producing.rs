@@ -57,8 +57,8 @@ enum Items {
 
 /// A call without its body, for answering it later.
 pub(crate) fn head_of(incoming: &IncomingCall) -> IncomingCall {
-    let IncomingCall { call, lane, number, chain, head, expires, .. } = *incoming;
-    IncomingCall { call, lane, number, chain, head, expires, body: Vec::new() }
+    let IncomingCall { call, lane, number, chain, head, expires, gone, .. } = *incoming;
+    IncomingCall { call, lane, number, chain, head, expires, body: Vec::new(), gone }
 }
 
 /// How many producers there are. A hint that saves each wait the lock.

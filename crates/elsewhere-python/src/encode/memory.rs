@@ -10,7 +10,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PyType};
 
 use super::{Encoder, Stop, unwritable};
-use crate::buffers::{Content, LARGE, SLOW, room_for};
+use crate::buffers::{Content, LARGE, SLOW, no_room, room_for};
 use crate::submit::Apart;
 
 /// Room for what stands around long content, which would otherwise have to be moved for it.
@@ -44,7 +44,7 @@ impl<'py> Encoder<'_, 'py> {
         len >= STRAIGHT && self.may_leave_out && self.apart.is_none() && self.peer.link.sends_straight()
     }
 
-    /// Lends a copy of `content`; whether there was memory for that.
+    /// Lends a copy of `content`; whether there was a way to.
     fn lend(&mut self, content: &Content<'py>, read_only: bool, form: BufferForm) -> PyResult<bool> {
         if !self.encloses || content.len() < LARGE {
             return Ok(false);
@@ -52,7 +52,9 @@ impl<'py> Encoder<'_, 'py> {
         let link = &self.peer.link;
         let is_copied_out = matches!(form, BufferForm::Bytes | BufferForm::ByteArray | BufferForm::Array { .. });
         let purpose = if read_only && !is_copied_out { Purpose::Read } else { Purpose::Own };
-        let Some(lent) = content.read(|bytes| link.lend(bytes, purpose)) else { return Ok(false) };
+        let lent =
+            content.read(|bytes| link.lend(bytes, purpose)).map_err(|shortage| no_room(content.len(), shortage))?;
+        let Some(lent) = lent else { return Ok(false) };
         let name = lent.name();
         let place = BufferPlace::Lent { slot: name.slot, generation: name.generation };
         self.enclosed.lend(lent);
@@ -137,15 +139,41 @@ impl<'py> Encoder<'_, 'py> {
         content.read(|bytes| out.byte_array(bytes)).map_err(unwritable)
     }
 
-    /// Writes a memoryview in one piece by its name, or else lends a copy. False for any other.
-    pub(super) fn view(&mut self, view: &Bound<'py, PyAny>) -> PyResult<bool> {
-        if !self.encloses || !view.is_exact_instance_of::<PyMemoryView>() {
+    /// Writes a memoryview: in one piece by its name, or else a copy. False for anything else.
+    pub(super) fn view(&mut self, view: &Bound<'py, PyAny>) -> Result<bool, Stop> {
+        if !view.is_exact_instance_of::<PyMemoryView>() {
             return Ok(false);
         }
-        let Some(content) = Content::of(view)?.filter(|content| !content.is_fortran()) else { return Ok(false) };
-        let Some(format) = content.format() else { return Ok(false) };
-        let form = BufferForm::View { format: format.to_owned(), shape: content.shape() };
-        self.share_or_lend(&content, form)
+        let content = Content::of(view)?.filter(|content| !content.is_fortran());
+        let Some((content, format)) =
+            content.as_ref().and_then(|content| Some((content, content.format()?.to_owned())))
+        else {
+            return self.view_in_pieces(view).map(|()| true);
+        };
+        let shape = content.shape();
+        if self.encloses
+            && self.share_or_lend(content, BufferForm::View { format: format.clone(), shape: shape.clone() })?
+        {
+            return Ok(true);
+        }
+        self.make_room(content.len())?;
+        let (out, head) = (&mut self.out, ViewHead { read_only: content.is_read_only(), format, shape });
+        content.read(|bytes| out.memory_view(&head, bytes))?;
+        Ok(true)
+    }
+
+    /// Writes a memoryview whose bytes have to be collected first.
+    fn view_in_pieces(&mut self, view: &Bound<'py, PyAny>) -> Result<(), Stop> {
+        let head = ViewHead {
+            read_only: view.getattr("readonly")?.extract()?,
+            format: view.getattr("format")?.extract()?,
+            shape: view.getattr("shape")?.extract()?,
+        };
+        room_for(view.getattr("nbytes")?.extract()?)?;
+        let data = view.call_method0("tobytes")?;
+        let data = data.cast::<PyBytes>().map_err(PyErr::from)?.as_bytes();
+        self.make_room(data.len())?;
+        Ok(self.out.memory_view(&head, data)?)
     }
 
     fn share_or_lend(&mut self, content: &Content<'py>, form: BufferForm) -> PyResult<bool> {
