@@ -39,13 +39,28 @@ pub(crate) fn check(wanted: usize) -> Result<(), Shortage> {
 fn available() -> u64 {
     let Ok(text) = fs::read_to_string("/proc/meminfo") else { return free() };
     let swap = field(&text, "SwapFree:").unwrap_or(0);
-    let machine = field(&text, "MemAvailable:").map_or_else(free, |available| available.saturating_add(swap));
+    let machine = field(&text, "MemAvailable:")
+        .map_or_else(free, |available| available.saturating_add(swap).saturating_add(cache_of_zfs()));
     groups::least("memory", |folder| left_in(folder, swap)).map_or(machine, |group| group.min(machine))
 }
 
 fn free() -> u64 {
     let info = rustix::system::sysinfo();
     info.freeram.saturating_add(info.freeswap).saturating_mul(info.mem_unit.into())
+}
+
+/// What the cache of ZFS gives up when memory is short: the kernel counts it as in use.
+fn cache_of_zfs() -> u64 {
+    fs::read_to_string("/proc/spl/kstat/zfs/arcstats").map_or(0, |text| surplus(&text))
+}
+
+/// How far the `size` of `arcstats` is above the least that it keeps, in bytes.
+fn surplus(text: &str) -> u64 {
+    let number = |name| {
+        let line = text.lines().find(|line| line.split_whitespace().next() == Some(name))?;
+        line.split_whitespace().nth(2)?.parse::<u64>().ok()
+    };
+    number("size").unwrap_or(0).saturating_sub(number("c_min").unwrap_or(u64::MAX))
 }
 
 /// A field of `/proc/meminfo`, in bytes.
@@ -105,6 +120,13 @@ mod tests {
 
         assert_eq!(field(text, "MemAvailable:"), Some(24_296_952 * 1024));
         assert_eq!(field(text, "SwapFree:"), None);
+    }
+
+    #[test]
+    fn cache_of_zfs_counts_above_its_least() {
+        let text = "13 1 0x01 96 26112 1 2\nname  type data\nc_min    4    400\nc_max 4 9000\nsize    4    1000\n";
+
+        assert_eq!((surplus(text), surplus("size 4 1000\n"), surplus("")), (600, 0, 0));
     }
 
     /// What is found for each of `own`, a text such as `/proc/self/cgroup`, where `files` lie under the root.
