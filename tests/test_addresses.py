@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import functools
 import os
 import pickle
 import socket
@@ -12,7 +15,8 @@ import pytest
 
 import elsewhere
 from kennel import Dog, error_of
-from visitors import KEY, Keeper
+from programs import run, start
+from visitors import KEY, Collector, Giver, Keeper
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,6 +93,73 @@ def test_address_with_a_key_is_pickled_for_own_processes_alone(dog, keeper):
         keeper.visit(server.address)
 
         assert keeper.call("bark") == "woof"
+
+
+COLLECTOR = """
+import elsewhere
+from visitors import KEY, Collector
+
+with elsewhere.serve(Collector(), {place!r} or None, authkey=KEY) as server:
+    print(server.address, flush=True)
+    input()
+"""
+
+
+@pytest.mark.parametrize("place", ["", "127.0.0.1:0"], ids=["unix", "tcp"])
+def test_address_with_a_key_goes_to_nobody_who_serves(place):
+    secret = elsewhere.reserve(authkey=b"a secret of the other side")
+    with contextlib.ExitStack() as closing:
+        program = closing.enter_context(start(COLLECTOR.format(place=place)))
+        closing.callback(program.communicate, "\n")
+        collector = elsewhere.connect(program.stdout.readline().strip(), Collector, authkey=KEY)
+
+        ways = {
+            "argument": lambda: collector.keep(secret),
+            "in a list": lambda: collector.keep([secret]),
+            "keyword": lambda: collector.keep(thing=secret),
+            "function": lambda: collector.keep(functools.partial(print, secret)),
+            "post": lambda: elsewhere.post(collector).keep(secret),
+            "attribute": lambda: setattr(collector, "thing", secret),
+        }
+        errors = {way: error_of(hand_over) for way, hand_over in ways.items()}
+
+        assert collector.count() == 0
+    for way, error in errors.items():
+        assert "an address with a key is pickled only for" in str(error), way
+
+
+GUEST = """
+import pickle
+import elsewhere
+from visitors import Collector
+
+giver, collector = pickle.loads(bytes.fromhex(input())), Collector()
+try:
+    giver.give(elsewhere.ref(collector))
+except Exception as error:
+    print(error)
+print(collector.count())
+"""
+
+
+def test_address_with_a_key_goes_to_no_guest_of_a_host(process_host):
+    giver = process_host.spawn(Giver)
+    _, printed, complaints = run(GUEST, given=pickle.dumps(giver).hex() + "\n")
+
+    assert ("an address with a key is pickled only for" in printed, printed.splitlines()[-1]) == (True, "0"), complaints
+
+
+def test_copies_of_an_address_have_its_key(dog):
+    class Holder:
+        remote = None
+
+    holder = Holder()
+    with elsewhere.serve(dog, authkey=KEY) as server:
+        holder.remote = server.address
+
+        for copied in (copy.copy(server.address), copy.deepcopy(server.address), copy.deepcopy(holder).remote):
+            assert copied == server.address
+            assert elsewhere.connect(copied, Dog).bark() == "woof"
 
 
 def test_address_without_a_key_is_pickled_like_anything():

@@ -103,3 +103,25 @@ def use_dog(address: Any, answers: Any) -> None:
     """Tell what the dog says."""
     dog: Dog = elsewhere.connect(address)
     answers.put((dog.bark(loud=True), dog.grow(), os.getpid()))
+
+
+class Collector:
+    """Keeps what it gets, and tells how much that is."""
+
+    thing: Any = None
+
+    def __init__(self) -> None:
+        self.kept: list[Any] = []
+
+    def keep(self, thing: Any) -> None:
+        self.kept.append(thing)
+
+    def count(self) -> int:
+        return len(self.kept) + (self.thing is not None)
+
+
+class Giver:
+    """Gives away what it should not."""
+
+    def give(self, collector: Collector) -> None:
+        collector.keep(elsewhere.reserve(authkey=KEY))

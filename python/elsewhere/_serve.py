@@ -101,6 +101,12 @@ class Address:
             raise TypeError(text)
         return _address, (self._place, self._key)
 
+    def __copy__(self) -> Self:
+        return self  # nothing in it changes
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        return self
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Address):
             return NotImplemented
@@ -535,7 +541,7 @@ def _checked_span(option: str, seconds: object) -> None:
 
 
 def _goes_to_own_process() -> bool:
-    if _core._is_pickling_argument():
+    if _core._is_pickling_for_own():
         return True
     context = sys.modules.get("multiprocessing.context")
     return context is not None and context.get_spawning_popen() is not None

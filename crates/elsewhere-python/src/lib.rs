@@ -99,7 +99,8 @@ mod _core {
         loop_queue::LoopQueue,
         memory::share_memory,
         pickling::{
-            _check_results, _is_passing_memory, _is_pickling_argument, _offer, _pickles, _read_inherited, _reference,
+            _check_results, _is_passing_memory, _is_pickling_argument, _is_pickling_for_own, _offer, _pickles,
+            _read_inherited, _reference,
         },
         producing::StreamTurn,
         proxy::{_aiter, _operate_async, _operate_in_place, Proxy},

@@ -505,6 +505,12 @@ impl Peer {
         is_serial && !is_near && self.owned
     }
 
+    /// Whether it is a host of ours, our owner, or a host of that: and not a server, or somebody who came here.
+    pub(crate) fn is_own(&self) -> bool {
+        let is_stranger = self.server.get().is_some() || self.is_guest.get().is_some();
+        !is_stranger && (self.reached.get().is_none() || self.is_sibling.get().is_some())
+    }
+
     /// A later offer of the object begins a new import.
     fn forget(&self, object: ObjectId) {
         self.tables().imports.remove(&object.0);

@@ -41,6 +41,8 @@ struct Writing {
     is_argument: bool,
     /// Whether the peer maps what is passed to it without a copy.
     is_sharing: bool,
+    /// Whether the peer may know secrets.
+    is_own: bool,
 }
 
 thread_local! {
@@ -48,8 +50,8 @@ thread_local! {
     static CULPRIT: RefCell<Option<Culprit>> = const { RefCell::new(None) };
     /// Objects that the peer has by a fork, while a culprit is looked for.
     static EXCUSED: RefCell<Option<Py<PyDict>>> = const { RefCell::new(None) };
-    /// What the peer can read for which a culprit is looked for.
-    static READER: Cell<Abilities> = const { Cell::new(Abilities::LIKE_HERE) };
+    /// What the peer can read for which a culprit is looked for, and whether it may know secrets.
+    static READER: Cell<(Abilities, bool)> = const { Cell::new((Abilities::LIKE_HERE, false)) };
     /// Whether the last pickle on this thread failed because code cannot go by value.
     static HAS_CODE: Cell<bool> = const { Cell::new(false) };
     static WRITING: RefCell<Vec<Writing>> = const { RefCell::new(Vec::new()) };
@@ -69,7 +71,7 @@ pub(crate) fn find_culprit(error: &PyErr, value: &Bound<'_, PyAny>, name: &str, 
     }
     let inherited = peer.inherited(py).map(|numbers| numbers.clone().unbind());
     let is_foreign_code = HAS_CODE.take();
-    let before = (EXCUSED.replace(inherited), READER.replace(peer.abilities(py)));
+    let before = (EXCUSED.replace(inherited), READER.replace((peer.abilities(py), peer.is_own())));
     let found = module(py).and_then(|module| module.getattr("culprit")?.call1((value, name))?.extract());
     EXCUSED.set(before.0);
     READER.set(before.1);
@@ -82,7 +84,8 @@ pub(crate) fn _pickles(value: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = value.py();
     let excused = EXCUSED.with_borrow(|numbers| numbers.as_ref().map(|numbers| numbers.clone_ref(py)));
     let inherited = excused.as_ref().map(|it| it.bind(py));
-    let purpose = Purpose { is_argument: true, kept: None, inherited, is_sharing: false, reader: READER.get() };
+    let (reader, is_own) = READER.get();
+    let purpose = Purpose { is_argument: true, kept: None, inherited, is_sharing: false, is_own, reader };
     running::whole(py, || Ok(dumps_for(value, &purpose).is_ok()))
 }
 
@@ -93,6 +96,7 @@ struct Purpose<'a, 'py> {
     /// The numbers of objects that the peer has by the fork that made it, and that go as these numbers.
     inherited: Option<&'a Bound<'py, PyDict>>,
     is_sharing: bool,
+    is_own: bool,
     /// What the peer can read.
     reader: Abilities,
 }
@@ -111,8 +115,8 @@ pub(crate) fn dumps<'py>(
 ) -> PyResult<Pickle> {
     HAS_CODE.set(false); // of an earlier value, whose culprit nobody asked for
     let inherited = peer.inherited(value.py()).filter(|_| is_argument);
-    let reader = peer.abilities(value.py());
-    dumps_for(value, &Purpose { is_argument, kept, inherited, is_sharing: peer.link.can_share(), reader })
+    let (reader, is_sharing, is_own) = (peer.abilities(value.py()), peer.link.can_share(), peer.is_own());
+    dumps_for(value, &Purpose { is_argument, kept, inherited, is_sharing, is_own, reader })
 }
 
 fn dumps_for(value: &Bound<'_, PyAny>, purpose: &Purpose<'_, '_>) -> PyResult<Pickle> {
@@ -214,13 +218,13 @@ enum Pickler {
 
 fn attempt(value: &Bound<'_, PyAny>, pickler: Pickler, purpose: &Purpose<'_, '_>) -> PyResult<Pickle> {
     let py = value.py();
-    let &Purpose { is_argument, is_sharing, .. } = purpose;
+    let &Purpose { is_argument, is_sharing, is_own, .. } = purpose;
     // All that can fail for other reasons comes before the frame is pushed.
     let special = match manner_of(pickler, purpose) {
         Some(manner) => Err(manner),
         None => Ok(Special::new(py, pickler)?),
     };
-    WRITING.with_borrow_mut(|stack| stack.push(Writing { references: Vec::new(), is_argument, is_sharing }));
+    WRITING.with_borrow_mut(|stack| stack.push(Writing { references: Vec::new(), is_argument, is_sharing, is_own }));
     // Not to be taken for one that cannot be pickled so, and be tried otherwise.
     let made = running::whole(py, || match special {
         Err(manner) => pickler::dumps(value, manner),
@@ -364,4 +368,10 @@ pub(crate) fn _offer<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyA
 #[pyfunction]
 pub(crate) fn _is_pickling_argument() -> bool {
     WRITING.with_borrow(|stack| stack.last().is_some_and(|writing| writing.is_argument))
+}
+
+/// Whether the pickle that is being written on this thread holds arguments for a peer that may know secrets.
+#[pyfunction]
+pub(crate) fn _is_pickling_for_own() -> bool {
+    WRITING.with_borrow(|stack| stack.last().is_some_and(|writing| writing.is_argument && writing.is_own))
 }
