@@ -118,7 +118,7 @@ def test_address_with_a_key_goes_to_nobody_who_serves(place):
             "in a list": lambda: collector.keep([secret]),
             "keyword": lambda: collector.keep(thing=secret),
             "function": lambda: collector.keep(functools.partial(print, secret)),
-            "post": lambda: elsewhere.post(collector).keep(secret),
+            "post": lambda: elsewhere.post(collector.keep, secret),
             "attribute": lambda: setattr(collector, "thing", secret),
         }
         errors = {way: error_of(hand_over) for way, hand_over in ways.items()}

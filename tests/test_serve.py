@@ -431,7 +431,7 @@ def test_close_refuses_what_has_not_begun(echo, keeper):
     server.close(drain=False)
 
     error = said.exception()
-    assert isinstance(error, elsewhere.ElsewhereError)
+    assert isinstance(error, elsewhere.HostClosed)
     assert error.outcome == "not_started"
     assert echo.said == []
 
