@@ -12,7 +12,7 @@ import pytest
 import elsewhere
 from elsewhere import is_proxy, stream
 from kennel import error_of
-from vaults import SHOWN, WAYS, Coin, Vault
+from vaults import SHOWN, WAYS, Coin, Pocket, Vault, ended, raised, told
 from visitors import Keeper
 
 if TYPE_CHECKING:
@@ -51,6 +51,27 @@ def test_listed_names_work_beside_all_that(keeper) -> None:
     assert keeper.use(lambda vault: vault.itself() == vault)
     assert keeper.use(lambda vault: vault.method()().flip()) == "heads"
     assert keeper.use(lambda vault: vault.wait().result().flip()) == "heads"
+
+
+def test_what_holds_an_object_of_a_listed_class_is_copied_around_its_proxy(keeper) -> None:
+    assert keeper.use(lambda vault: type(vault.hold("object"))) is Pocket
+    assert keeper.use(lambda vault: vault.hold("object").coin.flip()) == "heads"
+    assert keeper.use(lambda vault: vault.hold("closure")().flip()) == "heads"
+    assert keeper.use(lambda vault: vault.hold("method")[0]()) == "heads"
+    assert keeper.use(lambda vault: raised(lambda: vault.refuse("attribute")).coin.flip()) == "heads"
+    assert keeper.use(lambda vault: vault.echo([vault])[0] == vault)
+    assert keeper.use(lambda vault: ended(vault.pockets()).coin.flip()) == "heads"
+    assert keeper.use(lambda vault: told(vault)[0].coin.flip()) == "heads"
+
+
+@pytest.mark.parametrize("how", ["set", "key"])
+def test_object_of_a_listed_class_is_a_key_where_its_hash_is_listed(keepers, how) -> None:
+    with elsewhere.serve(Vault(), expose={Vault: ["hold"], Coin: ["flip", "__hash__"]}) as server:
+        keeper = keepers.spawn(Keeper)
+        keeper.visit(server.address)
+
+        assert keeper.use(lambda vault: [coin.flip() for coin in vault.hold(how)]) == ["heads"]
+        keeper.let_go()
 
 
 def test_object_of_a_listed_class_is_a_proxy_unless_copies_are_listed(keepers) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import collections
+import functools
+import types
 from typing import TYPE_CHECKING, Any
 
 import elsewhere
@@ -19,6 +22,21 @@ class Coin:
 
     def flip(self) -> str:
         return "heads"
+
+
+class Pocket:
+    """Part of no list."""
+
+    def __init__(self, coin: Coin) -> None:
+        self.coin = coin
+
+
+class Refusal(Exception):
+    """Has more arguments than it tells its base, and an attribute of its own."""
+
+    def __init__(self, reason: str, coin: Coin) -> None:
+        super().__init__(reason)
+        self.coin = coin
 
 
 class Vault:
@@ -59,8 +77,74 @@ class Vault:
     async def wait(self) -> Coin:
         return self.coins[0]
 
+    def hold(self, how: str) -> Any:
+        """A coin inside of something."""
+        coin = self.coins[0]
+        return {
+            "lists": [[coin]],
+            "tuple": (coin, [1]),
+            "dict": {"coin": coin},
+            "object": Pocket(coin),
+            "namespace": types.SimpleNamespace(coin=coin),
+            "set": {coin},
+            "key": {coin: 1},
+            "deque": collections.deque([coin]),
+            "partial": functools.partial(print, coin),
+            "closure": lambda: coin,
+            "method": [coin.flip],
+            "exception": LookupError(coin),
+        }[how]
+
+    def echo(self, thing: Any) -> Any:
+        return thing
+
+    def look_up(self, key: Any) -> Any:
+        return {}[key]
+
+    def refuse(self, how: str) -> None:
+        coin = self.coins[0]
+        if how == "cause":
+            raise LookupError(how) from Refusal(how, coin)
+        if how == "member":
+            raise ExceptionGroup(how, [LookupError(coin)])
+        raise {"argument": LookupError(coin), "attribute": Refusal(how, coin)}[how]
+
+    def pockets(self) -> Iterator[Any]:
+        yield [self.coins[0]]
+        return Pocket(self.coins[0])
+
+    def tell(self, callback: Callable[[Any], Any]) -> None:
+        callback([Pocket(self.coins[0])])
+
 
 SHOWN = ["label", "coin", "coin_by_reference", "itself", "each", "show_to", "method", "all_coins", "wait"]
+SHOWN += ["hold", "echo", "look_up", "refuse", "pockets", "tell"]
+
+
+def raised(call: Callable[[], Any]) -> Any:
+    """What a call raises."""
+    try:
+        call()
+    except Exception as error:
+        return error
+    raise AssertionError
+
+
+def ended(stream: Iterator[Any]) -> Any:
+    """What a generator returned."""
+    try:
+        while True:
+            next(stream)
+    except StopIteration as end:
+        return end.value
+
+
+def told(vault: Any) -> Any:
+    """What a callback is given."""
+    given: list[Any] = []
+    vault.tell(ref(given.append))
+    return given[0]
+
 
 WAYS: dict[str, Callable[[Any], Any]] = {
     "a name": lambda vault: get(vault.code),
@@ -113,4 +197,27 @@ WAYS: dict[str, Callable[[Any], Any]] = {
     "a part that is read ahead": lambda vault: [get(coin.mint) for coin in stream(vault.each)],
     "what a callback is given": lambda vault: vault.show_to(lambda coins: get(coins[0].mint)),
     "the object of a given method": lambda vault: get(attribute(vault.method(), "__self__").code),
+    "a copy of a method": lambda vault: get(get(vault.coin).__self__.code),
+    "a copy of a method in a list": lambda vault: get(vault.hold("method")[0].__self__.mint),
+    "lists": lambda vault: get(vault.hold("lists")[0][0].mint),
+    "a tuple": lambda vault: get(vault.hold("tuple")[0].mint),
+    "a dict": lambda vault: get(vault.hold("dict")["coin"].mint),
+    "an object": lambda vault: get(vault.hold("object").coin.mint),
+    "a copy of an object": lambda vault: get(options(vault, result="value").hold("object").coin.mint),
+    "a namespace": lambda vault: get(vault.hold("namespace").coin.mint),
+    "a deque": lambda vault: get(vault.hold("deque")[0].mint),
+    "a partial": lambda vault: get(vault.hold("partial").args[0].mint),
+    "a closure": lambda vault: get(vault.hold("closure")().mint),
+    "an exception that is a result": lambda vault: get(vault.hold("exception").args[0].mint),
+    "what comes back": lambda vault: get(vault.echo([vault])[0].code),
+    "what comes back inside of a class": lambda vault: get(vault.echo(Pocket(vault)).coin.code),
+    "a key that is missing": lambda vault: get(raised(lambda: vault.look_up(vault)).args[0].code),
+    "an exception's argument": lambda vault: get(raised(lambda: vault.refuse("argument")).args[0].mint),
+    "an exception's attribute": lambda vault: get(raised(lambda: vault.refuse("attribute")).coin.mint),
+    "an exception's cause": lambda vault: get(raised(lambda: vault.refuse("cause")).__cause__.coin.mint),
+    "a member of a group": lambda vault: get(raised(lambda: vault.refuse("member")).exceptions[0].args[0].mint),
+    "an item of a stream": lambda vault: get(next(iter(stream(vault.pockets)))[0].mint),
+    "an item of a generator": lambda vault: get(next(vault.pockets())[0].mint),
+    "what a generator returned": lambda vault: get(ended(vault.pockets()).coin.mint),
+    "what a callback is given inside of something": lambda vault: get(told(vault)[0].coin.mint),
 }

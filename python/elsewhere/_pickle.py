@@ -156,6 +156,29 @@ def dumps_checked(value: Any, buffer_callback: Callable[[PickleBuffer], Any] | N
     return file.getvalue()
 
 
+class _Guarded(pickle.Pickler):
+    """Puts references in the place of objects that the peer is shown only through a list."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if _core._is_guarded(obj):
+            return _core._offer(obj)
+        if not _core._is_pickling_argument():
+            _refuse_if_only_here(obj)
+        return NotImplemented
+
+
+def dumps_guarded(value: Any, buffer_callback: Callable[[PickleBuffer], Any] | None = None, protocol: int = 5) -> bytes:
+    """Pickle an argument or a result for a client of a server that exposes lists of names."""
+    file = io.BytesIO()
+    pickler = _Guarded(file, protocol, buffer_callback=buffer_callback if protocol >= 5 else None)
+    reducers = reducers_of(_core._is_pickling_argument(), protocol >= 5 and _core._is_passing_memory())
+    if protocol < 5:
+        reducers[memoryview] = _reduce_view_whole
+    pickler.dispatch_table = reducers
+    pickler.dump(value)
+    return file.getvalue()
+
+
 def dumps_by_value(
     value: Any,
     buffer_callback: Callable[[PickleBuffer], Any] | None = None,
@@ -199,7 +222,7 @@ class _AlonePickler(pickle.Pickler):
     """Stops where a reference would have to be put into a table."""
 
     def reducer_override(self, obj: Any) -> Any:
-        if type(obj) in (_core.Proxy, _core.Ref, _core.Stream):
+        if type(obj) in (_core.Proxy, _core.Ref, _core.Stream) or _core._is_guarded(obj):
             raise HasReferences
         return NotImplemented
 
@@ -223,6 +246,24 @@ def _keep_main_here(cloudpickle: Any) -> None:
         cloudpickle.register_pickle_by_value(main)
 
 
+def _reduced_in_message(obj: Any, kept: Any) -> Any:
+    """What `obj` becomes in a message whichever pickler writes it; NotImplemented for most."""
+    if _core._is_guarded(obj):
+        return _core._offer(obj)
+    if not _core._is_pickling_argument():
+        _refuse_if_only_here(obj)
+    elif _travels_by_reference(obj) and obj is not kept:
+        return _core._offer(obj)
+    if type(obj) is memoryview:
+        return _reduce_view(obj)
+    if _core._is_passing_memory() and (reduce := _shared.reducers().get(type(obj))) is not None:
+        return reduce(obj)
+    if isinstance(obj, io.TextIOWrapper):  # cloudpickle would send what it contains
+        text = f"cannot pickle '{type(obj).__name__}' object"
+        raise TypeError(text)
+    return NotImplemented
+
+
 _ByValuePickler: Any = None
 
 
@@ -242,18 +283,9 @@ def _by_value_pickler() -> Any:
             kept: Any = None
 
             def reducer_override(self, obj: Any) -> Any:
-                if not _core._is_pickling_argument():
-                    _refuse_if_only_here(obj)
-                if _travels_by_reference(obj) and obj is not self.kept and _core._is_pickling_argument():
-                    return _core._offer(obj)
-                if type(obj) is memoryview:
-                    return _reduce_view(obj)
-                if _core._is_passing_memory() and (reduce := _shared.reducers().get(type(obj))) is not None:
-                    return reduce(obj)
-                if isinstance(obj, io.TextIOWrapper):  # cloudpickle would send what it contains
-                    text = f"cannot pickle '{type(obj).__name__}' object"
-                    raise TypeError(text)
-                reduced = _definitions.reduce(obj)
+                reduced = _reduced_in_message(obj, self.kept)
+                if reduced is NotImplemented:
+                    reduced = _definitions.reduce(obj)
                 if reduced is NotImplemented:
                     reduced = super().reducer_override(obj)
                 if isinstance(obj, type):

@@ -10,6 +10,7 @@ does not come back. What that thread has found out by then is told.
 from __future__ import annotations
 
 import builtins
+import functools
 import sys
 import types
 
@@ -74,7 +75,8 @@ def _described(error: BaseException) -> list[Entry]:
     else:
         import threading
 
-        worker = threading.Thread(target=_work, args=(drafts,), daemon=True, name="elsewhere-describe")
+        work = _core._keep_guard(functools.partial(_work, drafts))
+        worker = threading.Thread(target=work, daemon=True, name="elsewhere-describe")
         worker.start()
         worker.join(PATIENCE)
     return [draft.entry(link) for draft, link in zip(drafts, links, strict=True)]

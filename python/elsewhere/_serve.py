@@ -279,9 +279,9 @@ class Server(_core.ServerCore):
             drain: Whether what was accepted is finished and answered; otherwise what has not begun never will, and
                 what runs has nobody to answer.
 
-        Calls that were accepted and never begin end with HostClosed, those that were not accepted with ConnectionLost, and
-        both with the outcome "not_started". Called from inside a method of the object, it is done in the background, after
-        that method has returned.
+        Calls that were accepted and never begin end with HostClosed, those that were not accepted with ConnectionLost,
+        and both with the outcome "not_started". Called from inside a method of the object, it is done in the
+        background, after that method has returned.
         """
         _checked_span("timeout", timeout)
         if self._pid != os.getpid():

@@ -18,7 +18,7 @@ use crate::peer::Peer;
 use crate::proxy::Proxy;
 use crate::reference::Ref;
 use crate::stream::import_of;
-use crate::{errors, lifecycle, server, verdicts};
+use crate::{errors, lifecycle, server, shown, verdicts};
 
 /// A pickled exception beyond this many bytes stays where it was raised; its text travels.
 const EXCEPTION_MAX: usize = 1 << 20;
@@ -382,6 +382,7 @@ fn record(
     source: Source,
 ) {
     let mut body = Vec::with_capacity(512);
+    let _guarding = shown::guard(peer); // an exception may be pickled to be described
     let mut encoder = Encoder::new(py, peer, &mut body, false);
     let described = match error {
         Some(error) if peer.hands_over() && errors::goes_as_itself(py, error) => name_only(py, error).map(Some),

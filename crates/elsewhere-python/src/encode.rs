@@ -9,6 +9,7 @@ mod futures;
 mod instances;
 mod memory;
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -31,6 +32,7 @@ use crate::peer::{HANDED_OVER, Peer, Reason};
 use crate::pickling;
 use crate::proxy::Proxy;
 use crate::reference::Ref;
+use crate::server::{self, Served};
 
 /// How many mutable containers are compared for aliasing before pickle takes over (ENGINE rule: a scan, no table).
 const CONTAINERS_MAX: usize = 16;
@@ -84,6 +86,8 @@ pub(crate) struct Encoder<'w, 'py> {
     /// Whether the peer has objects of ours by a fork.
     inherits: bool,
     granted: Vec<ObjectId>,
+    /// The server here that the peer has connected to, once somebody asked.
+    served: OnceCell<Option<Arc<Served>>>,
     /// Whether references go by way of the owner that the peer and we have in common.
     gives_by_owner: bool,
     /// Those that were written so, for the owner to have before the message is sent.
@@ -125,6 +129,7 @@ impl<'w, 'py> Encoder<'w, 'py> {
             is_argument,
             inherits: is_argument && peer.inherited(py).is_some(),
             granted: Vec::new(),
+            served: OnceCell::new(),
             gives_by_owner: peer.is_sibling.get().is_some(),
             given: Vec::new(),
             encloses: false,
@@ -472,7 +477,12 @@ impl<'w, 'py> Encoder<'w, 'py> {
 
     /// What is neither scalar nor container.
     fn leaf(&mut self, value: &Bound<'py, PyAny>) -> Result<(), Stop> {
-        if self.instance(value)? {
+        let served = self.served.get_or_init(|| server::of(self.peer));
+        let exposure = served.as_ref().and_then(|served| served.exposure());
+        let (is_narrowed, is_guarded) = (exposure.is_some(), exposure.map_or(Ok(false), |it| it.guards(value))?);
+        if is_guarded {
+            self.offer(value)?;
+        } else if !is_narrowed && self.instance(value)? {
             // written by that
         } else if let Ok(number) = value.cast_exact::<PyComplex>() {
             self.out.complex(number.real(), number.imag());

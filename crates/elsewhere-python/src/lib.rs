@@ -62,6 +62,7 @@ mod sent;
 mod server;
 mod service;
 mod serving;
+mod shown;
 mod stream;
 mod submit;
 mod threads;
@@ -113,6 +114,7 @@ mod _core {
         server::{_new_socket_path, _serve_crew, ServerCore},
         service::{_serve_process, _stop_service},
         serving::{end_lane, is_loop_shared, serve_as_worker, serve_once, serve_owner},
+        shown::{_is_guarded, _keep_guard},
         stream::Stream,
         verbs::{
             _check_closable, attribute, close, futures, get, host_of, is_proxy, lazy, post, r#ref, stream, submit,

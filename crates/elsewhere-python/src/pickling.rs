@@ -14,7 +14,7 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 use crate::abilities::{Abilities, PROTOCOL};
 use crate::peer::Peer;
 use crate::pickler::{self, Collector, Manner};
-use crate::{connecting, running};
+use crate::{connecting, running, shown};
 
 /// A finished pickle.
 pub(crate) struct Pickle {
@@ -114,6 +114,7 @@ pub(crate) fn dumps<'py>(
     peer: &Peer,
 ) -> PyResult<Pickle> {
     HAS_CODE.set(false); // of an earlier value, whose culprit nobody asked for
+    let _guarding = shown::guard(peer);
     let inherited = peer.inherited(value.py()).filter(|_| is_argument);
     let (reader, is_sharing, is_own) = (peer.abilities(value.py()), peer.link.can_share(), peer.is_own());
     dumps_for(value, &Purpose { is_argument, kept, inherited, is_sharing, is_own, reader })
@@ -123,6 +124,7 @@ fn dumps_for(value: &Bound<'_, PyAny>, purpose: &Purpose<'_, '_>) -> PyResult<Pi
     let py = value.py();
     let is_argument = purpose.is_argument;
     let by_reference = match is_argument {
+        _ if shown::is_guarding() => Pickler::Guarded,
         true => Pickler::Argument,
         false if checks_results() => Pickler::Checked,
         false => Pickler::Result,
@@ -214,6 +216,8 @@ enum Pickler {
     ByValue,
     /// As a result, but what only exists here is refused.
     Checked,
+    /// As an argument or as such a result, for somebody who is shown some objects only through lists.
+    Guarded,
 }
 
 fn attempt(value: &Bound<'_, PyAny>, pickler: Pickler, purpose: &Purpose<'_, '_>) -> PyResult<Pickle> {
@@ -245,7 +249,7 @@ fn manner_of(pickler: Pickler, purpose: &Purpose<'_, '_>) -> Option<Manner> {
     match pickler {
         Pickler::Argument => Some(Manner { is_argument: true, is_sharing }),
         Pickler::Result => Some(Manner { is_argument: false, is_sharing }),
-        Pickler::ByValue | Pickler::Checked => None,
+        Pickler::ByValue | Pickler::Checked | Pickler::Guarded => None,
     }
 }
 
@@ -262,6 +266,7 @@ impl<'py> Special<'py> {
             Pickler::Argument => "dumps_argument",
             Pickler::ByValue => "dumps_by_value",
             Pickler::Checked => "dumps_checked",
+            Pickler::Guarded => "dumps_guarded",
             Pickler::Result => "dumps_result",
         };
         let collect = Bound::new(py, Collector::default())?;
