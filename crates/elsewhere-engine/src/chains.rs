@@ -2,10 +2,10 @@
 //! Owns: the table of waiting chains. Must not know: how a thread waits, how a call is run.
 //!
 //! A call of a chain runs in the thread that waits in this chain, be it in a call or in the event loop that waits for an
-//! answer there, else in whoever serves the link's inbox. Both sides of
-//! the decision happen under one lock: the router looks for a seat and otherwise queues the call, a thread that sits
-//! down takes what is queued for its chain. So a call never lies in an inbox while the thread that its chain waits in
-//! sleeps; a serial host, whose inbox that very thread serves, would wait for ever.
+//! answer there, else in whoever serves the link's inbox. Where threads belong to lanes, not every thread may (`taker` says
+//! which). Both sides of the decision happen under one lock: the router looks for a seat and otherwise queues the call, a
+//! thread that sits down takes what is queued for its chain and may run there. So a call never lies in an inbox while the
+//! thread that its chain waits in sleeps; a serial host, whose inbox that very thread serves, would wait for ever.
 //!
 //! Calls that one thread of the peer makes in one chain start here in the order made, whoever runs them:
 //!
@@ -70,12 +70,19 @@ impl Chains {
         Self { seats: Vec::new(), inboxes: Vec::new(), opening: Vec::new() }
     }
 
-    /// Where the innermost thread sits that waits in the chain of a call, on the same link if one does.
-    fn seat_for(&mut self, incoming: &Incoming) -> Option<&mut Seat> {
+    /// Where the innermost thread sits that waits in the chain of a call and may run it, on the same link if one does.
+    fn seat_for(&mut self, incoming: &mut Incoming, inbox: &Inbox) -> Option<&mut Seat> {
         let (chain, link) = (incoming.call.chain, incoming.link.id());
         let of_chain = |seat: &Seat| seat.chain == chain && chain != ChainId(0);
-        let at = (self.seats.iter().rposition(|seat| of_chain(seat) && seat.link == link))
-            .or_else(|| self.seats.iter().rposition(of_chain))?;
+        if !self.seats.iter().any(of_chain) {
+            return None;
+        }
+        let claims = inbox.claims(incoming);
+        let fit = |seat: &Seat| claims.as_ref().map_or(Some(0), |claims| claims.of(seat.thread, seat.waker.is_loop()));
+        let fitting = self.seats.iter().enumerate().filter(|(_, seat)| of_chain(seat));
+        let best = fitting.filter_map(|(at, seat)| Some((fit(seat)?, seat.link == link, at))).max();
+        incoming.0.is_called_back = best.is_none();
+        let (.., at) = best?;
         // The same thread may sit further in by now, and look there alone.
         let waker = &self.seats[at].waker;
         let innermost = self.seats.iter().rposition(|seat| of_chain(seat) && seat.waker.is(waker)).unwrap_or(at);
@@ -96,6 +103,7 @@ struct Seat {
     key: u64,
     chain: ChainId,
     link: u64,
+    thread: ThreadId,
     waker: Waker,
     calls: VecDeque<Incoming>,
 }
@@ -121,6 +129,10 @@ impl Waker {
             Self::Thread(parker) => parker.wake(),
             Self::Loop(queue) => queue.push(LoopQueue::CALLS),
         }
+    }
+
+    fn is_loop(&self) -> bool {
+        matches!(self, Self::Loop(_))
     }
 
     /// Whether both wake the same thread or loop.
@@ -173,22 +185,22 @@ fn next_key() -> u64 {
 }
 
 /// Hands a call to the innermost thread that waits in its chain, on the same link if one does, else to `inbox`.
-pub(crate) fn deliver(incoming: Incoming, inbox: &Inbox) {
+pub(crate) fn deliver(mut incoming: Incoming, inbox: &Inbox) {
     if incoming.link.is_pumped() {
         // Not a call back: it comes from this process itself.
         return inbox.push(Work::Call(incoming));
     }
     let mut chains = CHAINS.lock();
-    match chains.seat_for(&incoming) {
+    match chains.seat_for(&mut incoming, inbox) {
         Some(seat) => seat.put(seat.calls.len(), incoming),
         None => inbox.push(Work::Call(incoming)),
     }
 }
 
 /// The same for a call that was taken and has not begun. Whoever sat down meanwhile has those before it and behind it.
-pub(crate) fn deliver_again(incoming: Incoming, inbox: &Inbox) {
+pub(crate) fn deliver_again(mut incoming: Incoming, inbox: &Inbox) {
     let mut chains = CHAINS.lock();
-    match chains.seat_for(&incoming) {
+    match chains.seat_for(&mut incoming, inbox) {
         Some(seat) => {
             let is_behind = |other: &Incoming| {
                 let distance = other.call.number.wrapping_sub(incoming.call.number);
@@ -219,7 +231,7 @@ pub(crate) fn sit(chain: ChainId, link: &Link, waker: Waker) -> ChainSeat {
     if QUEUED.load(Ordering::SeqCst) > 0 {
         inboxes.extend(chains.inboxes.iter().filter_map(Weak::upgrade));
         let (passed_on, own): (Vec<_>, Vec<_>) = (inboxes.iter())
-            .flat_map(|inbox| inbox.take_chain(chain).into_iter().map(move |call| (inbox, call)))
+            .flat_map(|inbox| inbox.take_chain(chain, waker.is_loop()).into_iter().map(move |call| (inbox, call)))
             .partition(|(inbox, call)| !Arc::ptr_eq(call.link.inbox(), inbox));
         calls.extend(passed_on.into_iter().chain(own).map(|(_, call)| call)); // what went on from its inbox came before
     }
@@ -228,7 +240,7 @@ pub(crate) fn sit(chain: ChainId, link: &Link, waker: Waker) -> ChainSeat {
         waker.wake();
     }
     let key = next_key();
-    chains.seats.push(Seat { key, chain, link: link.id(), waker, calls });
+    chains.seats.push(Seat { key, chain, link: link.id(), thread: me, waker, calls });
     drop(chains);
     drop(inboxes);
     ChainSeat { key: Some(key), streams: None }
@@ -274,7 +286,8 @@ impl ChainSeat {
     /// From now on waits in this seat end with [`Wake::Stream`](crate::Wake::Stream) while one of `inboxes` has something
     /// for [`Taker::Within`] `chain`: a thread that waits for a consumer goes on to produce for it.
     pub fn take_up_streams(&mut self, inboxes: Vec<Arc<Inbox>>, chain: ChainId) {
-        self.streams = (!inboxes.is_empty()).then_some(Streams { inboxes, taker: Taker::Within(chain) });
+        self.streams =
+            (!inboxes.is_empty()).then_some(Streams { inboxes, taker: Taker::Within(chain, thread::current().id()) });
     }
 
     /// Whether [`take_up_streams`](Self::take_up_streams) gave it any.

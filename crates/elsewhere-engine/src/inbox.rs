@@ -4,12 +4,13 @@
 //! A call whose chain some thread waits in goes to that thread (see `chains`); everything else comes here. The queue is
 //! bounded by the windows of the links that fill it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::ops::Deref;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use elsewhere_proto::{CallId, ChainId, IncomingCall, LaneId};
@@ -21,7 +22,8 @@ use crate::exit;
 use crate::link::Link;
 use crate::lock::lock;
 use crate::parker::{self, Parker};
-use crate::taker::{Lane, Rules, Taker};
+use crate::taker::{Claims, Lane, Rules, Taker};
+use crate::turns::Turns;
 
 /// Steps of at least so many bytes may become values without a copy.
 const LONG: usize = 64 * 1024;
@@ -41,6 +43,8 @@ pub struct Parts {
     long: Option<Arc<Held>>,
     /// Held until it has begun, where others wait for that.
     pub(crate) opening: Option<Mutex<Option<Opening>>>,
+    /// Whether its chain is waited in here, by no thread that may run it: it stands behind no other call of its lane.
+    pub(crate) is_called_back: bool,
 }
 
 impl Deref for Incoming {
@@ -57,7 +61,13 @@ impl Incoming {
     pub fn new(link: Arc<Link>, mut call: IncomingCall) -> Self {
         let is_long = call.body.len() >= LONG;
         let long = is_long.then(|| link.hold(std::mem::take(&mut call.body)));
-        Self(Box::new(Parts { link, call, long, opening: None }))
+        Self(Box::new(Parts { link, call, long, opening: None, is_called_back: false }))
+    }
+
+    /// The lane that it was made in.
+    #[must_use]
+    pub fn lane(&self) -> Lane {
+        Lane { link: self.link.id(), lane: self.call.lane }
     }
 
     /// Both, for themselves.
@@ -153,6 +163,8 @@ pub struct Inbox {
     has_some: AtomicBool,
     /// Whether calls may come to other threads than the one that serves it, because threads wait in chains.
     is_shared: bool,
+    /// Whether each lane has a thread of its own.
+    is_by_lanes: bool,
     /// Whether there is a sign.
     has_fd: AtomicBool,
 }
@@ -166,13 +178,6 @@ struct State {
     turns: Option<Turns>,
     /// What polls for work watch.
     sign: Option<Sign>,
-}
-
-/// When each link had its last turn, so that one which asks for much does not keep the others waiting.
-#[derive(Debug, Default)]
-struct Turns {
-    last: HashMap<u64, u64>,
-    count: u64,
 }
 
 /// An eventfd that is readable while there is work.
@@ -192,28 +197,45 @@ impl Inbox {
     /// An empty inbox, served by the only thread that runs what its links bring.
     #[must_use]
     pub fn new() -> Arc<Self> {
-        Self::create(false)
+        Self::create(State::default(), false, false)
     }
 
     /// An empty inbox whose links bring calls for several threads: the one that serves it, and those that wait in chains.
     #[must_use]
     pub fn shared() -> Arc<Self> {
-        Self::create(true)
+        Self::create(State::default(), true, false)
     }
 
-    fn create(is_shared: bool) -> Arc<Self> {
-        let has_some = AtomicBool::new(false);
-        let inbox = Arc::new(Self { state: Mutex::default(), has_some, is_shared, has_fd: AtomicBool::new(false) });
-        chains::add_inbox(&inbox);
-        inbox
+    /// An empty inbox of a host in which each lane has a thread of its own, and the calling one runs the coroutines of all.
+    #[must_use]
+    pub fn by_lanes() -> Arc<Self> {
+        let rules = Rules::by_lanes(Some(thread::current().id()));
+        Self::create(State { rules, ..State::default() }, true, true)
     }
 
     /// An empty inbox for the links of a server, which have their turns one after another.
     #[must_use]
     pub fn of_server() -> Arc<Self> {
-        let inbox = Self::create(true);
-        lock(&inbox.state).turns = Some(Turns::default());
+        Self::create(State { turns: Some(Turns::default()), ..State::default() }, true, false)
+    }
+
+    /// The same where each lane has a thread of its own.
+    #[must_use]
+    pub fn of_server_by_lanes() -> Arc<Self> {
+        let (rules, turns) = (Rules::by_lanes(None), Some(Turns::default()));
+        Self::create(State { rules, turns, ..State::default() }, true, true)
+    }
+
+    fn create(state: State, is_shared: bool, is_by_lanes: bool) -> Arc<Self> {
+        let (state, has_some, has_fd) = (Mutex::new(state), AtomicBool::new(false), AtomicBool::new(false));
+        let inbox = Arc::new(Self { state, has_some, is_shared, is_by_lanes, has_fd });
+        chains::add_inbox(&inbox);
         inbox
+    }
+
+    /// Which threads that wait in the chain of a call may run it: None where all may. Called under the chains' lock.
+    pub(crate) fn claims(&self, incoming: &Incoming) -> Option<Claims> {
+        self.is_by_lanes.then(|| lock(&self.state).rules.claims(incoming.lane()))
     }
 
     /// What is readable while there is work. Made when it is first asked for: each change of it is a system call.
@@ -443,21 +465,34 @@ impl Inbox {
         Seat { inbox: self, parker }
     }
 
-    /// Takes the queued calls of one chain, in order, except those that this process makes itself. Called under the chains' lock.
-    pub(crate) fn take_chain(&self, chain: ChainId) -> Vec<Incoming> {
+    /// Takes the queued calls of one chain that the calling thread may run in a wait, in order, except those that this
+    /// process makes itself. Called under the chains' lock. `is_loop`: it waits in an event loop.
+    pub(crate) fn take_chain(&self, chain: ChainId, is_loop: bool) -> Vec<Incoming> {
         let mut state = lock(&self.state);
+        let me = thread::current().id();
         let mut taken = Vec::new();
-        let mut kept = VecDeque::with_capacity(state.queue.len());
-        for work in state.queue.drain(..) {
+        let mut is_called_back = false;
+        let State { queue, rules, .. } = &mut *state;
+        let mut kept = VecDeque::with_capacity(queue.len());
+        for work in queue.drain(..) {
             match work {
-                Work::Call(incoming) if incoming.call.chain == chain && !incoming.link.is_pumped() => {
-                    taken.push(incoming);
+                Work::Call(mut incoming) if incoming.call.chain == chain && !incoming.link.is_pumped() => {
+                    if !self.is_by_lanes || rules.claims(incoming.lane()).of(me, is_loop).is_some() {
+                        taken.push(incoming);
+                    } else {
+                        incoming.0.is_called_back = true;
+                        is_called_back = true;
+                        kept.push_back(Work::Call(incoming));
+                    }
                 }
                 other => kept.push_back(other),
             }
         }
-        state.queue = kept;
+        *queue = kept;
         state.show();
+        if is_called_back {
+            state.wake_for_first();
+        }
         chains::count_queued(-(taken.len() as isize));
         taken
     }
@@ -488,7 +523,7 @@ impl Inbox {
         });
         state.queue = kept;
         if let Some(turns) = &mut state.turns {
-            turns.last.remove(&link.id());
+            turns.forget(link.id());
         }
         state.show();
         drop(state);
@@ -503,47 +538,6 @@ impl Drop for Inbox {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         let calls = state.queue.iter().filter(|work| matches!(work, Work::Call(_))).count();
         chains::count_queued(-(calls as isize));
-    }
-}
-
-impl Turns {
-    /// Which of the queue is next: what is first of the link that has waited longest for its turn. None of it is what
-    /// must not be taken now. What belongs to no link's calls has its turn when it is first.
-    fn next<'a>(&mut self, queue: impl Iterator<Item = Option<&'a Work>>) -> Option<usize> {
-        let mut best: Option<(u64, usize, u64)> = None;
-        let mut seen = Vec::new();
-        for (at, work) in queue.enumerate() {
-            let Some(work) = work else { continue };
-            let Some(link) = work.link_in_turn() else {
-                if best.is_none() {
-                    return Some(at);
-                }
-                continue;
-            };
-            if seen.contains(&link) {
-                continue;
-            }
-            seen.push(link);
-            let last = self.last.get(&link).copied().unwrap_or(0);
-            if best.is_none_or(|(oldest, ..)| last < oldest) {
-                best = Some((last, at, link));
-            }
-        }
-        let (_, at, link) = best?;
-        self.count += 1;
-        self.last.insert(link, self.count);
-        Some(at)
-    }
-}
-
-impl Work {
-    /// The link whose turn this is, if it is one.
-    fn link_in_turn(&self) -> Option<u64> {
-        match self {
-            Self::Call(incoming) => Some(incoming.link.id()),
-            Self::Turn { link, .. } => Some(link.id()),
-            _ => None,
-        }
     }
 }
 

@@ -40,6 +40,7 @@ mod serve;
 mod socket;
 mod taker;
 pub mod transport;
+mod turns;
 mod watch;
 mod zygote;
 

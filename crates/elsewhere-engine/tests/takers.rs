@@ -8,7 +8,7 @@ use std::sync::Arc;
 use elsewhere_engine::transport::Transport;
 use elsewhere_engine::{Inbox, InboxWake, Incoming, Lane, Link, Taker, Work};
 use elsewhere_proto::{ChainId, LaneId, Want};
-use support::{Call, Watchdog, answer, bytes, links, reply};
+use support::{Call, Watchdog, answer, bytes, config, link, links, reply};
 
 /// Two links, and the calls `lanes` on their way from the first to the second, numbered from 0.
 fn with_calls(lanes: &[u32]) -> (Arc<Link>, Arc<Link>) {
@@ -21,6 +21,20 @@ fn with_calls(lanes: &[u32]) -> (Arc<Link>, Arc<Link>) {
         std::thread::yield_now();
     }
     (near, far)
+}
+
+/// Two links, the second of which brings its calls to `inbox`.
+fn links_into(inbox: &Arc<Inbox>) -> (Arc<Link>, Arc<Link>) {
+    let (here, there) = Transport::unix_pair().expect("the system has descriptors left");
+    let far = Link::new(there, config(), Arc::clone(inbox)).expect("the watch thread takes it");
+    (link(here), far)
+}
+
+fn take_in(link: &Arc<Link>, count: usize) {
+    while link.inbox().len() < count {
+        link.drain();
+        std::thread::yield_now();
+    }
 }
 
 fn call(work: Option<Work>) -> Option<(u8, Incoming)> {
@@ -120,7 +134,7 @@ fn thread_that_waits_in_a_chain_takes_what_is_said_of_streams_and_the_turns_that
     let inbox = far.inbox();
     let call = Call { lane: 1, want: Want::Stream, ..Call::new(b"s") }.submit(&near).call();
     let turn = |chain| Work::Turn { link: Arc::clone(&far), call, lane: LaneId(1), chain: ChainId(chain) };
-    let mut taker = Taker::Within(ChainId(5));
+    let mut taker = Taker::Within(ChainId(5), std::thread::current().id());
     inbox.push(turn(4));
     inbox.push(Work::Completed(7));
     assert!(!inbox.has_work_for(taker));
@@ -237,4 +251,61 @@ fn thread_that_takes_errands_hears_of_the_end_and_of_nothing_else() {
 
     assert!(main.join().unwrap());
     server.join().unwrap();
+}
+
+#[test]
+fn call_of_a_chain_is_left_to_the_thread_of_its_lane_by_a_thread_that_merely_waits() {
+    let inbox = Inbox::of_server_by_lanes();
+    let (near, far) = links_into(&inbox);
+    let pending = Call { chain: 1000, lane: 1, ..Call::new(&[7]) }.submit(&near);
+    take_in(&far, 1);
+
+    let waits = far.sit(ChainId(1000));
+
+    assert!(waits.take_call().is_none());
+    let (number, incoming) = call(inbox.try_take(&mut Taker::New)).expect("it is left to a new thread");
+    assert_eq!(number, 7);
+    answer(&incoming, b"done");
+    assert_eq!(reply(&near, &pending), b"done");
+}
+
+#[test]
+fn call_of_a_chain_runs_in_the_thread_of_its_lane_or_without_one_in_that_of_another_lane() {
+    let inbox = Inbox::of_server_by_lanes();
+    let (near, far) = links_into(&inbox);
+    for (number, lane) in [(0, 1), (1, 1), (2, 2)] {
+        Call { chain: 1001, lane, ..Call::new(&[number]) }.submit(&near);
+    }
+    take_in(&far, 3);
+    let (number, first) = call(inbox.try_take(&mut Taker::New)).expect("the first call is there");
+    assert_eq!(number, 0);
+
+    let waits = far.sit(ChainId(1001));
+
+    let nested: Vec<_> = (0..2).map(|_| waits.take_call().map(|call| bytes(call.steps())[0])).collect();
+    assert_eq!(nested, [Some(1), Some(2)]);
+    first.begun();
+}
+
+#[test]
+fn call_that_its_own_lanes_coroutine_waits_for_does_not_wait_for_the_end_of_that() {
+    let inbox = Inbox::of_server_by_lanes();
+    let (near, far) = links_into(&inbox);
+    let mut own = Taker::New;
+    Call { chain: 1002, lane: 1, ..Call::new(&[0]) }.submit(&near);
+    take_in(&far, 1);
+    assert_eq!(number(&inbox, &mut own), Some(0)); // which shuts the lane
+    Call { chain: 1002, lane: 1, ..Call::new(&[1]) }.submit(&near);
+    Call { chain: 2000, lane: 1, ..Call::new(&[2]) }.submit(&near);
+    take_in(&far, 2);
+    assert_eq!(number(&inbox, &mut own), None);
+
+    let waits = std::thread::scope(|scope| {
+        let other = scope.spawn(|| std::mem::forget(far.sit(ChainId(1002)))); // where the coroutine awaits
+        other.join()
+    });
+
+    assert!(waits.is_ok());
+    assert_eq!(number(&inbox, &mut own), Some(1));
+    assert_eq!(number(&inbox, &mut own), None);
 }

@@ -583,7 +583,11 @@ pub(crate) fn start_local_host(
 pub(crate) fn adopt_owner(py: Python<'_>, concurrency: Concurrency) -> PyResult<()> {
     serving::set_concurrency(concurrency);
     let capabilities = Capabilities::CHUNKS.with(concurrency.capabilities());
-    let inbox = if concurrency.has_workers() { Inbox::shared() } else { Inbox::new() };
+    let inbox = match concurrency {
+        Concurrency::Caller => Inbox::by_lanes(),
+        Concurrency::Threads(_) => Inbox::shared(),
+        Concurrency::Serial | Concurrency::Async => Inbox::new(),
+    };
     let label = format!("the owner ({})", elsewhere_engine::owner_pid()?);
     let link = elsewhere_engine::adopt_stdin(config(capabilities, py), inbox)?;
     link.record_calls();

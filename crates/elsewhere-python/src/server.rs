@@ -329,7 +329,8 @@ impl ServerCore {
             returns::note();
         }
         service::ensure(py)?; // which logs refusals
-        let inbox = Inbox::of_server();
+        let is_by_lanes = concurrency == Concurrency::Caller;
+        let inbox = if is_by_lanes { Inbox::of_server_by_lanes() } else { Inbox::of_server() };
         let refusals = service::new_key();
         let server_id = Arc::new(OnceLock::new());
         let (id, arrivals) = (Arc::clone(&server_id), Arc::clone(&inbox));
