@@ -313,6 +313,7 @@ class Server(_core.ServerCore):
         if self._host is None:
             host = Host.__new__(Host)
             _core.start_local_host(host, name="here", copies=False)
+            _core._go_through(host, self.address._place)
             self._host = host
         return self._host.send(obj)
 
@@ -442,7 +443,7 @@ def connect(
         timeout: Seconds that it may take.
 
     The connection ends with the last proxy of it. In the process that serves the object, calls of the proxy run in the
-    thread that makes them, and nothing is copied.
+    thread that makes them, and nothing is copied; calls of those to whom it is passed go through the server.
 
     Raises:
         ConnectionLost: Nobody serves there. `Address.wait_ready` waits for somebody.
@@ -466,6 +467,14 @@ def _server_here(place: str) -> Server | None:
     """The server of this process at a place."""
     server = _here.get(place)
     return server if server is not None and server._pid == os.getpid() and server._is_open else None
+
+
+def _reach(place: str, obj: object) -> Any:
+    """A proxy by a connection to a server of this process, as others have one; None where it is closed."""
+    server = _server_here(place)
+    if server is None:
+        return None
+    return _core._redeem(place, server.address._key or b"", server._door.grant(obj), CONNECT_TIMEOUT)
 
 
 def _server_behind(proxy: object) -> Server | None:

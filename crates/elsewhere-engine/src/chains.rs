@@ -73,7 +73,8 @@ impl Chains {
     /// Where the innermost thread sits that waits in the chain of a call and may run it, on the same link if one does.
     fn seat_for(&mut self, incoming: &mut Incoming, inbox: &Inbox) -> Option<&mut Seat> {
         let (chain, link) = (incoming.call.chain, incoming.link.id());
-        let of_chain = |seat: &Seat| seat.chain == chain && chain != ChainId(0);
+        let of_chain =
+            |seat: &Seat| seat.chain == chain && chain != ChainId(0) && (!seat.is_within || seat.link == link);
         if !self.seats.iter().any(of_chain) {
             return None;
         }
@@ -85,7 +86,7 @@ impl Chains {
         let (.., at) = best?;
         // The same thread may sit further in by now, and look there alone.
         let waker = &self.seats[at].waker;
-        let innermost = self.seats.iter().rposition(|seat| of_chain(seat) && seat.waker.is(waker)).unwrap_or(at);
+        let innermost = self.seats.iter().rposition(|seat| seat.chain == chain && seat.waker.is(waker)).unwrap_or(at);
         self.seats.get_mut(innermost)
     }
 
@@ -104,6 +105,8 @@ struct Seat {
     chain: ChainId,
     link: u64,
     thread: ThreadId,
+    /// Whether it waits for a server of this process, and so runs none but the calls of that one's connection here.
+    is_within: bool,
     waker: Waker,
     calls: VecDeque<Incoming>,
 }
@@ -228,7 +231,11 @@ pub(crate) fn sit(chain: ChainId, link: &Link, waker: Waker) -> ChainSeat {
         SEATED.fetch_sub(seat.calls.len(), Ordering::SeqCst);
         calls.append(&mut seat.calls);
     }
-    if QUEUED.load(Ordering::SeqCst) > 0 {
+    let is_within = link.is_leading_here();
+    let is_alone =
+        is_within && !chains.seats.iter().any(|seat| seat.chain == chain && seat.waker.is(&waker) && !seat.is_within);
+    // What waits here alone for a server of this process leaves its own call, or what that calls, to the server.
+    if !is_alone && QUEUED.load(Ordering::SeqCst) > 0 {
         inboxes.extend(chains.inboxes.iter().filter_map(Weak::upgrade));
         let (passed_on, own): (Vec<_>, Vec<_>) = (inboxes.iter())
             .flat_map(|inbox| inbox.take_chain(chain, waker.is_loop()).into_iter().map(move |call| (inbox, call)))
@@ -240,7 +247,7 @@ pub(crate) fn sit(chain: ChainId, link: &Link, waker: Waker) -> ChainSeat {
         waker.wake();
     }
     let key = next_key();
-    chains.seats.push(Seat { key, chain, link: link.id(), thread: me, waker, calls });
+    chains.seats.push(Seat { key, chain, link: link.id(), thread: me, is_within, waker, calls });
     drop(chains);
     drop(inboxes);
     ChainSeat { key: Some(key), streams: None }

@@ -24,7 +24,7 @@ use crate::proxy::{self, Proxy};
 use crate::server::{self, Served};
 use crate::{
     answer, call, chain, class_info, deadline, errands, errors, handing, home, lifecycle, operate, producing, relays,
-    returns, running, serving,
+    returns, running, serving, through,
 };
 
 /// How the evaluation of a call ended.
@@ -280,6 +280,10 @@ fn evaluate<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &Incoming) -> Eval
         return Evaluated::Gone(target);
     };
     let _passed_on = relays::enter(peer, incoming, start.as_ref());
+    let start = match start.map(|start| through::of_incoming(start, incoming)).transpose() {
+        Ok(start) => start,
+        Err(error) => return Evaluated::Raised { error, source: Source::Path },
+    };
     let mut decoder = Decoder::of_call(py, peer, incoming);
     let mut walk = Walk::new(py, start.clone(), head.steps, served);
     walk.is_at_door = target == ObjectId::BOOTSTRAP;
@@ -585,6 +589,7 @@ pub(crate) fn walk<'py>(
     start: Option<Bound<'py, PyAny>>,
     steps: u16,
 ) -> Result<Bound<'py, PyAny>, Undecodable> {
+    let start = start.map(through::of_call).transpose().map_err(Undecodable::Evaluated)?;
     let mut walk = Walk::new(decoder.py, start, steps, server::of(decoder.peer()));
     walk.take_steps(decoder)?;
     Ok(walk.current)

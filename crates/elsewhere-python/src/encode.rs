@@ -33,6 +33,7 @@ use crate::pickling;
 use crate::proxy::Proxy;
 use crate::reference::Ref;
 use crate::server::{self, Served};
+use crate::through;
 
 /// How many mutable containers are compared for aliasing before pickle takes over (ENGINE rule: a scan, no table).
 const CONTAINERS_MAX: usize = 16;
@@ -580,6 +581,13 @@ impl<'w, 'py> Encoder<'w, 'py> {
         let import = path::root(inner);
         if Arc::ptr_eq(&import.peer, self.peer) {
             return self.coming_home(proxy);
+        }
+        if let Some(at_server) = through::at_server(import)
+            && Arc::ptr_eq(&at_server.peer, self.peer)
+            && matches!(inner.place, Place::Root(_))
+        {
+            self.out.reference(&ReferenceHead::Home { object: at_server.object });
+            return Ok(());
         }
         if self.gives_by_owner && handing::is_of_owner(import) {
             if matches!(inner.place, Place::Root(_)) && Arc::ptr_eq(&import.target().peer, self.peer) {

@@ -66,6 +66,7 @@ mod shown;
 mod stream;
 mod submit;
 mod threads;
+mod through;
 mod turns;
 mod verbs;
 mod verdicts;
@@ -116,6 +117,7 @@ mod _core {
         serving::{end_lane, is_loop_shared, serve_as_worker, serve_once, serve_owner},
         shown::{_is_guarded, _keep_guard},
         stream::Stream,
+        through::_go_through,
         verbs::{
             _check_closable, attribute, close, futures, get, host_of, is_proxy, lazy, post, r#ref, stream, submit,
             with_options,

@@ -48,6 +48,8 @@ pub(crate) struct Peer {
     pub(crate) process: Option<Arc<HostProcess>>,
     /// The far end of a local host, which whoever waits here pumps.
     pub(crate) far: OnceLock<Arc<Self>>,
+    /// Of a local host that stands for a server of this process: where that is.
+    pub(crate) serves_at: OnceLock<String>,
     /// The near end, at the far end of a local host.
     pub(crate) near: OnceLock<Weak<Self>>,
     /// Whether both ends are this process and hand values over as they are.
@@ -185,6 +187,8 @@ pub(crate) struct Import {
     /// Of a proxy of our owner's: how it is called, found at its first use: straight, under the number that the process
     /// where its object lives has given us, or by way of the owner.
     pub(crate) way: OnceLock<Option<Arc<Self>>>,
+    /// Of what this process serves itself: what stands for it in calls of others. See [`through`](crate::through).
+    pub(crate) through: OnceLock<Arc<Self>>,
     _lease: Option<Arc<Lease>>,
 }
 
@@ -231,6 +235,7 @@ impl Peer {
             link,
             process,
             far: OnceLock::new(),
+            serves_at: OnceLock::new(),
             near: OnceLock::new(),
             hands_over: AtomicBool::new(false),
             abilities: OnceLock::new(),
@@ -476,6 +481,7 @@ impl Peer {
             hash: OnceLock::new(),
             heir: OnceLock::new(),
             way: OnceLock::new(),
+            through: OnceLock::new(),
             _lease: lease,
         });
         tables.imports.insert(object.0, Arc::downgrade(&import));
@@ -493,6 +499,7 @@ impl Peer {
             hash: OnceLock::new(),
             heir: OnceLock::new(),
             way: OnceLock::new(),
+            through: OnceLock::new(),
             _lease: self.lease(),
         })
     }

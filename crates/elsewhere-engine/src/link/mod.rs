@@ -23,7 +23,7 @@ mod wait;
 mod wire;
 
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use crossbeam_queue::SegQueue;
@@ -78,6 +78,8 @@ pub struct Link {
     far: OnceLock<Far>,
     /// Where what a host tells our object number 0 goes.
     home: OnceLock<Arc<Home>>,
+    /// Whether it leads to a server of this very process.
+    leads_here: AtomicBool,
     /// Where the calls of the peer are recorded, if they are.
     recorder: OnceLock<Arc<Recorder>>,
     /// Why its peer is reached over a socket although memory was to be shared.
@@ -165,6 +167,7 @@ impl Link {
             shared_here: HandedOver::default(),
             far: OnceLock::new(),
             home: OnceLock::new(),
+            leads_here: AtomicBool::new(false),
             recorder: OnceLock::new(),
             memory_problem: OnceLock::new(),
         });
@@ -233,6 +236,15 @@ impl Link {
     /// Whether it is the far end of a pair in this process: whoever waits at the other end runs what its inbox holds.
     pub(crate) fn is_pumped(&self) -> bool {
         self.far.get().is_some_and(|far| far.pumped.is_none())
+    }
+
+    /// It leads to a server of this very process: a thread that waits here for a call of its own chain is not to run it.
+    pub fn leads_here(&self) {
+        self.leads_here.store(true, Ordering::SeqCst); // SeqCst: no hot path
+    }
+
+    pub(crate) fn is_leading_here(&self) -> bool {
+        self.leads_here.load(Ordering::SeqCst) // SeqCst: no hot path
     }
 
     fn far(&self) -> Option<Arc<Self>> {
