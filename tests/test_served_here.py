@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import queue
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,14 +17,13 @@ if TYPE_CHECKING:
 
 
 class Till:
-    """Money that is counted, with a place for two who meet, and things of its own."""
+    """A thing that is used by many, with a place for two who meet, and things of its own."""
 
     def __init__(self) -> None:
         self.hidden = "hidden"
         self.open = "open"
         self.meeting = threading.Barrier(2)
         self.recursive = threading.RLock()
-        self.most = self.inside = 0
 
     def thread(self) -> int:
         """Say in which thread a call runs."""
@@ -34,15 +33,6 @@ class Till:
         """Wait for another one."""
         self.meeting.wait()
         return "met"
-
-    def count(self) -> int:
-        """Count who is in here at once, at most."""
-        self.inside += 1
-        self.most = max(self.most, self.inside)
-        for _ in range(2000):
-            pass
-        self.inside -= 1
-        return self.most
 
     def drawer(self) -> Drawer:
         """Give something that cannot be copied."""
@@ -163,16 +153,20 @@ def test_recursive_lock_that_was_passed_on_belongs_to_the_thread_of_the_host_tha
         assert [future.result() for future in futures] == ["done", "done"]
 
 
-def test_serial_server_runs_one_call_at_a_time_of_those_to_whom_a_proxy_was_passed(hosts):
-    def play(till: Any) -> int:
-        return max(till.count() for _ in range(100))
+def test_serial_server_runs_the_calls_of_all_to_whom_a_proxy_was_passed_in_its_one_thread(hosts):
+    def play(till: Any) -> set[int]:
+        return {till.thread() for _ in range(50)}
 
+    done: queue.SimpleQueue[elsewhere.Future[set[int]]] = queue.SimpleQueue()
     with serve(Till()) as server:
         till: Any = connect(server.address)
-        with ThreadPoolExecutor(2) as pool:
-            most = list(pool.map(lambda host: host.run(play, till), hosts))
+        for host in hosts:
+            submit(host.run, play, till).add_done_callback(done.put)
 
-    assert most == [1, 1]
+        threads = [done.get().result() for _ in hosts]  # nobody waits in a chain of theirs meanwhile
+
+    assert len(threads[0] | threads[1]) == 1
+    assert threading.get_ident() not in threads[0]
 
 
 def test_serial_server_that_is_waited_for_runs_what_was_passed_on_in_the_thread_that_waits(hosts):
@@ -209,7 +203,8 @@ def test_calls_of_the_serving_process_still_run_in_its_own_thread_after_a_proxy_
         assert get(till.hidden) == "hidden"
 
 
-def test_proxy_that_was_passed_on_is_lost_when_the_server_is_closed(hosts):
+@pytest.mark.parametrize("is_used", [True, False], ids=["used before", "not used before"])
+def test_proxy_that_was_passed_on_is_lost_when_the_server_is_closed(hosts, is_used):
     class Holder:
         def hold(self, till: Any) -> None:
             self.till = till
@@ -220,7 +215,8 @@ def test_proxy_that_was_passed_on_is_lost_when_the_server_is_closed(hosts):
     holder = hosts[0].spawn(Holder)
     with serve(Till(), concurrency="caller") as server:
         holder.hold(connect(server.address))
-        assert holder.thread()
+        if is_used:
+            assert holder.thread()
 
-    with pytest.raises(elsewhere.ElsewhereError):
+    with pytest.raises(elsewhere.HostClosed):
         holder.thread()

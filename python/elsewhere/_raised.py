@@ -75,7 +75,7 @@ def _described(error: BaseException) -> list[Entry]:
     else:
         import threading
 
-        work = _core._keep_guard(functools.partial(_work, drafts))
+        work = _core.KeptGuard(functools.partial(_work, drafts))
         worker = threading.Thread(target=work, daemon=True, name="elsewhere-describe")
         worker.start()
         worker.join(PATIENCE)

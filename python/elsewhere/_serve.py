@@ -77,10 +77,12 @@ class Address:
         """
         if timeout is not None:
             _checked_span("timeout", timeout)
-        end, is_own = _end_of(process)
+        from . import _ends
+
+        end, is_own = _ends.end_of(process)
         try:
             is_ready = _core._wait_served(self._place, timeout, end)
-            has_ended = not is_ready and end is not None and _is_readable(end)
+            has_ended = not is_ready and end is not None and _ends.is_readable(end)
         finally:
             if is_own and end is not None:
                 os.close(end)
@@ -470,10 +472,11 @@ def _server_here(place: str) -> Server | None:
 
 
 def _reach(place: str, obj: object) -> Any:
-    """A proxy by a connection to a server of this process, as others have one; None where it is closed."""
+    """A proxy by a connection to a server of this process, as others have one."""
     server = _server_here(place)
     if server is None:
-        return None
+        text = f"nobody serves at {place} any more"
+        raise _errors.ConnectionLost(text, outcome="not_started")
     return _core._redeem(place, server.address._key or b"", server._door.grant(obj), CONNECT_TIMEOUT)
 
 
@@ -571,32 +574,6 @@ def _tell(loop: asyncio.AbstractEventLoop, what: Callable[[], object]) -> None:
 
     with contextlib.suppress(RuntimeError):  # closed already
         loop.call_soon_threadsafe(what)
-
-
-def _end_of(process: Any) -> tuple[int | None, bool]:
-    """A descriptor that is readable when a process has ended, and whether it is ours to close."""
-    if process is None:
-        return None, False
-    sentinel = getattr(process, "sentinel", None)
-    if isinstance(sentinel, int):
-        return sentinel, False
-    pid = process if isinstance(process, int) else getattr(process, "pid", None)
-    if not isinstance(pid, int) or isinstance(process, bool):
-        text = f"process must be a process or its id, not {process!r}"
-        raise TypeError(text)
-    try:
-        return os.pidfd_open(pid), True
-    except ProcessLookupError as error:
-        text = f"{process!r} has ended"
-        raise _errors.HostStartError(text) from error
-
-
-def _is_readable(descriptor: int) -> bool:
-    import select
-
-    look = select.poll()
-    look.register(descriptor, select.POLLIN)
-    return bool(look.poll(0))
 
 
 for _name in __all__:

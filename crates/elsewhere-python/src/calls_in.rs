@@ -1,6 +1,7 @@
 //! Calls that come in: evaluated step by step, their results or errors written as answers.
 //!
 //! Owns: what each op does to a Python object. Must not know: where the call came from, on which thread it runs, frames.
+//! Long because each op has its lines here.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -115,7 +115,7 @@ mod _core {
         server::{_new_socket_path, _serve_crew, ServerCore},
         service::{_serve_process, _stop_service},
         serving::{end_lane, is_loop_shared, serve_as_worker, serve_once, serve_owner},
-        shown::{_is_guarded, _keep_guard},
+        shown::{_is_guarded, KeptGuard},
         stream::Stream,
         through::_go_through,
         verbs::{

@@ -6,7 +6,6 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use pyo3::types::PyCFunction;
 
 use crate::peer::Peer;
 use crate::server::{self, Served};
@@ -47,12 +46,22 @@ pub(crate) fn _is_guarded(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     guard.as_ref().and_then(|served| served.exposure()).map_or(Ok(false), |exposure| exposure.guards(object))
 }
 
-/// Gives what calls `function`, on another thread, with the lists of this one.
-#[pyfunction]
-pub(crate) fn _keep_guard(py: Python<'_>, function: Py<PyAny>) -> PyResult<Bound<'_, PyCFunction>> {
-    let guard = GUARD.with_borrow(Clone::clone);
-    PyCFunction::new_closure(py, None, None, move |args, _| {
-        let _guarding = Guarding { before: GUARD.replace(guard.clone()) };
-        function.call0(args.py())
-    })
+/// What calls a function, on another thread, with the lists of the one that made this.
+#[pyclass(frozen, module = "elsewhere._core")]
+pub(crate) struct KeptGuard {
+    guard: Option<Arc<Served>>,
+    function: Py<PyAny>,
+}
+
+#[pymethods]
+impl KeptGuard {
+    #[new]
+    fn new(function: Py<PyAny>) -> Self {
+        Self { guard: GUARD.with_borrow(Clone::clone), function }
+    }
+
+    fn __call__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let _guarding = Guarding { before: GUARD.replace(self.guard.clone()) };
+        self.function.bind(py).call0()
+    }
 }

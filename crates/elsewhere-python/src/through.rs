@@ -33,7 +33,7 @@ pub(crate) fn _go_through(core: &Bound<'_, HostCore>, place: String) -> PyResult
 /// What calls of `object` that come from another process are made with: itself, but for such a proxy.
 ///
 /// # Errors
-/// Those of connecting.
+/// Those of connecting, where the server is closed, too.
 pub(crate) fn of_call<'py>(object: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     // Relaxed: see `_go_through`.
     if !ARE_ANY.load(Ordering::Relaxed) {
@@ -48,8 +48,7 @@ pub(crate) fn of_call<'py>(object: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyA
             let Some(far) = import.peer.far.get() else { return Ok(object) };
             let Some(itself) = far.exported_unseen(object.py(), import.object) else { return Ok(object) };
             let reached = object.py().import("elsewhere._serve")?.call_method1("_reach", (place, itself))?;
-            let Ok(reached) = reached.cast_exact::<Proxy>() else { return Ok(object) }; // it is closed
-            let reached = path::root(reached.get());
+            let reached = path::root(reached.cast_exact::<Proxy>()?.get());
             reached.peer.link.leads_here();
             Arc::clone(import.through.get_or_init(|| Arc::clone(reached)))
         }
