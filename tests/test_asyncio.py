@@ -13,7 +13,7 @@ import pytest
 import elsewhere
 from elsewhere import submit
 from kennel import Dog
-from workshop import Book, kept_busy, submit_until_refused
+from workshop import Book, count_eventfds, kept_busy, submit_until_refused
 
 
 @pytest.fixture
@@ -187,6 +187,55 @@ def test_loop_that_never_runs_again_does_not_hinder_another(process_host, distan
         assert stopped.run_until_complete(task) == "woof"
     finally:
         stopped.close()
+
+
+async def add_slowly(dog: Dog, times: int) -> list[int]:
+    """Await so many answers, each of which takes longer than a loop looks for it before it waits."""
+    return [await submit(dog.call, sum, range(30_000)) for _ in range(times)]
+
+
+SLOW_SUM = sum(range(30_000))
+
+
+def test_host_keeps_nothing_of_loops_that_are_no_more(process_host, distant_dog):
+    before = process_host.run(count_eventfds)
+
+    for _ in range(20):
+        assert asyncio.run(add_slowly(distant_dog, 3)) == [SLOW_SUM] * 3
+
+    while process_host.run(count_eventfds) > before:  # it is told soon, and looks when it has something to answer
+        gc.collect()
+
+
+def test_more_loops_than_a_host_wakes_itself_get_their_answers(process_host, distant_dog):
+    all_run = threading.Barrier(12)
+
+    async def play() -> list[int]:
+        await asyncio.to_thread(all_run.wait)
+        answers = await add_slowly(distant_dog, 5)
+        await asyncio.to_thread(all_run.wait)  # until then all of them are there
+        return answers
+
+    with ThreadPoolExecutor(12) as pool:
+        runs = [pool.submit(lambda: asyncio.run(play())) for _ in range(12)]
+        assert [run.result() for run in runs] == [[SLOW_SUM] * 5] * 12
+
+
+def test_loop_that_does_not_get_to_its_answers_keeps_none_from_others(process_host, distant_dog):
+    called_back = threading.Event()
+
+    async def play() -> int:
+        await add_slowly(distant_dog, 3)
+        with kept_busy(process_host):
+            own = asyncio.ensure_future(add_slowly(distant_dog, 1))
+            await asyncio.sleep(0)
+            other = submit(distant_dog.echo, 5)
+        other.add_done_callback(lambda _: called_back.set())
+        called_back.wait()  # this loop's thread reads nothing meanwhile
+        answer = await asyncio.to_thread(distant_dog.echo, 6)
+        return answer + sum(await own)
+
+    assert asyncio.run(play()) == 6 + SLOW_SUM
 
 
 def test_waiter_that_nobody_refers_to_is_kept_by_its_loop(process_host, distant_dog):

@@ -183,6 +183,15 @@ def kept_busy(host: elsewhere.Host) -> Iterator[None]:
             os.close(own_end)
 
 
+def count_eventfds() -> int:
+    """How many descriptors of this process are eventfds: those of its threads, and of loops that it wakes elsewhere."""
+    kinds = []
+    for descriptor in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # that of the listing itself
+            kinds.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+    return kinds.count("anon_inode:[eventfd]")
+
+
 def submit_until_refused(function) -> tuple[list[elsewhere.Future[int]], str | None]:
     """Submit `function(0)`, `function(1)` and so on until the window is full; gives the outcome of what was refused."""
     futures: list[elsewhere.Future[int]] = []

@@ -563,7 +563,7 @@ LARGE = 64 * 1024
 
 KEPT, KEPT_BYTES = 4, 256 << 20
 ROOM_PATIENCE = 1000  # milliseconds
-LAYOUT = b"elswhr\x02\x00"
+LAYOUT = b"elswhr\x03\x00"
 TABLES, SLOTS = 4096, 1024
 RAW, AS_BYTES, AS_BYTE_ARRAY, AS_VIEW, AS_ARRAY, AS_GRID = range(6)
 PLAIN_FORMATS = frozenset("? b B h H i I l L q Q e f d Zf Zd".split())

@@ -54,6 +54,7 @@ class _Watcher:
         if waiting is None:
             waiting = _Waiting()
             self._waiting_ref = weakref.ref(waiting)
+            # Until the loop is closed: to begin and to end it with each wait would be two system calls.
             loop.add_reader(self._queue.fileno(), self._wake, waiting)
         waiting[key] = (future, waiter)
         waiter.add_done_callback(lambda waiter: self._cancelled(key) if waiter.cancelled() else None)
@@ -109,12 +110,7 @@ class _Watcher:
         waiting = self._waiting()
         if waiting is None:
             return None, None
-        pair = waiting.pop(key, (None, None))
-        loop = self._loop()
-        if not waiting and loop is not None and not loop.is_closed():
-            loop.remove_reader(self._queue.fileno())
-            self._waiting_ref = None
-        return pair
+        return waiting.pop(key, (None, None))
 
 
 def wait(future: Future[T]) -> Generator[Any, None, T]:

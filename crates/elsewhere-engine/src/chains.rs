@@ -27,7 +27,7 @@ use elsewhere_proto::{CallId, ChainId, LaneId};
 use crate::fork::PerProcess;
 use crate::inbox::{Inbox, Incoming, Work};
 use crate::link::Link;
-use crate::observer::LoopQueue;
+use crate::loop_queue::LoopQueue;
 use crate::parker::Parker;
 use crate::taker::Taker;
 

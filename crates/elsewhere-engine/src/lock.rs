@@ -8,8 +8,12 @@
 //! Those of memory stand alone, but that one may be taken inside another in this order: what a frozen piece of memory is, what
 //! came in on a link, what this process has mapped, what a link has lent, its socket.
 //!
+//! Inside the watched stream may be taken what is known of loops, and inside that the socket of its memory and a loop's links; a
+//! loop's keys stand alone.
+//!
 //! Inside any of these may be taken, one at a time, a parker's bed and those of a ring: sender, receiver, budget, and who
-//! polls it. Inside that last one, and inside the roles, the lookout's of `elsewhere-shm`; inside that only the bell.
+//! polls it. Inside that last one, and inside the roles, the lookout's of `elsewhere-shm`; inside that only the bell. Inside sender
+//! and receiver, where the peer names a loop that is not known yet, also what came in on the link, and what follows there.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

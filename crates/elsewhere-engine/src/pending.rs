@@ -68,7 +68,7 @@ pub(crate) struct Told {
 pub(crate) struct Remains {
     pub(crate) bodies: Vec<Vec<u8>>,
     pub(crate) marks: Vec<Mark>,
-    pub(crate) observers: usize,
+    pub(crate) observers: Vec<Observer>,
 }
 
 impl Pending {
@@ -228,7 +228,7 @@ impl Pending {
         if let Some(Arrival::Reply(body) | Arrival::Error(body)) = state.arrival.take() {
             bodies.push(body);
         }
-        Remains { bodies, marks, observers: std::mem::take(&mut state.observers).len() }
+        Remains { bodies, marks, observers: std::mem::take(&mut state.observers) }
     }
 }
 

@@ -2,13 +2,14 @@
 
 mod support;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use elsewhere_engine::{Arrival, ChainSeat, Inbox, Observer, SubmitError, Wake, Work};
+use elsewhere_engine::{Arrival, ChainSeat, Inbox, Link, LoopQueue, Observer, SubmitError, Wake, Work};
 use elsewhere_proto::Want;
+use rustix::event::{PollFd, PollFlags, poll};
 
 use support::*;
 
@@ -33,6 +34,7 @@ stress! {
     waiters_come_and_go_and_somebody_always_reads
     drops_in_many_threads_release_each_reference_once
     posts_of_many_threads_all_run
+    loops_come_and_go_and_each_is_told_of_every_answer
 }
 
 fn no_answer_is_swapped_between_64_threads(mechanism: Mechanism) {
@@ -246,4 +248,65 @@ fn posts_of_many_threads_all_run(mechanism: Mechanism) {
 
     near.close();
     assert_eq!(peer.join().unwrap(), 8000);
+}
+
+/// Loops of a few rounds each, which are busy now and then; some alone, some with others or threads that wait beside them, some
+/// more at a time than a peer is told of. No loop looks by itself.
+fn loops_come_and_go_and_each_is_told_of_every_answer(mechanism: Mechanism) {
+    let _watchdog = Watchdog::new("loops_come_and_go_and_each_is_told_of_every_answer");
+    for (loops, threads) in [(1, 0), (2, 0), (1, 1), (12, 2)] {
+        let (near, far) = links(mechanism);
+        let peer = serve_echo(far);
+
+        std::thread::scope(|scope| {
+            for thread in 0..loops {
+                let near = &near;
+                scope.spawn(move || {
+                    let mut seed = thread;
+                    for _ in 0..5 {
+                        let queue = LoopQueue::new().unwrap();
+                        for _ in 0..50 {
+                            run_a_loop(near, &queue, &mut seed);
+                        }
+                    }
+                });
+            }
+            for thread in 0..threads {
+                let near = &near;
+                scope.spawn(move || {
+                    for tag in 0..500_u32 {
+                        let tag = [u32::to_le_bytes(thread), tag.to_le_bytes()].concat();
+                        assert_eq!(echo(near, &tag), tag);
+                    }
+                });
+            }
+        });
+
+        near.close();
+        assert!(peer.join().unwrap() > 0);
+    }
+}
+
+/// Awaits one to four calls.
+fn run_a_loop(link: &Arc<Link>, queue: &Arc<LoopQueue>, seed: &mut u64) {
+    let mut waiting = HashMap::new();
+    for key in 1..=1 + random(seed) % 4 {
+        let tag = random(seed).to_le_bytes();
+        let pending = Call::new(&tag).submit(link);
+        if link.observe(&pending, Observer::Loop(Arc::clone(queue), key)) {
+            assert_eq!(reply(link, &pending), tag);
+        } else {
+            waiting.insert(key, (pending, tag));
+        }
+    }
+    while !waiting.is_empty() {
+        if random(seed).is_multiple_of(32) {
+            std::thread::sleep(Duration::from_millis(random(seed) % 12)); // it is busy, perhaps for longer than a tick
+        }
+        poll(&mut [PollFd::new(queue, PollFlags::IN)], None).unwrap();
+        for key in queue.drain() {
+            let (pending, tag) = waiting.remove(&key).unwrap();
+            assert!(matches!(pending.take(), Some(Arrival::Reply(body)) if bytes(&body) == tag));
+        }
+    }
 }

@@ -19,7 +19,7 @@ use crate::wake::{Doorbell, Lookout, News, Rung, WakeLine};
 pub const RING_BYTES: usize = 64 * 1024;
 
 /// The first word of the segment: the layout. It changes with whatever changes in this file.
-const LAYOUT: u64 = u64::from_le_bytes(*b"elswhr\x02\x00");
+const LAYOUT: u64 = u64::from_le_bytes(*b"elswhr\x03\x00");
 
 const SIGN: usize = 0;
 const RECORDED: usize = 8;

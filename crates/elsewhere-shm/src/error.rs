@@ -18,9 +18,12 @@ pub enum Violation {
         /// How far it could have moved.
         limit: u32,
     },
-    /// A wake word holds no mode.
-    #[error("peer wrote {0:#x} into its wake word, which is no mode")]
-    WakeWord(u32),
+    /// A loop was handed over that cannot be, or taken back that was not handed over.
+    #[error("peer handed over or took back its loop {number}, which it could not")]
+    Loop {
+        /// Its number.
+        number: u32,
+    },
     /// A wake word asks for an event that was never handed over.
     #[error("peer waits for an event that it never handed over")]
     NoEvent,

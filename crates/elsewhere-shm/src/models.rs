@@ -14,7 +14,7 @@ use crate::place::Place;
 use crate::pool::{Ledger, give_back};
 use crate::ring::{Consumer, Inlet, Outlet, Producer, Received, RingError, RingPlace};
 use crate::sync::{Arc, AtomicBool, Ordering, lock};
-use crate::wake::{Doorbell, Event, Futex, Lookout, News};
+use crate::wake::{Doorbell, Event, Futex, Listener, Lookout, News};
 
 fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
@@ -330,12 +330,48 @@ fn death_wakes_the_sleeper_also_beside_a_spinner() {
     });
 }
 
+/// The number of the loop whose event is `event`, of two.
+const FIRST: u32 = 1;
+const SECOND: u32 = 2;
+
+/// Sides whose first loop was handed over, and listens.
+fn sides_with_a_loop() -> (Arc<Side>, Peer) {
+    let (side, peer) = sides();
+    peer.doorbell.add_loop(FIRST, Some(Arc::clone(&side.event))).unwrap();
+    side.lookout.set_listener(Some(Listener::Loop(FIRST, Arc::clone(&side.event))));
+    (side, peer)
+}
+
+impl Side {
+    /// Reads, as a loop does that was told, until it is sure of being told again.
+    fn take_in(&self) {
+        loop {
+            self.route();
+            if !self.lookout.arm() {
+                break;
+            }
+        }
+    }
+
+    /// Waits as a loop does, in its poll.
+    fn wait_in_loop(&self, number: usize, event: &Event) {
+        while !self.is_done(number) {
+            event.wait_and_clear();
+            self.take_in();
+        }
+    }
+
+    /// Reads, and tells another loop, whose answer it may have read.
+    fn route_and_tell(&self, event: &Event) {
+        self.take_in();
+        event.raise();
+    }
+}
+
 #[test]
 fn loop_is_told_of_what_a_thread_left_behind() {
     check(3, || {
-        let (side, mut peer) = sides();
-        peer.doorbell.set_event(Arc::clone(&side.event));
-        side.lookout.set_event(Some(Arc::clone(&side.event)));
+        let (side, mut peer) = sides_with_a_loop();
         let sending = thread::spawn(move || peer.send(&[1]));
 
         // A thread that sleeps between, or does not get to it, and leaves without its reply.
@@ -344,14 +380,73 @@ fn loop_is_told_of_what_a_thread_left_behind() {
             drop(passing.lookout.spin());
             drop(passing.lookout.try_sleeper());
         });
-        while !side.is_done(1) {
-            side.event.wait_and_clear();
-            side.lookout.arm();
-            side.route();
-        }
+        side.wait_in_loop(1, &side.event);
 
         sending.join().unwrap();
         passing.join().unwrap();
+    });
+}
+
+#[test]
+fn loop_is_told_of_each_message_that_it_reads_itself() {
+    check(3, || {
+        let (side, mut peer) = sides_with_a_loop();
+        let sending = thread::spawn(move || {
+            peer.send(&[0]);
+            peer.send(&[1]);
+        });
+
+        side.wait_in_loop(0, &side.event);
+        side.wait_in_loop(1, &side.event);
+
+        sending.join().unwrap();
+    });
+}
+
+#[test]
+fn watch_thread_that_takes_the_bell_from_a_loop_reads_what_was_rung_to_it() {
+    check(2, || {
+        let (side, mut peer) = sides_with_a_loop();
+        let watching = Arc::new(Event::modelled());
+        peer.doorbell.set_event(Arc::clone(&watching));
+        let sending = thread::spawn(move || peer.send(&[1]));
+
+        // The loop is busy and never looks. The watch thread takes the bell and looks, or is rung.
+        if side.lookout.set_listener(Some(Listener::Event(Arc::clone(&watching)))) {
+            side.take_in();
+        }
+        side.wait_in_loop(1, &watching);
+
+        sending.join().unwrap();
+    });
+}
+
+#[test]
+fn answer_is_told_to_a_loop_whichever_of_two_has_the_bell() {
+    check(2, || {
+        let (side, mut peer) = sides_with_a_loop();
+        let second = Arc::new(Event::modelled());
+        peer.doorbell.add_loop(SECOND, Some(Arc::clone(&second))).unwrap();
+        let sending = thread::spawn(move || peer.send(&[1]));
+
+        let (other, event) = (Arc::clone(&side), Arc::clone(&second));
+        let other = thread::spawn(move || {
+            // It listens instead from now on, and reads whatever that brings.
+            if other.lookout.set_listener(Some(Listener::Loop(SECOND, Arc::clone(&event)))) {
+                other.route_and_tell(&other.event);
+            }
+            while !other.is_done(1) {
+                event.wait_and_clear();
+                other.route_and_tell(&other.event);
+            }
+        });
+        while !side.is_done(1) {
+            side.event.wait_and_clear();
+            side.route_and_tell(&second);
+        }
+
+        sending.join().unwrap();
+        other.join().unwrap();
     });
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use elsewhere_shm::wake::{Event, Lookout};
+use elsewhere_shm::wake::{Event, Listener, Lookout};
 use elsewhere_shm::{Channel, ChannelNews, Receiver, RingError, Sender};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use support::*;
@@ -151,10 +151,10 @@ fn loop_and_thread_both_get_their_answers() {
     let event = Arc::new(Event::new(move || {
         rustix::io::write(&raised, &1_u64.to_ne_bytes()).unwrap();
     }));
-    there.doorbell.set_event(Arc::clone(&event));
+    there.doorbell.add_loop(1, Some(Arc::clone(&event))).unwrap();
     let is_over = AtomicBool::new(false);
     let side = Side::new(channel);
-    side.lookout.set_event(Some(Arc::clone(&event)));
+    side.lookout.set_listener(Some(Listener::Loop(1, Arc::clone(&event))));
 
     std::thread::scope(|scope| {
         let mut there = there;

@@ -7,8 +7,10 @@
 //! socket, without waiting, and finds it there.
 //!
 //! *Lent* memory comes from the pool of the connection: filled by one side, and then the other's alone until that gives it
-//! back. *Shared* memory ([`SharedMemory`]) belongs to nobody; both sides go on using it.
+//! back. *Shared* memory ([`SharedMemory`]) belongs to nobody; both sides go on using it. By the same socket go the eventfds
+//! of event loops (`bells`).
 
+mod bells;
 mod frozen;
 mod shared;
 mod words;
@@ -16,11 +18,12 @@ mod words;
 use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use elsewhere_proto::{Forgotten, Timestamp};
 use elsewhere_shm::pool::{Borrowed, Borrower, BufferName, Lender, Loan, Pool, PoolError, Purpose, Withheld};
+use elsewhere_shm::wake::Doorbell;
 use elsewhere_shm::{Key, Segment, SegmentError};
 
 use crate::clock;
@@ -28,6 +31,7 @@ use crate::link::Link;
 use crate::lock::lock;
 use crate::socket::{self, Stream};
 
+pub(crate) use bells::raise;
 pub use frozen::Frozen;
 pub(crate) use shared::HandedOver;
 pub use shared::{Holding, SharedMemory};
@@ -130,6 +134,8 @@ pub(crate) struct Buffers {
     lender: Mutex<Lender>,
     incoming: Mutex<Incoming>,
     sharing: Mutex<Sharing>,
+    /// What wakes the peer, while the stream is there: it keeps the socket open.
+    doorbell: Weak<Doorbell>,
     /// When to look what is not needed any more, in ns.
     due: AtomicU64,
     /// How long after the last look.
@@ -214,7 +220,7 @@ impl Enclosed {
 }
 
 impl Buffers {
-    pub(crate) fn new(pool: Pool, socket: Stream) -> Self {
+    pub(crate) fn new(pool: Pool, socket: Stream, doorbell: &Arc<Doorbell>) -> Self {
         let Pool { lender, borrower } = pool;
         Self {
             socket: Mutex::new(Some(socket)),
@@ -226,6 +232,7 @@ impl Buffers {
                 shared: HashMap::new(),
             }),
             sharing: Mutex::default(),
+            doorbell: Arc::downgrade(doorbell),
             due: AtomicU64::new(NEVER),
             pause: AtomicU64::new(0),
         }
@@ -258,6 +265,7 @@ impl Buffers {
         let socket = lock(&self.socket).take();
         drop((sharing, socket)); // after the locks
         lock(&self.lender).end();
+        let _ = self.doorbell.upgrade().map(|doorbell| doorbell.forget_loops());
     }
 
     /// After the end: nothing that arrived names memory any more.
@@ -375,7 +383,8 @@ impl Buffers {
     }
 
     fn take_words_of(&self, incoming: &mut Incoming) -> Result<bool, PoolError> {
-        incoming.take_words(self.socket().as_ref(), |key| lock(&self.lender).find(key))
+        let doorbell = self.doorbell.upgrade();
+        incoming.take_words(self.socket().as_ref(), doorbell.as_deref(), |key| lock(&self.lender).find(key))
     }
 
     /// Reads the socket if `name` is not known.
@@ -482,13 +491,14 @@ impl Incoming {
     fn take_words(
         &mut self,
         socket: Option<&Stream>,
+        doorbell: Option<&Doorbell>,
         ours: impl Fn(Key) -> Option<Arc<Segment>>,
     ) -> Result<bool, PoolError> {
         let Some(socket) = socket else { return Ok(true) };
         loop {
             let is_more = self.words.fill(socket);
             while let Some((word, fd)) = self.words.next().map_err(|_| unknown_word())? {
-                self.accept(word, fd, &ours)?;
+                self.accept(word, fd, doorbell, &ours)?;
             }
             if !is_more {
                 return Ok(self.words.has_ended());
@@ -504,10 +514,19 @@ impl Incoming {
         &mut self,
         word: Word,
         fd: Option<OwnedFd>,
+        doorbell: Option<&Doorbell>,
         ours: impl Fn(Key) -> Option<Arc<Segment>>,
     ) -> Result<(), PoolError> {
         match word {
             Word::Wake => Ok(()),
+            Word::Loop { number } => match doorbell {
+                Some(doorbell) => Ok(doorbell.add_loop(number, bells::event_of(fd))?),
+                None => Ok(()), // nothing is sent any more, so nobody is woken
+            },
+            Word::LoopGone { number } => match doorbell {
+                Some(doorbell) => Ok(doorbell.remove_loop(number)?),
+                None => Ok(()),
+            },
             Word::Lent { slot, generation, bytes, purpose } => {
                 let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
                 let name = BufferName { slot, generation };

@@ -8,6 +8,8 @@
 //! | the same, to be read only and perhaps passed on | `R`, u32 slot, u32 generation, u64 bytes | its descriptor |
 //! | memory that is shared | `S`, u64 number, u64 bytes | its descriptor |
 //! | the same, which nobody writes any more | `F`, u64 number, u64 bytes | its descriptor |
+//! | an event loop, which waits by an eventfd of its own | `E`, u32 number | the eventfd |
+//! | that loop is no more | `D`, u32 number | |
 //!
 //! A word is sent by one call, so its descriptor comes with its bytes, and no other descriptor with these.
 
@@ -24,8 +26,12 @@ const LENT: u8 = b'B';
 const READ: u8 = b'R';
 const SHARED: u8 = b'S';
 const FROZEN: u8 = b'F';
-/// Bytes of a word with a descriptor.
+const LOOP: u8 = b'E';
+const LOOP_GONE: u8 = b'D';
+/// Bytes of a word about memory.
 const LONG: usize = 17;
+/// Bytes of a word about an event loop.
+const SHORT: usize = 5;
 /// Bytes taken at once.
 const CHUNK: usize = 256;
 
@@ -38,12 +44,18 @@ pub(crate) enum Word {
     Lent { slot: u32, generation: u32, bytes: u64, purpose: Purpose },
     /// Memory to share.
     Shared { number: u64, bytes: u64, is_frozen: bool },
+    /// An event loop that is told of news by its eventfd.
+    Loop { number: u32 },
+    /// It ended.
+    LoopGone { number: u32 },
 }
 
 impl Word {
     pub(crate) fn to_bytes(self) -> Vec<u8> {
         let (letter, first, bytes) = match self {
             Self::Wake => return vec![WAKE],
+            Self::Loop { number } => return [&[LOOP][..], &number.to_le_bytes()].concat(),
+            Self::LoopGone { number } => return [&[LOOP_GONE][..], &number.to_le_bytes()].concat(),
             Self::Lent { slot, generation, bytes, purpose } => {
                 let letter = if purpose == Purpose::Read { READ } else { LENT };
                 (letter, u64::from(slot) | u64::from(generation) << 32, bytes)
@@ -51,6 +63,15 @@ impl Word {
             Self::Shared { number, bytes, is_frozen } => (if is_frozen { FROZEN } else { SHARED }, number, bytes),
         };
         [&[letter][..], &first.to_le_bytes(), &bytes.to_le_bytes()].concat()
+    }
+
+    fn from_short([letter, n0, n1, n2, n3]: [u8; SHORT]) -> Option<Self> {
+        let number = u32::from_le_bytes([n0, n1, n2, n3]);
+        match letter {
+            LOOP => Some(Self::Loop { number }),
+            LOOP_GONE => Some(Self::LoopGone { number }),
+            _ => None,
+        }
     }
 
     fn from_long(bytes: [u8; LONG]) -> Option<Self> {
@@ -118,14 +139,28 @@ impl Inbox {
                 self.bytes.pop_front();
                 Ok(Some((Word::Wake, None)))
             }
-            Some(&(LENT | READ | SHARED | FROZEN)) if self.bytes.len() < LONG => Ok(None),
             Some(&(LENT | READ | SHARED | FROZEN)) => {
-                let mut long = [0; LONG];
-                long.iter_mut().zip(self.bytes.drain(..LONG)).for_each(|(place, byte)| *place = byte);
+                let Some(long) = self.take::<LONG>() else { return Ok(None) };
                 let word = Word::from_long(long).ok_or(NoWord)?;
                 Ok(Some((word, self.fds.pop_front())))
             }
+            Some(&(LOOP | LOOP_GONE)) => {
+                let Some(short) = self.take::<SHORT>() else { return Ok(None) };
+                let word = Word::from_short(short).ok_or(NoWord)?;
+                let fd = if matches!(word, Word::Loop { .. }) { self.fds.pop_front() } else { None };
+                Ok(Some((word, fd)))
+            }
             Some(_) => Err(NoWord),
         }
+    }
+
+    /// The next `LEN` bytes, once they are here.
+    fn take<const LEN: usize>(&mut self) -> Option<[u8; LEN]> {
+        if self.bytes.len() < LEN {
+            return None;
+        }
+        let mut taken = [0; LEN];
+        taken.iter_mut().zip(self.bytes.drain(..LEN)).for_each(|(place, byte)| *place = byte);
+        Some(taken)
     }
 }

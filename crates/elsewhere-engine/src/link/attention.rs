@@ -6,7 +6,7 @@
 //! a thread drives, it does all of that. Between drivers the hand-over is lazy, because a driver usually comes back within
 //! microseconds: each use of the link counts up `activity`, the watch thread looks every 5 ms, and arms (asks epoll for the
 //! stream) a link that was quiet for a whole tick and has no driver. Then it stops ticking, so a quiet process has no
-//! wake-ups. The next driver disarms.
+//! wake-ups. The next driver disarms. While it ticks, an event loop may read the link instead (`loops`).
 //!
 //! Why no hand-over is lost: a driver that leaves counts itself out and then reads `is_ticking`; the watch thread clears
 //! `is_ticking` and then reads the drivers. In the one total order of these operations either the thread that leaves
@@ -28,7 +28,7 @@ use crate::watch::{self, Ask};
 #[derive(Debug, Default)]
 pub(super) struct Flags {
     drivers: AtomicUsize,
-    observers: AtomicUsize,
+    pub(super) observers: AtomicUsize,
     pub(super) room_waiters: AtomicUsize,
     activity: AtomicU64,
     is_serving: AtomicBool,
@@ -55,6 +55,10 @@ pub(super) struct Watched {
 impl Watched {
     pub(super) fn new(transport: Arc<Transport>) -> Self {
         Self { transport: Some(transport), interest: Interest::default() }
+    }
+
+    pub(super) fn transport(&self) -> Option<&Arc<Transport>> {
+        self.transport.as_ref()
     }
 }
 
@@ -161,19 +165,24 @@ impl Link {
     /// already; then the observer is not told. To be called again after each news of a stream.
     pub fn observe(self: &Arc<Self>, pending: &Arc<Pending>, observer: Observer) -> bool {
         self.attention.observers.fetch_add(1, Ordering::SeqCst);
-        if pending.observe(observer).is_err() {
-            self.attention_lost(1);
+        self.note_observer(&observer);
+        let queue = observer.queue().cloned();
+        if let Err(refused) = pending.observe(observer) {
+            self.attention_lost(&[refused]);
             return true;
         }
         self.send_held();
-        self.arm_soon();
+        if !queue.is_some_and(|queue| self.tell_loop(&queue)) {
+            self.arm_soon();
+        }
         false
     }
 
-    /// So many observers have been told or dropped.
-    pub(super) fn attention_lost(&self, observers: usize) {
-        if observers > 0 {
-            self.attention.observers.fetch_sub(observers, Ordering::SeqCst);
+    /// These observers have been told or dropped.
+    pub(super) fn attention_lost(&self, observers: &[Observer]) {
+        if !observers.is_empty() {
+            self.note_lost(observers);
+            self.attention.observers.fetch_sub(observers.len(), Ordering::SeqCst);
         }
     }
 
@@ -253,11 +262,15 @@ impl Link {
             self.rouse(); // likewise: whoever left the stream to nobody and still found us ticking
         } else if self.attention.is_needed() {
             self.arm();
+        } else {
+            self.stop_telling_loops();
         }
     }
 
-    /// At a tick: has a stream read that was left to nobody before the last one, of which this gives what that found.
+    /// At a tick: has a stream read that a loop did not read, or that was left to nobody before the last one, of which this
+    /// gives what that found.
     pub(crate) fn look_after(&self, before: Option<u64>) -> Option<u64> {
+        self.look_after_loop();
         let left = self.left();
         if left.is_some() && left == before {
             self.rouse();
@@ -272,6 +285,9 @@ impl Link {
         self.change(&mut watched, |interest| Interest { read: true, write, ..interest });
         // Under the lock, so that the flag and what epoll was asked for never part.
         self.attention.is_armed.store(true, Ordering::SeqCst);
+        if let Some(ring) = watched.transport.as_ref().and_then(|transport| transport.ring()) {
+            ring.tell_no_loop();
+        }
         let has_news = watched.transport.as_ref().is_some_and(|transport| transport.rearm());
         drop(watched);
         if has_news {
@@ -281,9 +297,16 @@ impl Link {
 
     /// Has epoll tell of nothing but the end of the stream.
     fn disarm(&self) {
-        let mut watched = lock(&self.watched);
-        self.change(&mut watched, |interest| Interest { read: false, write: false, ..interest });
+        self.disarm_watched(&mut lock(&self.watched));
+    }
+
+    pub(super) fn disarm_watched(&self, watched: &mut Watched) {
+        self.change(watched, |interest| Interest { read: false, write: false, ..interest });
         self.attention.is_armed.store(false, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_armed(&self) -> bool {
+        self.attention.is_armed.load(Ordering::SeqCst)
     }
 
     /// Has epoll tell no more of the half-close that was seen.
@@ -333,6 +356,7 @@ impl Link {
             transport.take_wakes();
         }
         self.try_read();
+        self.leave_to_loop();
         self.on_room();
     }
 

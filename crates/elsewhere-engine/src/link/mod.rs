@@ -4,13 +4,14 @@
 //!
 //! Whoever waits drives: the calling thread writes its own frame, reads what arrives, hands it to whom it concerns. The
 //! parts: `wire` is the locked section over the protocol, `submit` and `objects` the operations, `straight` the way of long content, `route` the way of an
-//! arrival, `wait` the roles of waiting threads, `attention` the hand-over to the watch thread, `life` the signs of life, `end` the end.
+//! arrival, `wait` the roles of waiting threads, `attention` the hand-over to the watch thread, `loops` event loops that read, `life` the signs of life, `end` the end.
 
 mod attention;
 mod buffers;
 mod company;
 mod end;
 mod life;
+mod loops;
 mod objects;
 mod pace;
 mod record;
@@ -58,6 +59,7 @@ pub struct Link {
     reader: Mutex<wire::Reader>,
     roles: Mutex<wait::Roles>,
     watched: Mutex<attention::Watched>,
+    loops: Mutex<loops::Loops>,
     attention: attention::Flags,
     /// References to give back. Filled by drops that may happen anywhere, so without a lock.
     releases: SegQueue<(ObjectId, u32)>,
@@ -155,6 +157,7 @@ impl Link {
             reader: Mutex::new(wire::Reader::new(Arc::clone(&transport))),
             roles: Mutex::new(wait::Roles::new(Arc::clone(&transport))),
             watched: Mutex::new(attention::Watched::new(Arc::clone(&transport))),
+            loops: Mutex::default(),
             attention: attention::Flags::default(),
             releases: SegQueue::new(),
             undecoded: Mutex::default(),

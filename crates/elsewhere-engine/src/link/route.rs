@@ -109,7 +109,8 @@ impl Link {
         if told.is_awaited {
             self.wake_waiters_of(pending);
         }
-        self.attention_lost(told.observers.len());
+        self.attention_lost(&told.observers);
+        self.note_told(&told.observers);
         for observer in told.observers {
             observer.completed();
         }

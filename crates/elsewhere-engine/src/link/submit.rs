@@ -205,7 +205,7 @@ impl Link {
         }
         let remains = pending.forget();
         self.expect_later();
-        self.attention_lost(remains.observers);
+        self.attention_lost(&remains.observers);
         remains.marks.into_iter().for_each(|mark| self.end_mark(mark));
         for body in &remains.bodies {
             self.discard(body);

@@ -35,7 +35,7 @@ use crate::chains::{self, ChainSeat, Waker};
 use crate::exit;
 use crate::inbox::{Incoming, Work};
 use crate::lock::lock;
-use crate::observer::LoopQueue;
+use crate::loop_queue::LoopQueue;
 use crate::parker::{self, Parker, Watched};
 use crate::pending::Pending;
 use crate::taker::Taker;

@@ -14,6 +14,8 @@
 //! What was sent through the memory before the end of the socket is there to read after it, so the end is told when the
 //! socket has ended and the memory is found empty after that.
 
+mod polled;
+
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -28,6 +30,8 @@ use super::{Half, Interest, PeerEnd};
 use crate::buffers::{Buffers, Word};
 use crate::lock::lock;
 use crate::socket::{self, Stream};
+
+use polled::Polled;
 
 const OFFER: u8 = b'M';
 const NOTHING: u8 = b'N';
@@ -81,21 +85,6 @@ pub struct End {
     has_socket_ended: AtomicBool,
     violation: OnceLock<String>,
     buffers: Arc<Buffers>,
-}
-
-/// Who has to be told of news by the socket.
-#[derive(Debug, Default)]
-struct Polled {
-    /// Who leaves something unread that nobody was told of has this told.
-    event: Option<Arc<Event>>,
-    by_watch_thread: bool,
-    by_sleepers: usize,
-}
-
-/// A thread that polls the stream, until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Polling<'a> {
-    end: &'a End,
 }
 
 /// The two ends of a stream to a process that is still to come: ours, and the socket that it is given. The other value says
@@ -217,11 +206,15 @@ fn send_word(stream: &Stream, word: u8) {
 impl End {
     fn new(socket: Stream, channel: Channel, agreed: u8) -> Self {
         let Channel { sender, receiver, lookout, doorbell, pool, recorder } = channel;
+        let buffers = Arc::new(Buffers::new(pool, socket.clone(), &doorbell));
+        let learning = Arc::downgrade(&buffers);
+        doorbell.set_learn(Arc::new(Event::new(move || {
+            let _ = learning.upgrade().map(|buffers| buffers.take_words()); // what breaks the rules here leaves nothing to learn
+        })));
         let waking = socket.clone();
         doorbell.set_event(Arc::new(Event::new(move || {
             let _ = waking.send(&Word::Wake.to_bytes()); // lost where the socket is full, which wakes as well
         })));
-        let buffers = Arc::new(Buffers::new(pool, socket.clone()));
         if agreed == MEMORY {
             buffers.turn_on();
         }
@@ -398,11 +391,7 @@ impl End {
     }
 
     pub(super) fn rewatch(&self, poll: BorrowedFd<'_>, data: epoll::EventData, interest: Interest) -> Result<()> {
-        {
-            let mut polled = lock(&self.polled);
-            polled.by_watch_thread = interest.read;
-            self.show(&polled);
-        }
+        self.set_watched(interest.read);
         self.socket.rewatch(poll, data, self.interest(interest))
     }
 
@@ -421,31 +410,6 @@ impl End {
             fds.extend(self.buffers.raw_fd());
         }
         fds
-    }
-
-    /// Says how to tell the watch thread of news that no thread took, and that were told to nobody.
-    pub(crate) fn set_event(&self, event: Event) {
-        lock(&self.polled).event = Some(Arc::new(event));
-    }
-
-    /// Begins to poll: from now on the peer wakes by the socket. None if there is news already.
-    pub(crate) fn poll(&self) -> Option<Polling<'_>> {
-        let mut polled = lock(&self.polled);
-        polled.by_sleepers += 1;
-        let has_news = self.show(&polled);
-        drop(polled);
-        let polling = Polling { end: self };
-        (!has_news).then_some(polling)
-    }
-
-    /// Asks to be woken once more by the socket, if somebody polls it. Returns whether there is news already.
-    pub(crate) fn rearm(&self) -> bool {
-        self.show(&lock(&self.polled))
-    }
-
-    fn show(&self, polled: &Polled) -> bool {
-        let is_polled = polled.by_watch_thread || polled.by_sleepers > 0;
-        self.lookout.set_event(polled.event.clone().filter(|_| is_polled))
     }
 
     /// Wakes the thread that sleeps on the memory, if one does.
@@ -559,14 +523,6 @@ impl End {
     pub(crate) fn sleep(&self, timeout: Option<Duration>, is_over: impl FnOnce() -> bool) -> Option<bool> {
         let mut sleeper = self.lookout.try_sleeper()?;
         Some(sleeper.sleep(timeout, is_over) == Waited::Interrupted)
-    }
-}
-
-impl Drop for Polling<'_> {
-    fn drop(&mut self) {
-        let mut polled = lock(&self.end.polled);
-        polled.by_sleepers -= 1;
-        self.end.show(&polled);
     }
 }
 

@@ -278,3 +278,113 @@ fn who_was_pinned_when_it_began_looks_for_a_peer_on_another_core_and_takes_turns
 
     assert!(looks[0] <= 1 + TURNS && looks[1] >= FIRST_LOOKS, "{looks:?}");
 }
+
+/// A maker whose peer is what a test makes of it: a socket.
+fn maker_with_a_bare_peer() -> (End, OwnedFd) {
+    let (maker, socket) = offered();
+    let _ = socket::receive_with(&socket, 1).unwrap();
+    Stream::new(socket.try_clone().unwrap()).send(&[TAKEN]).unwrap();
+    assert_eq!(received(&maker), Err(Errno::AGAIN));
+    (maker, socket)
+}
+
+#[test]
+fn words_about_loops_that_break_the_rules_are_a_violation() {
+    let come = |number| Word::Loop { number };
+    let gone = |number| Word::LoopGone { number };
+    let most = u32::try_from(elsewhere_shm::wake::LOOPS_MAX).unwrap();
+    let too_many: Vec<_> = (1..=most + 1).map(come).collect();
+    for broken in [vec![gone(1)], vec![come(0)], vec![come(2), come(2)], vec![come(2), come(1)], too_many] {
+        let (maker, socket) = maker_with_a_bare_peer();
+
+        for word in &broken {
+            socket::send_with(&socket, &word.to_bytes(), &[]).unwrap();
+        }
+        maker.take_wakes();
+
+        assert!(maker.violation().is_some(), "{broken:?}");
+    }
+    let (maker, socket) = maker_with_a_bare_peer();
+    for number in 1..=3 * most {
+        socket::send_with(&socket, &come(number).to_bytes(), &[]).unwrap();
+        socket::send_with(&socket, &gone(number).to_bytes(), &[]).unwrap();
+        maker.take_wakes();
+    }
+    assert_eq!(maker.violation(), None);
+}
+
+#[test]
+fn what_is_no_eventfd_is_closed_and_never_written_to() {
+    let (maker, opener) = pair().unwrap();
+    let (reads, writes) = rustix::pipe::pipe().unwrap(); // a write into it could block
+    opener.buffers().hand_over_loop(1, &writes).unwrap();
+    drop(writes);
+    opener.tell_loop(1, Arc::new(Event::new(|| {})));
+
+    maker.send(b"hello").unwrap();
+
+    assert_eq!(rustix::io::read(&reads, &mut [0; 8]), Ok(0)); // nothing came, and nobody has the other end any more
+    assert_eq!((received(&opener).unwrap().as_slice(), maker.violation()), (&b"hello"[..], None));
+}
+
+#[test]
+fn eventfd_that_would_block_is_raised_without_waiting() {
+    use rustix::event::{EventfdFlags, eventfd};
+    let (maker, opener) = pair().unwrap();
+    let event = eventfd(0, EventfdFlags::CLOEXEC).unwrap(); // it blocks
+    rustix::io::write(&event, &(u64::MAX - 1).to_ne_bytes()).unwrap(); // and is full
+    opener.buffers().hand_over_loop(1, &event).unwrap();
+    opener.tell_loop(1, Arc::new(Event::new(|| {})));
+
+    maker.send(b"hello").unwrap();
+
+    assert_eq!(received(&opener).unwrap(), b"hello");
+}
+
+#[test]
+fn word_that_names_a_loop_which_was_never_handed_over_is_a_violation() {
+    let (maker, opener) = pair().unwrap();
+    opener.tell_loop(1, Arc::new(Event::new(|| {})));
+
+    let _ = maker.send(b"hello");
+
+    assert!(maker.violation().is_some());
+}
+
+#[test]
+fn loop_is_raised_by_the_peer_once_it_is_told_and_no_more_when_it_is_taken_back() {
+    use rustix::event::{EventfdFlags, eventfd};
+    let (maker, opener) = pair().unwrap();
+    let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).unwrap();
+    let raised = || rustix::io::read(&event, &mut [0; 8]).is_ok();
+    opener.buffers().hand_over_loop(1, &event).unwrap();
+    opener.tell_loop(1, Arc::new(Event::new(|| {})));
+
+    maker.send(b"first").unwrap();
+    assert!(raised());
+    maker.send(b"second").unwrap();
+    assert!(!raised(), "it was told already");
+    assert_eq!(received(&opener).unwrap(), b"firstsecond");
+    assert_eq!(opener.rearm_loop(1), Some(false));
+    maker.send(b"third").unwrap();
+    assert!(raised());
+
+    opener.tell_no_loop();
+    opener.buffers().take_back_loop(1).unwrap();
+    maker.send(b"fourth").unwrap();
+    assert!(!raised());
+    assert_eq!(opener.rearm_loop(1), None);
+    assert_eq!(maker.violation(), None);
+}
+
+#[test]
+fn socket_is_closed_with_the_stream_while_its_buffers_are_kept() {
+    let (maker, opener) = pair().unwrap();
+    let buffers = Arc::clone(maker.buffers());
+
+    buffers.end();
+    drop(maker);
+
+    opener.take_wakes();
+    assert_eq!(opener.receive(&mut [0; 8]), Ok(0));
+}

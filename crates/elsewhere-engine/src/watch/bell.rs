@@ -24,6 +24,8 @@ pub(crate) enum Ask {
     News(u64),
     /// The stream of this link has ended.
     End(u64),
+    /// An event loop that the peer of this link can wake is no more.
+    LoopEnded(u64),
     /// Some timer is due sooner than the thread knows.
     Timers,
     /// Leave.

@@ -175,6 +175,11 @@ impl Watcher {
                     }
                 }
                 Ask::End(id) => self.on_end(id),
+                Ask::LoopEnded(id) => {
+                    if let Some(link) = super::link(id) {
+                        link.take_back_loops();
+                    }
+                }
                 Ask::Timers => self.fire_timers(),
                 Ask::Stop => is_to_leave = true,
             }

@@ -1,6 +1,8 @@
 //! How an event loop, or whoever else polls, is told of news.
 //! Owns: nothing but the way to do it. Must not know: who polls what.
 
+use crate::sync::Arc;
+
 /// A way to tell whoever polls that there is news: on the side that waits, and at its peer.
 #[cfg(not(all(test, loom)))]
 pub struct Event {
@@ -25,6 +27,23 @@ impl Event {
 impl std::fmt::Debug for Event {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Event").finish_non_exhaustive()
+    }
+}
+
+/// Whoever is told of news while no thread sleeps.
+#[derive(Clone, Debug)]
+pub enum Listener {
+    /// Who polls what the two sides agreed on.
+    Event(Arc<Event>),
+    /// An event loop, whose event the peer was handed under this number before.
+    Loop(u32, Arc<Event>),
+}
+
+impl Listener {
+    pub(crate) fn event(&self) -> &Event {
+        match self {
+            Self::Event(event) | Self::Loop(_, event) => event,
+        }
     }
 }
 

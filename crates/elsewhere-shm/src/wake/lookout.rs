@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use super::{EVENT, Event, FUTEX, NONE, TURN, Waited, WakeLine, word_of};
+use super::{EVENT, FUTEX, LOOP, Listener, NONE, TURN, Waited, WakeLine, line_of, word_of};
 use crate::place::Place;
-use crate::sync::{Arc, AtomicBool, Mutex, Ordering, fence, lock};
+use crate::sync::{AtomicBool, Mutex, Ordering, fence, lock};
 
 /// What a side waits for, as it can be seen without reading it.
 pub trait News {
@@ -31,7 +31,7 @@ struct State {
     turn: u32,
     spinners: usize,
     part: Part,
-    event: Option<Arc<Event>>,
+    listener: Option<Listener>,
 }
 
 /// The part of the sleeper.
@@ -45,10 +45,11 @@ enum Part {
 
 impl State {
     fn mode(&self) -> u32 {
-        match (&self.part, &self.event) {
+        match (&self.part, &self.listener) {
             _ if self.spinners > 0 => NONE,
             (Part::Asleep, _) => FUTEX,
-            (Part::Free, Some(_)) => EVENT,
+            (Part::Free, Some(Listener::Event(_))) => EVENT,
+            (Part::Free, Some(Listener::Loop(..))) => LOOP,
             (Part::Awake, _) | (Part::Free, None) => NONE,
         }
     }
@@ -88,10 +89,11 @@ impl<N: News> Lookout<N> {
         Spinner { lookout: self, is_counted: true }
     }
 
-    /// Has `event` raised for news whenever no thread sleeps; None: no longer. The peer must have the event before.
+    /// Has `listener` told of news whenever no thread sleeps; None: nobody any more. The peer must have its event before.
     /// Returns whether there is news that nobody is told of.
-    pub fn set_event(&self, event: Option<Arc<Event>>) -> bool {
-        lock(&self.state).event = event;
+    pub fn set_listener(&self, listener: Option<Listener>) -> bool {
+        let before = std::mem::replace(&mut lock(&self.state).listener, listener);
+        drop(before); // after the lock
         self.arm()
     }
 
@@ -116,9 +118,12 @@ impl<N: News> Lookout<N> {
     fn show(&self, state: &mut State) -> u32 {
         state.turn = state.turn.wrapping_add(1);
         let shown = state.turn << TURN | state.mode();
-        self.is_quiet.store(state.part != Part::Asleep && state.event.is_none(), Ordering::Relaxed); // see `spin`
-        if let Some(word) = word_of(&self.line) {
-            word.value.store(shown, Ordering::Relaxed); // ordered by the fence
+        self.is_quiet.store(state.part != Part::Asleep && state.listener.is_none(), Ordering::Relaxed); // see `spin`
+        if let Some(line) = line_of(&self.line) {
+            if let Some(Listener::Loop(number, _)) = state.listener {
+                line.number.store(number, Ordering::Relaxed); // before the word that means it
+            }
+            line.word.value.store(shown, Ordering::Release); // pairs with the Acquire in `Doorbell::ring`, for the number
         }
         fence(Ordering::SeqCst); // between the mode and a look; pairs with the one in `Doorbell::ring`
         shown
@@ -130,9 +135,9 @@ impl<N: News> Lookout<N> {
         if !self.news.is_there() {
             return;
         }
-        match (state.mode(), &state.event) {
+        match (state.mode(), &state.listener) {
             (FUTEX, _) => self.wake(),
-            (EVENT, Some(event)) => event.raise(),
+            (EVENT | LOOP, Some(listener)) => listener.event().raise(),
             _ => {}
         }
     }

@@ -2,8 +2,9 @@
 //! Owns: the word and its rules. Must not know: what is waited for, whose turn it is to wait.
 //!
 //! Each side has one word in shared memory. It says NONE (somebody is awake, or nobody cares), FUTEX (a thread sleeps on
-//! the word itself) or EVENT (an event loop polls its eventfd); above the mode stands a *turn*, which each change on the
-//! word's own side raises. Three parties act on it:
+//! the word itself), EVENT (somebody polls what the two agreed on beside the memory) or LOOP (an event loop polls an
+//! eventfd of its own, which the peer was handed under the number that stands beside the word); above the mode stands a
+//! *turn*, which each change on the word's own side raises. Three parties act on it:
 //!
 //! * The peer's [`Doorbell`]. After it has published something it reads the word, and if there is a mode, it takes it away
 //!   (compare and exchange to NONE, same turn) and wakes as told. So a sleeper is woken by one system call, however much
@@ -24,6 +25,9 @@
 //! * Turns. Between the sleeper's store and its falling asleep a spinner may come and leave, which shows FUTEX again. The
 //!   word then has another turn, so the sleeper does not fall asleep, and looks again. The same holds for `wake_sleeper`.
 //!   A turn comes back after 2³⁰ changes, all of them between two instructions of the sleeper.
+//! * Whose loop it is. The number is written before the word that means it, and read between the word and taking its mode
+//!   away. Where another number stands there by then, its writer is about to show the word, and looks after that: it sees
+//!   what was published before the word was read.
 //! * Among threads of the same side each change is made under a lock, which nobody holds while asleep or longer than a few
 //!   stores, and from private state; the word is never read here. So a peer that scribbles into it can oversleep its own
 //!   messages or wake for nothing, and no more.
@@ -38,10 +42,10 @@ use crate::error::Violation;
 use crate::place::Place;
 #[cfg(not(all(test, loom)))]
 use crate::place::Shared;
-use crate::sync::{Arc, Mutex, Ordering, fence, lock};
+use crate::sync::{Arc, AtomicU32, Mutex, Ordering, fence, lock};
 
 pub use budget::{Budget, Outlook, Traffic};
-pub use event::Event;
+pub use event::{Event, Listener};
 pub(crate) use futex::Futex;
 pub use futex::Waited;
 pub use lookout::{Lookout, News, Sleeper, Spinner};
@@ -50,9 +54,13 @@ pub use turns::Turns;
 const NONE: u32 = 0;
 const FUTEX: u32 = 1;
 const EVENT: u32 = 2;
+const LOOP: u32 = 3;
 const MODES: u32 = 3;
 /// Bits of the mode; the turn stands above.
 const TURN: u32 = 2;
+
+/// How many loops of its peer a doorbell knows at a time. Each costs a descriptor.
+pub const LOOPS_MAX: usize = 8;
 
 /// How often a doorbell tries to take the mode away from a word that changes all the time.
 const TRIES: usize = 4;
@@ -62,14 +70,20 @@ const TRIES: usize = 4;
 #[repr(C, align(128))]
 pub(crate) struct WakeLine {
     word: Futex,
+    /// Which loop is meant, where the word says LOOP.
+    number: AtomicU32,
 }
 
-// SAFETY: it consists of an integer atomic and padding.
+// SAFETY: it consists of integer atomics and padding.
 #[cfg(not(all(test, loom)))]
 unsafe impl Shared for WakeLine {}
 
+fn line_of(place: &Place<WakeLine>) -> Option<&WakeLine> {
+    place.get()?.first()
+}
+
 fn word_of(place: &Place<WakeLine>) -> Option<&Futex> {
-    Some(&place.get()?.first()?.word)
+    Some(&line_of(place)?.word)
 }
 
 /// What a ring of the bell did.
@@ -85,33 +99,85 @@ pub enum Rung {
 #[derive(Debug)]
 pub struct Doorbell {
     line: Place<WakeLine>,
-    event: Mutex<Option<Arc<Event>>>,
+    bells: Mutex<Bells>,
+}
+
+#[derive(Debug, Default)]
+struct Bells {
+    event: Option<Arc<Event>>,
+    /// By number; None for a loop whose descriptor was lost on its way here.
+    loops: Vec<(u32, Option<Arc<Event>>)>,
+    /// The highest number so far.
+    last: u32,
+    learn: Option<Arc<Event>>,
 }
 
 impl Doorbell {
     pub(crate) fn new(line: Place<WakeLine>) -> Self {
-        Self { line, event: Mutex::new(None) }
+        Self { line, bells: Mutex::default() }
     }
 
-    /// The event by which the peer's loop is woken, once the peer has handed it over.
+    /// The event by which whoever polls at the peer's side is woken.
     pub fn set_event(&self, event: Arc<Event>) {
-        *lock(&self.event) = Some(event);
+        lock(&self.bells).event = Some(event);
+    }
+
+    /// What is done when the word names a loop that is not known here: it may have been handed over without anybody having
+    /// looked. It may call [`add_loop`](Self::add_loop) and [`remove_loop`](Self::remove_loop), and is called under the locks of whoever rings.
+    pub fn set_learn(&self, learn: Arc<Event>) {
+        lock(&self.bells).learn = Some(learn);
+    }
+
+    /// The peer has handed over the event of a loop. With None it cannot be raised, and that loop has to look by itself.
+    ///
+    /// # Errors
+    /// [`Violation::Loop`] for a number that is not higher than all before, and beyond [`LOOPS_MAX`].
+    pub fn add_loop(&self, number: u32, event: Option<Arc<Event>>) -> Result<(), Violation> {
+        let mut bells = lock(&self.bells);
+        if number <= bells.last || bells.loops.len() >= LOOPS_MAX {
+            return Err(Violation::Loop { number });
+        }
+        bells.last = number;
+        bells.loops.push((number, event));
+        Ok(())
+    }
+
+    /// The peer has taken back what it handed over.
+    ///
+    /// # Errors
+    /// [`Violation::Loop`] for a number that is not known.
+    pub fn remove_loop(&self, number: u32) -> Result<(), Violation> {
+        let mut bells = lock(&self.bells);
+        let at = bells.loops.iter().position(|(other, _)| *other == number).ok_or(Violation::Loop { number })?;
+        let gone = bells.loops.swap_remove(at);
+        drop(bells);
+        drop(gone); // after the lock
+        Ok(())
+    }
+
+    /// Lets go of what the peer handed over; it will not wait any more.
+    pub fn forget_loops(&self) {
+        let gone = std::mem::take(&mut lock(&self.bells).loops);
+        drop(gone); // after the lock
     }
 
     /// Wakes the peer if it waits. To be called after each publication; costs a fence and a load if it does not.
     ///
     /// # Errors
-    /// [`Violation::WakeWord`] or [`Violation::NoEvent`].
+    /// [`Violation::NoEvent`].
     pub fn ring(&self) -> Result<Rung, Violation> {
-        let Some(word) = word_of(&self.line) else { return Ok(Rung::Nobody) };
+        let Some(line) = line_of(&self.line) else { return Ok(Rung::Nobody) };
+        let word = &line.word;
         fence(Ordering::SeqCst); // between the publication and the look; pairs with the one in `Lookout::show`
-        let mut seen = word.value.load(Ordering::Relaxed); // ordered by the fence
+        let mut seen = word.value.load(Ordering::Acquire); // with the number; ordered by the fence otherwise
+        let mut number = 0;
         for _ in 0..TRIES {
             if seen & MODES == NONE {
                 return Ok(Rung::Nobody);
             }
+            number = line.number.load(Ordering::Relaxed); // that of the word, or of one that is about to be shown
             // Relaxed: the wake that follows orders what was published for whom it wakes, through the kernel and the index.
-            match word.value.compare_exchange(seen, seen & !MODES, Ordering::Relaxed, Ordering::Relaxed) {
+            match word.value.compare_exchange(seen, seen & !MODES, Ordering::Relaxed, Ordering::Acquire) {
                 Ok(_) => break,
                 Err(now) => seen = now,
             }
@@ -119,10 +185,29 @@ impl Doorbell {
         match seen & MODES {
             NONE => return Ok(Rung::Nobody),
             FUTEX => word.wake(),
-            EVENT => lock(&self.event).clone().ok_or(Violation::NoEvent)?.raise(),
-            _ => return Err(Violation::WakeWord(seen)),
+            EVENT => lock(&self.bells).event.clone().ok_or(Violation::NoEvent)?.raise(),
+            _ => self.raise_loop(number)?,
         }
         Ok(Rung::Woken)
+    }
+
+    fn raise_loop(&self, number: u32) -> Result<(), Violation> {
+        let mut found = self.find_loop(number);
+        if found.is_none() {
+            let learn = lock(&self.bells).learn.clone();
+            learn.inspect(|learn| learn.raise());
+            found = self.find_loop(number);
+        }
+        if let Some(event) = found.ok_or(Violation::NoEvent)? {
+            event.raise();
+        }
+        Ok(())
+    }
+
+    /// The inner None for one that cannot be raised.
+    fn find_loop(&self, number: u32) -> Option<Option<Arc<Event>>> {
+        let bells = lock(&self.bells);
+        bells.loops.iter().find(|(other, _)| *other == number).map(|(_, event)| event.clone())
     }
 }
 

@@ -105,7 +105,7 @@ fn loop_is_told_by_its_event_once() {
     let (lookout, doorbell, place) = word();
     let (event, raised) = event();
     doorbell.set_event(Arc::clone(&event));
-    lookout.set_event(Some(event));
+    lookout.set_listener(Some(Listener::Event(event)));
 
     assert_eq!(doorbell.ring(), Ok(Rung::Woken));
     assert_eq!(doorbell.ring(), Ok(Rung::Nobody));
@@ -120,7 +120,7 @@ fn loop_is_told_by_its_event_once() {
 fn thread_that_leaves_wakes_the_loop_for_what_it_left_behind() {
     let (lookout, _doorbell, place) = word();
     let (event, raised) = event();
-    lookout.set_event(Some(event));
+    lookout.set_listener(Some(Listener::Event(event)));
     let sleeper = lookout.try_sleeper();
     assert_eq!(mode_of(&place), NONE);
 
@@ -134,7 +134,7 @@ fn thread_that_leaves_wakes_the_loop_for_what_it_left_behind() {
 #[test]
 fn spinner_takes_the_word_down_and_puts_it_up_again() {
     let (lookout, _doorbell, place) = word();
-    lookout.set_event(Some(event().0));
+    lookout.set_listener(Some(Listener::Event(event().0)));
 
     let (first, second) = (lookout.spin(), lookout.spin());
     assert_eq!(mode_of(&place), NONE);
@@ -156,14 +156,74 @@ fn lonely_spinner_leaves_the_word_alone() {
 }
 
 #[test]
-fn word_without_sense_is_a_violation() {
+fn loop_is_told_by_the_event_that_it_handed_over() {
+    let (lookout, doorbell, place) = word();
+    let ((first, is_first), (second, is_second)) = (event(), event());
+    doorbell.add_loop(1, Some(Arc::clone(&first))).unwrap();
+    doorbell.add_loop(2, Some(Arc::clone(&second))).unwrap();
+
+    lookout.set_listener(Some(Listener::Loop(2, second)));
+    assert_eq!(mode_of(&place), LOOP);
+    assert_eq!(doorbell.ring(), Ok(Rung::Woken));
+    assert_eq!(doorbell.ring(), Ok(Rung::Nobody));
+    assert_eq!((is_first.load(Ordering::SeqCst), is_second.load(Ordering::SeqCst)), (false, true));
+
+    lookout.set_listener(Some(Listener::Loop(1, first)));
+    assert_eq!(doorbell.ring(), Ok(Rung::Woken));
+    assert!(is_first.load(Ordering::SeqCst));
+}
+
+#[test]
+fn loop_that_was_handed_over_unseen_is_learned_of_when_it_is_rung() {
+    let (lookout, doorbell, _place) = word();
+    let doorbell = Arc::new(doorbell);
+    let (loops, is_told) = event();
+    let learning = Arc::downgrade(&doorbell);
+    let handed_over = Arc::clone(&loops);
+    doorbell.set_learn(Arc::new(Event::new(move || {
+        learning.upgrade().unwrap().add_loop(5, Some(Arc::clone(&handed_over))).unwrap();
+    })));
+
+    lookout.set_listener(Some(Listener::Loop(5, loops)));
+
+    assert_eq!(doorbell.ring(), Ok(Rung::Woken));
+    assert!(is_told.load(Ordering::SeqCst));
+}
+
+#[test]
+fn loop_whose_descriptor_was_lost_is_no_violation() {
+    let (lookout, doorbell, _place) = word();
+    doorbell.add_loop(1, None).unwrap();
+    lookout.set_listener(Some(Listener::Loop(1, event().0)));
+
+    assert_eq!(doorbell.ring(), Ok(Rung::Woken));
+}
+
+#[test]
+fn word_of_whom_nobody_knows_is_a_violation() {
     let (_lookout, doorbell, place) = word();
     let value = &word_of(&place).unwrap().value;
 
-    value.store(MODES, Ordering::SeqCst);
-    assert_eq!(doorbell.ring(), Err(Violation::WakeWord(MODES)));
+    value.store(LOOP, Ordering::SeqCst);
+    assert_eq!(doorbell.ring(), Err(Violation::NoEvent));
     value.store(EVENT, Ordering::SeqCst);
     assert_eq!(doorbell.ring(), Err(Violation::NoEvent));
+}
+
+#[test]
+fn loops_are_limited_and_their_numbers_rise() {
+    let (_lookout, doorbell, _place) = word();
+    let most = u32::try_from(LOOPS_MAX).unwrap();
+    (1..=most).for_each(|number| doorbell.add_loop(number, None).unwrap());
+
+    let beyond = most + 1;
+    assert_eq!(doorbell.add_loop(beyond, None), Err(Violation::Loop { number: beyond }));
+    doorbell.remove_loop(3).unwrap();
+    assert_eq!(doorbell.remove_loop(3), Err(Violation::Loop { number: 3 }));
+    assert_eq!(doorbell.add_loop(3, None), Err(Violation::Loop { number: 3 }));
+    assert_eq!(doorbell.add_loop(beyond, None), Ok(()));
+    doorbell.forget_loops();
+    assert_eq!(doorbell.remove_loop(beyond), Err(Violation::Loop { number: beyond }));
 }
 
 #[test]
