@@ -23,7 +23,7 @@
 //! the link is armed.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use elsewhere_shm::wake::LOOPS_MAX;
 
@@ -95,10 +95,15 @@ impl Link {
         matches!(self.kind(), Kind::Host | Kind::Plain)
     }
 
+    /// Made when the first loop waits: most links of a server never see one.
+    fn loops(&self) -> &Mutex<Loops> {
+        self.loops.get_or_init(Box::default)
+    }
+
     /// Counts an observer that is about to be added.
     pub(super) fn note_observer(&self, observer: &Observer) {
         let Some(queue) = observer.queue().filter(|_| self.is_for_loops()) else { return };
-        let mut loops = lock(&self.loops);
+        let mut loops = lock(self.loops());
         match loops.position(queue).and_then(|at| loops.known.get_mut(at)) {
             Some(known) => known.waiting += 1,
             None => {
@@ -112,7 +117,7 @@ impl Link {
     pub(super) fn note_lost(&self, observers: &[Observer]) {
         let queues = observers.iter().filter_map(Observer::queue);
         for queue in queues.filter(|_| self.is_for_loops()) {
-            let mut loops = lock(&self.loops);
+            let mut loops = lock(self.loops());
             if let Some(known) = loops.position(queue).and_then(|at| loops.known.get_mut(at)) {
                 known.waiting = known.waiting.saturating_sub(1);
             }
@@ -122,7 +127,7 @@ impl Link {
     /// These observers are told now.
     pub(super) fn note_told(&self, observers: &[Observer]) {
         if let Some(queue) = observers.iter().find_map(Observer::queue).filter(|_| self.is_for_loops()) {
-            lock(&self.loops).told = Some(Arc::downgrade(queue));
+            lock(self.loops()).told = Some(Arc::downgrade(queue));
         }
     }
 
@@ -133,7 +138,7 @@ impl Link {
             return false;
         }
         let watched = lock(&self.watched);
-        if self.is_armed() || lock(&self.loops).pause.left > 0 {
+        if self.is_armed() || lock(self.loops()).pause.left > 0 {
             return false;
         }
         let is_told = self.begin_to_tell(watched.transport(), queue);
@@ -147,7 +152,7 @@ impl Link {
     /// Under the lock of what is watched.
     fn begin_to_tell(self: &Arc<Self>, transport: Option<&Arc<Transport>>, queue: &Arc<LoopQueue>) -> bool {
         let Some(ring) = transport.and_then(|transport| transport.ring()) else { return false };
-        let mut loops = lock(&self.loops);
+        let mut loops = lock(self.loops());
         if loops.waiting(queue) != self.observers() {
             return false; // somebody else waits, too
         }
@@ -194,7 +199,7 @@ impl Link {
                 if self.attention.is_blocked() {
                     self.flush();
                 }
-                lock(&self.loops).pause.next = 0;
+                lock(self.loops()).pause.next = 0;
             }
             match ring.rearm_loop(number) {
                 Some(true) => {}
@@ -211,7 +216,7 @@ impl Link {
         let transport = lock(&self.watched).transport().cloned();
         let Some(ring) = transport.as_ref().and_then(|transport| transport.ring()) else { return };
         if ring.told_loop().is_some() && ring.has_news() && !self.is_driven() {
-            lock(&self.loops).pause.begin();
+            lock(self.loops()).pause.begin();
             self.arm();
         }
     }
@@ -221,7 +226,7 @@ impl Link {
         let Some(told) = self.told_loop() else { return };
         let mut watched = lock(&self.watched);
         let is_on_ring = watched.transport().is_some_and(|transport| transport.ring().is_some());
-        if !is_on_ring || lock(&self.loops).waiting(&told) != self.observers() {
+        if !is_on_ring || lock(self.loops()).waiting(&told) != self.observers() {
             return;
         }
         self.disarm_watched(&mut watched);
@@ -237,7 +242,7 @@ impl Link {
 
     /// The loop that an answer was told to since the last time, if it may be left alone with the link.
     fn told_loop(&self) -> Option<Arc<LoopQueue>> {
-        let mut loops = lock(&self.loops);
+        let mut loops = lock(self.loops.get()?);
         let told = loops.told.take()?.upgrade()?;
         loops.pause.pass().then_some(told)
     }
@@ -255,7 +260,7 @@ impl Link {
     /// Has the peer let go of loops that are no more.
     pub(crate) fn take_back_loops(&self) {
         let watched = lock(&self.watched);
-        let mut loops = lock(&self.loops);
+        let mut loops = lock(self.loops());
         let ring = watched.transport().and_then(|transport| transport.ring());
         loops.known.retain(|known| {
             if known.queue.strong_count() > 0 {

@@ -59,7 +59,7 @@ pub struct Link {
     reader: Mutex<wire::Reader>,
     roles: Mutex<wait::Roles>,
     watched: Mutex<attention::Watched>,
-    loops: Mutex<loops::Loops>,
+    loops: OnceLock<Box<Mutex<loops::Loops>>>,
     attention: attention::Flags,
     /// References to give back. Filled by drops that may happen anywhere, so without a lock.
     releases: SegQueue<(ObjectId, u32)>,
@@ -157,7 +157,7 @@ impl Link {
             reader: Mutex::new(wire::Reader::new(Arc::clone(&transport))),
             roles: Mutex::new(wait::Roles::new(Arc::clone(&transport))),
             watched: Mutex::new(attention::Watched::new(Arc::clone(&transport))),
-            loops: Mutex::default(),
+            loops: OnceLock::new(),
             attention: attention::Flags::default(),
             releases: SegQueue::new(),
             undecoded: Mutex::default(),

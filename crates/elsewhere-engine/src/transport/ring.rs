@@ -18,7 +18,7 @@ mod polled;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use elsewhere_shm::wake::{Budget, Event, Lookout, News as _, Outlook, Rung, Traffic, Turns, Waited};
@@ -207,10 +207,8 @@ impl End {
     fn new(socket: Stream, channel: Channel, agreed: u8) -> Self {
         let Channel { sender, receiver, lookout, doorbell, pool, recorder } = channel;
         let buffers = Arc::new(Buffers::new(pool, socket.clone(), &doorbell));
-        let learning = Arc::downgrade(&buffers);
-        doorbell.set_learn(Arc::new(Event::new(move || {
-            let _ = learning.upgrade().map(|buffers| buffers.take_words()); // what breaks the rules here leaves nothing to learn
-        })));
+        let learning: Weak<Buffers> = Arc::downgrade(&buffers);
+        doorbell.set_learn(learning);
         let waking = socket.clone();
         doorbell.set_event(Arc::new(Event::new(move || {
             let _ = waking.send(&Word::Wake.to_bytes()); // lost where the socket is full, which wakes as well

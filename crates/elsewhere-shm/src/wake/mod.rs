@@ -38,6 +38,8 @@ mod futex;
 mod lookout;
 mod turns;
 
+use std::sync::Weak;
+
 use crate::error::Violation;
 use crate::place::Place;
 #[cfg(not(all(test, loom)))]
@@ -102,6 +104,12 @@ pub struct Doorbell {
     bells: Mutex<Bells>,
 }
 
+/// Whoever can look whether the peer has handed over loops that the doorbell does not know.
+pub trait Learn: std::fmt::Debug + Send + Sync {
+    /// Looks, and adds them.
+    fn learn(&self);
+}
+
 #[derive(Debug, Default)]
 struct Bells {
     event: Option<Arc<Event>>,
@@ -109,7 +117,7 @@ struct Bells {
     loops: Vec<(u32, Option<Arc<Event>>)>,
     /// The highest number so far.
     last: u32,
-    learn: Option<Arc<Event>>,
+    learn: Option<Weak<dyn Learn>>,
 }
 
 impl Doorbell {
@@ -124,7 +132,7 @@ impl Doorbell {
 
     /// What is done when the word names a loop that is not known here: it may have been handed over without anybody having
     /// looked. It may call [`add_loop`](Self::add_loop) and [`remove_loop`](Self::remove_loop), and is called under the locks of whoever rings.
-    pub fn set_learn(&self, learn: Arc<Event>) {
+    pub fn set_learn(&self, learn: Weak<dyn Learn>) {
         lock(&self.bells).learn = Some(learn);
     }
 
@@ -195,7 +203,7 @@ impl Doorbell {
         let mut found = self.find_loop(number);
         if found.is_none() {
             let learn = lock(&self.bells).learn.clone();
-            learn.inspect(|learn| learn.raise());
+            let _ = learn.and_then(|learn| learn.upgrade()).map(|learn| learn.learn());
             found = self.find_loop(number);
         }
         if let Some(event) = found.ok_or(Violation::NoEvent)? {

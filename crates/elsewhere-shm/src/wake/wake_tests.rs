@@ -173,16 +173,26 @@ fn loop_is_told_by_the_event_that_it_handed_over() {
     assert!(is_first.load(Ordering::SeqCst));
 }
 
+/// A loop that lies in the socket still.
+#[derive(Debug)]
+struct Unseen {
+    doorbell: Arc<Doorbell>,
+    loops: Arc<Event>,
+}
+
+impl Learn for Unseen {
+    fn learn(&self) {
+        self.doorbell.add_loop(5, Some(Arc::clone(&self.loops))).unwrap();
+    }
+}
+
 #[test]
 fn loop_that_was_handed_over_unseen_is_learned_of_when_it_is_rung() {
     let (lookout, doorbell, _place) = word();
     let doorbell = Arc::new(doorbell);
     let (loops, is_told) = event();
-    let learning = Arc::downgrade(&doorbell);
-    let handed_over = Arc::clone(&loops);
-    doorbell.set_learn(Arc::new(Event::new(move || {
-        learning.upgrade().unwrap().add_loop(5, Some(Arc::clone(&handed_over))).unwrap();
-    })));
+    let peer: Arc<dyn Learn> = Arc::new(Unseen { doorbell: Arc::clone(&doorbell), loops: Arc::clone(&loops) });
+    doorbell.set_learn(Arc::downgrade(&peer));
 
     lookout.set_listener(Some(Listener::Loop(5, loops)));
 
