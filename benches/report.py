@@ -75,7 +75,7 @@ def blocks_of(standard: Results, peers: Results) -> dict[str, str]:
         "summary": pages.summary(compared(standard.rows)),
         **{
             name: pages.figures([row for row in standard.rows if row.workload == name])
-            for name in ("serving", "beside")
+            for name in ("serving", "beside", "await")
         },
     }
 

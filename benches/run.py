@@ -24,6 +24,7 @@ from contenders.served import TcpLoop, UnixLoop
 from measure import EFFORTS, FULL, Effort
 from peers.everyone import installed
 from workloads import (
+    await_call,
     bare_host,
     beside,
     descriptors,
@@ -64,6 +65,7 @@ WORKLOADS: dict[str, Callable[[Effort, Sequence[type[Contender]]], Iterator[Row]
     "W8": w8_generator.measure,
     "W9": w9_chain.measure,
     "W10": w10_busy_sibling.measure,
+    "await": await_call.measure,
     "objects": many_objects.measure,
     "hosts": many_hosts.measure,
     "special": special_methods.measure,

@@ -64,6 +64,15 @@ class Target:
         self.total += number
         return self.total
 
+    def work(self, seconds: float) -> int:
+        """Be busy for so long."""
+        import time  # noqa: PLC0415 - only this method needs it
+
+        until = time.perf_counter() + seconds
+        while time.perf_counter() < until:
+            pass
+        return self.value
+
     def next_order(self, order: Order) -> Order:
         """Take an order and give the one after it."""
         return Order(order.number + 1, order.item, order.price)
@@ -95,12 +104,14 @@ class Standing(Target):
 
     def __init__(self) -> None:
         super().__init__()
+        self.begun = 0
         self.interrupts = 0
 
     def stand(self) -> None:
         """Stand still."""
         import time  # noqa: PLC0415 - only this method needs it
 
+        self.begun += 1
         try:
             while True:
                 time.sleep(0.001)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 ONE_BY_ONE = {"W1", "W3", "W9", "W10"}
 SOME = results.Results({**results.machine(4.0), "cores": 2}, "full", {"Pipe": "by hand"}, [])
 OTHERS = {
+    "await",
     "bare",
     "serving",
     "beside",

@@ -67,6 +67,19 @@ def assert_right_answers(sleeper, number: int = 100) -> None:
     assert [sleeper.echo(n) for n in range(number)] == list(range(number))
 
 
+def test_interrupt_that_the_system_gives_to_another_thread_ends_the_wait_too(sleeper, interrupt) -> None:
+    def interrupt_here() -> None:
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)  # so no system call of the main thread is broken off
+
+    waiting = elsewhere.submit(sleeper.nap, elsewhere.ref(interrupt_here), 60)
+
+    with pytest.raises(KeyboardInterrupt):
+        waiting.result()
+
+    waiting.cancel(interrupt=True)
+    assert_right_answers(sleeper)
+
+
 def test_interrupt_while_waiting_for_a_call(process_host, sleeper, interrupt) -> None:
     before = process_host.stats()
 

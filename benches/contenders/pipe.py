@@ -94,6 +94,11 @@ class Pipe(Contender):
     def pids(self) -> list[int]:
         return self._pids
 
+    @property
+    def connection(self) -> Connection[Any, Any]:
+        """Our end of the pipe of the loop for calls."""
+        return self._calls
+
     def call(self) -> Operation:
         return _trip(self._calls, ("add", (1,)))
 

@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,6 +42,8 @@ def measure(effort: Effort, _kinds: Sequence[type[Contender]]) -> Iterator[Row]:
     """Beside a large argument of the same connection, then beside a host that was stopped."""
     yield from beside_large_argument(2 * max(effort.sizes), min(effort.rounds, ROUNDS))
     yield beside_stopped_host(effort)
+    yield beside_long_call(effort)
+    yield from interrupts(effort)
 
 
 def beside_large_argument(nbytes: int, rounds: int) -> Iterator[Row]:
@@ -99,6 +101,81 @@ def beside_stopped_host(effort: Effort) -> Row:
     figures, tails = medians_and_tails(taken)
     aims = (Aim(2, name, of=Of.TAIL),)
     return Row("beside", "call beside a stopped host", "µs", figures, placement, tails, aims=aims)
+
+
+def beside_long_call(effort: Effort) -> Row:
+    """Calls of one thread, in the same rounds with and without one of another thread that is not answered meanwhile."""
+    placement, name = available()[-1], f"{OURS}, no long call"
+    with elsewhere.Host(concurrency=2) as host:
+        standing = host.spawn(Standing)
+        taken: dict[str, list[Calls]] = {OURS: [], name: []}
+        with placed(placement, [host.pid or 0]):
+            sample = calls(lambda: standing.add(1), effort)
+            for _ in range(effort.rounds):
+                taken[name].append(sample())
+                with waiting_thread(standing):
+                    taken[OURS].append(sample())
+    figures, tails = medians_and_tails(taken)
+    aims = (Aim(1.5, name),)
+    return Row(
+        "beside", "call beside one that takes long, of another thread", "µs", figures, placement, tails, aims=aims
+    )
+
+
+@contextmanager
+def waiting_thread(standing: Standing) -> Generator[None]:
+    """Another thread waits for an answer that does not come before the end of the block."""
+    begun = elsewhere.get(standing.begun)
+    waiting = elsewhere.submit(standing.stand)
+
+    def wait() -> None:
+        with suppress(elsewhere.CallCancelled):
+            waiting.result()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    while elsewhere.get(standing.begun) == begun:
+        pass
+    try:
+        yield
+    finally:
+        waiting.cancel(interrupt=True)
+        thread.join()
+
+
+def interrupts(effort: Effort) -> Iterator[Row]:
+    """From a signal until KeyboardInterrupt is raised in the call that waits, by who is given the signal."""
+    with elsewhere.Host(concurrency=2) as host:
+        standing = host.spawn(Standing)
+        for what, to_main in (("the main thread", True), ("another thread", False)):
+            taken = {OURS: [interrupt(standing, to_main=to_main) for _ in range(effort.rounds)]}
+            title = f"Ctrl-C ends a call that waits, signalled to {what}"
+            yield Row("beside", title, "µs", taken, aims=(Aim(LATE),))
+
+
+def interrupt(standing: Standing, *, to_main: bool) -> float:
+    """Microseconds of one."""
+    begun, sent, taken = elsewhere.get(standing.begun), 0.0, 0.0
+    main = threading.get_ident()
+
+    def send() -> None:
+        nonlocal sent
+        while elsewhere.get(standing.begun) == begun:
+            pass
+        time.sleep(QUIET)  # until whoever waits sleeps
+        sent = time.perf_counter()
+        signal.pthread_kill(main if to_main else threading.get_ident(), signal.SIGINT)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    waiting = elsewhere.submit(standing.stand)
+    try:
+        waiting.result()
+    except KeyboardInterrupt:
+        taken = (time.perf_counter() - sent) * 1e6
+    sender.join()
+    waiting.cancel(interrupt=True)
+    return taken
 
 
 @contextmanager
