@@ -413,3 +413,27 @@ def test_address_of_a_host_leads_nobody_in_without_a_grant(process_host, dog):
         elsewhere.connect(place)
     with pytest.raises(elsewhere.ObjectGone):
         _core._redeem_at_host(str(place), b"x" * 16, 5.0)
+
+
+class Bag:
+    """Has one thing to find."""
+
+    content = 7
+    pockets = {"left": 8}
+
+
+@pytest.mark.parametrize("served", [False, True], ids=["of a host", "of a server here"])
+def test_what_is_missing_behind_a_call_that_is_passed_on_is_missing(served) -> None:
+    def look(bag: Any) -> list[Any]:
+        found = [elsewhere.get(bag.content), elsewhere.get(bag.pockets["left"]), elsewhere.get(bag.none, default=9)]
+        errors = [error_of(lambda: elsewhere.get(bag.none)), error_of(lambda: elsewhere.get(bag.pockets["right"]))]
+        return [*found, elsewhere.get(bag.pockets["right"], default=9), *map(type, errors)]
+
+    with (
+        elsewhere.Host(concurrency="caller") as host,
+        elsewhere.Host() as other,
+        elsewhere.serve(Bag()).start() as server,
+    ):
+        bag = elsewhere.connect(server.address) if served else host.spawn(Bag)
+
+        assert other.run(look, bag) == [7, 8, 9, 9, AttributeError, KeyError]

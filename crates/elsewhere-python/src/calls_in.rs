@@ -20,6 +20,7 @@ use crate::encode;
 use crate::exposure::{self, Access, Exposure};
 use crate::future::Future;
 use crate::origin::{Found, Origin, Source};
+use crate::path;
 use crate::peer::{self, Peer};
 use crate::proxy::{self, Proxy};
 use crate::server::{self, Served};
@@ -289,7 +290,8 @@ fn evaluate<'py>(py: Python<'py>, peer: &Arc<Peer>, incoming: &Incoming) -> Eval
     let mut walk = Walk::new(py, start.clone(), head.steps, served);
     walk.is_at_door = target == ObjectId::BOOTSTRAP;
     walk.gives_references = returns::is_any() && peer.gives_references(target);
-    match decoder.guarded(|decoder| walk.take_steps(decoder)) {
+    let taken = decoder.guarded(|decoder| walk.take_steps(decoder));
+    match taken.and_then(|()| walk.read_elsewhere(peer, head.want)) {
         Ok(()) if !walk.is_started => Evaluated::Gone(target),
         Ok(()) => found(walk, start, target),
         Err(StepFailure::Argument(error)) if errors::is_own(py, &error, "ObjectGone") => {
@@ -362,6 +364,10 @@ struct Walk<'py> {
     is_callable: bool,
     /// Whether the last step looked up an attribute.
     is_looked_up: bool,
+    /// Whether the last step looked something up on a proxy: that is a place on another host.
+    is_away: bool,
+    /// Whether somebody wants to be told if nothing is there.
+    has_default: bool,
     /// Whether the path begins at object number 0, which runs functions.
     is_at_door: bool,
     /// Whether the path begins at a stream whose items go by reference.
@@ -390,6 +396,8 @@ impl<'py> Walk<'py> {
             served,
             is_callable,
             is_looked_up: false,
+            is_away: false,
+            has_default: false,
             is_at_door: false,
             gives_references: false,
             is_declared: false,
@@ -432,6 +440,9 @@ impl<'py> Walk<'py> {
             self.is_callable = op == Op::Attribute;
         }
         let is_looked_up = std::mem::replace(&mut self.is_looked_up, op == Op::Attribute);
+        if op != Op::GetDefault {
+            self.is_away = matches!(op, Op::Attribute | Op::Item) && self.current.is_exact_instance_of::<Proxy>();
+        }
         self.is_declared = false;
         let next = match op {
             Op::Start => {
@@ -502,10 +513,32 @@ impl<'py> Walk<'py> {
                 self.receiver = Some(std::mem::replace(&mut self.current, result));
                 return Ok(());
             }
-            Op::GetDefault => return Ok(()),
+            Op::GetDefault => {
+                self.has_default = true;
+                return Ok(());
+            }
             Op::SetAttribute | Op::DeleteAttribute | Op::SetItem | Op::DeleteItem => self.change(decoder, op),
         }?;
         self.current = next;
+        Ok(())
+    }
+
+    /// Reads what the path leads to, where that is a place on another host and its value is wanted: a step that goes wrong
+    /// there is a step of this path.
+    fn read_elsewhere(&mut self, peer: &Arc<Peer>, want: Want) -> Result<(), StepFailure> {
+        if !self.is_away || !matches!(want, Want::Value | Want::Auto) {
+            return Ok(());
+        }
+        let Ok(place) = self.current.cast_exact::<Proxy>() else { return Ok(()) };
+        if matches!(place.get().place, path::Place::Path { .. }) && !Arc::ptr_eq(&path::root(place.get()).peer, peer) {
+            self.current = match call::evaluate_path(place, None) {
+                Ok(value) => value,
+                Err(error) if self.has_default && is_missing(place.py(), &error) => {
+                    return Err(StepFailure::Missing(error));
+                }
+                Err(error) => return Err(StepFailure::Raised(error)),
+            };
+        }
         Ok(())
     }
 
@@ -560,11 +593,7 @@ impl<'py> Walk<'py> {
             Ok(found) => return Ok(found),
             Err(error) => error,
         };
-        let py = decoder.py;
-        let is_missing = error.is_instance_of::<PyAttributeError>(py)
-            || error.is_instance_of::<PyKeyError>(py)
-            || error.is_instance_of::<PyIndexError>(py);
-        if is_missing
+        if is_missing(decoder.py, &error)
             && self.remaining == 1
             && decoder.code().is_ok_and(|code| Op::from_code(code) == Some(Op::GetDefault))
         {
@@ -572,6 +601,13 @@ impl<'py> Walk<'py> {
         }
         Err(StepFailure::Raised(error))
     }
+}
+
+/// Whether an error says that something is not there.
+fn is_missing(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<PyAttributeError>(py)
+        || error.is_instance_of::<PyKeyError>(py)
+        || error.is_instance_of::<PyIndexError>(py)
 }
 
 impl From<StepFailure> for Undecodable {
