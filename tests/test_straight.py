@@ -62,11 +62,20 @@ def slow(server: elsewhere.Server) -> Iterator[Between]:
         yield between
 
 
-@pytest.fixture
-def interrupt() -> Iterator[Callable[[], None]]:
-    """Sends this process a Ctrl-C from another thread."""
+def interrupt_process() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def interrupt_this_thread() -> None:
+    """No system call of the main thread is broken off by it."""
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+
+@pytest.fixture(params=[interrupt_process, interrupt_this_thread])
+def interrupt(request: pytest.FixtureRequest) -> Iterator[Callable[[], None]]:
+    """Sends this process a Ctrl-C from another thread, which the system gives to the main thread or to that one."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield lambda: os.kill(os.getpid(), signal.SIGINT)
+    yield request.param
     signal.signal(signal.SIGINT, before)
 
 
