@@ -1,4 +1,4 @@
-"""What goes on while something large or something stuck is there: calls and cancels beside it, calls to another host.
+"""What goes on while something large or something stuck is there: calls, cancels and Ctrl-C, calls to another host.
 
 Owns: these workloads and their aims. Must not know: the other workloads, the report.
 """
@@ -22,10 +22,10 @@ from rows import OURS, Aim, Of, Point, Row, medians_and_tails
 from targets import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
-    from contenders.contender import Contender
-    from measure import Calls, Effort
+    from contenders.contender import Bytes, Contender
+    from measure import Calls, Effort, Operation
     from targets import Target
 
 ROUNDS = 5
@@ -39,7 +39,7 @@ QUIET = 0.05
 
 
 def measure(effort: Effort, _kinds: Sequence[type[Contender]]) -> Iterator[Row]:
-    """Beside a large argument of the same connection, then beside a host that was stopped."""
+    """Beside a large argument, a host that was stopped and a call that takes long; then Ctrl-C in what takes long."""
     yield from beside_large_argument(2 * max(effort.sizes), min(effort.rounds, ROUNDS))
     yield beside_stopped_host(effort)
     yield beside_long_call(effort)
@@ -144,38 +144,82 @@ def waiting_thread(standing: Standing) -> Generator[None]:
 
 
 def interrupts(effort: Effort) -> Iterator[Row]:
-    """From a signal until KeyboardInterrupt is raised in the call that waits, by who is given the signal."""
-    with elsewhere.Host(concurrency=2) as host:
+    """From a signal until KeyboardInterrupt is raised in a call that waits or moves much, by who is signalled."""
+    nbytes, rounds = 2 * max(effort.sizes), min(effort.rounds, ROUNDS)
+    for whom, to_main in (("the main thread", True), ("another thread", False)):
+        with elsewhere.Host(concurrency=2) as host:
+            standing = host.spawn(Standing)
+            waiting = {OURS: [interrupt(standing, to_main=to_main) for _ in range(effort.rounds)]}
+        yield Row("beside", f"Ctrl-C ends a call that waits, signalled to {whom}", "µs", waiting, aims=(Aim(LATE),))
+        for what, move in (("an argument", send_array), ("a result", bring_array)):
+            moving = {OURS: [interrupt_moving(move, nbytes, to_main=to_main) for _ in range(rounds)]}
+            title = f"Ctrl-C ends a call with {what}, signalled to {whom}"
+            yield Row("beside", title, "µs", moving, point=Point("bytes", nbytes), aims=(Aim(LATE),))
+
+
+def send_array(standing: Standing, array: Bytes) -> None:
+    """Have it go there."""
+    standing.take(array)
+
+
+def bring_array(standing: Standing, array: Bytes) -> None:
+    """Have one as large come here."""
+    standing.frozen(array.nbytes)
+
+
+def interrupt_moving(move: Callable[[Standing, Bytes], None], nbytes: int, *, to_main: bool) -> float:
+    """Microseconds of one in a new host, whose first array finds no memory that was used before.
+
+    Whatever is shorter than the time until the signal is done again and again, so that there is a call to end.
+    """
+    array = np.ones(nbytes, np.uint8)
+    with elsewhere.Host() as host:
         standing = host.spawn(Standing)
-        for what, to_main in (("the main thread", True), ("another thread", False)):
-            taken = {OURS: [interrupt(standing, to_main=to_main) for _ in range(effort.rounds)]}
-            title = f"Ctrl-C ends a call that waits, signalled to {what}"
-            yield Row("beside", title, "µs", taken, aims=(Aim(LATE),))
+        standing.take(array[:1])  # numpy is imported there
+        begun = threading.Event()
+
+        def move_for_ever() -> None:
+            begun.set()
+            while True:
+                move(standing, array)
+
+        return microseconds_to_interrupt(move_for_ever, begun.wait, to_main=to_main)
 
 
 def interrupt(standing: Standing, *, to_main: bool) -> float:
-    """Microseconds of one."""
-    begun, sent, taken = elsewhere.get(standing.begun), 0.0, 0.0
-    main = threading.get_ident()
+    """Microseconds of one while an answer does not come."""
+    begun = elsewhere.get(standing.begun)
+    waiting: elsewhere.Future[None] = elsewhere.submit(standing.stand)
+
+    def wait_begun() -> None:
+        while elsewhere.get(standing.begun) == begun:
+            pass
+
+    taken = microseconds_to_interrupt(waiting.result, wait_begun, to_main=to_main)
+    waiting.cancel(interrupt=True)
+    return taken
+
+
+def microseconds_to_interrupt(wait: Operation, wait_begun: Operation, *, to_main: bool) -> float:
+    """From the signal, which is sent some time after `wait_begun` returns, until it ends `wait` in this thread."""
+    sent, main = 0.0, threading.get_ident()
 
     def send() -> None:
         nonlocal sent
-        while elsewhere.get(standing.begun) == begun:
-            pass
+        wait_begun()
         time.sleep(QUIET)  # until whoever waits sleeps
         sent = time.perf_counter()
         signal.pthread_kill(main if to_main else threading.get_ident(), signal.SIGINT)
 
     sender = threading.Thread(target=send)
     sender.start()
-    waiting = elsewhere.submit(standing.stand)
     try:
-        waiting.result()
+        wait()
     except KeyboardInterrupt:
-        taken = (time.perf_counter() - sent) * 1e6
-    sender.join()
-    waiting.cancel(interrupt=True)
-    return taken
+        return (time.perf_counter() - sent) * 1e6
+    finally:
+        sender.join()
+    raise AssertionError("nothing but the signal ends it")
 
 
 @contextmanager
