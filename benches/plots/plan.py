@@ -61,6 +61,7 @@ def _bars(rows: Sequence[Row]) -> list[Bars]:
     attribute, chain, busy = "value of an attribute", "a.b.c.add(1)", "call beside a busy thread"
     submitted, threads = "calls without waiting, numbers", "8 threads, one proxy"
     start, memory = "start to the first answer", "private memory of an idle process"
+    in_a_row = "start to the first answer, 8 without a pause"
     pairs = {
         "calls": [(number, "one number"), (own, "an object of your class")],
         "more-calls": [(attribute, "an attribute"), (chain, "a.b.c.add(1)"), (busy, "beside a busy thread")],
@@ -76,9 +77,12 @@ def _bars(rows: Sequence[Row]) -> list[Bars]:
             _line(rows, what, [(ONE, f"{title}, one core"), (TWO, f"{title}, two cores")]) for what, title in lines
         ]
         plots.append(Bars(name, [panel for panel in panels if panel]))
-    line = _line(rows, start, [(ANY, "start to the first answer")])
-    line += _line(rows, memory, [(None, "private memory, idle")])
-    plots.append(Bars("starts", [line] if line else []))
+    starts = [
+        _line(rows, start, [(ANY, "start to the first answer")])
+        + _line(rows, memory, [(None, "private memory, idle")]),
+        _line(rows, in_a_row, [(ONE, "starts in a row, one core"), (ANY, "starts in a row, unpinned")]),
+    ]
+    plots.append(Bars("starts", [line for line in starts if line]))
     return plots
 
 
