@@ -138,7 +138,7 @@ fn ask_host<'py>(
     }
     let place_and_key = (place.clone(), Vec::new());
     let reached = Reached { place: place_and_key, root: OnceLock::new(), secret: Some(secret) };
-    let _ = peer.listens.set(reached); // another thread may have been faster; its secret is known there as well
+    let _ = peer.listens.set(Box::new(reached)); // another thread may have been faster; its secret is known there as well
     Ok(Some((place, token)))
 }
 
@@ -355,7 +355,9 @@ pub(crate) fn revive(py: Python<'_>, import: &Arc<Import>) -> PyResult<()> {
     if !import.peer.link.is_inherited() {
         return Ok(());
     }
-    let Some(reached) = import.peer.reached.get().or_else(|| import.peer.listens.get()) else { return Ok(()) };
+    let Some(reached) = import.peer.reached.get().or_else(|| import.peer.listens.get().map(AsRef::as_ref)) else {
+        return Ok(());
+    };
     let until = Instant::now() + REVIVAL;
     let found = match reached.secret {
         Some(secret) => {

@@ -232,13 +232,13 @@ pub(crate) fn end_of<'p>(py: Python<'_>, peer: &'p Peer) -> PyResult<Option<&'p 
         return Ok(None);
     }
     if let Some(told) = peer.told_end.get() {
-        return Ok(told.as_ref());
+        return Ok(told.as_deref());
     }
     let told = match ask_end(py, peer) {
         Err(error) if connecting::is_fatal(py, &error) => return Err(error),
         told => told.unwrap_or(None),
     };
-    Ok(peer.told_end.get_or_init(|| told).as_ref())
+    Ok(peer.told_end.get_or_init(|| told.map(Box::new)).as_deref())
 }
 
 fn ask_end(py: Python<'_>, peer: &Peer) -> PyResult<Option<ToldEnd>> {

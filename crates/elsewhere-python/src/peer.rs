@@ -49,7 +49,7 @@ pub(crate) struct Peer {
     /// The far end of a local host, which whoever waits here pumps.
     pub(crate) far: OnceLock<Arc<Self>>,
     /// Of a local host that stands for a server of this process: where that is.
-    pub(crate) serves_at: OnceLock<String>,
+    pub(crate) serves_at: OnceLock<Box<str>>,
     /// The near end, at the far end of a local host.
     pub(crate) near: OnceLock<Weak<Self>>,
     /// Whether both ends are this process and hand values over as they are.
@@ -69,7 +69,7 @@ pub(crate) struct Peer {
     /// By class, the names of methods whose results go to it by reference; of the far end of a local host alone.
     pub(crate) returns: OnceLock<Py<PyDict>>,
     /// Where it listens, of a host of ours that does.
-    pub(crate) listens: OnceLock<Reached>,
+    pub(crate) listens: OnceLock<Box<Reached>>,
     /// Set of who has come to this host without being its owner.
     pub(crate) is_guest: OnceLock<()>,
     /// Set where both ends are hosts of one owner, by way of whom they pass references.
@@ -77,7 +77,7 @@ pub(crate) struct Peer {
     /// Those whose calls go straight to it, of a sibling.
     pub(crate) led_here: Mutex<Vec<Weak<Import>>>,
     /// How it ended, of a sibling that has.
-    pub(crate) told_end: OnceLock<Option<ToldEnd>>,
+    pub(crate) told_end: OnceLock<Option<Box<ToldEnd>>>,
     /// What its owner wants of it.
     pub(crate) traits: OnceLock<host::Traits>,
     /// Whether the host ends with our last handle.

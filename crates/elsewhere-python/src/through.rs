@@ -25,7 +25,7 @@ static ARE_ANY: AtomicBool = AtomicBool::new(false);
 #[pyfunction]
 #[pyo3(signature = (core, place, /))]
 pub(crate) fn _go_through(core: &Bound<'_, HostCore>, place: String) -> PyResult<()> {
-    let _ = core.get().peer()?.serves_at.set(place); // the host is new
+    let _ = core.get().peer()?.serves_at.set(place.into()); // the host is new
     ARE_ANY.store(true, Ordering::Relaxed); // Relaxed: such a proxy is made afterwards, and passed on by messages
     Ok(())
 }
@@ -47,7 +47,7 @@ pub(crate) fn of_call<'py>(object: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyA
         _ => {
             let Some(far) = import.peer.far.get() else { return Ok(object) };
             let Some(itself) = far.exported_unseen(object.py(), import.object) else { return Ok(object) };
-            let reached = object.py().import("elsewhere._serve")?.call_method1("_reach", (place, itself))?;
+            let reached = object.py().import("elsewhere._serve")?.call_method1("_reach", (&**place, itself))?;
             let reached = path::root(reached.cast_exact::<Proxy>()?.get());
             reached.peer.link.leads_here();
             Arc::clone(import.through.get_or_init(|| Arc::clone(reached)))

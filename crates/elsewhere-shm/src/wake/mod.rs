@@ -113,11 +113,17 @@ pub trait Learn: std::fmt::Debug + Send + Sync {
 #[derive(Debug, Default)]
 struct Bells {
     event: Option<Arc<Event>>,
+    /// Made for the first loop: most connections never see one.
+    loops: Option<Box<Loops>>,
+    learn: Option<Weak<dyn Learn>>,
+}
+
+#[derive(Debug, Default)]
+struct Loops {
     /// By number; None for a loop whose descriptor was lost on its way here.
-    loops: Vec<(u32, Option<Arc<Event>>)>,
+    known: Vec<(u32, Option<Arc<Event>>)>,
     /// The highest number so far.
     last: u32,
-    learn: Option<Weak<dyn Learn>>,
 }
 
 impl Doorbell {
@@ -142,11 +148,12 @@ impl Doorbell {
     /// [`Violation::Loop`] for a number that is not higher than all before, and beyond [`LOOPS_MAX`].
     pub fn add_loop(&self, number: u32, event: Option<Arc<Event>>) -> Result<(), Violation> {
         let mut bells = lock(&self.bells);
-        if number <= bells.last || bells.loops.len() >= LOOPS_MAX {
+        let loops = bells.loops.get_or_insert_default();
+        if number <= loops.last || loops.known.len() >= LOOPS_MAX {
             return Err(Violation::Loop { number });
         }
-        bells.last = number;
-        bells.loops.push((number, event));
+        loops.last = number;
+        loops.known.push((number, event));
         Ok(())
     }
 
@@ -156,8 +163,9 @@ impl Doorbell {
     /// [`Violation::Loop`] for a number that is not known.
     pub fn remove_loop(&self, number: u32) -> Result<(), Violation> {
         let mut bells = lock(&self.bells);
-        let at = bells.loops.iter().position(|(other, _)| *other == number).ok_or(Violation::Loop { number })?;
-        let gone = bells.loops.swap_remove(at);
+        let loops = bells.loops.get_or_insert_default();
+        let at = loops.known.iter().position(|(other, _)| *other == number).ok_or(Violation::Loop { number })?;
+        let gone = loops.known.swap_remove(at);
         drop(bells);
         drop(gone); // after the lock
         Ok(())
@@ -165,7 +173,7 @@ impl Doorbell {
 
     /// Lets go of what the peer handed over; it will not wait any more.
     pub fn forget_loops(&self) {
-        let gone = std::mem::take(&mut lock(&self.bells).loops);
+        let gone = lock(&self.bells).loops.as_mut().map(|loops| std::mem::take(&mut loops.known));
         drop(gone); // after the lock
     }
 
@@ -215,7 +223,8 @@ impl Doorbell {
     /// The inner None for one that cannot be raised.
     fn find_loop(&self, number: u32) -> Option<Option<Arc<Event>>> {
         let bells = lock(&self.bells);
-        bells.loops.iter().find(|(other, _)| *other == number).map(|(_, event)| event.clone())
+        let known = &bells.loops.as_ref()?.known;
+        known.iter().find(|(other, _)| *other == number).map(|(_, event)| event.clone())
     }
 }
 
