@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
 import elsewhere
 from conftest import children
+from heaps import footprint
 from kennel import Dog
 from programs import finish, has_ended, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import FrameType
 
 
 def tell(there) -> None:
@@ -88,6 +92,42 @@ def test_interrupt_while_waiting_for_a_call(process_host, sleeper, interrupt) ->
 
     assert_right_answers(sleeper)
     assert process_host.stats()["calls"] == before["calls"]
+
+
+def test_interrupt_while_an_argument_is_copied_ends_the_copy(shares_memory, interrupt) -> None:
+    content = bytes(512 << 20)
+    main, is_copying, traces = threading.main_thread().ident, threading.Event(), []
+
+    class Argument:
+        def __reduce_ex__(self, protocol: int):
+            is_copying.set()
+            return bytes, (pickle.PickleBuffer(content),)
+
+    def interrupt_the_copy() -> None:
+        is_copying.wait()
+        signal.pthread_kill(main, signal.SIGINT)
+
+    def give_up(_number: int, frame: FrameType | None) -> None:
+        assert frame is not None
+        if frame.f_code.co_name != "__reduce_ex__":  # where the thread was faster
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, give_up)
+    for _ in range(5):
+        with elsewhere.Host() as host:
+            sleeper = host.spawn(Sleeper)
+            assert_right_answers(sleeper)
+            before = footprint()
+            is_copying.clear()
+            thread = threading.Thread(target=interrupt_the_copy)
+            thread.start()
+            with suppress(KeyboardInterrupt):
+                sleeper.echo(Argument())
+            traces.append(footprint() == before)
+            thread.join()
+            assert_right_answers(sleeper)
+
+    assert any(traces), "the whole was copied each time: its memory is there"
 
 
 def test_interrupt_does_not_wait_for_the_answer(interrupt) -> None:

@@ -46,7 +46,7 @@ mod watch;
 mod zygote;
 
 pub use alarm::Alarm;
-pub use buffers::{BufferError, Enclosed, Frozen, Holding, Lent, Named, ShareError, SharedMemory};
+pub use buffers::{BufferError, Enclosed, Frozen, Holding, LendError, Lent, Named, ShareError, SharedMemory};
 pub use chains::ChainSeat;
 pub use clock::expires;
 pub use elsewhere_shm::pool::{Borrowed, BufferName, Purpose};

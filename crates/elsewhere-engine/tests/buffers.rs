@@ -6,9 +6,12 @@ mod support;
 use std::sync::Arc;
 
 use elsewhere_engine::transport::Transport;
-use elsewhere_engine::{Borrowed, BufferError, BufferName, Frozen, Inbox, Link, Loss, Purpose, SharedMemory};
+use elsewhere_engine::{
+    Borrowed, BufferError, BufferName, Frozen, Inbox, LendError, Link, Loss, Purpose, SharedMemory,
+};
 use elsewhere_proto::codec::{BufferForm, BufferHead, BufferPlace, Writer};
 use elsewhere_proto::{Capabilities, Config, Hello};
+use elsewhere_shm::PIECE;
 use support::Watchdog;
 
 const BYTES: usize = 100_000;
@@ -58,7 +61,7 @@ fn content_that_is_lent_is_read_at_the_other_end() {
     let (near, far) = links();
     let content: Vec<u8> = (0..BYTES).map(|index| index as u8).collect();
 
-    let lent = near.lend(&content, Purpose::Own).unwrap().unwrap();
+    let lent = near.lend(&content, Purpose::Own, &mut || true).unwrap().unwrap();
     let borrowed = far.borrow_buffer(lent.name(), BYTES as u64).unwrap();
 
     assert_eq!(borrowed.to_vec(), content);
@@ -70,7 +73,7 @@ fn memory_that_comes_back_is_lent_again() {
     let (near, far) = links();
     let mut slots = vec![];
     for number in 0..5 {
-        let lent = near.lend(&vec![number; BYTES], Purpose::Own).unwrap().unwrap();
+        let lent = near.lend(&vec![number; BYTES], Purpose::Own, &mut || true).unwrap().unwrap();
         let name = lent.name();
         let mut enclosed = elsewhere_engine::Enclosed::default();
         enclosed.lend(lent);
@@ -86,12 +89,37 @@ fn memory_that_comes_back_is_lent_again() {
 }
 
 #[test]
+fn copy_that_is_given_up_is_not_lent_and_its_memory_is_there_for_the_next() {
+    let _watchdog = Watchdog::new("copy_that_is_given_up_is_not_lent_and_its_memory_is_there_for_the_next");
+    let (near, far) = links();
+    let content: Vec<u8> = (0..2 * PIECE + 1).map(|index| (index / PIECE + index % 251) as u8).collect();
+    let give_up_before = |piece: usize| {
+        let mut copied = 0;
+        let given_up = near.lend(&content, Purpose::Own, &mut || {
+            copied += 1;
+            copied <= piece
+        });
+        assert_eq!(given_up.unwrap_err(), LendError::GivenUp);
+        assert_eq!(copied, piece + 1);
+    };
+    let lend = || near.lend(&content, Purpose::Own, &mut || true).unwrap().unwrap();
+
+    (0..3).for_each(give_up_before); // in memory that is made for it
+    let slot = lend().name().slot;
+    (0..3).for_each(give_up_before); // in that which came back
+    let lent = lend();
+
+    assert_eq!(lent.name().slot, slot);
+    assert_eq!(far.borrow_buffer(lent.name(), content.len() as u64).unwrap().to_vec(), content);
+}
+
+#[test]
 fn message_that_nobody_reads_gives_back_what_it_names() {
     let _watchdog = Watchdog::new("message_that_nobody_reads_gives_back_what_it_names");
     let (near, far) = links();
     let mut slots = vec![];
     for _ in 0..5 {
-        let lent = near.lend(&[7; BYTES], Purpose::Own).unwrap().unwrap();
+        let lent = near.lend(&[7; BYTES], Purpose::Own, &mut || true).unwrap().unwrap();
         let BufferName { slot, generation } = lent.name();
         let mut enclosed = elsewhere_engine::Enclosed::default();
         enclosed.lend(lent);
@@ -106,7 +134,7 @@ fn message_that_nobody_reads_gives_back_what_it_names() {
 }
 
 fn pass(near: &Arc<Link>, far: &Arc<Link>, content: &[u8]) -> (BufferName, Borrowed) {
-    let lent = near.lend(content, Purpose::Read).unwrap().unwrap();
+    let lent = near.lend(content, Purpose::Read, &mut || true).unwrap().unwrap();
     let name = lent.name();
     let mut enclosed = elsewhere_engine::Enclosed::default();
     enclosed.lend(lent);
@@ -177,10 +205,10 @@ fn nothing_is_lent_to_who_takes_nothing() {
     for pair in [Transport::unix_pair().unwrap(), Transport::memory_pair().unwrap()] {
         let (near, _far) = links_with(pair, Capabilities::BUFFERS);
 
-        assert!(near.lend(&[1; BYTES], Purpose::Own).unwrap().is_none());
+        assert!(near.lend(&[1; BYTES], Purpose::Own, &mut || true).unwrap().is_none());
     }
     let (near, _far) = links_with(Transport::ring_pair().unwrap(), Capabilities::default());
-    assert!(near.lend(&[1; BYTES], Purpose::Own).unwrap().is_none());
+    assert!(near.lend(&[1; BYTES], Purpose::Own, &mut || true).unwrap().is_none());
     assert!(near.share(SharedMemory::create(1).unwrap()).is_err());
 }
 
@@ -231,13 +259,13 @@ fn discarded_message_with_forged_names_ends_the_link() {
 fn loan_that_is_named_twice_or_too_long_ends_the_link() {
     let _watchdog = Watchdog::new("loan_that_is_named_twice_or_too_long_ends_the_link");
     let (near, far) = links();
-    let lent = near.lend(&[1; BYTES], Purpose::Own).unwrap().unwrap();
+    let lent = near.lend(&[1; BYTES], Purpose::Own, &mut || true).unwrap().unwrap();
     drop(far.borrow_buffer(lent.name(), BYTES as u64).unwrap());
     assert!(far.borrow_buffer(lent.name(), BYTES as u64).is_err());
     assert!(is_violated(&far));
 
     let (near, far) = links();
-    let lent = near.lend(&[1; BYTES], Purpose::Own).unwrap().unwrap();
+    let lent = near.lend(&[1; BYTES], Purpose::Own, &mut || true).unwrap().unwrap();
     assert!(far.borrow_buffer(lent.name(), u64::MAX).is_err());
     assert!(is_violated(&far));
 }
@@ -256,7 +284,7 @@ fn memory_named_where_none_can_be_passed_ends_the_link() {
 fn views_outlive_both_ends() {
     let _watchdog = Watchdog::new("views_outlive_both_ends");
     let (near, far) = links();
-    let lent = near.lend(&[3; BYTES], Purpose::Own).unwrap().unwrap();
+    let lent = near.lend(&[3; BYTES], Purpose::Own, &mut || true).unwrap().unwrap();
     let borrowed = far.borrow_buffer(lent.name(), BYTES as u64).unwrap();
     drop(lent);
     let shared = far.shared_buffer(near.share(SharedMemory::create(9).unwrap()).unwrap().number()).unwrap();

@@ -16,6 +16,7 @@ use pyo3::types::{PyBytes, PyTuple};
 
 use crate::class_info::class_flag;
 use crate::host::HostCore;
+use crate::looks::Looks;
 use crate::path;
 use crate::peer::{self, Import, Lease, Peer};
 use crate::proxy::Proxy;
@@ -26,29 +27,17 @@ pub(crate) fn endpoint(place: &str) -> PyResult<Endpoint> {
     Endpoint::parse(place).ok_or_else(|| PyValueError::new_err(format!("{place} is no place to serve at")))
 }
 
-/// What an attempt says that was ended by a signal handler.
-struct Interrupts(Option<PyErr>);
-
-impl Interrupts {
-    /// Sees to signals; whether to go on.
-    fn goes_on(&mut self) -> bool {
-        let seen = Python::attach(|py| py.check_signals());
-        self.0 = seen.err();
-        self.0.is_none()
-    }
-}
-
 /// Wait until somebody serves at `place`, at most `timeout` seconds, or until the descriptor `end` is readable.
 #[pyfunction]
 #[pyo3(signature = (place, timeout, end, /))]
 pub(crate) fn _wait_served(py: Python<'_>, place: &str, timeout: Option<f64>, end: Option<i32>) -> PyResult<bool> {
     let endpoint = endpoint(place)?;
     let until = deadline::until(timeout)?;
-    let mut interrupts = Interrupts(None);
+    let mut looks = Looks::new();
     // SAFETY: the caller keeps `end` open until this returns.
     let end = end.map(|end| unsafe { BorrowedFd::borrow_raw(end) });
-    let served = py.detach(|| wait_served(&endpoint, end, until, &mut || interrupts.goes_on()));
-    match interrupts.0 {
+    let served = py.detach(|| wait_served(&endpoint, end, until, &mut || looks.wait_goes_on()));
+    match looks.met() {
         Some(error) => Err(error),
         None => Ok(served.unwrap_or(false)),
     }
@@ -378,9 +367,9 @@ fn connect_anew(py: Python<'_>, place: &(String, Vec<u8>), kind: Kind<'_>, until
     let (endpoint, key) = (endpoint(&place.0)?, Key::new(&place.1));
     let config = host::config(Capabilities::CHUNKS, py);
     let inbox = service::process_inbox();
-    let mut interrupts = Interrupts(None);
-    let made = py.detach(|| connect(&endpoint, key, config, inbox, until, &mut || interrupts.goes_on()));
-    if let Some(interrupt) = interrupts.0 {
+    let mut looks = Looks::new();
+    let made = py.detach(|| connect(&endpoint, key, config, inbox, until, &mut || looks.wait_goes_on()));
+    if let Some(interrupt) = looks.met() {
         return Err(interrupt);
     }
     let link = made.map_err(|error| connect_error(py, &error))?;

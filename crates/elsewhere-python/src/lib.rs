@@ -40,6 +40,7 @@ mod lane;
 mod leaving;
 mod lifecycle;
 mod local;
+mod looks;
 mod loop_queue;
 mod memory;
 mod names;

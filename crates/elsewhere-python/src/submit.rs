@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 
 use crate::buffers::Content;
 use crate::call::{TICK, Terms, Transmitted, is_loop_running};
+use crate::looks::Looks;
 use crate::peer::Peer;
 use crate::{calls_in, chain, errors, home, lane, producing, running, service};
 
@@ -33,17 +34,13 @@ impl Apart<'_> {
     /// Sends a call with it. Whoever waits for its answer anyway waits for a peer that is no slower than to be worth it, and
     /// sees to signals; what a handler raised is in the second place.
     fn submit(&self, link: &Arc<Link>, request: Request<'_>, waits: bool) -> (Submitted, Option<PyErr>) {
-        let (at, mut interrupted) = (self.at, None);
-        let mut look = || {
-            let looked = Python::attach(|py| py.check_signals().and_then(|()| running::check(py)));
-            interrupted = looked.err();
-            interrupted.is_none()
-        };
+        let (at, mut looks) = (self.at, Looks::new());
+        let mut look = || looks.wait_goes_on();
         let submitted = self.content.read(|bytes| {
             let patience: Option<&mut dyn FnMut() -> bool> = if waits { Some(&mut look) } else { None };
             link.submit_straight(request, (at, bytes), patience)
         });
-        (submitted, interrupted)
+        (submitted, looks.met())
     }
 }
 

@@ -110,6 +110,9 @@ pub enum SegmentError {
     /// The machine, or a control group of the process, has no such amount of memory now.
     #[error(transparent)]
     Memory(#[from] Shortage),
+    /// Who wanted it gave it up while it was filled.
+    #[error("the copy was given up")]
+    GivenUp,
     /// A system call failed: no memory, no descriptors, or it is forbidden here.
     #[error("{call} failed for a segment of {bytes} bytes: {errno}")]
     System {

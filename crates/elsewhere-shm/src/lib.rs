@@ -61,4 +61,4 @@ pub use lease::Lease;
 pub use recorder::{Progress, Recorder};
 pub use ring::{Received, RingError};
 #[cfg(not(all(test, loom)))]
-pub use segment::{Key, Segment, Sharing};
+pub use segment::{Key, PIECE, Segment, Sharing};

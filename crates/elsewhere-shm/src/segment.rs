@@ -25,6 +25,9 @@ use crate::pages;
 const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
 const FORBIDDEN: SealFlags = SealFlags::WRITE.union(SealFlags::FUTURE_WRITE);
 
+/// Whoever copies more looks after so many bytes whether to go on: a few milliseconds of work.
+pub const PIECE: usize = 16 << 20;
+
 /// What a child of a fork in user code gets of a mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sharing {
@@ -77,16 +80,22 @@ impl Segment {
     /// # Errors
     /// [`SegmentError::Size`], [`SegmentError::FileLimit`], [`SegmentError::Memory`] or [`SegmentError::System`]; nothing is left behind.
     pub fn create(bytes: usize, sharing: Sharing) -> Result<(Self, OwnedFd), SegmentError> {
-        Self::create_with(&[], bytes, sharing)
+        Self::create_with(&[], bytes, sharing, &mut || true)
     }
 
     /// The same, beginning with `content`. For cold memory this is twice as fast as to create and then copy, because the
     /// kernel need not zero what is written at once. The pages are present, but as nobody may ever touch them here, the
-    /// mapping learns of them only by [`Segment::populate`].
+    /// mapping learns of them only by [`Segment::populate`]. Before each [`PIECE`] of `content` it asks whether it `goes_on`.
     ///
     /// # Errors
-    /// Those of [`Segment::create`]; [`SegmentError::Size`] also if `content` is longer than `bytes`.
-    pub fn create_with(content: &[u8], bytes: usize, sharing: Sharing) -> Result<(Self, OwnedFd), SegmentError> {
+    /// Those of [`Segment::create`]; [`SegmentError::Size`] also if `content` is longer than `bytes`;
+    /// [`SegmentError::GivenUp`] if it does not go on.
+    pub fn create_with(
+        content: &[u8],
+        bytes: usize,
+        sharing: Sharing,
+        goes_on: &mut dyn FnMut() -> bool,
+    ) -> Result<(Self, OwnedFd), SegmentError> {
         let bytes = whole_pages(bytes).filter(|bytes| *bytes >= content.len()).ok_or(SegmentError::Size(bytes))?;
         if let Some(limit) = getrlimit(Resource::Fsize).current.filter(|limit| *limit < bytes as u64) {
             return Err(SegmentError::FileLimit { limit, bytes });
@@ -96,7 +105,12 @@ impl Segment {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         let fd = rustix::fs::memfd_create("elsewhere", flags).map_err(failed("memfd_create"))?;
         rustix::fs::ftruncate(&fd, bytes as u64).map_err(failed("ftruncate"))?;
-        write_all(&fd, content).map_err(failed("write"))?;
+        for piece in content.chunks(PIECE) {
+            if !goes_on() {
+                return Err(SegmentError::GivenUp);
+            }
+            write_all(&fd, piece).map_err(failed("write"))?;
+        }
         let rest = content.len() as u64;
         if rest < bytes as u64 {
             retried(|| rustix::fs::fallocate(&fd, FallocateFlags::empty(), rest, bytes as u64 - rest))

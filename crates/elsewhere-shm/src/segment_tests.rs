@@ -44,7 +44,7 @@ fn both_sides_see_the_same_bytes() {
 
 #[test]
 fn peer_keeps_the_bytes_when_the_maker_is_gone() {
-    let (here, fd) = Segment::create_with(b"last words", 1, Sharing::WithForks).unwrap();
+    let (here, fd) = Segment::create_with(b"last words", 1, Sharing::WithForks, &mut || true).unwrap();
     let there = Segment::open(&fd, 1, Sharing::WithForks).unwrap();
 
     drop((here, fd));
@@ -54,7 +54,7 @@ fn peer_keeps_the_bytes_when_the_maker_is_gone() {
 
 #[test]
 fn size_is_rounded_up_to_pages_and_zeroed() {
-    let (segment, fd) = Segment::create_with(b"x", BYTES + 1, Sharing::WithForks).unwrap();
+    let (segment, fd) = Segment::create_with(b"x", BYTES + 1, Sharing::WithForks, &mut || true).unwrap();
 
     assert_eq!(segment.bytes(), BYTES + 4096);
     assert!(bytes_at(&segment, 1, segment.bytes() - 1).iter().all(|byte| *byte == 0));
@@ -101,7 +101,10 @@ fn impossible_sizes_are_refused() {
     for bytes in [0, usize::MAX, isize::MAX as usize + 1] {
         assert_eq!(Segment::create(bytes, Sharing::WithForks).unwrap_err(), SegmentError::Size(bytes));
     }
-    assert!(matches!(Segment::create_with(&[1; 4097], 4096, Sharing::WithForks), Err(SegmentError::Size(4096))));
+    assert!(matches!(
+        Segment::create_with(&[1; 4097], 4096, Sharing::WithForks, &mut || true),
+        Err(SegmentError::Size(4096))
+    ));
 }
 
 #[test]
@@ -185,14 +188,14 @@ fn pages_are_mapped_from_the_start() {
 
 #[test]
 fn pages_that_were_written_before_are_mapped_when_they_are_wanted() {
-    let (segment, _fd) = Segment::create_with(&[7; 16 * 4096], 16 * 4096, Sharing::WithForks).unwrap();
+    let (segment, _fd) = Segment::create_with(&[7; 16 * 4096], 16 * 4096, Sharing::WithForks, &mut || true).unwrap();
     let before = resident(&segment);
 
     segment.populate();
     segment.populate();
 
     assert_eq!((before.as_str(), resident(&segment).as_str()), ("0", "64"));
-    let (older, _fd) = Segment::create_with(&[7; 16 * 4096], 16 * 4096, Sharing::WithForks).unwrap();
+    let (older, _fd) = Segment::create_with(&[7; 16 * 4096], 16 * 4096, Sharing::WithForks, &mut || true).unwrap();
     older.touch();
     assert_eq!(resident(&older), "64");
     assert_eq!(bytes_at(&segment, 0, segment.bytes()), [7; 16 * 4096]);

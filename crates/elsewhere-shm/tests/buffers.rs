@@ -234,7 +234,8 @@ fn child_of_a_fork_gives_nothing_back() {
 
 #[test]
 fn slow_part_of_lending_needs_no_lock() {
-    let (segment, fd) = std::thread::spawn(|| Lender::make(b"made elsewhere", 65_536).unwrap()).join().unwrap();
+    let (segment, fd) =
+        std::thread::spawn(|| Lender::make(b"made elsewhere", 65_536, &mut || true).unwrap()).join().unwrap();
     let (mut channel, _fd) = Channel::create().unwrap();
 
     channel.pool.lender.stock(segment, fd).unwrap();

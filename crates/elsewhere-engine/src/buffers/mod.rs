@@ -11,6 +11,7 @@
 //! of event loops (`bells`).
 
 mod bells;
+mod error;
 mod frozen;
 mod shared;
 mod words;
@@ -32,6 +33,7 @@ use crate::lock::lock;
 use crate::socket::{self, Stream};
 
 pub(crate) use bells::raise;
+pub use error::{BufferError, LendError, ShareError};
 pub use frozen::Frozen;
 pub(crate) use shared::HandedOver;
 pub use shared::{Holding, SharedMemory};
@@ -44,36 +46,6 @@ const QUIET: Duration = Duration::from_secs(1);
 /// The longest time between two looks for what was given back, where nothing happens meanwhile.
 const QUIET_MAX: Duration = Duration::from_secs(64);
 const NEVER: u64 = u64::MAX;
-
-/// Why memory that a value names is not there.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BufferError {
-    /// The peer broke the rules; the link is over.
-    #[error("{0}")]
-    Violated(String),
-    /// There were no descriptors or no room to map it. The peer may try again.
-    #[error("the memory that it lies in could not be mapped here: too many open files, or no address space is left")]
-    Unusable,
-}
-
-/// Why memory cannot be shared with a peer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ShareError {
-    /// The connection does not go through shared memory.
-    #[error("memory can be shared only with processes of this machine, on a connection through shared memory")]
-    NoWay,
-    /// The system would not pass the descriptor on.
-    #[error("its descriptor could not be passed on: {0}")]
-    Unsent(rustix::io::Errno),
-}
-
-impl ShareError {
-    /// Whether the peer has to read what it was told of before.
-    #[must_use]
-    pub fn is_for_want_of_room(&self) -> bool {
-        *self == Self::Unsent(rustix::io::Errno::AGAIN)
-    }
-}
 
 /// Memory that is lent for a message. Given back by its drop, unless the message was sent.
 #[derive(Debug)]
@@ -282,23 +254,33 @@ impl Buffers {
     }
 
     /// Memory with a copy of `content`, which the peer knows of and may do with what `purpose` says. None where none can be
-    /// made: then the content has to go by other ways. The memory is filled, and made, without a lock.
+    /// made: then the content has to go by other ways. The memory is filled, and made, without a lock, and as long as it
+    /// `goes_on`.
     ///
     /// # Errors
-    /// [`SegmentError::Memory`] where there is no memory for a copy, whichever way it goes; violations of the peer.
-    pub(crate) fn lend(&self, content: &[u8], purpose: Purpose) -> Result<Option<Lent>, PoolError> {
+    /// [`SegmentError::Memory`] where there is no memory for a copy, whichever way it goes; [`SegmentError::GivenUp`] if it
+    /// does not go on; violations of the peer.
+    pub(crate) fn lend(
+        &self,
+        content: &[u8],
+        purpose: Purpose,
+        goes_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Lent>, PoolError> {
         let bytes = content.len();
         let found = lock(&self.lender).reuse(bytes, purpose)?;
         if let Some(loan) = found {
-            let is_written = loan.write(0, content);
-            return Ok(if is_written { self.hand_over(loan, bytes) } else { None });
+            return match loan.fill(content, goes_on) {
+                Ok(()) => Ok(self.hand_over(loan, bytes)),
+                Err(error @ PoolError::Segment(SegmentError::GivenUp)) => Err(error),
+                Err(_) => Ok(None),
+            };
         }
         if self.socket().is_none() || lock(&self.lender).lent_bytes() > LENT_MAX {
             return Ok(None);
         }
-        let (segment, fd) = match Lender::make(content, bytes) {
+        let (segment, fd) = match Lender::make(content, bytes, goes_on) {
             Ok(made) => made,
-            Err(error @ PoolError::Violated(_)) => return Err(error),
+            Err(error @ (PoolError::Violated(_) | PoolError::Segment(SegmentError::GivenUp))) => return Err(error),
             Err(error @ PoolError::Segment(SegmentError::Memory(_))) => {
                 lock(&self.lender).let_go(); // for the next who asks
                 return Err(error);

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use elsewhere_proto::codec::{BufferPlace, lent_buffers};
 use elsewhere_proto::{Capabilities, Forgotten, Timestamp};
+use elsewhere_shm::SegmentError;
 use elsewhere_shm::pool::{Borrowed, Borrower, BufferName, PoolError, Purpose, Withheld};
-use elsewhere_shm::{SegmentError, Shortage};
 
 use super::Link;
-use crate::buffers::{BufferError, Buffers, Frozen, Holding, Lent, Named, ShareError};
+use crate::buffers::{BufferError, Buffers, Frozen, Holding, LendError, Lent, Named, ShareError};
 use crate::clock;
 use crate::lock::lock;
 
@@ -49,14 +49,21 @@ impl Link {
     }
 
     /// Lends the peer memory with a copy of `content`, for it to do with what `purpose` says. None where none can be made, or
-    /// the peer takes none: then the content goes in the message itself.
+    /// the peer takes none: then the content goes in the message itself. While it is copied, every few milliseconds, it is
+    /// asked whether that `goes_on`.
     ///
     /// # Errors
-    /// [`Shortage`] where there is no memory for a copy: the content must not go in a message then.
-    pub fn lend(self: &Arc<Self>, content: &[u8], purpose: Purpose) -> Result<Option<Lent>, Shortage> {
+    /// [`LendError`]: the content must not go in a message then.
+    pub fn lend(
+        self: &Arc<Self>,
+        content: &[u8],
+        purpose: Purpose,
+        goes_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Lent>, LendError> {
         let Some(buffers) = self.buffers_of_both() else { return Ok(None) };
-        let lent = match buffers.lend(content, purpose) {
-            Err(PoolError::Segment(SegmentError::Memory(shortage))) => Err(shortage),
+        let lent = match buffers.lend(content, purpose, goes_on) {
+            Err(PoolError::Segment(SegmentError::Memory(shortage))) => Err(LendError::Memory(shortage)),
+            Err(PoolError::Segment(SegmentError::GivenUp)) => Err(LendError::GivenUp),
             lent => Ok(self.checked(lent).ok().flatten()),
         };
         self.tell_forgotten(buffers.take_retired());

@@ -57,7 +57,7 @@ fn tables_alone_are_used_where_the_peer_wants_no_ring() {
     assert_eq!(received(&maker).unwrap(), b"hi");
     assert!(!maker.is_memory() && !maker.is_refused() && maker.buffers().is_on());
     assert_eq!(maker.raw_fds().len(), 2);
-    let lent = maker.buffers().lend(&[7; 100_000], elsewhere_shm::pool::Purpose::Own).unwrap();
+    let lent = maker.buffers().lend(&[7; 100_000], elsewhere_shm::pool::Purpose::Own, &mut || true).unwrap();
     assert!(lent.is_some());
     let (word, memory) = socket::receive_with(&words, 64).unwrap();
     assert_eq!((word.first(), memory.len()), (Some(&b'B'), 1));
@@ -123,14 +123,14 @@ fn who_has_proven_itself_offers_memory_over_the_socket_of_the_proof() {
 
     assert_eq!(received(&maker).unwrap(), b"first");
     assert!(maker.is_memory() && opener.is_memory());
-    let held = maker.buffers().lend(&[7; 100_000], elsewhere_shm::pool::Purpose::Own).unwrap().unwrap();
+    let held = maker.buffers().lend(&[7; 100_000], elsewhere_shm::pool::Purpose::Own, &mut || true).unwrap().unwrap();
     assert_eq!(opener.buffers().borrow(held.name(), 100_000).unwrap().bytes(), 100_000);
 }
 
 #[test]
 fn memory_that_the_socket_had_no_room_for_is_handed_over_when_it_is_lent_again() {
     let (maker, opener) = pair().unwrap();
-    let lend = || maker.buffers().lend(&[7; 70_000], elsewhere_shm::pool::Purpose::Own).unwrap();
+    let lend = || maker.buffers().lend(&[7; 70_000], elsewhere_shm::pool::Purpose::Own, &mut || true).unwrap();
     let sent: Vec<_> = std::iter::from_fn(lend).collect(); // until the socket is full
 
     let again = lend();

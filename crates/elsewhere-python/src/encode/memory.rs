@@ -2,7 +2,7 @@
 //!
 //! Owns: what goes in memory of its own, and the names of it. Must not know: how memory gets to the peer.
 
-use elsewhere_engine::{Enclosed, Named, Purpose, pages};
+use elsewhere_engine::{Enclosed, LendError, Named, Purpose, pages};
 use elsewhere_proto::codec::{BufferForm, BufferHead, BufferPlace, ViewHead};
 use pyo3::exceptions::{PyBufferError, PyOSError};
 use pyo3::prelude::*;
@@ -11,6 +11,7 @@ use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PyType};
 
 use super::{Encoder, Stop, unwritable};
 use crate::buffers::{Content, LARGE, SLOW, no_room, room_for};
+use crate::looks::Looks;
 use crate::submit::Apart;
 
 /// Room for what stands around long content, which would otherwise have to be moved for it.
@@ -52,8 +53,14 @@ impl<'py> Encoder<'_, 'py> {
         let link = &self.peer.link;
         let is_copied_out = matches!(form, BufferForm::Bytes | BufferForm::ByteArray | BufferForm::Array { .. });
         let purpose = if read_only && !is_copied_out { Purpose::Read } else { Purpose::Own };
-        let lent =
-            content.read(|bytes| link.lend(bytes, purpose)).map_err(|shortage| no_room(content.len(), shortage))?;
+        let mut looks = Looks::new();
+        let lent = match content.read(|bytes| link.lend(bytes, purpose, &mut || looks.copy_goes_on())) {
+            Ok(lent) => lent,
+            Err(LendError::Memory(shortage)) => return Err(no_room(content.len(), shortage)),
+            Err(LendError::GivenUp) => {
+                return Err(looks.met().unwrap_or_else(|| unreachable!("only looks give it up")));
+            }
+        };
         let Some(lent) = lent else { return Ok(false) };
         let name = lent.name();
         let place = BufferPlace::Lent { slot: name.slot, generation: name.generation };

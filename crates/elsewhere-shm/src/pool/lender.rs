@@ -7,9 +7,9 @@ use std::ptr::NonNull;
 
 use super::ledger::{Ledger, give_back};
 use super::{BufferName, PoolError, SLOTS, class_of};
-use crate::error::Violation;
+use crate::error::{SegmentError, Violation};
 use crate::place::Place;
-use crate::segment::{Key, Segment, Sharing};
+use crate::segment::{Key, PIECE, Segment, Sharing};
 use crate::sync::{Arc, AtomicU32};
 
 /// Free segments are kept as long as they are so few, or have so few bytes together.
@@ -87,7 +87,7 @@ impl Lender {
         if let Some(loan) = self.reuse(bytes, Purpose::Own)? {
             return Ok(loan);
         }
-        let (segment, fd) = Self::make(&[], bytes)?;
+        let (segment, fd) = Self::make(&[], bytes, &mut || true)?;
         self.lend_new(segment, fd, Purpose::Own)
     }
 
@@ -97,10 +97,10 @@ impl Lender {
     /// Those of [`Lender::lend`].
     pub fn lend_with(&mut self, content: &[u8]) -> Result<Loan, PoolError> {
         if let Some(loan) = self.reuse(content.len(), Purpose::Own)? {
-            let is_written = loan.write(0, content);
-            return if is_written { Ok(loan) } else { Err(PoolError::Inherited) };
+            loan.fill(content, &mut || true)?;
+            return Ok(loan);
         }
-        let (segment, fd) = Self::make(content, content.len())?;
+        let (segment, fd) = Self::make(content, content.len(), &mut || true)?;
         self.lend_new(segment, fd, Purpose::Own)
     }
 
@@ -108,9 +108,13 @@ impl Lender {
     ///
     /// # Errors
     /// Those of [`Segment::create_with`].
-    pub fn make(content: &[u8], bytes: usize) -> Result<(Segment, OwnedFd), PoolError> {
-        let class = class_of(bytes.max(content.len())).ok_or(crate::SegmentError::Size(bytes))?;
-        Ok(Segment::create_with(content, class, Sharing::WithForks)?)
+    pub fn make(
+        content: &[u8],
+        bytes: usize,
+        goes_on: &mut dyn FnMut() -> bool,
+    ) -> Result<(Segment, OwnedFd), PoolError> {
+        let class = class_of(bytes.max(content.len())).ok_or(SegmentError::Size(bytes))?;
+        Ok(Segment::create_with(content, class, Sharing::WithForks, goes_on)?)
     }
 
     /// A buffer of at least `bytes` bytes that was lent before, or was to be. None if there is none of the right size that may
@@ -119,7 +123,7 @@ impl Lender {
     /// # Errors
     /// [`PoolError::Violated`] or [`PoolError::Inherited`].
     pub fn reuse(&mut self, bytes: usize, purpose: Purpose) -> Result<Option<Loan>, PoolError> {
-        let class = class_of(bytes).ok_or(crate::SegmentError::Size(bytes))?;
+        let class = class_of(bytes).ok_or(SegmentError::Size(bytes))?;
         self.was_used = true;
         if self.find_free(class, purpose).is_none() {
             self.collect()?;
@@ -368,6 +372,22 @@ impl Loan {
     #[must_use]
     pub fn write(&self, offset: usize, source: &[u8]) -> bool {
         self.segment.write(offset, source)
+    }
+
+    /// Copies `content` to its beginning, asking before each [`PIECE`] whether it `goes_on`.
+    ///
+    /// # Errors
+    /// [`SegmentError::GivenUp`] if it does not go on; [`PoolError::Inherited`] where the memory is not here, or not so long.
+    pub fn fill(&self, content: &[u8], goes_on: &mut dyn FnMut() -> bool) -> Result<(), PoolError> {
+        for (index, piece) in content.chunks(PIECE).enumerate() {
+            if !goes_on() {
+                return Err(SegmentError::GivenUp.into());
+            }
+            if !self.write(index.saturating_mul(PIECE), piece) {
+                return Err(PoolError::Inherited);
+            }
+        }
+        Ok(())
     }
 
     /// The message that names it is sent: from now on only the peer gives it back. Tells the name.

@@ -172,7 +172,7 @@ fn few_large_buffers_are_kept() {
     let mut ends = Ends::new();
     // Not touched and not mapped but for a moment; the pages are there, so not more than these.
     for _ in 0..6 {
-        let (segment, fd) = Lender::make(&[], 56 << 20).unwrap();
+        let (segment, fd) = Lender::make(&[], 56 << 20, &mut || true).unwrap();
         ends.lender.stock(segment, fd).unwrap();
     }
 
@@ -235,7 +235,7 @@ fn loan_of_a_slot_that_was_never_handed_over_is_a_violation() {
     assert_eq!(violation(ends.borrower.take(name(3), 1)), Violation::UnknownBuffer { slot: 3 });
     assert_eq!(violation(ends.borrower.take(name(u32::MAX), 1)), Violation::UnknownBuffer { slot: u32::MAX });
     assert_eq!(violation(ends.borrower.forget(name(0))), Violation::UnknownBuffer { slot: 0 });
-    let (_segment, fd) = Lender::make(&[], 1).unwrap();
+    let (_segment, fd) = Lender::make(&[], 1, &mut || true).unwrap();
     assert_eq!(violation(ends.borrower.accept(name(1024), 1, Some(fd))), Violation::UnknownBuffer { slot: 1024 });
 }
 
@@ -319,7 +319,7 @@ proptest! {
                 Step::GiveBack(_) => {}
                 Step::Trim => drop(ends.lender.trim().unwrap()),
                 Step::Stock(bytes) => {
-                    let (segment, fd) = Lender::make(&[], bytes).unwrap();
+                    let (segment, fd) = Lender::make(&[], bytes, &mut || true).unwrap();
                     ends.lender.stock(segment, fd).unwrap();
                 }
             }
