@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from . import _core, _declarations, _errors, _pickle
+from . import _core, _declarations, _errors
 from ._host import Host, _checked_concurrency, _checked_timeout
 
 TYPE_CHECKING = False
@@ -61,6 +61,8 @@ class Address:
         """Name the Unix socket or the port `place`, and the key that both sides must have."""
         self._place = _checked_place(place)
         self._key = _checked_key(authkey)
+        from . import _pickle  # 3 ms of imports
+
         _pickle.know_main_in_forks()  # which may serve here, or connect
 
     def wait_ready(self, timeout: float | None = None, process: object = None) -> None:

@@ -5,7 +5,6 @@ Owns: what numpy is asked for, when it is there. Must not know: how memory is sh
 
 from __future__ import annotations
 
-import math
 import sys
 
 from . import _core
@@ -42,7 +41,9 @@ def shared_array(shape: int | Sequence[int], dtype: object = float, /) -> ndarra
         text = f"an array of {kind} cannot be shared: it holds objects of this process"
         raise TypeError(text)
     sizes = (shape,) if isinstance(shape, int) else tuple(shape)
-    nbytes = math.prod(sizes) * kind.itemsize
+    nbytes = kind.itemsize
+    for size in sizes:
+        nbytes *= size
     if nbytes == 0:
         return np.zeros(sizes, kind)
     if min(sizes, default=0) < 0:
