@@ -378,6 +378,18 @@ def test_stream_raises_host_died_when_its_host_is_killed(process_host, doomed) -
     assert list(items) == []
 
 
+def test_next_item_that_a_death_forestalls_is_told_as_one_and_not_as_the_generator(process_host, doomed) -> None:
+    items = doomed.count(3)
+    assert next(items) == 0
+
+    process_host.kill()
+    error = failure_of(next, items)
+
+    assert error.outcome == "not_started"
+    assert "generator (next item) had not begun; the items before it had" in str(error)
+    assert "safe to call again" not in str(error)
+
+
 def test_awaited_call_raises_host_died(process_host, doomed) -> None:
     async def main() -> elsewhere.HostDied:
         running = asyncio.Event()

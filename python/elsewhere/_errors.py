@@ -283,7 +283,8 @@ def _host_died(
     how = "ended, but how is not known: the zygote that it was forked from ended first or does not answer"
     text = f"{host} {how if is_untold else _describe_exit(exitcode, signal, is_killed_here)}"
     if method is not None and outcome is not None:
-        text += f"; {method} {_CALL_KNOWN[outcome]}"
+        is_item = outcome == "not_started" and method.endswith(" (next item)")
+        text += f"; {method} {'had not begun; the items before it had' if is_item else _CALL_KNOWN[outcome]}"
     text += f". Start a new host to go on.{_tail_text(stderr_tail)}"
     error = HostDied(text, outcome=outcome, host=host, method=method)
     error.pid, error.exitcode, error.signal, error.stderr_tail = pid, exitcode, signal, stderr_tail

@@ -549,6 +549,9 @@ impl<'py> Last<'_, 'py> {
     }
 }
 
+/// What stands behind the path of an iterator in texts: each of its items is a call.
+pub(crate) const NEXT_ITEM: &str = " (next item)";
+
 /// The text for an operation behind a path.
 trait Suffix {
     fn suffix(self) -> &'static str;
@@ -559,7 +562,8 @@ impl Suffix for Operation {
         match self {
             Self::Len => " (len)",
             Self::Contains => " (in)",
-            Self::Iter | Self::Next => " (iteration)",
+            Self::Iter => " (iteration)",
+            Self::Next => NEXT_ITEM,
             Self::Str => " (str)",
             Self::Enter | Self::Exit => " (with)",
             Self::Hash => " (hash)",

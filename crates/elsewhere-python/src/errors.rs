@@ -8,6 +8,7 @@ use pyo3::exceptions::{PyBaseException, PyException, PyKeyboardInterrupt, PyStop
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use crate::call::NEXT_ITEM;
 use crate::decode::Decoder;
 use crate::handing;
 use crate::peer::Peer;
@@ -59,6 +60,9 @@ fn factory(
 /// The host is gone, or its connection.
 pub(crate) fn lost(py: Python<'_>, peer: &Peer, loss: &Loss, outcome: Option<Outcome>, method: Option<&str>) -> PyErr {
     let known = |text: &str| match (method, outcome) {
+        (Some(method), Some(Outcome::NotStarted)) if method.ends_with(NEXT_ITEM) => {
+            format!("{text}; {method} had not begun; the items before it had")
+        }
         (Some(method), Some(Outcome::NotStarted)) => {
             format!("{text}; {method} had not started; it is safe to call again")
         }
