@@ -18,7 +18,7 @@ import sys
 import time
 import types
 
-from . import _core, _errors, _host_main, _pickle, _threads
+from . import _class_numbers, _core, _errors, _host_main, _pickle, _threads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def start(
     objects = [*inherit, *_code_of_main()]
     for obj in inherit:
         for cls in type(obj).__mro__:
-            _pickle.know_class(cls)
+            _class_numbers.know_class(cls)
     label = "the host" if name is None else f"host {name!r}"
     left = _left_of(configuration)  # before the fork, which has the modules of this moment
     others = [other for other in _threads.of_python() if not other.startswith(OWN)]
@@ -105,9 +105,9 @@ def _code_of_main() -> Iterator[object]:
     """The functions and classes of `__main__`, which the fork has as its own: they need not travel."""
     main = sys.modules.get("__main__")
     for value in list(vars(main).values()) if main is not None else ():
-        if isinstance(value, (type, types.FunctionType)) and value.__module__ in _pickle.MAIN:
+        if isinstance(value, (type, types.FunctionType)) and value.__module__ in _class_numbers.MAIN:
             if isinstance(value, type):
-                _pickle.know_class(value)
+                _class_numbers.know_class(value)
                 yield from _with_inner(value)
             else:
                 yield value

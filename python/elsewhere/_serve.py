@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from . import _core, _declarations, _errors
+from . import _class_numbers, _core, _declarations, _errors
 from ._host import Host, _checked_concurrency, _checked_timeout
 
 TYPE_CHECKING = False
@@ -61,9 +61,7 @@ class Address:
         """Name the Unix socket or the port `place`, and the key that both sides must have."""
         self._place = _checked_place(place)
         self._key = _checked_key(authkey)
-        from . import _pickle  # 3 ms of imports
-
-        _pickle.know_main_in_forks()  # which may serve here, or connect
+        _class_numbers.know_main_in_forks()  # which may serve here, or connect
 
     def wait_ready(self, timeout: float | None = None, process: object = None) -> None:
         """Wait until somebody serves here, at most `timeout` seconds (None: as long as it takes).
