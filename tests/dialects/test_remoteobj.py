@@ -16,6 +16,21 @@ from remote_dog import Dog
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
 
+class Parent:
+    def says(self) -> str:
+        return "first"
+
+
+class Child(Parent):
+    def says(self) -> str:
+        return "second"
+
+
+class Grandchild(Child):
+    def says(self) -> str:
+        return "third"
+
+
 class Numbers(list):
     """A list that can have attributes."""
 
@@ -149,6 +164,23 @@ def test_super_is_the_method_of_the_class_above(remote):
     assert "Dog object" in remote.super.attrs_("__repr__")()
     with pytest.raises(AttributeError, match="super"):
         remote.super.super.sound()
+
+
+def test_super_of_super_is_the_next_class_above():
+    class Grown(Grandchild):
+        pass
+
+    person = Grown()
+    person.remote = remoteobj.Proxy(person)
+
+    with remoteobj.listener(person, bg=True):
+        remote = person.remote
+        there = [remote.says(), remote.super.says(), remote.super.super.says(), remote.super.super.super.says()]
+        with pytest.raises(AttributeError, match="says"):
+            remote.super.super.super.super.super.super.says()
+
+    assert there == ["third", "third", "second", "first"]
+    assert View().super.super.says().resolve_view(person) == "second"
 
 
 def test_object_is_asked_where_it_listens(remote):

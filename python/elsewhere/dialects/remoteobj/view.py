@@ -22,7 +22,8 @@ class View:
     """What is to be done with an object, step by step. Nothing is done before `resolve_view`.
 
     Each step gives a new view: attributes but those that begin with an underscore, items, calls, `super`. Of an object
-    `x` whose class has `bark`, `View().super.bark(2)` means `super(type(x), x).bark(2)`.
+    `x` whose class has `bark`, `View().super.bark(2)` means `super(type(x), x).bark(2)`, and each further `super` the
+    next class above.
     """
 
     _keys: tuple[Step, ...]
@@ -97,10 +98,18 @@ def take(obj: Any, keys: tuple[Step, ...] | str) -> Any:
         return getattr(obj, keys)
     for operation, operand in keys:
         if operation == ".":
-            obj = getattr(obj, operand) if operand != "super" else super(type(obj), obj)
+            obj = getattr(obj, operand) if operand != "super" else _above(obj)
         else:
             obj = _TAKE[operation](obj, operand)
     return obj
+
+
+def _above(obj: Any) -> Any:
+    """The methods of the class above that of `obj`; of such methods, those of the next class above."""
+    if type(obj) is not super:
+        return super(type(obj), obj)
+    above = type(obj.__self__).__mro__
+    return super(above[min(above.index(obj.__thisclass__) + 1, len(above) - 1)], obj.__self__)
 
 
 def called(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
