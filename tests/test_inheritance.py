@@ -237,7 +237,9 @@ def test_fork_that_lives_on_does_not_hide_the_parents_end() -> None:
 
 def test_other_threads_go_on_while_the_hooks_of_a_fork_run() -> None:
     program = """
-    import os, threading
+    import os, threading, warnings
+
+    warnings.simplefilter("ignore", DeprecationWarning)  # from 3.12 on each fork of more than one thread has one
 
     def hook():
         thread = threading.Thread(target=work)

@@ -540,6 +540,13 @@ def test_interpreter_that_hangs_at_its_start_is_told(tmp_path):
         elsewhere.Host(python=path, start_timeout=0.3)
 
 
+def test_script_around_the_interpreter_that_reads_its_stdin_is_told(tmp_path):
+    path = program(tmp_path, f'#!/bin/sh\nhead -c 3 >/dev/null\nexec {sys.executable} "$@"\n')
+
+    with pytest.raises(elsewhere.HostStartError, match="something read from stdin before this host did"):
+        elsewhere.Host(python=path)
+
+
 def test_import_that_hangs_is_told(bare_interpreter, tmp_path):
     (tmp_path / "hanging.py").write_text("import time\ntime.sleep(60)\n")
 

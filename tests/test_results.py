@@ -211,6 +211,7 @@ def test_cursor_and_reader_are_proxies_and_no_streams(maker):
     assert is_proxy(cursor)
     assert cursor.fetchall() == [(1,)]
     assert is_proxy(maker.reader())
+    cursor.connection.close()
 
 
 def test_module_is_a_proxy(maker):

@@ -61,6 +61,18 @@ def test_script_gives_a_namespace_with_what_it_defines(script):
     assert elsewhere.get(script.math.pi) > 3
 
 
+def test_indentation_that_all_lines_share_goes_and_what_strings_hold_stays(host):
+    plain = "x = '''a\n   \n\t\nb\x0cc\u2028d'''\nif x:\n    y = 1\n"
+    shared = "\n    x = '''a\n    b\n      \n \n    c'''\n\n    if x:\n        y = 2"
+
+    assert elsewhere.get(host.script(plain).x) == "a\n   \n\t\nb\x0cc\u2028d"
+    assert elsewhere.get(host.script(shared).x) == "a\nb\n  \n \nc"
+    assert elsewhere.get(host.script("\ty = 3\n\tz = 4").z) == 4
+    assert elsewhere.is_proxy(host.script(""))
+    with pytest.raises(IndentationError):
+        host.script("x = 1\n  y = 2")
+
+
 def test_names_of_a_script_can_be_set_and_are_used_there(script):
     script.factor = 10
     script.other = "new"

@@ -297,9 +297,10 @@ def plain(value: Any, depth: int = 0) -> Any:
     """A value as something that `==` compares without exceptions to the rule, with the types of all its parts."""
     if elsewhere.is_proxy(value):
         try:
-            return plain(elsewhere.get(value), depth)
+            copied = elsewhere.get(value)
         except elsewhere.ResultError:
             return text_of(str(value))
+        return text_of(str(value)) if elsewhere.is_proxy(copied) else plain(copied, depth)  # as a module is
     if depth > 5:
         return "…"
     kind = type(value)

@@ -4442,10 +4442,8 @@ def _script(source, into):
         text = "into= takes what script() or module() of this host gave, not an object of type %s"
         raise TypeError(text % type(into).__qualname__)
     import linecache
-    import textwrap
 
     name = "<script %d>" % next(_scripts)
-    source = textwrap.dedent(source)
     linecache.cache[name] = (len(source), None, source.splitlines(True), name)
     code = compile(source, name, "exec", 0, True)
     namespace = into

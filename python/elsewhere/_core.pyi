@@ -641,7 +641,8 @@ def get(path: _T, /, *, default: None) -> _T | None: ...
 def get(path: _T, /, *, default: _D) -> _T | _D:
     """The value at a path, copied here; `default` where the path's last step is missing.
 
-    What is no proxy is its own value. Raises ResultError where the value cannot be copied.
+    What is no proxy is its own value; of a module or an iterator the value is a proxy. Raises ResultError where the
+    value cannot be copied.
     """
 
 @overload

@@ -269,7 +269,7 @@ class Host(_core.HostCore):
             kind = type(into).__qualname__
             text = f"into= takes what script() or module() of this host gave, not an object of type {kind}"
             raise TypeError(text)
-        return self._ask("script", (_text("a script", source), into), "Host.script")
+        return self._ask("script", (_dedented(_text("a script", source)), into), "Host.script")
 
     @property
     def address(self) -> Address:
@@ -332,6 +332,17 @@ def _arguments(main: str) -> list[str]:
     if sys.dont_write_bytecode:
         flags.append("-B")
     return [*flags, "-c", f"import sys; sys.path.append({package!r}); {main}"]
+
+
+def _dedented(source: str) -> str:
+    """The source without the indentation that its lines share. Lines of blanks stay, since they may be in a string."""
+    lines = source.split("\n")
+    written = [line for line in lines if line.strip()]
+    first, last = min(written, default=""), max(written, default="")
+    margin = 0
+    while margin < len(first) and first[margin] in " \t" and last[margin : margin + 1] == first[margin]:
+        margin += 1
+    return "\n".join(line[margin:] if line.strip() else line.removeprefix(first[:margin]) for line in lines)
 
 
 def _preload_here(modules: list[str], label: str) -> None:

@@ -37,7 +37,10 @@ def take(count):
             sys.exit('the owner was gone before this host was ready')
         data += more
     return data
-told = eval(take(int(take(8))).decode('utf-8'))
+size = take(8)
+if not size.isdigit():
+    sys.exit('something read from stdin before this host did: a script around the interpreter, or its start-up files')
+told = eval(take(int(size)).decode('utf-8'))
 source = take(int(take(8))).decode('utf-8')
 code = take(int(take(8)))
 try:

@@ -124,11 +124,8 @@ def script(source: str, into: object) -> types.ModuleType:
             f"into= takes what script() or module() of this host gave, not an object of type {type(into).__qualname__}"
         )
         raise TypeError(text)
-    import textwrap
-
     _count += 1
     name = f"<script {_count}>"
-    source = textwrap.dedent(source)
     _remember_lines(name, source)
     code = compile(source, name, "exec", dont_inherit=True)
     namespace = into if into is not None else _new_namespace(name)

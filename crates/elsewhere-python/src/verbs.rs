@@ -40,7 +40,8 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Fallback {
 
 /// The value at a path, copied here; `default` where the path's last step is missing.
 ///
-/// What is no proxy is its own value. Raises ResultError where the value cannot be copied.
+/// What is no proxy is its own value; of a module or an iterator the value is a proxy. Raises ResultError where the
+/// value cannot be copied.
 #[pyfunction]
 #[pyo3(signature = (path, /, *, default=Fallback::None), text_signature = "(path, /, *, default=...)")]
 pub(crate) fn get<'py>(path: &Bound<'py, PyAny>, default: Fallback) -> PyResult<Bound<'py, PyAny>> {
