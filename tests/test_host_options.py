@@ -108,6 +108,20 @@ def test_path_comes_before_the_owners(tmp_path):
         assert host.run(import_path)[0] == str(tmp_path)
 
 
+@pytest.mark.parametrize("output", ["inherit", "home", "discard"])
+@pytest.mark.parametrize("start", ["auto", "exec"])
+def test_preload_may_print_more_than_a_pipe_holds(tmp_path, start, output, capfd):
+    name = f"chatty_with_{start}_and_{output}"
+    text = "import sys\nfor stream in (sys.stdout, sys.stderr):\n    stream.write('.' * 300_000)\n    stream.flush()\n"
+    (tmp_path / f"{name}.py").write_text(text)
+
+    with elsewhere.Host(start=start, preload=[name], path=[str(tmp_path)], output=output) as host:
+        assert host.run(abs, -1) == 1
+
+    if output == "home":
+        assert capfd.readouterr().out.count(".") == 300_000
+
+
 def test_preloaded_modules_are_there():
     with elsewhere.Host(preload=["colorsys"]) as host:
         assert host.run(is_loaded, "colorsys")

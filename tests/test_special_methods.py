@@ -52,6 +52,8 @@ def same(here, there) -> bool:
 @pytest.mark.parametrize("value", VALUES, ids=repr)
 def test_unary_operations_agree_with_a_local_twin(host, value):
     for function in UNARY:
+        if function is operator.invert and isinstance(value, bool):
+            continue  # from 3.12 on it warns, which is an error here and none in a host
         proxy = host.send(value)
 
         there = outcome(function, proxy)

@@ -265,7 +265,7 @@ def test_environment_that_is_no_text_reaches_a_host():
         print(host.run(os.getenvb, b"BYTES_OF_HERE"), host.run(os.getppid) == os.getpid())
     """
 
-    assert run(program, "first") == (0, "b'\\xff' True\n", "")
+    assert run(program, "first") == (0, "b'\\xff' False\n", "")
     assert run(program, "later") == (0, "b'\\xff' False\n", "")
 
 

@@ -1178,12 +1178,14 @@ def _discarded(r, payload, kind):
 
 
 def _read_pickle(r, payload):
-    _, references, buffers = struct.unpack("<BHH", payload)
+    flavour, references, buffers = struct.unpack("<BHH", payload)
     table = [r.value() for _ in range(references)]
     buffers = [r.value() for _ in range(buffers)]
     data = r.value()
     if r.is_discarding:
         return None
+    if flavour == 1:
+        _complete_cloudpickle()
     try:
         return _loads(data, table, buffers)
     except Exception:
@@ -1250,6 +1252,8 @@ def _reduce_view(view):
         return _make_view, (pickle.PickleBuffer(data), view.format, view.shape)
     return _make_view, (bytes(data) if view.readonly else bytearray(data), view.format, view.shape)
 
+
+HEAP_TYPE = 1 << 9  # the flag of a class that was made while the program ran
 
 PROTOCOL = 4 if sys.version_info < (3, 8) else 5
 
@@ -1400,7 +1404,11 @@ def _by_value_pickler():
                 return _reduce_view(value)
             if isinstance(value, io.TextIOWrapper):  # cloudpickle would send what it contains
                 raise TypeError("cannot pickle '%s' object" % kind.__name__)
-            return super().reducer_override(value)
+            reduced = super().reducer_override(value)
+            is_taken_apart = isinstance(value, type) and isinstance(reduced, tuple) and len(reduced) > 2
+            if is_taken_apart and not value.__flags__ & HEAP_TYPE:
+                raise TypeError("%r is made in C, and %s has no such class" % (value, value.__module__))
+            return reduced
 
     def dump(value, is_argument, collect):
         file = io.BytesIO()
@@ -1410,6 +1418,30 @@ def _by_value_pickler():
         return file.getvalue()
 
     return dump
+
+
+_completed = []
+
+
+def _complete_cloudpickle():
+    """Have an older cloudpickle read what the owner's newer one wrote, by the functions that it lacks."""
+    finder = next((finder for finder in sys.meta_path if isinstance(finder, _Cloudpickle)), None)
+    if _completed or finder is None:
+        return
+    _completed.append(True)
+    import importlib.util
+
+    file = os.path.join(finder.directory, "cloudpickle.py")
+    try:
+        here = __import__("cloudpickle.cloudpickle", fromlist=["dumps"])
+        if os.path.realpath(here.__file__) != os.path.realpath(file):
+            spec = importlib.util.spec_from_file_location("elsewhere._cloudpickle", file)
+            theirs = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(theirs)
+            for name in vars(theirs).keys() - vars(here).keys():
+                setattr(here, name, getattr(theirs, name))
+    except Exception:  # whatever it is, what is missing is told when it is looked for
+        return
 
 
 def _loads(data, table, buffers):
@@ -4704,7 +4736,7 @@ def _use_core():
         if elsewhere.__version__ != TOLD["version"] or TOLD.get("is_bare"):
             raise ImportError
         main = __import__("elsewhere._host_main", fromlist=["main"]).main
-    except Exception:  # none there, or one that does not work
+    except (Exception, SystemExit):  # none there, or one that does not work
         for name in [name for name in sys.modules if name == "elsewhere" or name.startswith("elsewhere.")]:
             del sys.modules[name]
         return False

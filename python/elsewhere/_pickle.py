@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
+HEAP_TYPE = 1 << 9
+"""The flag of a class that was made while the program ran, `Py_TPFLAGS_HEAPTYPE`."""
+
 GENERATORS = (types.GeneratorType, types.AsyncGeneratorType)
 
 
@@ -286,11 +289,20 @@ def _by_value_pickler() -> Any:
                 if reduced is NotImplemented:
                     reduced = super().reducer_override(obj)
                 if isinstance(obj, type):
+                    _refuse_if_static(obj, reduced)
                     _definitions.keep_slots(obj, reduced)
                 return reduced
 
         _ByValuePickler = ByValuePickler
     return _ByValuePickler
+
+
+def _refuse_if_static(cls: type, reduced: Any) -> None:
+    """Refuse to take apart a class made in C, such as that of `sys.version_info`, which no module has by its name."""
+    is_taken_apart = reduced is not NotImplemented and len(reduced) > 2
+    if is_taken_apart and not cls.__flags__ & HEAP_TYPE:
+        text = f"Can't pickle {cls!r}: it is made in C, and {cls.__module__} has no such class"
+        raise pickle.PicklingError(text)
 
 
 inherited: Sequence[object] = ()
@@ -377,30 +389,34 @@ def loads_foreign(data: bytes | memoryview, buffers: Iterator[Any] | None = None
     return _Foreign(io.BytesIO(data), buffers=buffers).load()
 
 
-class _HasCodeOfMain(Exception):
-    """What is being pickled holds a class or function of `__main__`."""
-
-
-class _MainPickler(pickle.Pickler):
+class _WithoutCode(pickle.Pickler):
     """Stops at code of `__main__`."""
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, (type, types.FunctionType)) and obj.__module__ in MAIN:
-            raise _HasCodeOfMain
-        return NotImplemented
+            text = f"{obj.__qualname__} is code of {obj.__module__}"
+            raise TypeError(text)
+        return _core._offer(obj) if _core._is_guarded(obj) else NotImplemented
 
 
-def holds_code_of_main(value: Any) -> bool:
-    """Whether a class or function of `__main__` stands in `value`, which can be pickled."""
-    pickler = _MainPickler(io.BytesIO(), 5)
-    pickler.dispatch_table = reducers_of(True, False)
-    try:
-        pickler.dump(value)
-    except _HasCodeOfMain:
-        return True
-    except Exception:  # noqa: BLE001 - references need the message that they stand in; they are no code
-        return False
-    return False
+def dumps_without_code(
+    value: Any,
+    buffer_callback: Callable[[PickleBuffer], Any] | None = None,
+    kept: Any = None,
+    _inherited: dict[int, int] | None = None,
+    protocol: int = 5,
+) -> bytes:
+    """Pickle `value`; TypeError where a class or function of `__main__` stands in it."""
+    file = io.BytesIO()
+    pickler = _WithoutCode(file, protocol, buffer_callback=buffer_callback if protocol >= 5 else None)
+    reducers = reducers_of(_core._is_pickling_argument(), False)
+    if protocol < 5:
+        reducers[memoryview] = _reduce_view_whole
+    if type(kept) is types.MethodType:
+        reducers[types.MethodType] = lambda method: _reduce_unless(method, kept)
+    pickler.dispatch_table = reducers
+    pickler.dump(value)
+    return file.getvalue()
 
 
 DEPTH_LIMIT = 200

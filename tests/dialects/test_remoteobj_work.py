@@ -7,6 +7,7 @@ import logging
 import multiprocessing as mp
 import os
 import pickle
+import re
 import signal
 import threading
 from multiprocessing import forkserver, resource_tracker
@@ -260,9 +261,19 @@ def test_groups_are_kept_in_processes_of_other_start_methods(method):
     assert [error.args for error in exc[method]] == [(method,)]
 
 
-def test_process_ends_with_the_one_that_started_it():
+def keep_the_interpreter() -> None:
+    re.match(r"(a+)+$", "a" * 40 + "b")  # years
+
+
+def ignore_polite_signals() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Event().wait()
+
+
+@pytest.mark.parametrize("work", [threading.Event().wait, keep_the_interpreter, ignore_polite_signals])
+def test_process_ends_with_the_one_that_started_it(work):
     def start():
-        child = process(threading.Event().wait)
+        child = process(work)
         child.start()
         queue.put(child.pid)
         threading.Event().wait()
@@ -278,6 +289,22 @@ def test_process_ends_with_the_one_that_started_it():
     mp.connection.wait([end])  # the watchdog ends this where it never is
     os.close(end)
     assert parent.result is None
+
+
+def test_results_of_a_process_that_died_end_in_what_it_shares_with_others():
+    exc = Except()
+    dying = process(count_and_die, exc_=exc).start()
+    returning = process(add, 2, b=3).start()
+    dying.join()
+    returning.join()
+
+    assert list(exc.get_result()) == [0, 1, 2]
+    assert returning.result == 5
+
+
+def test_what_brings_nothing_home_from_a_process_is_refused():
+    with pytest.raises(TypeError, match="a LocalExcept brings nothing home from a process"):
+        process(fail, "unheard", exc_=LocalExcept())
 
 
 def test_thread_is_thrown_an_exception():

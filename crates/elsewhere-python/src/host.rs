@@ -381,10 +381,10 @@ pub(crate) fn config(capabilities: Capabilities, py: Python<'_>) -> Config {
 pub(crate) fn start_host<'py>(
     py: Python<'py>,
     core: &Bound<'py, HostCore>,
-    program: String,
+    program: std::ffi::OsString,
     arguments: Vec<String>,
-    environment: Option<BTreeMap<String, String>>,
-    directory: Option<String>,
+    environment: Option<BTreeMap<std::ffi::OsString, std::ffi::OsString>>,
+    directory: Option<std::ffi::OsString>,
     name: Option<&str>,
     configuration: &Bound<'py, PyDict>,
     timeout: f64,
@@ -404,10 +404,10 @@ pub(crate) fn start_host<'py>(
 
 /// What is executed, with all that does not depend on how it becomes a host.
 pub(crate) fn command(
-    program: String,
+    program: std::ffi::OsString,
     arguments: Vec<String>,
-    environment: Option<BTreeMap<String, String>>,
-    directory: Option<String>,
+    environment: Option<BTreeMap<std::ffi::OsString, std::ffi::OsString>>,
+    directory: Option<std::ffi::OsString>,
     timeout: f64,
     output: &str,
     logs: bool,
@@ -419,7 +419,7 @@ pub(crate) fn command(
     command.directory = directory.map(Into::into);
     if let Some(environment) = environment {
         command.clear_environment = true;
-        command.environment = environment.into_iter().map(|(key, value)| (key.into(), Some(value.into()))).collect();
+        command.environment = environment.into_iter().map(|(key, value)| (key, Some(value))).collect();
     }
     let wanted = home::Wanted::new(&mut command, output, logs)?;
     Ok((command, wanted))

@@ -134,9 +134,11 @@ fn dumps_for(value: &Bound<'_, PyAny>, purpose: &Purpose<'_, '_>) -> PyResult<Pi
             if purpose.reader.takes_code {
                 return attempt(value, Pickler::ByValue, purpose);
             }
-            // It may be a text that says so.
-            let has_code = module(py)?.getattr("holds_code_of_main")?.call1((value,))?.is_truthy()?;
-            if has_code { Err(code_stays(py)) } else { Ok(pickle) }
+            match attempt(value, Pickler::WithoutCode, purpose) {
+                Ok(_) => Ok(pickle), // a text says so
+                Err(error) if connecting::is_fatal(py, &error) => Err(error),
+                Err(_) => Err(code_stays(py)),
+            }
         }
         Ok(pickle) => Ok(pickle),
         Err(first) if !connecting::is_fatal(py, &first) => {
@@ -218,6 +220,8 @@ enum Pickler {
     Checked,
     /// As an argument or as such a result, for somebody who is shown some objects only through lists.
     Guarded,
+    /// As an argument or as a result, but code of `__main__` is refused.
+    WithoutCode,
 }
 
 fn attempt(value: &Bound<'_, PyAny>, pickler: Pickler, purpose: &Purpose<'_, '_>) -> PyResult<Pickle> {
@@ -249,7 +253,7 @@ fn manner_of(pickler: Pickler, purpose: &Purpose<'_, '_>) -> Option<Manner> {
     match pickler {
         Pickler::Argument => Some(Manner { is_argument: true, is_sharing }),
         Pickler::Result => Some(Manner { is_argument: false, is_sharing }),
-        Pickler::ByValue | Pickler::Checked | Pickler::Guarded => None,
+        Pickler::ByValue | Pickler::Checked | Pickler::Guarded | Pickler::WithoutCode => None,
     }
 }
 
@@ -268,9 +272,10 @@ impl<'py> Special<'py> {
             Pickler::Checked => "dumps_checked",
             Pickler::Guarded => "dumps_guarded",
             Pickler::Result => "dumps_result",
+            Pickler::WithoutCode => "dumps_without_code",
         };
         let collect = Bound::new(py, Collector::default())?;
-        let is_told_all = matches!(pickler, Pickler::Argument | Pickler::ByValue);
+        let is_told_all = matches!(pickler, Pickler::Argument | Pickler::ByValue | Pickler::WithoutCode);
         Ok(Self { dumps: module(py)?.getattr(name)?, collect, is_told_all })
     }
 

@@ -4,6 +4,7 @@
 //! (`elsewhere._zygote`), what makes two hosts come from the same one (`elsewhere._warm`).
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::os::fd::AsRawFd;
 use std::sync::{Mutex, PoisonError};
 
@@ -202,12 +203,12 @@ impl ZygoteSeat {
 pub(crate) fn start_warm_host<'py>(
     py: Python<'py>,
     core: &Bound<'py, HostCore>,
-    program: String,
+    program: OsString,
     arguments: Vec<String>,
-    environment: Option<BTreeMap<String, String>>,
+    environment: Option<BTreeMap<OsString, OsString>>,
     key: &str,
     setting: &[u8],
-    directory: Option<String>,
+    directory: Option<OsString>,
     name: Option<&str>,
     configuration: &Bound<'py, PyDict>,
     timeout: f64,

@@ -164,24 +164,23 @@ impl HostCommand {
         link: &Arc<Link>,
     ) -> std::io::Result<HostProcess> {
         let pidfd = super::pidfd::watchable(pid)?;
-        self.adopt_watched((pid, pidfd, Parent::Here), stdout, stderr, link)
+        self.adopt_watched((pid, pidfd, Parent::Here), self.outputs(stdout, stderr)?, link)
     }
 
     /// The same for a process whose pidfd is there, and which may be the child of a zygote.
     pub(super) fn adopt_watched(
         &self,
         whose: (Pid, OwnedFd, Parent),
-        stdout: Option<OwnedFd>,
-        stderr: OwnedFd,
+        (stdout, stderr): (Output, Output),
         link: &Arc<Link>,
     ) -> std::io::Result<HostProcess> {
-        let (stdout, stderr) = self.outputs(stdout, stderr)?;
         let process = Arc::new(Process::new(whose, Arc::clone(link), stdout, stderr, self.home.clone()));
         watch::add_process(&process)?;
         Ok(HostProcess::new(process, self.start_timeout))
     }
 
-    fn outputs(&self, stdout: Option<OwnedFd>, stderr: OwnedFd) -> std::io::Result<(Output, Output)> {
+    /// What comes of its stdout, if that is a pipe to us, and of its stderr.
+    pub(super) fn outputs(&self, stdout: Option<OwnedFd>, stderr: OwnedFd) -> std::io::Result<(Output, Output)> {
         let goes = |stream| match (self.output, &self.home) {
             (Stdio::Home, Some(home)) => Goes::Home(Arc::clone(home), stream),
             (Stdio::Inherit, _) => Goes::On(Unshown::default()),

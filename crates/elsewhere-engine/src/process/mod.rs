@@ -141,8 +141,8 @@ impl Process {
 
     fn read_output(&self) {
         let poll = self.link.bell().epoll();
-        lock(&self.stdout).pump(poll);
-        lock(&self.stderr).pump(poll);
+        lock(&self.stdout).pump(Some(poll));
+        lock(&self.stderr).pump(Some(poll));
     }
 
     fn tell_home(&self) {

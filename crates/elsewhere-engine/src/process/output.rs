@@ -53,8 +53,8 @@ impl Output {
         epoll::add(poll, pipe, data, epoll::EventFlags::IN)
     }
 
-    /// Takes what is there. At the end of the pipe it is closed.
-    pub(super) fn pump(&mut self, poll: BorrowedFd<'_>) {
+    /// Takes what is there. At the end of the pipe it is closed, for `poll`, too, if that watches it.
+    pub(super) fn pump(&mut self, poll: Option<BorrowedFd<'_>>) {
         let mut piece = [0_u8; PIECE];
         for _ in 0..PIECES_IN_A_ROW {
             let Some(pipe) = &self.pipe else { return };
@@ -69,12 +69,12 @@ impl Output {
 
     /// Takes what is there and closes the pipe, although somebody else may hold its other end.
     pub(super) fn close(&mut self, poll: BorrowedFd<'_>) {
-        self.pump(poll);
-        self.forget(poll);
+        self.pump(Some(poll));
+        self.forget(Some(poll));
     }
 
-    fn forget(&mut self, poll: BorrowedFd<'_>) {
-        if let Some(pipe) = self.pipe.take() {
+    fn forget(&mut self, poll: Option<BorrowedFd<'_>>) {
+        if let Some((pipe, poll)) = self.pipe.take().zip(poll) {
             let _ = epoll::delete(poll, &pipe);
         }
     }
@@ -92,6 +92,10 @@ impl Output {
 
     pub(super) fn tail(&self) -> Vec<u8> {
         self.tail.iter().copied().collect()
+    }
+
+    pub(super) fn pipe(&self) -> Option<BorrowedFd<'_>> {
+        self.pipe.as_ref().map(AsFd::as_fd)
     }
 
     pub(super) fn raw_fd(&self) -> Option<RawFd> {
@@ -119,18 +123,6 @@ impl Unshown {
         let _ = rustix::io::write(stderr.as_fd(), gap.as_bytes());
         let _ = rustix::io::write(stderr.as_fd(), bytes);
     }
-}
-
-/// The last bytes in a pipe that nobody has read from.
-pub(super) fn last_words(pipe: &OwnedFd) -> Vec<u8> {
-    let Some(mut output) = pipe.try_clone().ok().and_then(|pipe| Output::new(pipe, Goes::Away).ok()) else {
-        return Vec::new();
-    };
-    let mut piece = [0_u8; PIECE];
-    while let Some(Ok(count @ 1..)) = output.pipe.as_ref().map(|pipe| rustix::io::read(pipe, &mut piece)) {
-        output.take_in(&piece[..count]);
-    }
-    output.tail()
 }
 
 fn is_writable() -> bool {

@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{FdFlags, fcntl_getfd};
 use rustix::process::{Pid, Signal};
 
+use super::output::Output;
 use super::{HostCommand, HostProcess, Parent, Stdio};
 use crate::error::StartError;
 use crate::inbox::Inbox;
@@ -56,8 +57,8 @@ struct Streams {
     /// None before the host is asked for, and once it belongs to a process.
     link: Option<Arc<Link>>,
     ends: Ends,
-    stdout: Option<OwnedFd>,
-    stderr: OwnedFd,
+    /// What the zygote prints until it is ready, and then the host.
+    outputs: (Output, Output),
 }
 
 #[derive(Debug)]
@@ -137,8 +138,8 @@ impl HostCommand {
         let (stderr_here, stderr) = io::pipe()?;
         let (ours, socket) = socket::pair()?;
         let ends = Ends { socket, directory, stdout, stderr: stderr.into() };
-        let (stdout, stderr) = (stdout_here, stderr_here.into());
-        Ok(Streams { id: watch::next_id(), socket: Some(ours), link: None, ends, stdout, stderr })
+        let outputs = self.outputs(stdout_here, stderr_here.into())?;
+        Ok(Streams { id: watch::next_id(), socket: Some(ours), link: None, ends, outputs })
     }
 
     /// The zygote as a program. Until it is ready it prints to where its first host does.
@@ -217,7 +218,8 @@ impl WarmStart {
 
     fn wait_forked(&mut self, tick: Duration) -> Result<(), Unforked> {
         let left = self.command.start_timeout.saturating_sub(self.started.elapsed());
-        let answer = self.asked.answering.wait(tick.min(left));
+        let answer = self.asked.answering.wait(tick.min(left), &self.streams.pipes());
+        self.streams.pump(); // a zygote that prints much while it imports would wait for us
         exit::gate();
         let answer = answer.map_err(|error| system_refuses(&error))?;
         self.is_answered = !matches!(answer, Ordered::Nothing);
@@ -251,11 +253,10 @@ impl WarmStart {
 
     fn adopt(&mut self, pid: Pid, pidfd: &OwnedFd) -> Result<HostProcess, Unforked> {
         let link = self.streams.link.take().expect("only this takes it, once");
-        let adopted = self.streams.stderr.try_clone().and_then(|stderr| {
-            let pidfd = pidfd.try_clone()?;
-            let parent = Parent::Zygote(Arc::clone(&self.asked.zygote));
-            self.command.adopt_watched((pid, pidfd, parent), self.streams.stdout.take(), stderr, &link)
-        });
+        let outputs = std::mem::replace(&mut self.streams.outputs, (Output::elsewhere(), Output::elsewhere()));
+        let parent = Parent::Zygote(Arc::clone(&self.asked.zygote));
+        let adopted =
+            pidfd.try_clone().and_then(|pidfd| self.command.adopt_watched((pid, pidfd, parent), outputs, &link));
         adopted.map_err(|error| {
             super::pidfd::send_signal(pidfd, pid, Signal::KILL);
             link.abandon();
@@ -290,7 +291,7 @@ impl WarmStart {
         StartError::TimedOut {
             pid: zygote.raw_pid(),
             after: self.command.start_timeout,
-            stderr_tail: super::output::last_words(&self.streams.stderr),
+            stderr_tail: self.streams.outputs.1.tail(),
         }
     }
 }
@@ -305,6 +306,19 @@ impl Drop for WarmStart {
         if let Some(process) = &self.forked {
             process.kill();
         }
+    }
+}
+
+impl Streams {
+    /// Where something may be printed.
+    fn pipes(&self) -> Vec<BorrowedFd<'_>> {
+        [&self.outputs.0, &self.outputs.1].into_iter().filter_map(Output::pipe).collect()
+    }
+
+    /// Takes what was printed.
+    fn pump(&mut self) {
+        self.outputs.0.pump(None);
+        self.outputs.1.pump(None);
     }
 }
 

@@ -340,18 +340,22 @@ pub(crate) enum Ordered {
     Gone,
     /// It is no zygote.
     Babble,
-    /// Nothing yet: a signal came, or the time is over.
+    /// Nothing yet: a signal came, the time is over, or something was printed.
     Nothing,
 }
 
 impl Answering {
-    /// Waits for the answer, at most for `timeout` or until a signal comes.
-    pub(crate) fn wait(&self, timeout: Duration) -> io::Result<Ordered> {
-        let mut fds = [PollFd::new(&self.socket, PollFlags::IN), PollFd::new(&self.orders, PollFlags::IN)];
+    /// Waits for the answer, at most for `timeout` or until a signal comes, or there is something to read in `others`.
+    pub(crate) fn wait(&self, timeout: Duration, others: &[BorrowedFd<'_>]) -> io::Result<Ordered> {
+        let mut fds = vec![PollFd::new(&self.socket, PollFlags::IN), PollFd::new(&self.orders, PollFlags::IN)];
+        fds.extend(others.iter().map(|other| PollFd::from_borrowed_fd(*other, PollFlags::IN)));
         match poll(&mut fds, Timespec::try_from(timeout).ok().as_ref()) {
             Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(Ordered::Nothing),
             result => result?,
         };
+        if fds[0].revents().is_empty() && fds[1].revents().is_empty() {
+            return Ok(Ordered::Nothing);
+        }
         if fds[0].revents().is_empty() {
             return Ok(if fds[1].revents().contains(PollFlags::HUP) { Ordered::Gone } else { Ordered::Babble });
         }

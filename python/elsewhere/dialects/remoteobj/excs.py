@@ -81,6 +81,21 @@ class _Results:
         self.items: collections.deque[Any] = collections.deque()
         self.is_stream = False
         self.is_over = False
+        self._users = 0
+        """Functions that were started and not joined."""
+
+    def begin(self) -> None:
+        """A function is started whose results come here."""
+        with self._lock:
+            self._users += 1
+
+    def leave(self) -> None:
+        """One was joined that has ended. After the last one nothing comes any more."""
+        with self._lock:
+            self._users -= 1
+            is_last = self._users == 0
+        if is_last:
+            self.finish()
 
     def set(self, value: Any) -> None:
         with self._lock:

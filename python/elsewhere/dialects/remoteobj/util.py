@@ -9,12 +9,14 @@ import abc
 import contextlib
 import ctypes
 import faulthandler
+import fcntl
 import functools
 import itertools
 import multiprocessing as mp
 import os
 import signal
 import threading
+import time
 from multiprocessing import connection
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +43,9 @@ __all__ = [
 
 CALLBACK_DELAY = 0.001
 """Seconds between two calls of a listener's callback."""
+
+LAST_SECOND = 1.0
+"""Seconds from SIGTERM to SIGKILL for a process whose parent has ended."""
 
 
 class _Background(abc.ABC):
@@ -76,13 +81,19 @@ class _Background(abc.ABC):
             name_: The name of the process or thread: that of the function and a number, if there is none.
             group_: None.
             daemon_: Whether it ends with this process.
-            exc_: What keeps its exceptions and results.
+            exc_: What keeps its exceptions and results: of a process an `Except`.
             close_: Called before it is waited for.
             kwargs: The function's other arguments.
+
+        Raises TypeError for an `exc_` that brings nothing home.
         """
         super().__init__(group=group_, name=name_, daemon=daemon_)  # type: ignore[call-arg]
+        if exc_ is not None and not isinstance(exc_, self._book):
+            kinds = self._book.__name__, type(exc_).__name__
+            text = "exc_ must be of the class {}: a {} brings nothing home from a process".format(*kinds)
+            raise TypeError(text)
         self.exc: LocalExcept = self._book() if exc_ is None else exc_
-        self._keeps_alone = exc_ is None  # whether nobody else keeps anything in `exc`
+        self._is_counted = False
         self._closing, self._timeout, self._raises, self._wants_result = close_, timeout_, raises_, results_
         self._work = functools.partial(func, *args, **kwargs)
         if name_ is None:
@@ -98,6 +109,8 @@ class _Background(abc.ABC):
 
     def start(self) -> Self:
         """Start it. Gives it."""
+        self.exc._results.begin()
+        self._is_counted = True
         super().start()  # type: ignore[misc]
         return self
 
@@ -116,8 +129,9 @@ class _Background(abc.ABC):
         if self._closing is not None:
             self._closing()
         super().join(self._timeout if timeout is None else timeout)  # type: ignore[misc]
-        if self._keeps_alone and not self.is_alive():
-            self.exc._results.finish()
+        if self._is_counted and not self.is_alive():
+            self._is_counted = False
+            self.exc._results.leave()
         if self._raises if raises is None else raises:
             self.exc.raise_any()
 
@@ -197,14 +211,23 @@ def job(*args: Any, threaded_: bool = True, **options: Any) -> process | thread:
 
 
 def _end_with_parent() -> None:
-    """End this process when the one that started it has ended, however that was."""
+    """End this process when the one that started it has ended, however that was.
+
+    The kernel sends SIGTERM then, whatever runs here; a second later a thread ends who goes on all the same.
+    """
     parent = mp.parent_process()
     if parent is None:
         return
+    with contextlib.suppress(OSError, TypeError):  # a sentinel that is no pipe
+        fcntl.fcntl(parent.sentinel, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(parent.sentinel, fcntl.F_SETSIG, signal.SIGTERM)
+        fcntl.fcntl(parent.sentinel, fcntl.F_SETFL, fcntl.fcntl(parent.sentinel, fcntl.F_GETFL) | os.O_ASYNC)
 
     def watch() -> None:
         parent.join()
         os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(LAST_SECOND)
+        os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, name="remoteobj-parent", daemon=True).start()
 

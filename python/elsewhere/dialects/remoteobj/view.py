@@ -106,8 +106,9 @@ def take(obj: Any, keys: tuple[Step, ...] | str) -> Any:
 
 def _above(obj: Any) -> Any:
     """The methods of the class above that of `obj`; of such methods, those of the next class above."""
-    if type(obj) is not super:
-        return super(type(obj), obj)
+    kind: type = type(obj)
+    if kind is not super:
+        return super(kind, obj)
     above = type(obj.__self__).__mro__
     return super(above[min(above.index(obj.__thisclass__) + 1, len(above) - 1)], obj.__self__)
 
