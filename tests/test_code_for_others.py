@@ -81,6 +81,29 @@ def test_value_whose_class_is_in_no_module_is_a_proxy_of_other_interpreters_too(
             check_version(host)
 
 
+@pytest.mark.parametrize(
+    ("source", "word"),
+    [
+        ("raise ValueError('broken')", "did not start: ValueError: broken"),
+        (
+            "import os; os.write(2, b'last words'); os._exit(9)",
+            "ended with exit code 9 before it was ready\nlast words on",
+        ),
+    ],
+)
+def test_preload_that_fails_is_told_and_its_interpreter_not_blamed(bare_interpreter, tmp_path, source, word):
+    (tmp_path / "failing_preload.py").write_text(source)
+
+    for python in (bare_interpreter, None):
+        with pytest.raises(elsewhere.HostStartError) as failed:
+            elsewhere.Host(python=python, start="exec", preload=["failing_preload"], path=[str(tmp_path)])
+
+        assert word in str(failed.value)
+        assert str(failed.value).count("last words") == source.count("last words") * 2
+        assert "must be a CPython" not in str(failed.value)
+        assert "configure" not in str(failed.value)
+
+
 def test_names_that_are_no_text_reach_a_host(tmp_path, monkeypatch):
     directory = os.path.join(str(tmp_path), os.fsdecode(b"d\xff"))
     os.mkdir(directory)

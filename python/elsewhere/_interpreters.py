@@ -84,8 +84,9 @@ def start(core: _core.HostCore, python: str, *, concurrency: str | int, **option
     try:
         _core.start_host(core, program=program, arguments=arguments, preface=preface, **options)
     except _errors.HostStartError as error:
-        hint = f"\n{python} must be a CPython {OLDEST[0]}.{OLDEST[1]} or newer or a PyPy, which needs no packages"
-        error.args = (f"{error.args[0]}{hint}",)
+        if error.__cause__ is None:  # it never answered; what it answered is the cause
+            hint = f"\n{python} must be a CPython {OLDEST[0]}.{OLDEST[1]} or newer or a PyPy, which needs no packages"
+            error.args = (f"{error.args[0]}{hint}",)
         raise
 
 

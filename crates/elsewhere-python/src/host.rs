@@ -537,7 +537,7 @@ fn configuration_failed(py: Python<'_>, peer: &Arc<Peer>, process: &Arc<HostProc
     let reason = if errors::is_own(py, error, "CallTimeout") {
         "it was not ready in time".to_owned()
     } else if errors::is_loss(py, error) {
-        error.value(py).to_string()
+        format!("process {} {} before it was ready", process.pid(), process.status().unwrap_or_default())
     } else {
         format!("{}: {}", errors::class_name(py, error), error.value(py))
     };
