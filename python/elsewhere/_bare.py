@@ -1428,7 +1428,6 @@ def _complete_cloudpickle():
     finder = next((finder for finder in sys.meta_path if isinstance(finder, _Cloudpickle)), None)
     if _completed or finder is None:
         return
-    _completed.append(True)
     import importlib.util
 
     file = os.path.join(finder.directory, "cloudpickle.py")
@@ -1441,7 +1440,8 @@ def _complete_cloudpickle():
             for name in vars(theirs).keys() - vars(here).keys():
                 setattr(here, name, getattr(theirs, name))
     except Exception:  # whatever it is, what is missing is told when it is looked for
-        return
+        pass
+    _completed.append(True)  # not before: another thread may read code meanwhile
 
 
 def _loads(data, table, buffers):
