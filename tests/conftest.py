@@ -20,6 +20,7 @@ import pytest
 import elsewhere
 import interpreters
 from ledgers import Ledger
+from workshop import kept_busy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -330,7 +331,8 @@ def _warm_up() -> None:
     with elsewhere.Host() as host:
         proxy = host.spawn(dict)
         done = threading.Event()
-        elsewhere.submit(proxy.update, a=1).add_done_callback(lambda _: done.set())
+        with kept_busy(host):
+            elsewhere.submit(proxy.update, a=1).add_done_callback(lambda _: done.set())
         done.wait()
         host.run(time.sleep, 0.01)  # longer than a thread looks for its answer: this one has a place to sleep, then
     with elsewhere.Host(start="local") as host:

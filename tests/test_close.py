@@ -14,6 +14,7 @@ import elsewhere
 from doomed import Doomed
 from kennel import Dog
 from programs import has_ended, run
+from workshop import kept_busy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,7 +117,8 @@ class TestClose:
         dog = host.spawn(Dog, "rex")
         closed = threading.Event()
 
-        elsewhere.submit(dog.bark).add_done_callback(lambda _: (host.close(), closed.set()))
+        with kept_busy(host):
+            elsewhere.submit(dog.bark).add_done_callback(lambda _: (host.close(), closed.set()))
 
         assert closed.wait(20)
         assert not host.alive

@@ -18,6 +18,7 @@ import elsewhere
 from conftest import children, children_of
 from kennel import Camera, Dog, error_of
 from programs import run
+from workshop import kept_busy
 
 
 @pytest.fixture
@@ -345,11 +346,13 @@ def fork_beside_service() -> list[object]:
     heard = threading.Event()
     other = elsewhere.Host()
     dog = other.spawn(Dog, "rex")
-    elsewhere.submit(dog.bark).add_done_callback(lambda _: heard.set())
+    with kept_busy(other):
+        elsewhere.submit(dog.bark).add_done_callback(lambda _: heard.set())
     heard.wait()
     heard.clear()
     with elsewhere.Host(start="fork") as host:
-        elsewhere.submit(dog.bark).add_done_callback(lambda _: heard.set())
+        with kept_busy(other):
+            elsewhere.submit(dog.bark).add_done_callback(lambda _: heard.set())
         done = heard.wait(20)
         there = threading.Event()
         called_back = host.run(lambda tell: tell(), elsewhere.ref(lambda: there.set() or 7))
@@ -372,7 +375,8 @@ def fork_beside_busy_service() -> tuple[str, str]:
             busy.set()
             may_end.wait()
 
-        elsewhere.submit(dog.bark).add_done_callback(callback)
+        with kept_busy(other):  # an answer that has come by now would be told to this thread
+            elsewhere.submit(dog.bark).add_done_callback(callback)
         busy.wait()
         texts.append(str(error_of(lambda: elsewhere.Host(start="fork"))))
         may_end.set()

@@ -194,7 +194,7 @@ def test_callback_of_a_cancelled_future_runs(host, dog):
         assert called.wait()
 
 
-def test_callback_may_call_the_host(distant_dog):
+def test_callback_may_call_the_host(distant_dog, process_host):
     called = threading.Event()
     results: list[str] = []
 
@@ -202,7 +202,8 @@ def test_callback_may_call_the_host(distant_dog):
         results.append(distant_dog.bark(loud=True))
         called.set()
 
-    submit(distant_dog.bark).add_done_callback(again)
+    with kept_busy(process_host):
+        submit(distant_dog.bark).add_done_callback(again)
     called.wait()
 
     assert results == ["WOOF"]

@@ -16,6 +16,7 @@ import elsewhere
 from conftest import open_descriptors
 from kennel import Dog
 from programs import has_ended, run, start
+from workshop import kept_busy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,7 +165,8 @@ def test_fork_may_have_hosts_of_its_own(process_host) -> None:
         with elsewhere.Host() as host:
             done = threading.Event()
             other = host.spawn(Dog, "other")
-            elsewhere.submit(other.bark).add_done_callback(lambda _: done.set())
+            with kept_busy(host):
+                elsewhere.submit(other.bark).add_done_callback(lambda _: done.set())
             return done.wait(20), other.call(elsewhere.ref(lambda: 7)), host.pid != process_host.pid
 
     assert in_fork(use) == "(True, 7, True)"
