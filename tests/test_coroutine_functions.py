@@ -31,6 +31,23 @@ class Counter:
         return list(range(number))
 
 
+class OwnCounter(Counter):
+    def up_to(self, number: int) -> list[int]:
+        return [number]
+
+    @staticmethod
+    async def twice(number: int) -> int:
+        return 2 * number
+
+    @classmethod
+    async def called(cls) -> str:
+        return cls.__name__
+
+
+class LastCounter(OwnCounter):
+    called = "not to be called"
+
+
 @pytest.fixture
 def counter(host):
     return host.spawn(Counter)
@@ -71,6 +88,17 @@ def test_call_of_an_async_method_is_awaited_like_a_coroutine(counter):
         return [by_future, in_time, *await asyncio.gather(counter.up_to(3), counter.up_to(0))]
 
     assert asyncio.run(main()) == [[0], [0, 1], [0, 1, 2], []]
+
+
+def test_method_is_async_as_the_first_class_has_it_that_has_the_name(host):
+    own, last = host.spawn(OwnCounter), host.spawn(LastCounter)
+
+    async def main() -> list[object]:
+        return [await own.twice(2), await own.called(), await last.twice(3)]
+
+    assert asyncio.run(main()) == [4, "OwnCounter", 6]
+    assert own.up_to(3) == last.up_to(3) == [3]  # no future
+    assert elsewhere.get(last.called) == "not to be called"
 
 
 def test_call_of_an_async_method_goes_where_a_coroutine_goes(counter):

@@ -5,6 +5,7 @@ The process that forks is itself a host, since pytest's own has threads.
 
 from __future__ import annotations
 
+import asyncio
 import faulthandler
 import os
 import resource
@@ -92,6 +93,51 @@ def pass_inherited() -> list[bool]:
 
 def test_inherited_object_is_its_twin_wherever_it_stands(outer):
     assert outer.run(pass_inherited) == [True] * 10
+
+
+class Bell:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()  # it cannot be pickled
+
+    async def ring(self) -> str:
+        return "dong"
+
+    def push(self) -> str:
+        return "ding"
+
+
+def use_inherited_with_a_coroutine() -> list[object]:
+    bell, table = Bell(), {}
+    table["bell"] = bell
+    with elsewhere.Host(start="fork", inherit=[bell, table]) as host:
+        twin = host.send(bell)
+
+        async def main() -> list[object]:
+            return [twin.push(), await twin.ring(), await host.send(table)["bell"].ring()]
+
+        return asyncio.run(main())
+
+
+def test_class_of_an_inherited_object_is_known_with_its_coroutine_functions(outer):
+    assert outer.run(use_inherited_with_a_coroutine) == ["ding", "dong", "dong"]
+
+
+def change_class_after_a_fork() -> list[object]:
+    first, second = Bell(), Bell()
+    with elsewhere.Host(start="fork", inherit=[first]) as host:
+        there = host.send(first).push()
+    Bell.push = Bell.ring
+    with elsewhere.Host(start="fork", inherit=[second]) as host:
+        twin = host.send(second)
+
+        async def main() -> str:
+            return await twin.push()
+
+        return [there, asyncio.run(main())]
+
+
+def test_class_that_changed_since_the_last_fork_is_known_as_it_is(outer):
+    assert outer.run(change_class_after_a_fork) == ["ding", "dong"]
 
 
 def set_inherited() -> bool:

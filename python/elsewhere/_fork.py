@@ -77,7 +77,7 @@ def start(
         try:
             others = _end_own_threads()
             if not others:
-                fork = _core.HostFork(output=output, logs=logs, timeout=timeout)
+                fork = _core.HostFork(list(inherit), output=output, logs=logs, timeout=timeout)
                 others = _threads.others(but_pool=True) or _fork(fork, objects, configuration, concurrency=concurrency)
         except OSError as error:
             raise _errors._host_start_error(str(error), label, "") from error
@@ -148,7 +148,7 @@ def _refuse(others: list[str], label: str) -> NoReturn:
 
 
 def _fork(
-    fork: _core.HostFork, objects: Sequence[object], configuration: dict[str, Any], *, concurrency: str | int
+    fork: _core.HostFork, objects: list[object], configuration: dict[str, Any], *, concurrency: str | int
 ) -> list[str]:
     """Fork, with all signals put off: the child would run the parent's handlers. Does not return in the child.
 
@@ -169,7 +169,7 @@ def _fork(
 
 
 def _be_a_host(
-    fork: _core.HostFork, objects: Sequence[object], configuration: dict[str, Any], *, concurrency: str | int
+    fork: _core.HostFork, objects: list[object], configuration: dict[str, Any], *, concurrency: str | int
 ) -> NoReturn:
     """Serve the owner until it is done; the frames of the parent below this one are never returned to."""
     code = 1

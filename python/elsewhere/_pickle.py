@@ -309,11 +309,11 @@ inherited: Sequence[object] = ()
 """What this process has by the fork that made it a host, by the numbers that its owner sends."""
 
 
-def inherit(objects: Sequence[object]) -> None:
+def inherit(objects: list[object]) -> None:
     """From now on read their numbers as these objects."""
     global inherited
     inherited = objects
-    _core._read_inherited()
+    _core._read_inherited(objects)
 
 
 class _Unpickler(pickle.Unpickler):

@@ -41,8 +41,39 @@ id! {
 impl ObjectId {
     /// The object that is there from the start. It is never offered and never released.
     pub const BOOTSTRAP: Self = Self(0);
+
+    /// The first of the numbers that mean what a forked host has by the fork. Objects that are offered never get so far.
+    const INHERITED: u64 = 1 << 62;
+
+    /// What a forked host has by the fork, in the order in which its owner listed it. It is never offered and never
+    /// released; nobody but the owner may name it.
+    #[must_use]
+    pub const fn inherited(number: u32) -> Self {
+        Self(Self::INHERITED | number as u64)
+    }
+
+    /// The place in that order, of those that [`Self::inherited`] gives.
+    #[must_use]
+    pub const fn inherited_number(self) -> Option<u64> {
+        self.0.checked_sub(Self::INHERITED)
+    }
 }
 
 /// A point in time: how long after an epoch of the caller's choice. Only differences mean anything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub Duration);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inherited_objects_have_numbers_of_their_own() {
+        for number in [0, 1, u32::MAX] {
+            assert_eq!(ObjectId::inherited(number).inherited_number(), Some(u64::from(number)));
+        }
+        for offered in [ObjectId::BOOTSTRAP, ObjectId(1), ObjectId(u64::from(u32::MAX))] {
+            assert_eq!(offered.inherited_number(), None);
+        }
+    }
+}

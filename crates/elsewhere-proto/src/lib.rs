@@ -374,7 +374,8 @@
 //! An *offer* is an object of the sender. Its class id is the sender's number for the class on this connection; the first
 //! offer of a class carries a descriptor: a list of module (text), qualified name (text), flags (integer, reserved for
 //! the sides to agree on), names of its coroutine methods (list of texts). *Home* is an object of the receiver, which
-//! puts in the object itself. *Place* is a path from one, which the receiver evaluates when it begins the call.
+//! puts in the object itself; to a host that its owner forked, id 2^62 + n is the n-th object that it has by the fork, for
+//! the owner alone. *Place* is a path from one, which the receiver evaluates when it begins the call.
 //! *Receiver*, in a reply, is the very object that the call was made on. *Promise*, in a call, is the answer to an earlier
 //! call of the same lane to the same SERIAL peer, from outside all chains: the value as the caller would pass it on if it
 //! had it, so an object that was answered by reference is that object, and a copy is a copy. The receiver need not keep

@@ -482,6 +482,7 @@ impl<'r, 'py> Decoder<'r, 'py> {
     fn home(&self, object: ObjectId) -> Result<Bound<'py, PyAny>, Undecodable> {
         self.peer
             .exported(self.py, object)
+            .or_else(|| self.peer.inheritance(self.py, object))
             .ok_or_else(|| Undecodable::Raised(errors::object_gone(self.py, self.peer, object)))
     }
 

@@ -357,8 +357,11 @@ impl<'w, 'py> Encoder<'w, 'py> {
     /// # Errors
     /// [`Stop::Pickle`] where the codec has no form for it; what was written so far has to be rolled back.
     pub(crate) fn value(&mut self, value: &Bound<'py, PyAny>) -> Result<(), Stop> {
-        if self.inherits && self.peer.has_inherited(value) {
-            return Err(Stop::Pickle); // which writes its number
+        if self.inherits
+            && let Some(object) = self.peer.inherited_id(value)
+        {
+            self.out.reference(&ReferenceHead::Home { object });
+            return Ok(());
         }
         if let Ok(text) = value.cast_exact::<PyString>() {
             let text = text.to_str().map_err(|_| Stop::Pickle)?; // lone surrogates are pickle's business

@@ -16,7 +16,7 @@ use rustix::process::{Pid, WaitOptions, waitpid};
 
 use crate::home::Wanted;
 use crate::host::{self, Configuration, HostCore};
-use crate::{deadline, memory, peer, service};
+use crate::{class_info, deadline, memory, peer, service};
 
 /// How long a child that was killed may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -51,14 +51,16 @@ fn used_up() -> PyErr {
 
 #[pymethods]
 impl HostFork {
-    /// `timeout` is how many seconds the child may take to say hello.
+    /// `timeout` is how many seconds the child may take to say hello. Of the classes of what is in `inherit` is found out
+    /// now what the child is to tell of them.
     #[new]
-    #[pyo3(signature = (*, output, logs, timeout))]
-    fn new(py: Python<'_>, output: &str, logs: bool, timeout: f64) -> PyResult<Self> {
+    #[pyo3(signature = (inherit, *, output, logs, timeout))]
+    fn new(py: Python<'_>, inherit: &Bound<'_, PyList>, output: &str, logs: bool, timeout: f64) -> PyResult<Self> {
         let mut command = HostCommand::new("");
         command.shares_memory = memory::is_wanted();
         command.start_timeout = deadline::duration(deadline::checked(timeout)?);
         let wanted = Wanted::new(&mut command, output, logs)?;
+        class_info::prepare(inherit)?;
         let stillness = Stillness::begin();
         let fork = command
             .prepare_fork(service::process_inbox(), host::here(py))
@@ -78,6 +80,7 @@ impl HostFork {
             stillness.forget();
             (Stage::Forked(fork), true)
         } else {
+            class_info::forget_prepared();
             (Stage::Adopted(fork.adopt(pid), wanted, stillness), false)
         };
         *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = stage;

@@ -13,10 +13,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use elsewhere_engine::{HostProcess, Link};
 use elsewhere_proto::{Capabilities, ObjectId};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyType};
+use pyo3::types::{PyDict, PyList, PyType};
 
 use crate::abilities::Abilities;
-use crate::class_info::ClassInfo;
+use crate::class_info::{self, ClassInfo};
 use crate::connecting::Reached;
 use crate::definitions::Definitions;
 use crate::handing::{self, ToldEnd};
@@ -93,6 +93,8 @@ pub(crate) struct Peer {
     /// The numbers of our objects that the host, a fork of this process, has by the fork, by their `id()`.
     /// And the objects themselves: as long as they live their addresses mean them.
     inherited: OnceLock<(Py<PyDict>, Py<PyAny>)>,
+    /// Of the owner of a process that is a host by a fork: what the process has by it, by the numbers that the owner sends.
+    inheritance: OnceLock<Py<PyList>>,
     /// A weak reference to the one Host object of this peer.
     host_object: Mutex<Option<Py<PyAny>>>,
 }
@@ -258,6 +260,7 @@ impl Peer {
             only_for: OnceLock::new(),
             showing: OnceLock::new(),
             inherited: OnceLock::new(),
+            inheritance: OnceLock::new(),
             host_object: Mutex::default(),
         });
         registry().insert(peer.link.id(), Arc::clone(&peer));
@@ -387,7 +390,10 @@ impl Peer {
         if let Some(class) = self.tables().classes.get(&pointer) {
             return Ok(Arc::clone(class));
         }
-        let info = Arc::new(ClassInfo::of(kind)?);
+        let info = match class_info::prepared(kind) {
+            Some(info) => info,
+            None => Arc::new(ClassInfo::of(kind)?),
+        };
         let mut tables = self.tables();
         let id = u32::try_from(tables.classes.len()).unwrap_or(u32::MAX);
         let fresh = || Arc::new(Class { id, kind: kind.clone().unbind(), info, is_known: AtomicBool::new(false) });
@@ -547,9 +553,23 @@ impl Peer {
         self.inherited.get().map(|(numbers, _)| numbers.bind(py))
     }
 
-    /// Whether the host has `object` by the fork that made it.
-    pub(crate) fn has_inherited(&self, object: &Bound<'_, PyAny>) -> bool {
-        self.inherited(object.py()).is_some_and(|numbers| numbers.contains(object.as_ptr() as usize).unwrap_or(false))
+    /// What names `object` to the host, which has it by the fork that made it.
+    pub(crate) fn inherited_id(&self, object: &Bound<'_, PyAny>) -> Option<ObjectId> {
+        let number = self.inherited(object.py())?.get_item(object.as_ptr() as usize).ok().flatten()?;
+        number.extract().ok().map(ObjectId::inherited)
+    }
+
+    /// What this process has by the fork that made it a host of this peer, under the id by which the peer names it.
+    pub(crate) fn inheritance<'py>(&self, py: Python<'py>, id: ObjectId) -> Option<Bound<'py, PyAny>> {
+        let number = usize::try_from(id.inherited_number()?).ok()?;
+        self.inheritance.get()?.bind(py).get_item(number).ok()
+    }
+
+    /// To be called once, on the peer of the owner.
+    pub(crate) fn set_inheritance(&self, objects: &Bound<'_, PyList>) {
+        if self.inheritance.set(objects.clone().unbind()).is_err() {
+            unreachable!("a process is forked once");
+        }
     }
 
     /// To be called once, on a new peer.

@@ -14,7 +14,7 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 use crate::abilities::{Abilities, PROTOCOL};
 use crate::peer::Peer;
 use crate::pickler::{self, Collector, Manner};
-use crate::{connecting, running, shown};
+use crate::{connecting, lifecycle, running, shown};
 
 /// A finished pickle.
 pub(crate) struct Pickle {
@@ -202,9 +202,12 @@ pub(crate) fn checks_results() -> bool {
 /// Whether this process is a host by a fork, and its owner sends numbers for what it has from it.
 static HAS_INHERITED: AtomicBool = AtomicBool::new(false);
 
-/// From now on pickles are read that hold numbers of inherited objects.
+/// From now on messages of the owner are read that name inherited objects, and pickles that hold their numbers.
 #[pyfunction]
-pub(crate) fn _read_inherited() {
+pub(crate) fn _read_inherited(objects: &Bound<'_, PyList>) {
+    if let Some(owner) = lifecycle::owner() {
+        owner.set_inheritance(objects);
+    }
     HAS_INHERITED.store(true, Ordering::Relaxed); // Relaxed: see `loads`
 }
 
