@@ -115,6 +115,12 @@ def test_submit_of_a_plain_function_without_a_proxy_is_a_type_error():
         stream(range, 1)
 
 
+@pytest.mark.parametrize("name", ["spawn", "send", "module", "script"])
+def test_method_of_a_host_that_waits_cannot_be_submitted_and_says_what_can(host, name):
+    with pytest.raises(TypeError, match=r"waits for its answer.*only `run`"):
+        submit(getattr(host, name), "math")
+
+
 @pytest.mark.parametrize("verb", [submit, post, stream])
 def test_verbs_refuse_what_cannot_be_called(verb, dog):
     with pytest.raises(TypeError, match="expected a proxy or a function"):

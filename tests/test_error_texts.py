@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import gc
+import re
 import threading
 import weakref
 
 import pytest
 
 import elsewhere
+from kennel import error_of
 
 
 class PathLost(Exception):
@@ -105,6 +108,23 @@ def test_argument_that_cannot_be_copied_is_named(
 ) -> None:
     with pytest.raises(elsewhere.ArgumentError, match=culprit):
         thrower.add(*arguments, **options)
+
+
+def test_argument_is_named_by_its_place_among_those_of_the_function(host: elsewhere.Host) -> None:
+    lock, partial = threading.Lock(), functools.partial(max, threading.Lock())
+    refused = [
+        lambda: host.run(max, 1, lock),
+        lambda: elsewhere.submit(host.run, max, 1, lock),
+        lambda: host.run(max, 1, key=lock),
+        lambda: host.spawn(Thrower, [lock]),
+        lambda: host.run(partial),
+    ]
+
+    texts = [re.findall(r": (.+), cannot be copied", str(error_of(call)))[0] for call in refused]
+
+    kind = ", a _thread.lock"
+    assert texts[:4] == [f"args[1]{kind}", f"args[1]{kind}", f"kwargs['key']{kind}", f"args[0][0]{kind}"]
+    assert texts[4].startswith("the function")
 
 
 def test_sending_what_cannot_be_copied_hints_at_spawn(host: elsewhere.Host) -> None:

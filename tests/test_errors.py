@@ -176,6 +176,13 @@ def test_what_is_no_ordinary_exception_arrives_as_a_remote_error(raiser, method,
     assert type(error).__name__ == name
 
 
+def test_end_of_an_iteration_has_its_value(raiser):
+    error = caught(raiser.stop)
+
+    assert error.value == "value"
+    assert pickle.loads(pickle.dumps(error)).value == "value"
+
+
 def test_host_outlives_a_system_exit(raiser):
     caught(raiser.exit)
     caught(raiser.interrupt)

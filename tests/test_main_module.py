@@ -251,8 +251,8 @@ def test_lock_in_code_of_main_is_refused_with_what_to_do() -> None:
 
     of_a_class, of_a_function = printed.splitlines()
     assert (code, complaints) == (0, "")
-    assert "args[0].lock, a _thread.lock" in of_a_class
-    assert "args[0] (LOCK, a global), a _thread.lock" in of_a_function
+    assert "Shared.lock, a _thread.lock" in of_a_class
+    assert "work (LOCK, a global), a _thread.lock" in of_a_function
     assert of_a_class.endswith("put that code into a module, which the host imports for itself")
     assert of_a_function.endswith("put that code into a module, which the host imports for itself")
 

@@ -10,6 +10,7 @@ from . import _core, _errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, Self
 
 
@@ -96,6 +97,11 @@ async def _resume(proxy: Any, how: str, *operands: Any) -> Any:
 async def awaited(awaitable: Any) -> Any:
     """Await in a coroutine what may be another kind of awaitable: a host runs coroutines."""
     return await awaitable
+
+
+async def awaited_call(function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    """Await in a coroutine what a function gives, which is called then."""
+    return await function(*args)
 
 
 def _itself(generator: Any) -> Any:

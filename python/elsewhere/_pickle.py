@@ -19,7 +19,7 @@ from ._class_numbers import MAIN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any
 
 HEAP_TYPE = 1 << 9
@@ -169,9 +169,20 @@ class _Guarded(pickle.Pickler):
 
 def dumps_guarded(value: Any, buffer_callback: Callable[[PickleBuffer], Any] | None = None, protocol: int = 5) -> bytes:
     """Pickle an argument or a result for a client of a server that exposes lists of names."""
-    file = io.BytesIO()
-    pickler = _Guarded(file, protocol, buffer_callback=buffer_callback if protocol >= 5 else None)
     reducers = reducers_of(_core._is_pickling_argument(), protocol >= 5 and _core._is_passing_memory())
+    return _dumps_with(_Guarded, reducers, value, buffer_callback, protocol)
+
+
+def _dumps_with(
+    kind: type[pickle.Pickler],
+    reducers: dict[type, Any],
+    value: Any,
+    buffer_callback: Callable[[PickleBuffer], Any] | None,
+    protocol: int,
+) -> bytes:
+    """Pickle with a class of picklers and a dispatch table, for whoever reads `protocol`."""
+    file = io.BytesIO()
+    pickler = kind(file, protocol, buffer_callback=buffer_callback if protocol >= 5 else None)
     if protocol < 5:
         reducers[memoryview] = _reduce_view_whole
     pickler.dispatch_table = reducers
@@ -407,16 +418,10 @@ def dumps_without_code(
     protocol: int = 5,
 ) -> bytes:
     """Pickle `value`; TypeError where a class or function of `__main__` stands in it."""
-    file = io.BytesIO()
-    pickler = _WithoutCode(file, protocol, buffer_callback=buffer_callback if protocol >= 5 else None)
     reducers = reducers_of(_core._is_pickling_argument(), False)
-    if protocol < 5:
-        reducers[memoryview] = _reduce_view_whole
     if type(kept) is types.MethodType:
         reducers[types.MethodType] = lambda method: _reduce_unless(method, kept)
-    pickler.dispatch_table = reducers
-    pickler.dump(value)
-    return file.getvalue()
+    return _dumps_with(_WithoutCode, reducers, value, buffer_callback, protocol)
 
 
 DEPTH_LIMIT = 200
@@ -431,28 +436,44 @@ PATH_LIMIT = 80
 def culprit(value: Any, path: str) -> tuple[str, bool]:
     """The path, from `path`, of the innermost part of `value` that cannot be pickled, with its type's name.
 
-    Also whether it belongs to a definition that travels by value, as a class attribute or a global. Of the path
-    "arguments", `value` is (args, kwargs).
+    Also whether it belongs to a definition that travels by value, as a class attribute or a global. Some paths stand
+    for the arguments of a call, see `_CALLS`.
     """
     seen: set[int] = set()
     is_of_code = False
+    parts = _CALLS[path](*value) if path in _CALLS else _parts(value, path)
     while True:
         if len(seen) == DEPTH_LIMIT:
             return f"{path[:PATH_LIMIT]}…, nested too deeply", False
         seen.add(id(value))
-        parts = _argument_parts(*value) if path == "arguments" else _parts(value, path)
         for part, name in parts:
             if id(part) not in seen and not _core._pickles(part):
                 is_of_code = isinstance(value, type) or name.endswith(_GLOBAL) or is_of_code
                 value, path = part, name
+                parts = _parts(value, path)
                 break
         else:
             return f"{path}, a {type(value).__module__}.{type(value).__qualname__}", is_of_code
 
 
-def _argument_parts(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[tuple[Any, str]]:
+def _argument_parts(args: Iterable[Any], kwargs: dict[str, Any]) -> Iterator[tuple[Any, str]]:
     yield from ((part, f"args[{index}]") for index, part in enumerate(args))
     yield from ((part, f"kwargs[{name!r}]") for name, part in kwargs.items())
+
+
+def _headed_parts(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[tuple[Any, str]]:
+    first = args[0]
+    yield first, getattr(first, "__qualname__", "the function" if callable(first) else "args[0]")
+    yield from _argument_parts(args[1:], kwargs)
+
+
+_CALLS: dict[str, Callable[..., Iterator[tuple[Any, str]]]] = {
+    "arguments": _argument_parts,
+    "function and arguments": _headed_parts,
+    "path and arguments": lambda args, _: _argument_parts(*args[1:]),
+}
+"""The parts of (args, kwargs), as the caller names them, by what was written: a call; one to `run`, `construct`
+or `receive` of a host, whose first argument is a function or the object that is sent; one to its `construct_named`."""
 
 
 def _parts(value: Any, path: str) -> Iterator[tuple[Any, str]]:

@@ -80,11 +80,13 @@ def _original(entry: Entry, members: list[Any], hop: str | None) -> Exception | 
 
 
 def _substitute(entry: Entry, members: list[Any], hop: str | None, host: str, method: str) -> _errors.RemoteError:
-    module, qualname, bases, message, traceback, _, notes, _ = entry
+    module, qualname, bases, message, traceback, original, notes, _ = entry
     error = _stand_in(stand_in_class(module, qualname, tuple(bases)), message, members)
     error.outcome, error.host, error.method = "finished", host, method
     error.type_name, error.message = f"{module}.{qualname}", message
     error.traceback = f"{traceback}{_last_line(entry)}"
+    if isinstance(original, StopIteration):
+        error.__dict__["value"] = original.value
     _annotate(error, notes, hop)
     return error
 

@@ -287,6 +287,11 @@ def test_failure_to_make_the_object_is_raised_here():
         ObjectDaemonProxy(InstanceDefinition("io", "NoSuchClass"))
 
 
+def test_end_of_an_iteration_is_raised_as_itself(counter):
+    with pytest.raises(StopIteration):
+        counter.fail(StopIteration)
+
+
 @pytest.mark.parametrize("error", [StubbornError, SystemExit, KeyboardInterrupt])
 def test_exception_that_cannot_travel_ends_nothing(counter, error):
     with pytest.raises(elsewhere.RemoteError, match=error.__name__):
@@ -354,10 +359,12 @@ def test_logger_is_pyoads_or_ones_own(caplog):
     with caplog.at_level(logging.DEBUG):
         there = ObjectDaemonProxy(Counter(), logger=own)
         there.add()
+        there.terminate_daemon()
 
     assert there.logger is own
     assert {record.name for record in caplog.records} == {"mine"}
-    assert any("add" in record.message for record in caplog.records if record.levelno == logging.DEBUG)
+    assert "Object proxy asking daemon to execute method: add" in caplog.messages
+    assert "Object proxy asking daemon to exit" in caplog.messages
     assert logging.getLogger("pyoad").handlers
 
 

@@ -537,6 +537,8 @@ def test_errors_of_another_interpreter_are_the_same(oldest):
         remote.lock()
     with pytest.raises(SyntaxError):
         run_script("def (", python_exe=oldest)
+    with pytest.raises(StopIteration):
+        run_script("empty = iter(())", python_exe=oldest).empty.__next__()
     assert isinstance(remote.local.lock, ObjectProxy)
 
 

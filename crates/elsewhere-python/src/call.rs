@@ -336,7 +336,9 @@ fn send_word<'py>(
         encoder.op(Op::Attribute);
         encoder.text(method)?;
         encoder.op(Op::Call);
-        encoder.arguments(args, None).map(|()| (ObjectId::BOOTSTRAP, 2))
+        let written =
+            if method == "construct_named" { encoder.path_and_arguments(args) } else { encoder.arguments(args, None) };
+        written.map(|()| (ObjectId::BOOTSTRAP, 2))
     })?;
     transmitted.go_on(peer)?;
     let pending = transmitted.pending.clone();

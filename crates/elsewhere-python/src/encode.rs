@@ -252,13 +252,29 @@ impl<'w, 'py> Encoder<'w, 'py> {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<()> {
-        self.arguments_after(None, args, kwargs)
+        self.arguments_called("arguments", None, args, kwargs)
     }
 
     /// Writes the arguments of a call with `first` before them, whose own bound method is copied rather than offered:
     /// the function given to `run` and `spawn`.
     pub(crate) fn arguments_after(
         &mut self,
+        first: Option<&Bound<'py, PyAny>>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<()> {
+        self.arguments_called(if first.is_some() { "function and arguments" } else { "arguments" }, first, args, kwargs)
+    }
+
+    /// Writes the arguments of `construct_named`: the path of a class, a list and a map.
+    pub(crate) fn path_and_arguments(&mut self, args: &Bound<'py, PyTuple>) -> PyResult<()> {
+        self.arguments_called("path and arguments", None, args, None)
+    }
+
+    /// `name` is what `elsewhere._pickle.culprit` knows them by.
+    fn arguments_called(
+        &mut self,
+        name: &str,
         first: Option<&Bound<'py, PyAny>>,
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
@@ -279,7 +295,7 @@ impl<'w, 'py> Encoder<'w, 'py> {
                 let kwargs = kwargs.cloned().unwrap_or_else(|| PyDict::new(self.py));
                 let both = PyTuple::new(self.py, [all.as_any(), kwargs.as_any()])?;
                 self.pickle(both.as_any(), first)
-                    .inspect_err(|error| pickling::find_culprit(error, both.as_any(), "arguments", self.peer))
+                    .inspect_err(|error| pickling::find_culprit(error, both.as_any(), name, self.peer))
             }
         }
     }

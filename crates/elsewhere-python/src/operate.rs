@@ -40,13 +40,13 @@ fn without_operand<'py>(object: &Bound<'py, PyAny>, operation: Operation) -> PyR
         Operation::Dir => Ok(object.dir()?.into_any()),
         Operation::Enter => Context::PLAIN.call(object, Side::Enter, &[]),
         Operation::Aenter => awaited(Context::ASYNC.call(object, Side::Enter, &[])?),
-        Operation::Anext => awaited(function(py, operation)?.call1((object,))?),
+        Operation::Anext => awaited_call(object, operation, function(py, operation)?, PyTuple::new(py, [object])?),
         Operation::Neg => object.neg(),
         Operation::Pos => object.pos(),
         Operation::Abs => object.abs(),
         Operation::Invert => object.bitnot(),
         Operation::Close => object.call_method0("close"),
-        Operation::Aclose => awaited(object.call_method0("aclose")?),
+        Operation::Aclose => awaited_call(object, operation, &object.getattr("aclose")?, PyTuple::empty(py)),
         Operation::Await => awaited(object.clone()),
         Operation::Next
         | Operation::Int
@@ -90,7 +90,9 @@ fn with_operand<'py>(
     match operation {
         Operation::Contains => Ok(object.contains(operand)?.into_pyobject(py)?.to_owned().into_any()),
         Operation::Send | Operation::Throw => object.call_method1(operation.name(), (operand,)),
-        Operation::Asend | Operation::Athrow => awaited(object.call_method1(operation.name(), (operand,))?),
+        Operation::Asend | Operation::Athrow => {
+            awaited_call(object, operation, &object.getattr(operation.name())?, PyTuple::new(py, [operand])?)
+        }
         Operation::Format | Operation::Round => function(py, operation)?.call1((object, operand)),
         // The operands are turned round for the reflected operators.
         _ if operation.is_reflected() => function(py, operation)?.call1((operand, object)),
@@ -207,6 +209,20 @@ fn awaited(awaitable: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
         return Ok(awaitable);
     }
     awaitable.py().import("elsewhere._async_stream")?.getattr("awaited")?.call1((awaitable,))
+}
+
+/// A coroutine that awaits what `function` gives. Of an async generator that is not made before it is awaited: made and not
+/// awaited, as where the coroutine is refused, it would warn.
+fn awaited_call<'py>(
+    object: &Bound<'py, PyAny>,
+    operation: Operation,
+    function: &Bound<'py, PyAny>,
+    args: Bound<'py, PyTuple>,
+) -> PyResult<Bound<'py, PyAny>> {
+    if !runs_when_awaited(object, Some(operation))? {
+        return awaited(function.call1(args)?);
+    }
+    object.py().import("elsewhere._async_stream")?.getattr("awaited_call")?.call1((function, args))
 }
 
 /// Whether `operation` runs nothing of the object before what it gives is awaited.

@@ -188,9 +188,13 @@ fn first_among<'py>(
         return Ok(first);
     }
     let name = function.repr()?;
-    Err(PyTypeError::new_err(format!(
-        "{name} is a plain function and none of its arguments is a proxy, so there is no host to run it in"
-    )))
+    let owner = function.getattr_opt(intern!(function.py(), "__self__"))?;
+    let why = if owner.is_some_and(|owner| owner.is_instance_of::<HostCore>()) {
+        "waits for its answer: of the methods of a host only `run` can go without waiting"
+    } else {
+        "is a plain function and none of its arguments is a proxy, so there is no host to run it in"
+    };
+    Err(PyTypeError::new_err(format!("{name} {why}")))
 }
 
 fn peer_of(value: &Bound<'_, PyAny>) -> Option<Arc<Peer>> {

@@ -43,6 +43,13 @@ class _Daemon(spawny.DaemonProxy):
     def tell(self, text: str) -> None:
         self.logger.debug("Object proxy %s", text)
 
+    def tell_call(self, method: Any, name: str) -> None:
+        del method
+        self.tell(f"asking daemon to execute method: {name}")
+
+    def tell_end(self) -> None:
+        self.tell("asking daemon to exit")
+
     def check(self) -> None:
         if not self.started:
             text = "Cannot perform remote calls - daemon is not started"
@@ -55,6 +62,7 @@ class _Daemon(spawny.DaemonProxy):
         if isinstance(error, elsewhere.HostClosed):
             self.check()
         self.tell(f"received error from daemon : {error}")
+        spawny.raise_end(error)
         raise error
 
     def terminate_daemon(self) -> None:

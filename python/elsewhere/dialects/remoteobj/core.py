@@ -75,8 +75,7 @@ class Proxy(View):
         home, keys = self._home, self._keys
         here = listening.get(home.place)
         if here is not None:
-            result = take(here.obj, keys)
-            return self._root() if result is here.obj else result
+            return take(here.obj, keys)
         try:
             return self._ask("resolve")
         except NotListeningError as error:

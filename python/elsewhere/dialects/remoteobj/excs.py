@@ -84,9 +84,11 @@ class _Results:
         self._users = 0
         """Functions that were started and not joined."""
 
-    def begin(self) -> None:
-        """A function is started whose results come here."""
+    def begin(self, *, yields: bool) -> None:
+        """A function is started whose results come here; of a generator function it is known that they are items."""
         with self._lock:
+            if yields:
+                self.is_stream, self.is_over = True, False
             self._users += 1
 
     def leave(self) -> None:

@@ -11,6 +11,7 @@ import ctypes
 import faulthandler
 import fcntl
 import functools
+import inspect
 import itertools
 import multiprocessing as mp
 import os
@@ -109,7 +110,7 @@ class _Background(abc.ABC):
 
     def start(self) -> Self:
         """Start it. Gives it."""
-        self.exc._results.begin()
+        self.exc._results.begin(yields=self._wants_result and inspect.isgeneratorfunction(self._work))
         self._is_counted = True
         super().start()  # type: ignore[misc]
         return self
@@ -141,7 +142,10 @@ class _Background(abc.ABC):
 
     @property
     def result(self) -> Any:
-        """What the function returned, None as long as it has not; of one that yields, a generator of its items."""
+        """What the function returned, None as long as it has not; of one that yields, a generator of its items.
+
+        Of a generator function from its start on, of another that returns an iterator from its first item on.
+        """
         results = self.exc._results
         return results.stream(self._wait) if results.is_stream else results.value
 

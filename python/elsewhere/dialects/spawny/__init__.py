@@ -26,6 +26,7 @@ import sysconfig
 import warnings
 import weakref
 from abc import ABC, abstractmethod
+from importlib.util import decode_source
 from pickle import PicklingError
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -152,10 +153,10 @@ class _Namespace(Definition):
 
 
 class ScriptDefinition(_Namespace):
-    """A namespace that a script makes."""
+    """A namespace that a script makes. Bytes are decoded as the interpreter decodes a file."""
 
-    def __init__(self, script_as_str: str) -> None:
-        self.script = script_as_str
+    def __init__(self, script_as_str: str | bytes) -> None:
+        self.script: str = script_as_str if isinstance(script_as_str, str) else decode_source(script_as_str)
 
 
 class ModuleDefinition(_Namespace):
@@ -235,7 +236,7 @@ class DaemonProxy:
         # Otherwise a fork would have modules of the program's where others are meant.
         host = host or elsewhere.Host(name=self.name)
         try:
-            return host, _made(host, what)
+            return host, _kept(host, _made(host, what))
         except BaseException as error:
             host.close()
             if not isinstance(error, elsewhere.ArgumentError) or isinstance(what, Definition) or self.python_exe:
@@ -243,7 +244,7 @@ class DaemonProxy:
             with contextlib.suppress(elsewhere.HostStartError):  # a fork has also what cannot be copied
                 host = elsewhere.Host(name=self.name, start="fork", inherit=[what, looker])
                 self._looker = looker
-                return host, host.send(what)
+                return host, _kept(host, host.send(what))
             raise
 
     def __repr__(self) -> str:
@@ -267,6 +268,15 @@ class DaemonProxy:
         """Log what happens to the process."""
         self.logger.info("[DaemonProxy] %s", text)
 
+    def tell_call(self, method: Any, name: str) -> None:
+        """Log a call."""
+        del name
+        self.logger.debug(f"[{self!r}] asking daemon to execute {method!r}")  # noqa: G004 - keeps no daemon
+
+    def tell_end(self) -> None:
+        """Log that the process is asked to end."""
+        self.tell(f"{self!r} is asked to exit")
+
     def append(self, script_str: str) -> None:
         """Run more source in the script or module; what it defines is found by every proxy of it."""
         self.check()
@@ -281,7 +291,7 @@ class DaemonProxy:
     def terminate_daemon(self) -> None:
         """End the process after what it was asked to do; what takes longer than some seconds is broken off."""
         self.check()
-        self.tell(f"{self!r} is asked to exit")
+        self.tell_end()
         self.started = False
         self._host.close()
         self.tell("terminated successfully")
@@ -297,8 +307,8 @@ class DaemonProxy:
         self.check()
         place, names = part._place_, part._names_
         if self._look is None:
-            there = self._host.send(self._looker) if self._looker else self._host.spawn(eval, self.look)
-            self._look = elsewhere.options(there, result="value")
+            inherited = self._looker and _later(self._looker)  # by its number
+            self._look = inherited or elsewhere.options(self._host.spawn(eval, self.look), result="value")
         try:
             is_method, is_part, value = self._look(place, name, self.is_multi_object and not names)
         except elsewhere.ResultError as error:
@@ -307,7 +317,7 @@ class DaemonProxy:
             self.logger.debug("[%s] Received error from daemon: %s", repr(self), str(error))
             raise
         if is_method:
-            value = part.__dict__[name] = _caller(self, elsewhere.attribute(place, name))
+            value = part.__dict__[name] = _caller(self, elsewhere.attribute(place, name), name)
             self._parts[id(part)] = part
         elif not is_part:
             part._values_[name] = elsewhere.attribute(place, name)
@@ -327,6 +337,7 @@ class DaemonProxy:
             raise DaemonCouldNotSendMsgError.create_from(True, error, PicklingError(str(error))) from error
         if not isinstance(error, elsewhere.RemoteError):
             raise error
+        raise_end(error)
         name = error.type_name.rpartition(".")[2]
         if type(error).__name__ == name:
             why = PicklingError(f"the class {error.type_name} cannot be imported here")
@@ -339,10 +350,18 @@ class DaemonProxy:
 ObjectDaemonProxy: type[DaemonProxy] = DaemonProxy
 
 
-def _caller(daemon: DaemonProxy, method: Any) -> Callable[..., Any]:
+def raise_end(error: Exception) -> None:
+    """Raise what ends an iteration as itself, which nothing else does: in a generator it would end that."""
+    for kind in (StopIteration, StopAsyncIteration):
+        if isinstance(error, elsewhere.RemoteError) and error.type_name == f"builtins.{kind.__name__}":
+            value = getattr(error, "value", None)
+            raise kind(*([] if value is None else [value])) from error
+
+
+def _caller(daemon: DaemonProxy, method: Any, name: str) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         if daemon.is_told(logging.DEBUG):
-            daemon.logger.debug(f"[{daemon!r}] asking daemon to execute {method!r}")  # noqa: G004 - keeps no daemon
+            daemon.tell_call(method, name)
         try:
             return method(*args, **kwargs)
         except Exception as error:  # noqa: BLE001 - it is raised again
@@ -356,7 +375,7 @@ def _ask(part: Part, function: Callable[..., Any], *args: Any) -> Any:
     daemon = part._daemon_
     daemon.check()
     there = [arg._place_ if isinstance(arg, Part) and arg._daemon_ is daemon else arg for arg in args]
-    return _caller(daemon, function)(part._place_, *there)
+    return _caller(daemon, function, function.__name__)(part._place_, *there)
 
 
 def _later(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -525,10 +544,10 @@ class ObjectProxy(Part):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the object."""
-        return _caller(self._daemon_, self._place_)(*args, **kwargs)
+        return _caller(self._daemon_, self._place_, "__call__")(*args, **kwargs)
 
 
-def run_script(script_str: str, python_exe: str | None = None, logger: Any = default_logger) -> ObjectProxy:
+def run_script(script_str: str | bytes, python_exe: str | None = None, logger: Any = default_logger) -> ObjectProxy:
     """Run a script in a process of its own. Gives the proxy of its namespace."""
     return DaemonProxy(ScriptDefinition(script_str), python_exe, logger).obj_proxy
 
@@ -558,6 +577,15 @@ def _made(host: elsewhere.Host, what: Any) -> Any:
         return host.spawn(what.get_type(), *what.args, **what.kwargs)
     module = elsewhere.options(host.module(what.module_name or "builtins"), result="proxy")
     return elsewhere.attribute(module, what.clazz_name)(*what.args, **what.kwargs)
+
+
+def _kept(host: elsewhere.Host, made: Any) -> Any:
+    """What has the names of the object: an iterator arrives as a stream, which has none."""
+    if elsewhere.is_proxy(made):
+        return made
+    keeper: Any = host.script("")
+    keeper.kept = made
+    return keeper.kept
 
 
 @functools.cache
