@@ -146,6 +146,7 @@ def waiting_thread(standing: Standing) -> Generator[None]:
 def interrupts(effort: Effort) -> Iterator[Row]:
     """From a signal until KeyboardInterrupt is raised in a call that waits or moves much, by who is signalled."""
     nbytes, rounds = 2 * max(effort.sizes), min(effort.rounds, ROUNDS)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever is started in the background ignores it
     for whom, to_main in (("the main thread", True), ("another thread", False)):
         with elsewhere.Host(concurrency=2) as host:
             standing = host.spawn(Standing)

@@ -49,6 +49,9 @@ class Person:
     def hello(self):
         return f"I am {self.name}"
 
+    def itself(self):
+        return self
+
     def note(self, number):
         self.noted.append(number)
         return list(self.noted)
@@ -265,3 +268,43 @@ def test_names_stand_in_the_modules_of_erised_too():
 
     assert all(getattr(module, name) is getattr(dialect, name) for name in module.__all__)
     assert set(dialect.__all__) >= set(module.__all__)
+
+
+def test_private_attribute_is_set_at_any_depth(proxy):
+    proxy._age = 40
+    proxy.dog._age = 3
+
+    assert proxy._age.retrieve().result() == 40
+    assert proxy.dog._age.retrieve().result() == 3
+
+
+def test_items_are_reached_by_the_methods_that_python_has_for_them(proxy):
+    proxy.noted.append(5)
+
+    proxy.noted.__setitem__(0, 6)
+
+    assert proxy.noted.__getitem__(0).result() == 6
+    assert (proxy.noted.__len__().result(), proxy.noted.__contains__(6).result()) == (1, True)
+    with pytest.raises(AttributeError):
+        proxy.__array_interface__
+
+
+@pytest.mark.parametrize("name", ["_home", "_place"])
+def test_every_name_is_the_objects(proxy, name):
+    setattr(proxy.dog, name, 1)
+
+    assert getattr(proxy.dog, name).retrieve().result() == 1
+
+
+def test_local_object_gives_itself():
+    person = Person()
+    proxy = Proxy(person, local=True)
+
+    assert proxy.itself().result() is person
+    assert proxy.dog.keep(person).result() is person
+    proxy.terminate()
+
+
+def test_copies_are_the_proxy_itself(proxy):
+    assert copy.copy(proxy) is proxy
+    assert copy.deepcopy(proxy.dog) is proxy.dog

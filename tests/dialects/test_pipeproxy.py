@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import threading
 from multiprocessing import forkserver, resource_tracker
 
@@ -39,6 +40,13 @@ class Example:
     def fail(self):
         text = "no"
         raise ValueError(text)
+
+    def exit(self):
+        raise SystemExit(3)
+
+    def be_late(self):
+        text = "its own"
+        raise TimeoutError(text)
 
     def fail_inside(self):
         return len(self.parameter)
@@ -348,3 +356,99 @@ def error_of_call(answers, example):
         example.get_parameter()
     except elsewhere.ElsewhereError as error:
         answers.send(type(error).__name__)
+
+
+def asked_in_a_thread(listener, call):
+    """What a call gives that is made in a thread of this process, and what `listen()` raises of it."""
+    given = []
+
+    def ask():
+        try:
+            given.append(call())
+        except Exception as error:
+            given.append(error)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    raised = None
+    while not given and raised is None:
+        try:
+            listener.listen()
+        except BaseException as error:
+            raised = error
+    thread.join()
+    return given[0], raised
+
+
+def test_listener_that_is_closed_answers_nobody_and_uses_no_descriptor():
+    there, listener = proxy.createProxy(Example())
+    assert asked_in_a_thread(listener, there.get_parameter) == (None, None)  # from now on it looks at its bell
+
+    listener.close()
+    mine = [os.pipe() for _ in range(4)]  # one of them has the number now
+    try:
+        with pytest.raises(elsewhere.ConnectionLost):
+            there.get_parameter()
+        assert listener.listen() is None
+        for readable, _ in mine:
+            os.set_blocking(readable, False)
+            with pytest.raises(BlockingIOError):
+                os.read(readable, 8)
+    finally:
+        for pair in mine:
+            for descriptor in pair:
+                os.close(descriptor)
+
+
+def test_call_that_waits_when_the_listener_is_closed_is_told_so():
+    there, listener = proxy.createProxy(Example())
+    given = []
+
+    def ask():
+        try:
+            there.get_parameter()
+        except elsewhere.ConnectionLost as error:
+            given.append(error)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    while not listener._desk.requests:
+        pass
+    listener.close()
+    thread.join()
+
+    assert len(given) == 1
+
+
+def test_lambda_is_an_argument_in_the_same_process_too():
+    class Caller:
+        def call(self, function):
+            return function(3)
+
+    there, listener = proxy.createProxy(Caller())
+
+    assert asked_in_a_thread(listener, lambda: there.call(lambda number: number + 1)) == (4, None)
+
+
+def test_exit_of_a_method_leaves_listen_and_ends_nobody_else(capsys):
+    there, listener = proxy.createProxy(Example())
+
+    given, raised = asked_in_a_thread(listener, there.exit)
+    child = multiprocessing.get_context("fork").Process(target=there.exit)
+    child.start()
+    with pytest.raises(SystemExit) as caught:
+        while True:
+            listener.listen()
+    child.join()
+
+    assert (given, type(raised), raised.code, caught.value.code, child.exitcode) == (None, SystemExit, 3, 3, 0)
+    assert "SystemExit" in capsys.readouterr().out
+
+
+def test_timeout_that_a_method_raises_is_told_as_its_own(capsys):
+    there, listener = proxy.createProxy(Example())
+
+    given, raised = asked_in_a_thread(listener, there.be_late)
+
+    assert (given, type(raised)) == (None, TimeoutError)
+    assert "TimeoutError: its own" in capsys.readouterr().out

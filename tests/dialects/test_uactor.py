@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import gc
-import multiprocessing
+import multiprocessing.managers
 import os
 import pickle
 import threading
 from multiprocessing import connection
 
 import pytest
-from uactor_staff import Broken, Context, Desk, Stubborn, Times, Worker
+from uactor_staff import Broken, Context, Desk, Lender, Stubborn, Times, Worker
 
 import elsewhere
 from elsewhere.dialects import uactor
@@ -316,3 +316,62 @@ def test_typeids_are_listed():
 def test_object_may_have_proxies_of_two_kinds(worker):
     assert worker.shared("list")[0] == 1
     assert worker.shared("auto").count(1) == 1
+
+
+@pytest.mark.parametrize("inner", ["entered", "given", "itself"])
+def test_context_of_a_proxy_that_was_given_ends_no_actor(inner):
+    with Lender() as entered:
+        first = entered
+    with pytest.raises(uactor.ActorGoneError):
+        first.pid()  # the block of the actor's own proxy has ended it
+
+    actor = Lender()
+    with {"entered": actor.__enter__, "given": actor.me, "itself": actor.myself}[inner]() as other:
+        assert other.pid() == actor.pid()
+
+    assert other == actor
+    assert actor.pid() == other.pid()
+    actor.shutdown()
+
+
+def test_context_within_the_same_context_leaves_the_actor_to_the_outer_one():
+    with Lender() as outer, outer as inner:
+        assert inner.pid() == outer.pid()
+    with pytest.raises(uactor.ActorGoneError):
+        outer.pid()
+
+
+@pytest.mark.parametrize("args", [(), (1,), (1, 2)])
+@pytest.mark.parametrize("kind", [StopIteration, StopAsyncIteration])
+def test_end_of_an_iteration_is_raised_as_itself(worker, kind, args):
+    with pytest.raises(kind) as caught:
+        worker.end(kind, *args)
+
+    assert caught.value.args == args
+
+
+def test_class_of_proxies_of_ones_own_keeps_what_it_sets():
+    with Lender() as lender:
+        lent = lender.lent()
+
+        assert (lent.count(), lent.count()) == (1, 2)
+        with pytest.raises(AttributeError, match="to set"):
+            lender.counted = 1
+
+
+def test_class_of_proxies_that_is_none_of_uactors_is_refused_with_the_class():
+    with pytest.raises(
+        TypeError, match=r"_proxies_ has .*ListProxy.* as 'own', which is no subclass of uactor.BaseProxy"
+    ):
+        type("Wrong", (uactor.Actor,), {"_proxies_": {"own": multiprocessing.managers.ListProxy}})
+
+
+def test_methods_have_names_and_can_be_called_by_their_class(worker):
+    assert (worker.pid.__name__, Worker.proxy_class.pid.__name__) == ("pid", "pid")
+    assert list(map(Worker.proxy_class.pid, [worker, worker])) == [worker.pid()] * 2
+    assert pickle.loads(pickle.dumps(worker.pid))() == worker.pid()
+
+
+def test_attribute_is_not_deleted_by_a_proxy(desk):
+    with pytest.raises(AttributeError, match="'data' of a 'Desk.proxy_class' object cannot be deleted"):
+        del desk.data

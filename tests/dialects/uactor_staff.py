@@ -101,6 +101,9 @@ class Worker(uactor.Actor):
     def leave(self):
         raise SystemExit(3)
 
+    def end(self, kind, *args):
+        raise kind(*args)
+
     def crash(self):
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -145,6 +148,29 @@ class Context(uactor.Actor):
 
     def shutdown(self):
         self.log.note("shutdown")
+
+
+class OwnProxy(uactor.BaseProxy):
+    """Keeps something itself."""
+
+    _exposed_ = ("append",)
+
+    def count(self):
+        self.counted = getattr(self, "counted", 0) + 1
+        return self.counted
+
+
+class Lender(Worker):
+    """Gives itself, and a list by a class of proxies of its own."""
+
+    _proxies_ = {"own": OwnProxy}
+    _method_to_typeid_ = {"me": "actor", "lent": "own"}
+
+    def me(self):
+        return self
+
+    def lent(self):
+        return self.notes
 
 
 class Keyed(Worker):

@@ -88,13 +88,13 @@ class ActorProxy(BaseProxy):
         return self._callmethod("__enter__")
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
-        """Leave it, and shut the actor down if this process started it. The exception of the block stays what it is."""
+        """Leave it, and shut the actor down if this is the proxy that started it. The exception of the block stays."""
         is_swallowed = False
         try:
             try:
                 is_swallowed = bool(self._ask("__exit__", kind, error, None))
             finally:
-                if self._way.link.is_owner:
+                if self._is_first and self._way.link.is_owner:
                     self.shutdown()
         except Exception as failure:
             if error is None:
@@ -221,6 +221,10 @@ def _declare(cls: type[Actor]) -> None:
         raise TypeError(text)
     returns = {name: kind for space in bases for name, kind in (space.get("_method_to_typeid_") or {}).items()}
     kinds = {"actor": ActorProxy, **cls.manager_class._kinds_, **proxies}
+    for name, kind in proxies.items():
+        if not (isinstance(kind, type) and issubclass(kind, BaseProxy)):
+            text = f"_proxies_ has {kind!r} as {name!r}, which is no subclass of uactor.BaseProxy"
+            raise TypeError(text)
     for kind in returns.values():
         if kind is not None and kind not in kinds:
             text = f"typeid {kind!r} is not defined"
@@ -234,6 +238,7 @@ def _declare(cls: type[Actor]) -> None:
         if not isinstance(getattr(cls.proxy_class, name, made), (ProxyMethod, ProxyAttribute)):
             del members[name]
     members |= {"_exposed_": methods, "_attributes_": attributes, "_method_to_typeid_": returns}
+    members["_is_strict"] = cls.proxy_class._is_strict
     cls.proxy_class = kinds["actor"] = _subclass(cls, cls.proxy_class, "proxy_class", members)
     cls.manager_class = _subclass(cls, cls.manager_class, "manager_class", {"_kinds_": kinds})
 
@@ -281,7 +286,9 @@ def _start(cls: type[Actor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> A
         host.close(timeout=0)
         raise
     gates.links[link.uid] = link
-    return gates.make_proxy(cls.proxy_class, None, link, link.find(0), 0, "actor")
+    made = gates.make_proxy(cls.proxy_class, None, link, link.find(0), 0, "actor")
+    made._is_first = True
+    return made
 
 
 _declare(Actor)

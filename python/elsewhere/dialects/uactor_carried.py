@@ -9,10 +9,11 @@ from typing import Any
 
 
 class Stopped:
-    """The end of an iterator: StopIteration itself does not travel."""
+    """The end of an iteration: StopIteration and StopAsyncIteration themselves do not travel."""
 
-    def __init__(self, value: Any) -> None:
-        self.value = value
+    def __init__(self, kind: type[Exception], args: tuple[Any, ...]) -> None:
+        self.kind = kind
+        self.args = args
 
 
 class Owned:

@@ -5,6 +5,8 @@ Owns: proxies as such, the process of an actor, the gates in it, connections to 
 An actor lives in a host, which serves it at an address: its maker reaches it by the host, everybody else by the
 address, each directly. Nobody reaches an object itself: a gate stands before it, in its process, and lets through what
 is exposed.
+
+Long because both ends stand here, which are changed together.
 """
 
 from __future__ import annotations
@@ -34,7 +36,11 @@ class ProxyMethod:
 
     def __init__(self, name: str) -> None:
         """Call the method `name`."""
-        self._name = name
+        self._name = self.__name__ = name
+
+    def __call__(self, proxy: BaseProxy, /, *args: Any, **kwargs: Any) -> Any:
+        """Call it by the class, as in `map(A.proxy_class.method, proxies)`."""
+        return self.__get__(proxy, type(proxy))(*args, **kwargs)
 
     def __get__(self, proxy: BaseProxy | None, cls: type[BaseProxy]) -> Any:
         """Give what calls it: a partial and no method, so that it is pickled with its proxy."""
@@ -42,8 +48,8 @@ class ProxyMethod:
             return self
         name = self._name
         if not cls._is_direct:
-            return functools.partial(_call_as_written, proxy, name)
-        method = functools.partial(_call, proxy._way, name)
+            return _named(functools.partial(_call_as_written, proxy, name), name)
+        method = _named(functools.partial(_call, proxy._way, name), name)
         if getattr(cls, name) is self:
             proxy.__dict__[name] = method  # looked up once; it has the way and not the proxy, which would have itself
         return method
@@ -73,6 +79,16 @@ class ProxyAttribute:
         """Set it."""
         proxy._ask("set", self._name, value)
 
+    def __delete__(self, proxy: BaseProxy) -> NoReturn:
+        """Refuse."""
+        text = f"{self._name!r} of a {type(proxy).__name__!r} object cannot be deleted by its proxy"
+        raise AttributeError(text)
+
+
+def _named(method: Any, name: str) -> Any:
+    method.__name__ = name
+    return method
+
 
 def _call(way: Way, /, *args: Any, **kwargs: Any) -> Any:
     """Call a method of the object, its name and then its arguments: its result, or a proxy where the actor says so."""
@@ -101,12 +117,17 @@ class BaseProxy:
     """What a dynamic proxy has found to be exposed."""
     _is_direct: bool = True
     """Whether methods are called without `_callmethod`."""
+    _is_first: bool = False
+    """Whether calling a class of actors gave it: with it the actor's process ends, others come and go."""
+    _is_strict: bool = True
+    """Whether nothing else is kept in it: what is set and not exposed would stay here unnoticed."""
     _way: Way
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Keep to a `_callmethod` of its own."""
         super().__init_subclass__(**kwargs)
         cls._is_direct = cls._callmethod is BaseProxy._callmethod
+        cls._is_strict = vars(cls).get("_is_strict", cls.__module__.startswith("elsewhere."))
 
     def _callmethod(self, methodname: str, args: Iterable[Any] = (), kwds: Mapping[str, Any] | None = None) -> Any:
         """Call a method of the object: its result, or a proxy of that where the actor says so."""
@@ -123,8 +144,8 @@ class BaseProxy:
             tell(error)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set what the class has; what is not exposed stays nowhere."""
-        if not name.startswith("_") and not hasattr(type(self), name):
+        """Set what the class has; what is not exposed stays nowhere, but in classes of the user's own."""
+        if self._is_strict and not name.startswith("_") and not hasattr(type(self), name):
             text = f"{type(self).__name__!r} object has no attribute {name!r} to set"
             raise AttributeError(text)
         super().__setattr__(name, value)
@@ -193,12 +214,12 @@ class Way:
             gate = elsewhere.options(result.gate, result="value") if elsewhere.is_proxy(result.gate) else result.gate
             return make_proxy(result.kind, result.names, self.link, gate, result.ident, result.typeid)
         if type(result) is Stopped:
-            raise StopIteration(result.value)
+            raise result.kind(*result.args)
         if type(result) is Owned:
             result.proxy._way.keeper = result.keeper
             return result.proxy
         proxy = self.proxy()
-        return proxy if result == proxy else result
+        return proxy if result == proxy and not proxy._is_first else result
 
     def written(self) -> tuple[Any, ...]:
         """What leads to the object from elsewhere, which is kept for who comes by that."""
@@ -256,8 +277,8 @@ class Gate:
         try:
             method = getattr(self._obj, name)
             result = method(*args, **kwargs) if kwargs else method(*args)
-        except StopIteration as end:
-            return Stopped(end.value)
+        except (StopIteration, StopAsyncIteration) as end:
+            return Stopped(type(end), end.args)
         return result if is_plain and type(result) in COPIED else self._give(name, result)
 
     def get(self, name: str) -> Any:

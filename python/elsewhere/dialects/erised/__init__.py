@@ -84,6 +84,18 @@ class Future:
             raise NotReadyError(text) from None
 
 
+class _LocalFuture(Future):
+    """Of a call of a local object, whose results are what they are there."""
+
+    __slots__ = ()
+
+    def result(self, timeout: float | None = None) -> Any:
+        result = super().result(timeout)
+        if elsewhere.is_proxy(result):
+            result = elsewhere.get(result)  # of the object itself, which is named by a view of futures, a future
+        return result.result() if isinstance(result, elsewhere.Future) else result
+
+
 FEW = 8
 """So many calls may be under way before the futures of those that have ended are looked for."""
 
@@ -110,7 +122,7 @@ class _Home:
         if len(self.futures) >= self.enough:
             self.futures = [one for one in self.futures if not one.done()]
             self.enough = max(FEW, 2 * len(self.futures))
-        noted = Future(future)
+        noted = _LocalFuture(future) if self.is_local else Future(future)
         self.futures.append(noted)
         return noted
 
@@ -121,6 +133,12 @@ class _Home:
         return was_asked
 
 
+ITEMS = frozenset({"__contains__", "__delitem__", "__getitem__", "__len__", "__setitem__"})
+"""Methods of Python's own that are called by their names there, as erised has no other way to an item."""
+
+OWN = frozenset({"_erised_home_", "_erised_place_"})
+
+
 class Proxy:
     """An object in a process of its own; all that is done with it gives futures.
 
@@ -128,8 +146,8 @@ class Proxy:
     looked up before something is asked there.
     """
 
-    _home: _Home
-    _place: Any
+    _erised_home_: _Home
+    _erised_place_: Any
 
     def __init__(self, obj: Any, *, local: bool = False) -> None:
         """Put `obj` into a new process; with `local` it stays here, and calls run when a result is asked for.
@@ -152,32 +170,39 @@ class Proxy:
 
     def __getattr__(self, name: str) -> Proxy:
         """Name a part of the object. Costs no I/O, and fails for names of Python's own alone."""
-        if name in {"_home", "_place"} or (name.startswith("__") and name.endswith("__")):
+        if name in OWN or (name.startswith("__") and name.endswith("__") and name not in ITEMS):
             raise AttributeError(name)
         part = object.__new__(Proxy)
-        _fill(part, self._home, elsewhere.attribute(self._place, name))
+        _fill(part, self._erised_home_, elsewhere.attribute(self._erised_place_, name))
         self.__dict__[name] = part  # a name stands for the same place for ever
         return part
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute there, without waiting; a failure is raised by the next call."""
-        setattr(self._place, name, value)
+        if name.startswith("_"):  # elsewhere keeps such names for its proxies
+            elsewhere.post(setattr, self._erised_place_, name, value)
+        else:
+            setattr(self._erised_place_, name, value)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Future:
         """Call what is here. Gives a Future at once."""
-        return self._home.note(self._place(*args, **kwargs))
+        return self._erised_home_.note(self._erised_place_(*args, **kwargs))
 
     def __repr__(self) -> str:
         """Say which part of which object this is. Costs no I/O."""
-        return f"<erised proxy of {self._place!r}>"
+        return f"<erised proxy of {self._erised_place_!r}>"
 
     def __copy__(self) -> Proxy:
         """Give the proxy itself: it is a name."""
         return self
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Proxy:
+        """Give the proxy itself."""
+        return self
+
     def retrieve(self) -> Future:
         """Ask for a copy of the value that is here."""
-        return self._home.note(elsewhere.get(self._place))
+        return self._erised_home_.note(elsewhere.get(self._erised_place_))
 
     def wait_all_futures(self) -> None:
         """Wait for all calls that have not ended.
@@ -185,18 +210,18 @@ class Proxy:
         Raises:
             ValueError: none was made since the last time.
         """
-        if not self._home.wait():
+        if not self._erised_home_.wait():
             text = "there is no call to wait for"
             raise ValueError(text)
 
     def terminate(self) -> None:
         """End the process now, with the calls that have not ended; where the object is local, run those first."""
-        if self._home.is_local:
-            self._home.wait()  # results that nobody asked for yet belong to their futures from now on
-            self._home.host.close()
+        if self._erised_home_.is_local:
+            self._erised_home_.wait()  # results that nobody asked for yet belong to their futures from now on
+            self._erised_home_.host.close()
         else:
-            self._home.host.close(timeout=0)
+            self._erised_home_.host.close(timeout=0)
 
 
 def _fill(proxy: Proxy, home: _Home, place: Any) -> None:
-    proxy.__dict__.update(_home=home, _place=place)
+    proxy.__dict__.update(_erised_home_=home, _erised_place_=place)

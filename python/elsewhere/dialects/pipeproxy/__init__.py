@@ -18,6 +18,7 @@ import inspect
 import os
 import pickle
 import select
+import threading
 import time
 import weakref
 from collections import deque
@@ -67,10 +68,12 @@ class ProxyListener:
         Raises:
             MissingFunctionError: the object has no such method; who asked gets None.
             WrongArgumentsError: the method does not take such arguments; likewise.
-            Exception: what the method raised; likewise.
+            BaseException: what the method raised; likewise.
         """
         desk = self._desk
         count = desk.count
+        if desk.is_closed:
+            return
         if not desk.is_rung:
             while self._server.poll(1, LISTEN_TIMEOUT) and desk.count == count:
                 pass  # somebody came in, and is about to ask
@@ -86,10 +89,10 @@ class ProxyListener:
             self._look.register(self._server.fileno(), select.POLLIN)
             self._look.register(desk.bell, select.POLLIN)
         end = time.monotonic() + LISTEN_TIMEOUT
-        while desk.count == count and self._look.poll(max(0.0, end - time.monotonic()) * 1000):
+        while desk.is_waiting(count) and self._look.poll(max(0.0, end - time.monotonic()) * 1000):
             if desk.requests:
                 desk.answer()
-            elif self._server.poll(1) and desk.count == count:
+            elif self._server.poll(1) and desk.is_waiting(count):
                 end = time.monotonic() + LISTEN_TIMEOUT  # somebody came in, and is about to ask
 
 
@@ -131,7 +134,7 @@ class _Way:
     def begin(self, name: str, args: Any, kwargs: Any) -> Any:
         """Ask in this process, or for the first time from it."""
         listener = _here.get(self.address)
-        if listener is not None and listener._desk.pid == _pid:
+        if listener is not None and listener._desk.pid == _pid and not listener._desk.is_closed:
             return listener._desk.request(name, args, kwargs)
         self.call = elsewhere.connect(self.address, timeout=REPLY_TIMEOUT)
         self.pid = _pid
@@ -154,9 +157,9 @@ def _ask(way: _Way, name: str, /, *args: Any, **kwargs: Any) -> Any:
         return future.result(left)
     except elsewhere.ConnectionLost:
         raise
-    except TimeoutError:
-        pass
     except Exception as error:  # noqa: BLE001 - the method's; raised where the object lives
+        if isinstance(error, TimeoutError) and not future.done():
+            return _tell(name, args)
         why = f": {type(error).__name__}: {error}"
     return _tell(name, args, why)
 
@@ -195,26 +198,50 @@ class _Desk:
         self.pid = _pid
         self.bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_SEMAPHORE)
         self.requests: deque[tuple[concurrent.futures.Future[Any], bytes]] = deque()
-        self.errors: deque[Exception] = deque()
+        self.errors: deque[BaseException] = deque()
         self.count = 0
+        self.is_closed = False
+        self._bell_lock = threading.Lock()
         self.is_rung = False
         """Whether somebody in this process ever asked for something. Before that, nobody looks at the bell."""
 
     def request(self, name: str, args: Any, kwargs: Any) -> concurrent.futures.Future[Any]:
         future: concurrent.futures.Future[Any] = concurrent.futures.Future()
-        self.requests.append((future, pickle.dumps((name, args, kwargs))))
-        self.is_rung = True
-        os.eventfd_write(self.bell, 1)
+        request = _pickled((name, args, kwargs))
+        with self._bell_lock:
+            if self.is_closed:
+                future.set_exception(_closed())
+                return future
+            self.requests.append((future, request))
+            self.is_rung = True
+            os.eventfd_write(self.bell, 1)
         return future
 
+    def close(self) -> None:
+        """Nobody is answered any more, and no descriptor is used whose number may be another's by then."""
+        with self._bell_lock:
+            self.is_closed = True
+            os.close(self.bell)
+        while self.requests:
+            self.requests.popleft()[0].set_exception(_closed())
+
+    def is_waiting(self, count: int) -> bool:
+        """Whether nothing was asked since there were `count` calls, and something may be."""
+        return self.count == count and not self.is_closed
+
     def answer(self) -> None:
-        os.eventfd_read(self.bell)
-        future, request = self.requests.popleft()
+        with self._bell_lock:
+            if self.is_closed:
+                return
+            os.eventfd_read(self.bell)
+            future, request = self.requests.popleft()
         try:
             name, args, kwargs = pickle.loads(request)  # noqa: S301 - a copy, as for another process; made here
             result = self.call(name, *args, **kwargs)
         except Exception as error:  # noqa: BLE001 - listen() raises it
             future.set_exception(error)
+        except BaseException as error:  # noqa: BLE001 - likewise; it must not end who asked
+            future.set_exception(RuntimeError(repr(error)))
         else:
             future.set_result(result)
 
@@ -224,7 +251,7 @@ class _Desk:
         try:
             method = getattr(self.obj, name, None) or _missing(self.obj, name)
             return method(*args, **kwargs) if kwargs else method(*args)
-        except Exception as error:
+        except BaseException as error:
             wrong = _wrong_arguments(method, args, kwargs, error) if isinstance(error, TypeError) else None
             self.errors.append(wrong or error)
             if wrong is not None:
@@ -253,7 +280,21 @@ def _wrong_arguments(method: Any, args: Any, kwargs: Any, error: TypeError) -> W
 def _close(server: elsewhere.Server, desk: _Desk) -> None:
     if desk.pid == _pid:
         server.close()
-        os.close(desk.bell)
+        desk.close()
+
+
+def _closed() -> elsewhere.ConnectionLost:
+    return elsewhere.ConnectionLost("the listener of this proxy was closed")
+
+
+def _pickled(request: Any) -> bytes:
+    try:
+        return pickle.dumps(request)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        import cloudpickle  # for lambdas, as between processes; what nobody can pickle is its error
+
+        pickled: bytes = cloudpickle.dumps(request)
+        return pickled
 
 
 _pid = os.getpid()
