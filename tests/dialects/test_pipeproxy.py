@@ -380,6 +380,11 @@ def asked_in_a_thread(listener, call):
     return given[0], raised
 
 
+def listen_for_ever(listener):
+    while True:
+        listener.listen()
+
+
 def test_listener_that_is_closed_answers_nobody_and_uses_no_descriptor():
     there, listener = proxy.createProxy(Example())
     assert asked_in_a_thread(listener, there.get_parameter) == (None, None)  # from now on it looks at its bell
@@ -437,8 +442,7 @@ def test_exit_of_a_method_leaves_listen_and_ends_nobody_else(capsys):
     child = multiprocessing.get_context("fork").Process(target=there.exit)
     child.start()
     with pytest.raises(SystemExit) as caught:
-        while True:
-            listener.listen()
+        listen_for_ever(listener)
     child.join()
 
     assert (given, type(raised), raised.code, caught.value.code, child.exitcode) == (None, SystemExit, 3, 3, 0)

@@ -373,5 +373,5 @@ def test_methods_have_names_and_can_be_called_by_their_class(worker):
 
 
 def test_attribute_is_not_deleted_by_a_proxy(desk):
-    with pytest.raises(AttributeError, match="'data' of a 'Desk.proxy_class' object cannot be deleted"):
+    with pytest.raises(AttributeError, match=r"'data' of a 'Desk\.proxy_class' object cannot be deleted"):
         del desk.data

@@ -36,7 +36,8 @@ class ProxyMethod:
 
     def __init__(self, name: str) -> None:
         """Call the method `name`."""
-        self._name = self.__name__ = name
+        self._name = name
+        self.__name__: str = name
 
     def __call__(self, proxy: BaseProxy, /, *args: Any, **kwargs: Any) -> Any:
         """Call it by the class, as in `map(A.proxy_class.method, proxies)`."""

@@ -15,11 +15,13 @@ from __future__ import annotations
 import concurrent.futures
 import functools
 import inspect
+import io
 import os
 import pickle
 import select
 import threading
 import time
+import types
 import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -197,7 +199,7 @@ class _Desk:
         self.obj = obj
         self.pid = _pid
         self.bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_SEMAPHORE)
-        self.requests: deque[tuple[concurrent.futures.Future[Any], bytes]] = deque()
+        self.requests: deque[tuple[concurrent.futures.Future[Any], _Copy]] = deque()
         self.errors: deque[BaseException] = deque()
         self.count = 0
         self.is_closed = False
@@ -207,7 +209,7 @@ class _Desk:
 
     def request(self, name: str, args: Any, kwargs: Any) -> concurrent.futures.Future[Any]:
         future: concurrent.futures.Future[Any] = concurrent.futures.Future()
-        request = _pickled((name, args, kwargs))
+        request = _Copy((name, args, kwargs))
         with self._bell_lock:
             if self.is_closed:
                 future.set_exception(_closed())
@@ -236,7 +238,7 @@ class _Desk:
             os.eventfd_read(self.bell)
             future, request = self.requests.popleft()
         try:
-            name, args, kwargs = pickle.loads(request)  # noqa: S301 - a copy, as for another process; made here
+            name, args, kwargs = request.made()
             result = self.call(name, *args, **kwargs)
         except Exception as error:  # noqa: BLE001 - listen() raises it
             future.set_exception(error)
@@ -287,14 +289,38 @@ def _closed() -> elsewhere.ConnectionLost:
     return elsewhere.ConnectionLost("the listener of this proxy was closed")
 
 
-def _pickled(request: Any) -> bytes:
-    try:
-        return pickle.dumps(request)
-    except (pickle.PicklingError, AttributeError, TypeError):
-        import cloudpickle  # for lambdas, as between processes; what nobody can pickle is its error
+class _Copy:
+    """What is asked, copied as for another process; functions, lambdas too, are themselves."""
 
-        pickled: bytes = cloudpickle.dumps(request)
-        return pickled
+    def __init__(self, request: Any) -> None:
+        self._functions: list[Any] = []
+        file = io.BytesIO()
+        _Pickler(file, self._functions).dump(request)
+        self._data = file.getvalue()
+
+    def made(self) -> Any:
+        return _Unpickler(io.BytesIO(self._data), self._functions).load()
+
+
+class _Pickler(pickle.Pickler):
+    def __init__(self, file: io.BytesIO, functions: list[Any]) -> None:
+        super().__init__(file)
+        self._functions = functions
+
+    def persistent_id(self, obj: Any) -> int | None:
+        if not isinstance(obj, types.FunctionType):
+            return None
+        self._functions.append(obj)
+        return len(self._functions) - 1
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, file: io.BytesIO, functions: list[Any]) -> None:
+        super().__init__(file)
+        self._functions = functions
+
+    def persistent_load(self, number: Any) -> Any:
+        return self._functions[number]
 
 
 _pid = os.getpid()
